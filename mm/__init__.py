@@ -1,0 +1,24 @@
+"""Movie Manager: a household's film libraries, kept safe."""
+
+from flask import Flask
+
+from mm import config as configuration
+from mm import models
+
+__version__ = "0.1.0"
+
+
+def create_app(config: configuration.Config | None = None) -> Flask:
+    """The WSGI application. Opens no connection and changes no schema: `flask --app mm upgrade` does that."""
+    config = configuration.use(config or configuration.from_environ())
+    configuration.prepare(config)
+    models.connect(config.database)
+    app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"), static_folder=str(configuration.ROOT / "static"))
+    app.config.update(SECRET_KEY=config.secret_key(), MAX_CONTENT_LENGTH=64 * 2**20 + 2**16)
+    from mm import api, auth, cli, routes
+
+    auth.init_app(app)
+    routes.init_app(app)
+    api.init_app(app)
+    cli.init_app(app)
+    return app

@@ -1,0 +1,335 @@
+"""The tables, one-table queries and row verbs. All times are float Unix seconds, UTC.
+
+Three marks, never mixed up: `last_modified` is when the user changed a row (it travels in exports); `updated_at` is
+when this server last changed its JSON (strictly increasing, drives the sync feed); `user.library_version` counts the
+user's own writes (plans and nightly backups compare it).
+"""
+
+import unicodedata
+import uuid
+from collections.abc import Iterable, Sequence
+
+from peewee import (
+    AutoField,
+    BooleanField,
+    Database,
+    DatabaseProxy,
+    DoubleField,
+    Field,
+    ForeignKeyField,
+    IntegerField,
+    JSONField,
+    Model,
+    SchemaManager,
+    SqliteDatabase,
+    TextField,
+)
+from playhouse import db_url
+
+from mm import clock
+
+STATUSES = ("toWatch", "watched", "custom", "deleted")
+PROVIDER_STATES = ("stub", "ready", "missing", "failed")
+PERSON_COLOR = "#0a84ff"
+LIST_COLOR = "#0a84ff"
+LIST_ICON = "star"
+# (quick_key, name, color, emoji): seeded for each user, never deleted.
+QUICK_RECOMMENDERS = (
+    ("youtube", "Random YouTube Video", "#bf5af2", "📺"),
+    ("oscar", "Oscar Winner/Nominee", "#ffd60a", "🏆"),
+    ("random_person", "Random Person", "#30d158", "🤝"),
+    ("google", "Google Search", "#64d2ff", "🔎"),
+)
+BUSY_SECONDS = 15
+# The smallest step that a float near 2e9 still shows, with room to spare.
+CLOCK_STEP = 1e-6
+# SQLite takes 32,766 parameters in one statement; PostgreSQL 65,535.
+IN_CHUNK = 10_000
+
+db = DatabaseProxy()
+
+
+class Table(Model):
+    class Meta:
+        database = db
+        legacy_table_names = False
+
+
+class User(Table):
+    id = TextField(primary_key=True, default=lambda: str(uuid.uuid4()))
+    email = TextField()
+    email_key = TextField(unique=True)
+    username = TextField()
+    username_key = TextField(unique=True)
+    password_hash = TextField()
+    created_at = DoubleField(default=clock.now)
+    is_active = BooleanField(default=True)
+    is_admin = BooleanField(default=False)
+    backup_enabled = BooleanField(default=False)
+    token_version = IntegerField(default=0)
+    library_version = IntegerField(default=0)
+    # The last scheduled backup that was completed and verified: its sidecar's created_at.
+    last_completed_at = DoubleField(null=True)
+    next_try_at = DoubleField(null=True)
+    failed_tries = IntegerField(default=0)
+    last_error = TextField(null=True)
+
+
+class Title(Table):
+    """One row a film for all users; only the server's own look-ups write it."""
+
+    imdb_id = TextField(primary_key=True)
+    tmdb_id = IntegerField(null=True)
+    media_type = TextField(null=True)
+    title = TextField(null=True)
+    original_title = TextField(null=True)
+    year = IntegerField(null=True)
+    runtime = IntegerField(null=True)
+    genres = JSONField(default=list)
+    directors = JSONField(default=list)
+    cast = JSONField(default=list)
+    overview = TextField(null=True)
+    poster_path = TextField(null=True)
+    imdb_rating = DoubleField(null=True)
+    rotten_tomatoes = IntegerField(null=True)
+    metacritic = IntegerField(null=True)
+    search_text = TextField(default="")
+    # When a user added or opened it; the queue takes these first.
+    wanted_at = DoubleField(null=True)
+    tmdb_state = TextField(default="stub")
+    tmdb_reason = TextField(null=True)
+    tmdb_attempts = IntegerField(default=0)
+    tmdb_retry_at = DoubleField(null=True)
+    tmdb_fetched_at = DoubleField(null=True)
+    omdb_state = TextField(default="stub")
+    omdb_reason = TextField(null=True)
+    omdb_attempts = IntegerField(default=0)
+    omdb_retry_at = DoubleField(null=True)
+    omdb_fetched_at = DoubleField(null=True)
+    # Last, because SQLite reads a row up to the last column asked for, and these are long.
+    tmdb_body = JSONField(null=True)
+    omdb_body = JSONField(null=True)
+
+    class Meta:
+        indexes = ((("tmdb_state", "tmdb_retry_at"), False), (("omdb_state", "omdb_retry_at"), False))
+
+
+class CustomList(Table):
+    # A file keeps its own list ids, so `id` is unique for one user only; `pk` is ours.
+    pk = AutoField()
+    id = TextField(default=lambda: str(uuid.uuid4()))
+    user = ForeignKeyField(User, backref="lists", on_delete="CASCADE")
+    name = TextField()
+    color = TextField(default=LIST_COLOR)
+    icon = TextField(default=LIST_ICON)
+    position = IntegerField(default=0)
+    created_at = DoubleField()
+    last_modified = DoubleField()
+    updated_at = DoubleField()
+
+    class Meta:
+        indexes = ((("user", "id"), True), (("user", "updated_at"), False))
+
+
+class Movie(Table):
+    user = ForeignKeyField(User, backref="movies", on_delete="CASCADE")
+    title = ForeignKeyField(Title, column_name="imdb_id", on_delete="RESTRICT")
+    media_type = TextField(null=True)
+    status = TextField(default="toWatch")
+    custom_list = ForeignKeyField(CustomList, null=True, column_name="custom_list_pk", on_delete="SET NULL")
+    date_added = DoubleField()
+    last_modified = DoubleField()
+    updated_at = DoubleField()
+
+    class Meta:
+        indexes = ((("user", "title"), True), (("user", "updated_at"), False), (("user", "status"), False))
+
+
+class Watch(Table):
+    movie = ForeignKeyField(Movie, backref="watches", on_delete="CASCADE", index=False)
+    date_watched = DoubleField()
+    my_rating = DoubleField(null=True)
+
+    class Meta:
+        indexes = ((("movie", "date_watched"), True),)
+
+
+class Person(Table):
+    user = ForeignKeyField(User, backref="people", on_delete="CASCADE", index=False)
+    name = TextField()
+    name_key = TextField()
+    is_trusted = BooleanField(default=False)
+    color = TextField(default=PERSON_COLOR)
+    emoji = TextField(null=True)
+    quick_key = TextField(null=True)
+    last_modified = DoubleField()
+    updated_at = DoubleField()
+
+    class Meta:
+        indexes = ((("user", "name_key"), True), (("user", "quick_key"), True), (("user", "updated_at"), False))
+
+
+class Recommendation(Table):
+    movie = ForeignKeyField(Movie, backref="recommendations", on_delete="CASCADE", index=False)
+    person = ForeignKeyField(Person, backref="recommendations", on_delete="CASCADE")
+    date_recommended = DoubleField()
+    vote_type = BooleanField(default=True)
+
+    class Meta:
+        indexes = ((("movie", "person"), True),)
+
+
+class SavedView(Table):
+    id = TextField(primary_key=True, default=lambda: str(uuid.uuid4()))
+    user = ForeignKeyField(User, on_delete="CASCADE", index=False)
+    name = TextField()
+    filters = JSONField(default=dict)
+    position = IntegerField(default=0)
+    last_modified = DoubleField()
+
+    class Meta:
+        indexes = ((("user", "name"), True),)
+
+
+class Tombstone(Table):
+    """`key` is an imdb_id, a person's id or a list's id, by `kind`: movie, person, list."""
+
+    user = ForeignKeyField(User, on_delete="CASCADE", index=False)
+    kind = TextField()
+    key = TextField()
+    deleted_at = DoubleField()
+    updated_at = DoubleField()
+
+    class Meta:
+        indexes = ((("user", "kind", "key"), True), (("user", "updated_at"), False))
+
+
+class SyncAction(Table):
+    user = ForeignKeyField(User, on_delete="CASCADE", index=False)
+    action_key = TextField()
+    answer = JSONField()
+    created_at = DoubleField(index=True)
+
+    class Meta:
+        indexes = ((("user", "action_key"), True),)
+
+
+class Setting(Table):
+    key = TextField(primary_key=True)
+    value = JSONField(null=True)
+
+
+class Job(Table):
+    """Long work. The row is the queue: whoever runs it holds the operating system's lock of its id."""
+
+    id = TextField(primary_key=True, default=lambda: str(uuid.uuid4()))
+    kind = TextField()
+    user = ForeignKeyField(User, null=True, on_delete="CASCADE")
+    state = TextField(default="queued", index=True)
+    done = IntegerField(default=0)
+    total = IntegerField(default=0)
+    message = TextField(default="")
+    params = JSONField(default=dict)
+    result = JSONField(null=True)
+    created_at = DoubleField(default=clock.now)
+    started_at = DoubleField(null=True)
+    finished_at = DoubleField(null=True)
+
+
+# Parents before children: the order rows can be written in.
+TABLES: list[type[Table]] = [
+    User, Title, CustomList, Movie, Watch, Person, Recommendation,
+    SavedView, Tombstone, SyncAction, Setting, Job,
+]  # fmt: skip
+
+
+def connect(url: str) -> Database:
+    """Point every model at the database of `url` and return it, not yet open."""
+    if url.startswith("sqlite"):
+        pragmas = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
+        database = db_url.connect(url, pragmas=pragmas, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
+    else:
+        database = db_url.connect(url)
+    db.initialize(database)
+    return database
+
+
+def scratch() -> SqliteDatabase:
+    """An empty database in memory with the current tables, open; the caller closes it."""
+    database = SqliteDatabase(":memory:", pragmas={"foreign_keys": 1})
+    database.connect()
+    for table in TABLES:
+        SchemaManager(table, database=database).create_all()
+    return database
+
+
+def insert_rows(database: Database, fields: Sequence[Field], rows: Iterable[Sequence], ignore: bool = False) -> None:
+    """Insert tuples of column values, as the database takes them, with one executemany.
+
+    Peewee's insert_many builds every row as Python nodes and was 1.5 times slower than the whole import may be.
+    `ignore`: leave rows alone that are there.
+    """
+    names = ", ".join(f'"{field.column_name}"' for field in fields)
+    marks = ", ".join([database.param] * len(fields))
+    ending = " ON CONFLICT DO NOTHING" if ignore else ""
+    table = fields[0].model._meta.table_name
+    sql = f'INSERT INTO "{table}" ({names}) VALUES ({marks}){ending}'  # noqa: S608: names of our own tables only
+    database.cursor().executemany(sql, rows)
+
+
+def chunks(keys: Iterable, size: int = IN_CHUNK) -> Iterable[list]:
+    """Keys in lists short enough for one IN (...)."""
+    keys = list(keys)
+    return (keys[start : start + size] for start in range(0, len(keys), size))
+
+
+def fold(text: str) -> str:
+    """The form in which names, e-mail addresses and searches are compared; SQLite's own lower() is ASCII only."""
+    return unicodedata.normalize("NFC", text.strip()).casefold()
+
+
+def ensure_titles(database: Database, imdb_ids: Iterable[str]) -> None:
+    """A stub for each film that has no title yet; the stubs are the enrichment queue."""
+    values = ("[]", "[]", "[]", "", "stub", 0, "stub", 0)
+    fields = [Title.imdb_id, Title.genres, Title.directors, Title.cast, Title.search_text,
+              Title.tmdb_state, Title.tmdb_attempts, Title.omdb_state, Title.omdb_attempts]  # fmt: skip
+    insert_rows(database, fields, ((imdb_id, *values) for imdb_id in imdb_ids), ignore=True)
+
+
+def next_update(database: Database) -> float:
+    """The `updated_at` of this transaction's rows: larger than any given before. Call inside a write transaction.
+
+    The row of the clock is locked until the commit, so the order of the values is the order of the commits.
+    """
+    Setting.insert(key="clock", value=0).on_conflict_ignore().execute(database)
+    clock_row = Setting.key == "clock"
+    Setting.update(value=Setting.value).where(clock_row).execute(database)
+    last = Setting.select().where(clock_row).get(database).value
+    value = max(clock.now(), last + CLOCK_STEP)
+    Setting.update(value=value).where(clock_row).execute(database)
+    return value
+
+
+def setting(key: str, default=None):
+    row = Setting.get_or_none(Setting.key == key)
+    return default if row is None else row.value
+
+
+def put_setting(key: str, value) -> None:
+    Setting.insert(key=key, value=value).on_conflict(
+        conflict_target=[Setting.key], update={Setting.value: value}
+    ).execute()
+
+
+def user_by_email(email: str) -> User | None:
+    return User.get_or_none(User.email_key == fold(email))
+
+
+def user_by_name(text: str) -> User | None:
+    """By e-mail address or username."""
+    return User.get_or_none((User.email_key == fold(text)) | (User.username_key == fold(text)))
+
+
+def touch_library(database: Database, user_id: str) -> None:
+    """Count one write to this user's own data. Call inside its transaction."""
+    User.update(library_version=User.library_version + 1).where(User.id == user_id).execute(database)

@@ -1,0 +1,88 @@
+"""Accounts: creating them, their passwords, and ending their sessions."""
+
+import re
+import uuid
+
+from peewee import IntegrityError
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from mm import clock, models
+from mm.errors import Invalid, NotFound, UserError
+from mm.models import QUICK_RECOMMENDERS, Person, User, db, fold
+
+PASSWORD_MIN = 8
+PASSWORD_MAX = 500
+NAME_MAX = 100
+EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
+# Compared when no account has the address, so that an unknown one takes as long as a wrong password.
+_DECOY = generate_password_hash(uuid.uuid4().hex)
+
+
+def create(email: str, username: str, password: str, is_admin: bool = False) -> User:
+    """A new account with the four quick recommenders. Raises Invalid, or UserError for an address or name in use."""
+    email, username = email.strip(), username.strip()
+    _check_email(email)
+    _check_username(username)
+    check_new_password(password)
+    password_hash = generate_password_hash(password)
+    with db.atomic():
+        if User.select().where(User.email_key == fold(email)).exists():
+            raise UserError("Email already registered")
+        if User.select().where(User.username_key == fold(username)).exists():
+            raise UserError("Username already taken")
+        user = User.create(email=email, email_key=fold(email), username=username, username_key=fold(username),
+                           password_hash=password_hash, is_admin=is_admin, created_at=clock.now())  # fmt: skip
+        _seed_quick_recommenders(user)
+    return user
+
+
+def log_in(email: str, password: str) -> User | None:
+    """The active account of this address and password, or None; takes the same time for an unknown address."""
+    user = models.user_by_email(email)
+    matches = check_password_hash(user.password_hash if user else _DECOY, password[:PASSWORD_MAX])
+    return user if user and matches and user.is_active else None
+
+
+def find(text: str) -> User:
+    """By e-mail address or username; NotFound otherwise."""
+    user = models.user_by_name(text)
+    if user is None:
+        raise NotFound(f"No account has the name or e-mail address {text!r}.")
+    return user
+
+
+def set_password(user: User, password: str) -> None:
+    """Also ends every session and token of the account."""
+    check_new_password(password)
+    _change_and_end_sessions(user, password_hash=generate_password_hash(password))
+
+
+def end_sessions(user: User) -> None:
+    _change_and_end_sessions(user)
+
+
+def check_new_password(password: str) -> None:
+    if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
+        raise Invalid(f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
+
+
+def _change_and_end_sessions(user: User, **values) -> None:
+    with db.atomic():
+        User.update(token_version=User.token_version + 1, **values).where(User.id == user.id).execute()
+
+
+def _check_email(email: str) -> None:
+    if not EMAIL.fullmatch(email) or len(email) > 254:
+        raise Invalid(f"{email!r} is not an e-mail address.")
+
+
+def _check_username(username: str) -> None:
+    if not username or len(username) > NAME_MAX or "@" in username or not username.isprintable():
+        raise Invalid(f"A username has 1 to {NAME_MAX} printable characters and no @.")
+
+
+def _seed_quick_recommenders(user: User) -> None:
+    updated_at = models.next_update(db.obj)
+    for quick_key, name, color, emoji in QUICK_RECOMMENDERS:
+        Person.create(user=user, name=name, name_key=fold(name), color=color, emoji=emoji, quick_key=quick_key,
+                      last_modified=user.created_at, updated_at=updated_at)  # fmt: skip

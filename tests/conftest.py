@@ -1,0 +1,86 @@
+"""A real SQLite file for each test, and a fixed cast: Alice owns, Bob has his own library, Carol administers."""
+
+import os
+import tempfile
+
+# `mm.tasks` opens its queue where the environment says, at import.
+os.environ["MM_DATA_DIR"] = tempfile.mkdtemp(prefix="mm-tests-")
+
+import pytest  # noqa: E402
+
+from mm import clock, config, create_app, models, schema  # noqa: E402
+from mm.services import accounts  # noqa: E402
+
+PASSWORD = "correct horse battery"
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self, moment):
+        self.moment = moment
+
+    def __call__(self):
+        return self.moment
+
+    def move(self, seconds):
+        self.moment += seconds
+
+
+@pytest.fixture
+def frozen_clock(monkeypatch):
+    """2026-03-01 12:00 UTC, moved by the test."""
+    frozen = Clock(1772366400.0)
+    monkeypatch.setattr(clock, "now", frozen)
+    return frozen
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """The configuration of the test's server. Override in a test module to change a variable."""
+    return config.Config(data_dir=tmp_path / "data")
+
+
+@pytest.fixture
+def app(settings):
+    app = create_app(settings)
+    app.testing = True
+    schema.upgrade()
+    yield app
+    if not models.db.is_closed():
+        models.db.close()
+
+
+@pytest.fixture
+def database(app):
+    """The open database of `app`, for tests that call services."""
+    with models.db.connection_context():
+        yield models.db.obj
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+def _user(app, name, **values):
+    with models.db.connection_context():
+        user = accounts.create(f"{name}@example.org", name, PASSWORD)
+        if values:
+            models.User.update(**values).where(models.User.id == user.id).execute()
+        return models.User.get_by_id(user.id)
+
+
+@pytest.fixture
+def alice(app):
+    return _user(app, "alice")
+
+
+@pytest.fixture
+def bob(app):
+    return _user(app, "bob")
+
+
+@pytest.fixture
+def carol(app):
+    return _user(app, "carol", is_admin=True)
