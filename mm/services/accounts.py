@@ -2,12 +2,13 @@
 
 import re
 import uuid
+from pathlib import Path
 
-from peewee import IntegrityError
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from mm import clock, models
-from mm.errors import Invalid, NotFound, UserError
+from mm import clock, config, models
+from mm.documents import Problem
+from mm.errors import Conflict, Invalid, NotFound, UserError
 from mm.models import QUICK_RECOMMENDERS, Person, User, db, fold
 
 PASSWORD_MIN = 8
@@ -40,7 +41,7 @@ def log_in(email: str, password: str) -> User | None:
     """The active account of this address and password, or None; takes the same time for an unknown address."""
     user = models.user_by_email(email)
     matches = check_password_hash(user.password_hash if user else _DECOY, password[:PASSWORD_MAX])
-    return user if user and matches and user.is_active else None
+    return user if user and matches and user.is_active and len(password) <= PASSWORD_MAX else None
 
 
 def find(text: str) -> User:
@@ -49,6 +50,49 @@ def find(text: str) -> User:
     if user is None:
         raise NotFound(f"No account has the name or e-mail address {text!r}.")
     return user
+
+
+def get(user_id: str) -> User:
+    """NotFound for an unknown id."""
+    user = User.get_or_none(User.id == user_id)
+    if user is None:
+        raise NotFound("No account has this id.")
+    return user
+
+
+def listing() -> list[User]:
+    """Oldest first."""
+    return list(User.select().order_by(User.created_at, User.id))
+
+
+def change(
+    user: User, is_active: bool | None = None, is_admin: bool | None = None, password: str | None = None
+) -> User:
+    """What is None stays. A password and a deactivation end the account's sessions and tokens. Raises Conflict for
+    what would leave no active administrator."""
+    asked = {"is_active": is_active, "is_admin": is_admin}
+    values: dict = {name: value for name, value in asked.items() if value is not None}
+    if password is not None:
+        check_new_password(password)
+        values["password_hash"] = generate_password_hash(password)
+    if password is not None or is_active is False:
+        values["token_version"] = User.token_version + 1
+    with db.atomic():
+        if is_active is False or is_admin is False:
+            _require_another_administrator(user)
+        if values:
+            User.update(**values).where(User.id == user.id).execute()
+    return get(user.id)
+
+
+def remove(user: User) -> Path | None:
+    """Remove the account and its library for good. Its backups stay; returns the folder they are in, if there are any.
+    Raises Conflict for the last active administrator."""
+    with db.atomic():
+        _require_another_administrator(user)
+        User.delete().where(User.id == user.id).execute()
+    folder = config.current.backups_dir / user.id
+    return folder if folder.is_dir() else None
 
 
 def set_password(user: User, password: str) -> None:
@@ -61,9 +105,16 @@ def end_sessions(user: User) -> None:
     _change_and_end_sessions(user)
 
 
+def _require_another_administrator(user: User) -> None:
+    """By oversight nobody might be left who can undo it from the pages. Call inside the transaction of the write."""
+    administrators = [row.id for row in User.select(User.id).where(User.is_admin & User.is_active)]
+    if administrators == [user.id]:
+        raise Conflict("This is the last active administrator. Make another account an administrator first.")
+
+
 def check_new_password(password: str) -> None:
     if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
-        raise Invalid(f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
+        raise _invalid("password", f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
 
 
 def _change_and_end_sessions(user: User, **values) -> None:
@@ -73,12 +124,16 @@ def _change_and_end_sessions(user: User, **values) -> None:
 
 def _check_email(email: str) -> None:
     if not EMAIL.fullmatch(email) or len(email) > 254:
-        raise Invalid(f"{email!r} is not an e-mail address.")
+        raise _invalid("email", f"{email!r} is not an e-mail address.")
 
 
 def _check_username(username: str) -> None:
     if not username or len(username) > NAME_MAX or "@" in username or not username.isprintable():
-        raise Invalid(f"A username has 1 to {NAME_MAX} printable characters and no @.")
+        raise _invalid("username", f"A username has 1 to {NAME_MAX} printable characters and no @.")
+
+
+def _invalid(field: str, reason: str) -> Invalid:
+    return Invalid(reason, [Problem(field, reason)])
 
 
 def _seed_quick_recommenders(user: User) -> None:

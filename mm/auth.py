@@ -1,0 +1,263 @@
+"""Who is asking: sessions for pages, bearer tokens for /api, and the check that a form came from our own pages.
+
+A session counts only outside /api and a token only inside it, so a foreign site can neither use a browser's session on
+the API nor plant a token in a page.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import math
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import wraps
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+import jwt
+from flask import Flask, Request, current_app, g, request, session
+from flask.sessions import SecureCookieSessionInterface
+from flask_login import (
+    AnonymousUserMixin,
+    LoginManager,
+    UserMixin,
+    current_user,
+    login_required,
+    login_user,
+    logout_user,
+)
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from peewee import DatabaseError, InterfaceError
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from mm import clock, config
+from mm.errors import Forbidden, TooMany, Unauthenticated, Unavailable, UserError
+from mm.models import User, fold
+from mm.services import accounts
+
+LOG_IN_SECONDS = 30 * 86400
+ADMIN_SECONDS = 12 * 3600
+ADMINISTRATOR = "administrator"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+FAILED_LOG_INS = RateLimitItemPerMinute(10, 15)
+_one_at_a_time = threading.Lock()
+
+
+class TokenAdministrator(UserMixin):
+    """Who logged in with ADMIN_TOKEN: may administer, and has no library."""
+
+    id = None
+    is_admin = True
+
+
+class _Sessions(SecureCookieSessionInterface):
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """The same server is often reached by https through a proxy and by plain http at home."""
+        return request.is_secure
+
+
+def init_app(app: Flask) -> None:
+    app.config.update(
+        SESSION_COOKIE_NAME="mm_session", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False, PERMANENT_SESSION_LIFETIME=timedelta(seconds=LOG_IN_SECONDS),
+        # No cookie can have this name. A remembered log-in is a session that outlives the browser: flask-login's own
+        # cookie never expires on the server, hides a bearer token, and fails on a value outside ASCII.
+        REMEMBER_COOKIE_NAME=";",
+    )  # fmt: skip
+    app.session_interface = _Sessions()
+    app.extensions["failed_log_ins"] = MovingWindowRateLimiter(MemoryStorage())
+    manager = LoginManager(app)
+    manager.session_protection = None
+    manager.user_loader(_load_from_session)
+    manager.request_loader(_load_from_token)
+    manager.unauthorized_handler(_refuse_anonymous)
+    app.before_request(_require_same_origin)
+    if proxies := config.current.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
+
+
+def is_api() -> bool:
+    return request.path == "/api" or request.path.startswith("/api/")
+
+
+def account() -> User:
+    """The account that is asking. Raises Forbidden for an administrator who came with ADMIN_TOKEN."""
+    if current_user.id is None:
+        raise Forbidden("The admin token has no library of its own. Log in with an account.")
+    return current_user._get_current_object()
+
+
+def admin_required(view: Callable) -> Callable:
+    @login_required
+    @wraps(view)
+    def guarded(*args, **kwargs):
+        if not current_user.is_admin:
+            raise Forbidden("Only an administrator may do this.")
+        return view(*args, **kwargs)
+
+    return guarded
+
+
+def attempt_log_in(email: str, password: str) -> User:
+    """The account of this address and password. Raises Unauthenticated, or TooMany after 10 failures in 15 minutes by
+    address or by account; an unknown address is answered in the same time and words."""
+    with _counting_failures(f"account {fold(email)[:254]}"):
+        user = accounts.log_in(email, password)
+        if user is None:
+            raise Unauthenticated("Incorrect email or password")
+    return user
+
+
+def confirm_password(user: User, password: str) -> None:
+    """Before a change to the account. Raises UserError or TooMany: 401 would say that the log-in itself is bad."""
+    with _counting_failures(f"account {user.email_key}"):
+        if accounts.log_in(user.email, password) is None:
+            raise UserError("The current password is incorrect")
+
+
+def log_in(user: User, remember: bool = False) -> None:
+    """Start a session of this browser, ending any other; `remember` keeps it for 30 days."""
+    session.clear()
+    session.permanent = remember
+    login_user(user)
+
+
+def log_out() -> None:
+    logout_user()
+    session.clear()
+
+
+def issue_token(user: User) -> str:
+    """For `Authorization: Bearer`, good for 30 days or until the account's token_version is raised."""
+    return _encode(user.id, user.token_version, LOG_IN_SECONDS)
+
+
+def issue_admin_token(admin_token: str) -> str:
+    """Good for 12 hours or until ADMIN_TOKEN is changed. Raises Unauthenticated, TooMany, or Unavailable where
+    ADMIN_TOKEN is unset."""
+    if not config.current.admin_token:
+        raise Unavailable("ADMIN_TOKEN is not set on this server")
+    with _counting_failures("admin token"):
+        if not hmac.compare_digest(admin_token.encode(), config.current.admin_token.encode()):
+            raise Unauthenticated("Invalid admin token")
+    return _encode(ADMINISTRATOR, _admin_version(), ADMIN_SECONDS)
+
+
+def local_path(target: str | None, default: str = "/") -> str:
+    """`target` when it is a path of this site, else `default`.
+
+    Browsers read a backslash as a slash and drop tabs and line ends, so `/\\evil` and `/<tab>/evil` leave the site.
+    """
+    if not target or not target.startswith("/") or "\\" in target or not target.isprintable():
+        return default
+    return default if target.startswith("//") or urlsplit(target).netloc else target
+
+
+def _load_from_session(session_id: str) -> User | None:
+    if is_api():
+        return None
+    user_id, _, version = session_id.rpartition(":")
+    return _active_account(user_id, int(version))
+
+
+def _load_from_token(incoming: Request) -> User | TokenAdministrator | None:
+    scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
+    if not is_api() or scheme.lower() != "bearer":
+        return None
+    claims = _decode(token.strip())
+    if claims is None:
+        return None
+    if claims["sub"] == ADMINISTRATOR:
+        return TokenAdministrator() if claims["ver"] == _admin_version() else None
+    return _active_account(claims["sub"], claims["ver"])
+
+
+def _active_account(user_id: str, token_version: int) -> User | None:
+    """None would be shown as a bad log-in, so a database that does not answer raises Unavailable."""
+    try:
+        return (
+            User.select()
+            .where(User.id == user_id)
+            .where(User.token_version == token_version)
+            .where(User.is_active)
+            .first()
+        )
+    except (DatabaseError, InterfaceError) as error:
+        # The error page asks again who is there.
+        g._login_user = AnonymousUserMixin()
+        raise Unavailable("The database does not answer right now. Try again in a minute.") from error
+
+
+def _refuse_anonymous():
+    raise Unauthenticated("Not authenticated")
+
+
+def _require_same_origin() -> None:
+    """Browsers on plain http outside localhost send no Sec-Fetch-Site; for them the Origin must be ours."""
+    if request.method in SAFE_METHODS or is_api():
+        return
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is None:
+        own = request.headers.get("Origin", "").lower() == request.host_url.rstrip("/").lower()
+    else:
+        own = site in ("same-origin", "none")
+    if not own:
+        raise Forbidden("This did not come from a page of this site, so nothing was done. Reload the page and try again.")
+
+
+@contextlib.contextmanager
+def _counting_failures(account_key: str) -> Iterator[None]:
+    """Count what ends in a UserError. One log-in at a time: otherwise parallel ones would all be let in before the
+    first failure is counted."""
+    limiter: MovingWindowRateLimiter = current_app.extensions["failed_log_ins"]
+    keys = (f"address {_network(request.remote_addr)}", account_key)
+    with _one_at_a_time:
+        for key in keys:
+            _require_attempts_left(limiter, key)
+        try:
+            yield
+        except UserError:
+            for key in keys:
+                limiter.hit(FAILED_LOG_INS, key)
+            raise
+
+
+def _require_attempts_left(limiter: MovingWindowRateLimiter, key: str) -> None:
+    if limiter.test(FAILED_LOG_INS, key):
+        return
+    seconds = math.ceil(limiter.get_window_stats(FAILED_LOG_INS, key).reset_time - clock.now())
+    seconds = min(max(1, seconds), FAILED_LOG_INS.get_expiry())
+    minutes = math.ceil(seconds / 60)
+    raise TooMany(f"Too many failed log-ins. Try again in {minutes} minute{'s' * (minutes > 1)}.", seconds)
+
+
+def _network(address: str | None) -> str:
+    """Whoever has one IPv6 address has the whole /64."""
+    if address is None or ":" not in address:
+        return str(address)
+    return str(ip_network((int(ip_address(address.partition("%")[0])), 64), strict=False))
+
+
+def _encode(subject: str, version: int | str, seconds: int) -> str:
+    claims = {"sub": subject, "ver": version, "exp": int(clock.now()) + seconds}
+    return jwt.encode(claims, current_app.config["SECRET_KEY"], algorithm="HS256")
+
+
+def _decode(token: str) -> dict | None:
+    """The claims of a token of ours that has not expired. Its header is read before the signature is checked, so it
+    may hold anything, deep nesting included."""
+    options = {"verify_exp": False, "verify_iat": False, "require": ["sub", "ver", "exp"]}
+    try:
+        claims = jwt.decode(token, current_app.config["SECRET_KEY"], algorithms=["HS256"], options=options)  # type: ignore[arg-type]
+    except (jwt.InvalidTokenError, RecursionError):
+        return None
+    return claims if claims["exp"] > clock.now() else None
+
+
+def _admin_version() -> str:
+    """Changes with ADMIN_TOKEN, so that a new one ends what was issued for the old one."""
+    key = current_app.config["SECRET_KEY"].encode()
+    return hmac.new(key, config.current.admin_token.encode(), hashlib.sha256).hexdigest()
