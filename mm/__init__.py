@@ -13,7 +13,8 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     config = configuration.use(config or configuration.from_environ())
     configuration.prepare(config)
     models.connect(config.database)
-    app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"), static_folder=str(configuration.ROOT / "static"))
+    root = configuration.ROOT
+    app = Flask(__name__, template_folder=str(root / "templates"), static_folder=str(root / "static"))
     app.config.update(SECRET_KEY=config.secret_key(), MAX_CONTENT_LENGTH=64 * 2**20 + 2**16)
     from mm import api, auth, cli, routes
 

@@ -5,7 +5,7 @@ Times are float Unix seconds, UTC.
 
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType
 
 VERSION = 2
 
@@ -30,18 +30,18 @@ class WatchEntry(Struct):
     my_rating: float | None
 
 
-class MovieEntry(Struct, omit_defaults=True):
-    """`watches` only where a film was watched more than once, oldest first; `watch_history` is then the last of them."""
+class MovieEntry(Struct):
+    """`watches` only where a film was watched more than once, oldest first; `watch_history` is the last of them."""
 
     imdb_id: str
-    media_type: str | None = field(default_factory=lambda: None)
-    status: Status = field(default_factory=lambda: "toWatch")  # type: ignore[assignment]
-    custom_list_id: str | None = field(default_factory=lambda: None)
-    date_added: float = field(default_factory=float)
-    last_modified: float = field(default_factory=float)
-    recommendations: list[Vote] = field(default_factory=lambda: [])
-    watch_history: WatchEntry | None = field(default_factory=lambda: None)
-    watches: list[WatchEntry] | None = None
+    media_type: str | None
+    status: Status
+    custom_list_id: str | None
+    date_added: float
+    last_modified: float
+    recommendations: list[Vote]
+    watch_history: WatchEntry | None
+    watches: list[WatchEntry] | UnsetType = UNSET
 
 
 class PersonEntry(Struct):
@@ -198,3 +198,103 @@ class EnrichmentProgress(Struct):
     missing: int
     failed: int
     notices: list[str]
+
+
+# Accounts and log-ins.
+
+
+class Account(Struct):
+    id: str
+    email: str
+    username: str
+    created_at: float
+    is_active: bool
+
+
+class ManagedAccount(Struct):
+    """An account as administrators see it."""
+
+    id: str
+    email: str
+    username: str
+    created_at: float
+    is_active: bool
+    is_admin: bool
+    backup_enabled: bool
+
+
+class Credentials(Struct):
+    email: str
+    password: str
+
+
+class AdminCredentials(Struct):
+    """`token` is the server's ADMIN_TOKEN."""
+
+    token: str
+
+
+class Token(Struct):
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"
+
+
+class LogIn(Struct):
+    access_token: str
+    user: Account
+    token_type: Literal["bearer"] = "bearer"
+
+
+class NewAccount(Struct):
+    email: str
+    username: str
+    password: str
+
+
+class AccountChange(Struct):
+    """What is left out or null stays."""
+
+    is_active: bool | None = None
+    is_admin: bool | None = None
+    password: str | None = None
+
+
+class RemovedAccount(Struct):
+    """`backups`: the folder on the server in which the account's backups stay, or null where it had none."""
+
+    backups: str | None
+
+
+class PasswordChange(Struct):
+    current: str
+    new: str
+
+
+# Health and errors.
+
+
+class Health(Struct):
+    """`degraded`: something in `problems` needs looking at, and requests are served."""
+
+    status: Literal["healthy", "degraded"]
+    timestamp: float
+    database: Literal["ok"]
+    worker: Literal["ok", "late"]
+    last_backup: float | None
+    problems: list[str]
+
+
+class ErrorDetail(Struct):
+    detail: str
+
+
+class FieldProblem(Struct):
+    """`loc` leads to the field, as in ["movies", 3, "status"]; empty for the body as a whole."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class ValidationDetail(Struct):
+    detail: list[FieldProblem]

@@ -5,9 +5,10 @@ when this server last changed its JSON (strictly increasing, drives the sync fee
 user's own writes (plans and nightly backups compare it).
 """
 
+import contextlib
 import unicodedata
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from peewee import (
     AutoField,
@@ -73,6 +74,12 @@ class User(Table):
     next_try_at = DoubleField(null=True)
     failed_tries = IntegerField(default=0)
     last_error = TextField(null=True)
+    # What flask-login asks of an account beside `is_active`.
+    is_authenticated = True
+
+    def get_id(self) -> str:
+        """What a session carries: whose it is, and the token_version that ends it when raised."""
+        return f"{self.id}:{self.token_version}"
 
 
 class Title(Table):
@@ -132,6 +139,7 @@ class CustomList(Table):
 
 
 class Movie(Table):
+    id = AutoField()
     user = ForeignKeyField(User, backref="movies", on_delete="CASCADE")
     title = ForeignKeyField(Title, column_name="imdb_id", on_delete="RESTRICT")
     media_type = TextField(null=True)
@@ -146,6 +154,7 @@ class Movie(Table):
 
 
 class Watch(Table):
+    id = AutoField()
     movie = ForeignKeyField(Movie, backref="watches", on_delete="CASCADE", index=False)
     date_watched = DoubleField()
     my_rating = DoubleField(null=True)
@@ -155,6 +164,7 @@ class Watch(Table):
 
 
 class Person(Table):
+    id = AutoField()
     user = ForeignKeyField(User, backref="people", on_delete="CASCADE", index=False)
     name = TextField()
     name_key = TextField()
@@ -170,6 +180,7 @@ class Person(Table):
 
 
 class Recommendation(Table):
+    id = AutoField()
     movie = ForeignKeyField(Movie, backref="recommendations", on_delete="CASCADE", index=False)
     person = ForeignKeyField(Person, backref="recommendations", on_delete="CASCADE")
     date_recommended = DoubleField()
@@ -273,8 +284,27 @@ def insert_rows(database: Database, fields: Sequence[Field], rows: Iterable[Sequ
     marks = ", ".join([database.param] * len(fields))
     ending = " ON CONFLICT DO NOTHING" if ignore else ""
     table = fields[0].model._meta.table_name
-    sql = f'INSERT INTO "{table}" ({names}) VALUES ({marks}){ending}'  # noqa: S608: names of our own tables only
+    sql = f'INSERT INTO "{table}" ({names}) VALUES ({marks}){ending}'  # noqa: S608
     database.cursor().executemany(sql, rows)
+
+
+def update_rows(database: Database, fields: Sequence[Field], key: Sequence[Field], rows: Iterable[Sequence]) -> None:
+    """Set `fields` of the rows found by `key`: each row is the values of the fields, then those of the key."""
+    values = ", ".join(f'"{field.column_name}" = {database.param}' for field in fields)
+    where = " AND ".join(f'"{field.column_name}" = {database.param}' for field in key)
+    sql = f'UPDATE "{fields[0].model._meta.table_name}" SET {values} WHERE {where}'  # noqa: S608
+    database.cursor().executemany(sql, rows)
+
+
+@contextlib.contextmanager
+def snapshot(database: Database) -> Iterator[None]:
+    """One read transaction: every query inside sees the same moment, and writers are not held up."""
+    if isinstance(database, SqliteDatabase):
+        with database.atomic("DEFERRED"):
+            yield
+    else:
+        with database.atomic(isolation_level="REPEATABLE READ"):
+            yield
 
 
 def chunks(keys: Iterable, size: int = IN_CHUNK) -> Iterable[list]:

@@ -6,10 +6,10 @@ import tempfile
 # `mm.tasks` opens its queue where the environment says, at import.
 os.environ["MM_DATA_DIR"] = tempfile.mkdtemp(prefix="mm-tests-")
 
-import pytest  # noqa: E402
+import pytest
 
-from mm import clock, config, create_app, models, schema  # noqa: E402
-from mm.services import accounts  # noqa: E402
+from mm import clock, config, create_app, models, schema
+from mm.services import accounts
 
 PASSWORD = "correct horse battery"
 

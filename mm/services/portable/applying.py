@@ -1,0 +1,142 @@
+"""Executing a plan in one transaction, or not at all."""
+
+from collections.abc import Iterable
+
+from peewee import Database
+
+from mm import models
+from mm.errors import Conflict
+from mm.models import CustomList, Movie, Person, Recommendation, Tombstone, User, Watch, db
+from mm.services.portable.planning import FilmStep, Plan
+
+PERSON_FIELDS = (Person.name, Person.name_key, Person.is_trusted, Person.color, Person.emoji, Person.last_modified)
+LIST_FIELDS = (CustomList.name, CustomList.color, CustomList.icon, CustomList.position, CustomList.created_at,
+               CustomList.last_modified)  # fmt: skip
+MOVIE_FIELDS = (Movie.media_type, Movie.status, Movie.custom_list, Movie.date_added, Movie.last_modified)
+
+
+def apply(plan: Plan, database: Database | None = None) -> None:
+    """Do exactly what `plan` says. Raises Conflict, with nothing written, when the library is no longer the one it was
+    made for."""
+    database = database or db.obj
+    with database.atomic():
+        _claim_version(database, plan)
+        updated_at = models.next_update(database)
+        _apply_people(database, plan, updated_at)
+        _apply_lists(database, plan, updated_at)
+        films = [film for film in plan.films if film.outcome in ("new", "changed")]
+        _apply_films(database, plan.user_id, films, updated_at)
+        _apply_votes(database, plan.user_id, films)
+        _apply_watches(database, plan.user_id, films)
+
+
+def _claim_version(database: Database, plan: Plan) -> None:
+    """Counts this write, and refuses when another came between."""
+    unchanged = (User.id == plan.user_id) & (User.library_version == plan.library_version)
+    if not User.update(library_version=User.library_version + 1).where(unchanged).execute(database):
+        raise Conflict("The library has changed since this plan was made. Look at the new plan and confirm again.")
+
+
+def _apply_people(database: Database, plan: Plan, updated_at: float) -> None:
+    new = [step for step in plan.people if step.outcome == "new"]
+    changed = [step for step in plan.people if step.outcome == "changed"]
+    # Two people may swap names, and a new one may take a name that is being given up: clear the way first.
+    renamed = [step for step in changed if "name" in step.fields]
+    models.update_rows(database, [Person.name_key], [Person.id], ((f"\0{step.mine}", step.mine) for step in renamed))
+    models.update_rows(
+        database, (*PERSON_FIELDS, Person.updated_at), [Person.id],
+        ((*_person_row(step), updated_at, step.mine) for step in changed),
+    )  # fmt: skip
+    models.insert_rows(
+        database, (*PERSON_FIELDS, Person.updated_at, Person.user),
+        ((*_person_row(step), updated_at, plan.user_id) for step in new),
+    )  # fmt: skip
+    _wake_films_of(database, [step.mine for step in renamed], updated_at)
+
+
+def _person_row(step) -> tuple:
+    values = step.values
+    return (values["name"], step.key, values["is_trusted"], values["color"], values["emoji"], values["last_modified"])
+
+
+def _wake_films_of(database: Database, people: list, updated_at: float) -> None:
+    """A film's JSON carries the names of those who recommended it."""
+    for some in models.chunks(people):
+        films = Recommendation.select(Recommendation.movie).where(Recommendation.person.in_(some))
+        Movie.update(updated_at=updated_at).where(Movie.id.in_(films)).execute(database)
+
+
+def _apply_lists(database: Database, plan: Plan, updated_at: float) -> None:
+    rows = {step.id: tuple(step.values.get(field.name) for field in LIST_FIELDS) for step in plan.lists}
+    changed = [step for step in plan.lists if step.outcome == "changed"]
+    new = [step for step in plan.lists if step.outcome == "new"]
+    models.update_rows(
+        database, (*LIST_FIELDS, CustomList.updated_at), [CustomList.pk],
+        ((*rows[step.id], updated_at, step.mine) for step in changed),
+    )  # fmt: skip
+    models.insert_rows(
+        database, (*LIST_FIELDS, CustomList.updated_at, CustomList.id, CustomList.user),
+        ((*rows[step.id], updated_at, step.id, plan.user_id) for step in new),
+    )  # fmt: skip
+    _drop_tombstones(database, plan.user_id, "list", (step.id for step in new))
+
+
+def _apply_films(database: Database, user_id: str, films: list[FilmStep], updated_at: float) -> None:
+    lists = dict(database.execute(CustomList.select(CustomList.id, CustomList.pk).where(CustomList.user == user_id)))
+    new = [film for film in films if film.outcome == "new"]
+    models.ensure_titles(database, (film.imdb_id for film in new))
+    models.insert_rows(
+        database, (*MOVIE_FIELDS, Movie.updated_at, Movie.title, Movie.user),
+        ((*_movie_row(film, lists), updated_at, film.imdb_id, user_id) for film in new),
+    )  # fmt: skip
+    models.update_rows(
+        database, (*MOVIE_FIELDS, Movie.updated_at), [Movie.id],
+        ((*_movie_row(film, lists), updated_at, film.mine) for film in films if film.outcome == "changed"),
+    )  # fmt: skip
+    _drop_tombstones(database, user_id, "movie", (film.imdb_id for film in new))
+
+
+def _movie_row(film: FilmStep, lists: dict[str, int]) -> tuple:
+    values = film.values
+    list_pk = lists.get(values["list_id"])
+    return (values["media_type"], values["status"], list_pk, values["date_added"], values["last_modified"])
+
+
+def _apply_votes(database: Database, user_id: str, films: list[FilmStep]) -> None:
+    movies = _movie_ids(database, user_id)
+    people = dict(database.execute(Person.select(Person.name_key, Person.id).where(Person.user == user_id)))
+    rows: dict[str, list[tuple]] = {"new": [], "changed": [], "same": []}
+    for film in films:
+        movie_id = movies[film.imdb_id]
+        for vote in film.votes:
+            rows[vote.outcome].append((vote.date_recommended, vote.vote_type, movie_id, people[vote.person_key]))
+    values, key = (
+        (Recommendation.date_recommended, Recommendation.vote_type),
+        (Recommendation.movie, Recommendation.person),
+    )
+    models.insert_rows(database, (*values, *key), rows["new"])
+    models.update_rows(database, values, key, rows["changed"])
+
+
+def _apply_watches(database: Database, user_id: str, films: list[FilmStep]) -> None:
+    movies = _movie_ids(database, user_id)
+    rows: dict[str, list[tuple]] = {"new": [], "changed": [], "same": []}
+    for film in films:
+        movie_id = movies[film.imdb_id]
+        for watch in film.watches:
+            rows[watch.outcome].append((watch.my_rating, movie_id, watch.date_watched))
+    models.insert_rows(database, (Watch.my_rating, Watch.movie, Watch.date_watched), rows["new"])
+    models.update_rows(database, [Watch.my_rating], [Watch.movie, Watch.date_watched], rows["changed"])
+
+
+def _movie_ids(database: Database, user_id: str) -> dict[str, int]:
+    return dict(database.execute(Movie.select(Movie.title, Movie.id).where(Movie.user == user_id)))
+
+
+def _drop_tombstones(database: Database, user_id: str, kind: str, keys: Iterable[str]) -> None:
+    """What is here again is no longer deleted."""
+    if not Tombstone.select().where(Tombstone.user == user_id).limit(1).execute(database):
+        return
+    for some in models.chunks(keys):
+        gone = (Tombstone.user == user_id) & (Tombstone.kind == kind) & Tombstone.key.in_(some)
+        Tombstone.delete().where(gone).execute(database)

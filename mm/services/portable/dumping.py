@@ -1,0 +1,90 @@
+"""One user's library as the v2 document. Everything a user can enter is in it; nothing of the providers is."""
+
+from collections.abc import Iterator
+
+import msgspec
+from peewee import Database
+
+from mm import clock, models
+from mm.documents import VERSION, Document, ListEntry, MovieEntry, PersonEntry, Vote, WatchEntry
+from mm.models import CustomList, Movie, Person, Recommendation, Watch, db
+
+
+def dump(user_id: str, database: Database | None = None, exported_at: float | None = None) -> Document:
+    """The library as of one moment. Sorted here, because databases sort text each in their own way."""
+    database = database or db.obj
+    with models.snapshot(database):
+        return Document(
+            version=VERSION,
+            exported_at=clock.now() if exported_at is None else exported_at,
+            movies=sorted(_movies(database, user_id), key=lambda movie: movie.imdb_id),
+            people=sorted(_people(database, user_id), key=lambda person: person.name),
+            lists=sorted(_lists(database, user_id), key=lambda entry: (entry.position, entry.id)),
+        )
+
+
+def encode(document: Document, indent: bool = False) -> bytes:
+    """`indent` for what a person may open; compact for the server's own files."""
+    data = msgspec.json.encode(document)
+    return msgspec.json.format(data, indent=2) + b"\n" if indent else data
+
+
+def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
+    votes = _votes(database, user_id)
+    watches = _watches(database, user_id)
+    rows = database.execute(
+        Movie.select(Movie.id, Movie.title, Movie.media_type, Movie.status, CustomList.id, Movie.date_added,
+                     Movie.last_modified)
+        .left_outer_join(CustomList)
+        .where(Movie.user == user_id)
+    )  # fmt: skip
+    for movie_id, imdb_id, media_type, status, list_id, date_added, last_modified in rows:
+        seen = watches.get(movie_id)
+        entry = MovieEntry(imdb_id, media_type, status, list_id, date_added, last_modified,
+                           votes.get(movie_id, []), seen[-1] if seen else None)  # fmt: skip
+        if seen and len(seen) > 1:
+            entry.watches = seen
+        yield entry
+
+
+def _votes(database: Database, user_id: str) -> dict[int, list[Vote]]:
+    rows = database.execute(
+        Recommendation.select(
+            Recommendation.movie, Person.name, Recommendation.date_recommended, Recommendation.vote_type
+        )
+        .join(Person)
+        .where(Person.user == user_id)
+    )
+    found: dict[int, list[Vote]] = {}
+    for movie_id, name, date_recommended, vote_type in sorted(rows, key=lambda row: row[1]):
+        found.setdefault(movie_id, []).append(Vote(name, date_recommended, bool(vote_type)))
+    return found
+
+
+def _watches(database: Database, user_id: str) -> dict[int, list[WatchEntry]]:
+    rows = database.execute(
+        Watch.select(Watch.movie, Watch.date_watched, Watch.my_rating)
+        .join(Movie)
+        .where(Movie.user == user_id)
+        .order_by(Watch.date_watched)
+    )
+    found: dict[int, list[WatchEntry]] = {}
+    for movie_id, date_watched, my_rating in rows:
+        found.setdefault(movie_id, []).append(WatchEntry(date_watched, my_rating))
+    return found
+
+
+def _people(database: Database, user_id: str) -> Iterator[PersonEntry]:
+    columns = (Person.name, Person.is_trusted, Person.color, Person.emoji, Person.quick_key, Person.last_modified)
+    rows = database.execute(Person.select(*columns).where(Person.user == user_id))
+    for name, is_trusted, *rest in rows:
+        yield PersonEntry(name, bool(is_trusted), *rest)
+
+
+def _lists(database: Database, user_id: str) -> Iterator[ListEntry]:
+    rows = database.execute(
+        CustomList.select(CustomList.id, CustomList.name, CustomList.color, CustomList.icon, CustomList.position,
+                          CustomList.created_at, CustomList.last_modified)
+        .where(CustomList.user == user_id)
+    )  # fmt: skip
+    return (ListEntry(*row) for row in rows)
