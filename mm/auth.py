@@ -205,7 +205,7 @@ def _require_same_origin() -> None:
     else:
         own = site in ("same-origin", "none")
     if not own:
-        raise Forbidden("This did not come from a page of this site, so nothing was done. Reload the page and try again.")
+        raise Forbidden("This did not come from a page of this site, so nothing was done. Reload it and try again.")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,39 @@
+"""The JSON API, on the same services as the pages."""
+
+from flask import Blueprint, Flask, Response, request
+
+from mm import config
+from mm.api import accounts, auth, backup, docs, errors, health
+from mm.auth import is_api
+
+BLUEPRINTS = (health.bp, auth.bp, accounts.bp, backup.bp)
+CORS_METHODS = "GET, POST, PUT, DELETE"
+CORS_HEADERS = "Authorization, Content-Type"
+CORS_EXPOSED = "Content-Disposition, ETag, Retry-After"
+PREFLIGHT_SECONDS = 3600
+
+
+def init_app(app: Flask) -> None:
+    bp = Blueprint("api", __name__, url_prefix="/api")
+    for child in BLUEPRINTS:
+        bp.register_blueprint(child)
+    errors.init_blueprint(bp)
+    app.register_blueprint(bp)
+    app.register_blueprint(docs.bp)
+    app.after_request(_allow_origins)
+
+
+def _allow_origins(response: Response) -> Response:
+    """CORS for CORS_ORIGINS ("*" for any). Nothing but the token says who asks, so any origin may be named."""
+    if not is_api() or not config.current.cors_origins:
+        return response
+    response.vary.add("Origin")
+    origin = request.headers.get("Origin")
+    if origin and {"*", origin} & set(config.current.cors_origins):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = CORS_EXPOSED
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = CORS_METHODS
+            response.headers["Access-Control-Allow-Headers"] = CORS_HEADERS
+            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+    return response

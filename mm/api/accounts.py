@@ -1,0 +1,52 @@
+"""Everybody's accounts, for administrators."""
+
+from flask import Blueprint
+
+from mm import auth
+from mm.api.openapi import answers, api
+from mm.documents import AccountChange, ManagedAccount, NewAccount, RemovedAccount
+from mm.models import User
+from mm.services import accounts
+
+bp = Blueprint("accounts", __name__, url_prefix="/auth/admin/users")
+
+
+@bp.get("")
+@auth.admin_required
+@api.validate(resp=answers(401, 403, 503, HTTP_200=list[ManagedAccount]), tags=["Accounts"])
+def listing():
+    """All accounts, oldest first."""
+    return [_answer(user) for user in accounts.listing()]
+
+
+@bp.post("")
+@auth.admin_required
+@api.validate(resp=answers(400, 401, 403, 413, 415, 503, HTTP_201=ManagedAccount), tags=["Accounts"])
+def create(json: NewAccount):
+    """A new account, with the four quick recommenders."""
+    return _answer(accounts.create(json.email, json.username, json.password)), 201
+
+
+@bp.put("/<user_id>")
+@auth.admin_required
+@api.validate(resp=answers(401, 403, 404, 409, 413, 415, 503, HTTP_200=ManagedAccount), tags=["Accounts"])
+def change(user_id: str, json: AccountChange):
+    """Change an account.
+
+    A new password and a deactivation end its sessions and tokens. 409 for the last active administrator.
+    """
+    return _answer(accounts.change(accounts.get(user_id), json.is_active, json.is_admin, json.password))
+
+
+@bp.delete("/<user_id>")
+@auth.admin_required
+@api.validate(resp=answers(401, 403, 404, 409, 503, HTTP_200=RemovedAccount), tags=["Accounts"])
+def remove(user_id: str):
+    """Remove an account and its library. Its backups stay on the server, and the answer says where."""
+    folder = accounts.remove(accounts.get(user_id))
+    return RemovedAccount(str(folder) if folder else None)
+
+
+def _answer(user: User) -> ManagedAccount:
+    return ManagedAccount(user.id, user.email, user.username, user.created_at, user.is_active, user.is_admin,
+                          user.backup_enabled)  # fmt: skip

@@ -1,0 +1,169 @@
+"""Export, import, and one user's backup files."""
+
+from typing import Annotated
+
+import msgspec
+from flask import Blueprint, Response, request, send_file
+from flask_login import login_required
+from msgspec import Meta, Struct
+
+from mm import auth, clock, config, tasks
+from mm.api.openapi import amend, answers, api
+from mm.documents import BackupEntry, BackupList, BackupSettings, Conflicts, Document, ImportResult, Problem
+from mm.errors import Invalid, NotFound
+from mm.services import backups, imports, portable
+
+bp = Blueprint("backup", __name__, url_prefix="/backup")
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+Mode = Annotated[str, Meta(extra_json_schema={"enum": ["merge"]})]
+
+
+class ImportOptions(Struct):
+    """`dry_run`: answer what would happen, and write nothing."""
+
+    mode: Mode = "merge"
+    conflicts: Conflicts = "overwrite"
+    dry_run: bool = False
+
+
+@bp.get("/export")
+@login_required
+@api.validate(resp=answers(401, 403, 503, HTTP_200=Document), tags=["Backup"])
+def export():
+    """Your library as a v2 document, to keep or to import elsewhere."""
+    body = portable.encode(portable.dump(auth.account().id), indent=True)
+    today = clock.local(clock.now(), config.current.zone).date()
+    response = Response(body, mimetype="application/json")
+    response.headers.set("Content-Disposition", "attachment", filename=f"moviemanager-export-{today}.json")
+    return response
+
+
+@bp.post("/import")
+@login_required
+@api.validate(resp=answers(401, 403, 409, 413, 503, 507, HTTP_200=ImportResult), tags=["Backup"])
+def import_library(query: ImportOptions):
+    """Merge a v1 or v2 document into your library, all of it or nothing.
+
+    Rows that cannot be used are left out and named in `errors`. A dry run answers the plan.
+    """
+    _require_merge(query)
+    return _import_answer(imports.import_bytes(auth.account(), _document(), query.conflicts, query.dry_run))
+
+
+@bp.get("/settings")
+@login_required
+@api.validate(resp=answers(401, 403, 503, HTTP_200=BackupSettings), tags=["Backup"])
+def settings():
+    """Whether your library is backed up every night."""
+    return BackupSettings(auth.account().backup_enabled)
+
+
+@bp.put("/settings")
+@login_required
+@api.validate(resp=answers(401, 403, 409, 413, 415, 503, HTTP_200=BackupSettings), tags=["Backup"])
+def change_settings(json: BackupSettings):
+    """Switch the nightly backup on or off. Switching on makes a first backup at once."""
+    if job := backups.enable(auth.account(), json.backup_enabled):
+        tasks.enqueue(job)
+    return json
+
+
+@bp.get("/list")
+@login_required
+@api.validate(resp=answers(401, 403, 503, HTTP_200=BackupList), tags=["Backup"])
+def listing():
+    """Your backup files, newest first, with what is damaged or not a backup of ours named as such."""
+    user = auth.account()
+    health = backups.health(user)
+    last_good = health.last_good.created_at if health.last_good else None
+    return BackupList(backups.listing(user.id), last_good, health.next_run, health.last_error)
+
+
+@bp.post("/create")
+@login_required
+@api.validate(resp=answers(401, 403, 409, 503, 507, HTTP_201=BackupEntry), tags=["Backup"])
+def create():
+    """Back up your library now; the answer comes when the file has been verified by a test restore."""
+    return backups.create(auth.account()), 201
+
+
+@bp.post("/verify/<path:filename>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 409, 503, 507, HTTP_200=BackupEntry), tags=["Backup"])
+def verify(filename: str):
+    """Test-restore a backup. `verified_at` is null and `problem` says why when it failed."""
+    return backups.verify(auth.account(), filename)
+
+
+@bp.get("/download/<path:filename>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 503, HTTP_200=Document), tags=["Backup"])
+def download(filename: str):
+    """A backup file as it is. Takes Range and If-None-Match."""
+    path = backups.path_of(auth.account().id, filename)
+    try:
+        return send_file(path, "application/json", as_attachment=True, download_name=filename)
+    except FileNotFoundError as error:  # deleted since it was listed
+        raise NotFound("Backup file not found") from error
+
+
+@bp.post("/restore/<path:filename>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 409, 503, 507, HTTP_200=ImportResult), tags=["Backup"])
+def restore(filename: str, query: ImportOptions):
+    """Merge one of your backups into your library, all of it or nothing. A dry run answers the plan."""
+    _require_merge(query)
+    return _import_answer(imports.restore_backup(auth.account(), filename, query.conflicts, query.dry_run))
+
+
+@bp.delete("/<path:filename>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 409, 503, HTTP_204=None), tags=["Backup"])
+def delete(filename: str):
+    """Delete a backup file for good."""
+    backups.delete(auth.account(), filename)
+    return "", 204
+
+
+def _document() -> bytes:
+    """What is to be imported: a form's `file`, else the body whatever it calls itself."""
+    if request.mimetype not in FORMS:
+        return request.get_data()
+    if file := request.files.get("file"):
+        return file.read()
+    raise Invalid("Send the document as the body, or as the field `file` of a multipart form.")
+
+
+def _require_merge(options: ImportOptions) -> None:
+    if options.mode != "merge":
+        reason = f"{options.mode!r} is not available: an import merges into the library (mode=merge)"
+        raise Invalid(reason, [Problem("mode", reason)])
+
+
+def _import_answer(result) -> Response:
+    """ImportResult, or PlanView for a dry run: spectree knows one model a status."""
+    return Response(msgspec.json.encode(result), mimetype="application/json")
+
+
+_IMPORT_ANSWER = {
+    "200": {
+        "description": "What was done, or for a dry run what would be",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("ImportResult", "PlanView")]
+                }
+            }
+        },
+    }
+}
+_FILE = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
+_IMPORT_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Document"}},
+        "multipart/form-data": {"schema": _FILE},
+    },
+}
+amend("/api/backup/import", "post", requestBody=_IMPORT_BODY, responses=_IMPORT_ANSWER)
+amend("/api/backup/restore/{filename}", "post", responses=_IMPORT_ANSWER)

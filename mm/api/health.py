@@ -1,0 +1,18 @@
+from flask import Blueprint
+
+from mm import clock
+from mm.api.openapi import answers, api
+from mm.documents import Health
+from mm.services import schedule
+
+bp = Blueprint("health", __name__)
+
+
+@bp.get("/health")
+@api.validate(resp=answers(503, HTTP_200=Health), tags=["Health"], security=[])
+def health():
+    """Whether the server works.
+
+    `degraded` for a worker that is late or a backup that is old; 503 only when the database cannot be read or written.
+    """
+    return Health(timestamp=clock.now(), **schedule.health())

@@ -1,0 +1,126 @@
+"""The one place that reads request bodies and queries, and knows the OpenAPI document they make."""
+
+import functools
+import re
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+from flask import Response as FlaskResponse
+from flask import request
+from spectree import Response, SecurityScheme, SecuritySchemeData, SpecTree
+from spectree.model_adapter.msgspec_adapter import MsgspecModelAdapter
+from spectree.models import SecureType
+from spectree.plugins.base import Context
+from spectree.plugins.flask_plugin import FlaskPlugin
+from spectree.utils import get_multidict_items
+from werkzeug.exceptions import UnsupportedMediaType
+
+from mm import __version__
+from mm.api.errors import problems
+from mm.documents import ErrorDetail, PlanView, ValidationDetail
+
+BODY_MAX = 2**20
+WHERE = re.compile(r" - at `\$\.?(?P<path>.*)`$")
+_amendments: dict[tuple[str, str], dict[str, dict]] = {}
+
+
+class _Adapter(MsgspecModelAdapter):
+    def validation_errors(self, err: Exception) -> dict:
+        message = str(err)
+        found = WHERE.search(message)
+        return {"detail": problems([(found["path"] if found else "", WHERE.sub("", message))])}
+
+
+class _Plugin(FlaskPlugin):
+    def request_validation(self, request, query, json, form, headers, cookies) -> None:
+        """spectree's own reading takes "7.5" for a number, and a body that is not JSON for an empty one."""
+        request.context = Context(
+            self.model_adapter.validate_obj(query, get_multidict_items(request.args, query)) if query else None,
+            read_json(json) if json else None,
+            None,
+            None,
+            None,
+        )
+
+    def validate_response(self, resp, *args, **kwargs):
+        """A finished answer goes as it is: its body may be a file that is still to be streamed."""
+        if isinstance(resp, FlaskResponse):
+            return resp, None
+        return super().validate_response(resp, *args, **kwargs)
+
+
+def read_json(model: Any) -> Any:
+    """The request's body as `model`. Raises msgspec.ValidationError, and 413 or 415."""
+    if request.mimetype and not request.is_json:
+        raise UnsupportedMediaType("Send JSON, with Content-Type: application/json")
+    request.max_content_length = BODY_MAX
+    try:
+        return msgspec.json.decode(request.get_data(), type=model)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise msgspec.ValidationError(str(error)) from error
+    except RecursionError as error:
+        raise msgspec.ValidationError("JSON is nested too deeply") from error
+
+
+def answers(*errors: int, **models: Any) -> Response:
+    """What a route answers, for the document: `HTTP_200=Model`, and the statuses of its errors."""
+    empty = [name for name, model in models.items() if model is None]
+    filled = {name: model for name, model in models.items() if model is not None}
+    return Response(*empty, **filled, **{f"HTTP_{status}": ErrorDetail for status in errors})
+
+
+def amend(path: str, method: str, **parts: dict) -> None:
+    """Add `parts` to the operation of `path` in the document: what spectree has no words for."""
+    _amendments[path, method] = parts
+
+
+@functools.cache
+def document() -> dict:
+    """OpenAPI 3.1 of every route of the API. Needs an app context."""
+    spec = api.spec
+    _, schemas = msgspec.json.schema_components((PlanView,), ref_template="#/components/schemas/{name}")
+    spec["components"]["schemas"] |= schemas
+    for operation in (item for methods in spec["paths"].values() for item in methods.values()):
+        _drop_needless_validation(operation)
+    for (path, method), parts in _amendments.items():
+        operation = spec["paths"][path][method]
+        for name, value in parts.items():
+            operation[name] = operation.get(name, {}) | value
+    return spec
+
+
+def _drop_needless_validation(operation: dict) -> None:
+    """spectree promises a 422 for every route, those without any input included."""
+    queries = any(parameter["in"] == "query" for parameter in operation["parameters"])
+    if not queries and "requestBody" not in operation:
+        operation["responses"].pop("422", None)
+
+
+def _schema_name(model: Any) -> str:
+    if get_origin(model) is Annotated:
+        titles = [title for item in get_args(model)[1:] if (title := getattr(item, "title", None))]
+        return titles[-1] if titles else _schema_name(get_args(model)[0])
+    return model.__name__
+
+
+def _ignore(*_) -> None:
+    """spectree logs bodies that it refuses, and these may hold passwords."""
+
+
+_BEARER = SecuritySchemeData(type=SecureType.HTTP, scheme="bearer", bearer_format="JWT")
+api = SpecTree(
+    backend=_Plugin,
+    model_adapter=_Adapter(),  # type: ignore[arg-type]  # spectree's own adapter does not fit its protocol either
+    validation_error_model=ValidationDetail,
+    naming_strategy=_schema_name,
+    nested_naming_strategy=lambda _parent, child: child,
+    before=_ignore,
+    after=_ignore,
+    path="docs",
+    mode="strict",
+    title="Movie Manager",
+    version=__version__,
+    page_templates={},
+    security_schemes=[SecurityScheme(name="bearer", data=_BEARER)],
+    security={"bearer": []},
+)
