@@ -1,5 +1,6 @@
 """A real SQLite file for each test, and a fixed cast: Alice owns, Bob has his own library, Carol administers."""
 
+import functools
 import os
 import tempfile
 
@@ -7,11 +8,14 @@ import tempfile
 os.environ["MM_DATA_DIR"] = tempfile.mkdtemp(prefix="mm-tests-")
 
 import pytest
+from werkzeug.security import generate_password_hash
 
 from mm import clock, config, create_app, models, schema
 from mm.services import accounts
+from tests.standin import standin_fixture  # noqa: F401
 
 PASSWORD = "correct horse battery"
+QUICK_HASH = functools.partial(generate_password_hash, method="scrypt:1024:8:1")
 
 
 class Clock:
@@ -25,6 +29,13 @@ class Clock:
 
     def move(self, seconds):
         self.moment += seconds
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch):
+    """The real ones take a twelfth of a second each, by design."""
+    monkeypatch.setattr(accounts, "generate_password_hash", QUICK_HASH)
+    monkeypatch.setattr(accounts, "_DECOY", QUICK_HASH("decoy"))
 
 
 @pytest.fixture
