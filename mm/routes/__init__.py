@@ -1,0 +1,39 @@
+"""The pages. A route parses, makes one call, and ends in one `htmx.*` line."""
+
+from flask import Flask, Response, request
+from flask_login import current_user
+
+from mm.auth import account
+from mm.routes import backups, errors, imports, jobs, library, session, words
+from mm.services import backups as backup_files
+
+BLUEPRINTS = (session.bp, library.bp, backups.bp, imports.bp, jobs.bp)
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' https://cdn.jsdelivr.net; img-src 'self' data:; object-src 'none'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+def init_app(app: Flask) -> None:
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    words.init_app(app)
+    errors.init_app(app)
+    app.context_processor(lambda: {"backups_are_overdue": _backups_are_overdue})
+    app.after_request(_add_headers)
+
+
+def _add_headers(response: Response) -> Response:
+    """A view may have set its own: the API's offline pages need more than ours."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _backups_are_overdue() -> bool:
+    """For the warning on every page but the one that says it itself."""
+    return current_user.is_authenticated and request.endpoint != "backups.index" and backup_files.is_overdue(account())

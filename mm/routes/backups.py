@@ -1,0 +1,102 @@
+"""Data & Backup: health, the automatic backup, backing up now, the export, and the history of one user's files."""
+
+from io import BytesIO
+
+from flask import Blueprint, Response, request, send_file, url_for
+from flask_login import current_user, login_required
+
+from mm import auth, clock, config, htmx, tasks
+from mm.routes.jobs import active_job, job_context
+from mm.services import backups, imports, jobs, portable
+
+bp = Blueprint("backups", __name__, url_prefix="/backup")
+
+
+@bp.get("")
+@login_required
+def index() -> Response:
+    job_id = request.args.get("job")
+    job = jobs.get(job_id, current_user.id) if job_id else active_job(current_user.id)
+    return htmx.render("backups/index.html", history=backups.listing(current_user.id),
+                       health=backups.health(auth.account()), **job_context(job))  # fmt: skip
+
+
+@bp.get("/health")
+@login_required
+def health() -> Response:
+    return htmx.fragment("backups/_health.html", url_for(".index"), health=backups.health(auth.account()))
+
+
+@bp.get("/history")
+@login_required
+def history() -> Response:
+    return htmx.fragment("backups/_history.html", url_for(".index"), history=backups.listing(current_user.id))
+
+
+@bp.post("/auto")
+@login_required
+def switch() -> Response:
+    enabled = request.form.get("enabled") == "1"
+    job = backups.enable(auth.account(), enabled)
+    htmx.toast(f"Automatic backups are {'on' if enabled else 'off'}.")
+    return _started(job) if job else htmx.go(url_for(".index"))
+
+
+@bp.post("/now")
+@login_required
+def create() -> Response:
+    return _started(jobs.create("backup", current_user.id, {"kind": "manual"}))
+
+
+@bp.get("/export")
+@login_required
+def export() -> Response:
+    """Indented, for people who open it."""
+    content = portable.encode(portable.dump(current_user.id), indent=True)
+    today = clock.local(clock.now(), config.current.zone).date()
+    return send_file(BytesIO(content), "application/json", as_attachment=True,
+                     download_name=f"moviemanager-export-{today}.json")  # fmt: skip
+
+
+@bp.get("/files/<filename>")
+@login_required
+def download(filename: str) -> Response:
+    path = backups.path_of(current_user.id, filename)
+    return send_file(path, "application/json", as_attachment=True, download_name=f"moviemanager-{filename}")
+
+
+@bp.post("/files/<filename>/verify")
+@login_required
+def verify(filename: str) -> Response:
+    backups.path_of(current_user.id, filename)
+    return _started(jobs.create("verify", current_user.id, {"filename": filename}))
+
+
+@bp.post("/files/<filename>/restore")
+@login_required
+def restore(filename: str) -> Response:
+    job = imports.offer(auth.account(), filename)
+    return htmx.go(url_for("imports.plan", job_id=job.id))
+
+
+@bp.get("/files/<filename>/delete")
+@login_required
+def confirm_delete(filename: str) -> Response:
+    backups.path_of(current_user.id, filename)
+    history = backups.listing(current_user.id)
+    entry = next(entry for entry in history if entry.filename == filename)
+    return htmx.render("backups/delete.html", entry=entry, history=history)
+
+
+@bp.post("/files/<filename>/delete")
+@login_required
+def delete(filename: str) -> Response:
+    backups.delete(auth.account(), filename)
+    htmx.toast("The backup is deleted.")
+    return htmx.go(url_for(".index"))
+
+
+def _started(job) -> Response:
+    """Its progress, in the page; a reload shows the same job."""
+    tasks.enqueue(job)
+    return htmx.fragment("jobs/_job.html", url_for(".index", job=job.id), **job_context(jobs.get(job.id, job.user_id)))

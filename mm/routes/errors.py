@@ -1,0 +1,64 @@
+"""What went wrong, as a page, or as a toast where a fragment was asked for."""
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request, url_for
+from werkzeug.exceptions import HTTPException
+
+from mm import htmx
+from mm.errors import Unauthenticated, UserError
+
+TITLES = {
+    400: "That did not work", 403: "Not allowed", 404: "Not found", 405: "Not found", 409: "Not now", 413: "Too large",
+    422: "That cannot be used", 429: "Too many tries", 503: "Not available", 507: "No room left",
+}  # fmt: skip
+# For the errors that Flask raises itself; a UserError brings its own words.
+MESSAGES = {
+    400: "The request was not complete. Go back, reload the page and try again.",
+    404: "There is nothing at this address.",
+    405: "There is nothing at this address.",
+    413: "The file is larger than 64 MiB, which is the most an import takes. Nothing was changed.",
+    500: "Something broke on the server, and it has been written to the log. Nothing was half saved.",
+}
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(Unauthenticated, log_in_first)
+    app.register_error_handler(UserError, show_user_error)
+    app.register_error_handler(HTTPException, show_http_error)
+
+
+def log_in_first(error: Unauthenticated) -> Response:
+    """To the log-in, and from there back to where one was going: for a fragment, the page that it belongs to."""
+    target = url_for("session.log_in", next=_page_address())
+    if htmx.wants_partial():
+        return Response(status=401, headers={"HX-Redirect": target})
+    return htmx.go(target)
+
+
+def show_user_error(error: UserError) -> Response:
+    response = _answer(error.message, error.status)
+    if retry_after := getattr(error, "retry_after", None):
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def show_http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:
+        return Response(error.get_response())
+    return _answer(MESSAGES.get(status, error.description or "The request could not be answered."), status)
+
+
+def _answer(message: str, status: int) -> Response:
+    if htmx.wants_partial():
+        return htmx.refuse(message, status)
+    return htmx.render("error.html", status=status, heading=TITLES.get(status, "Something went wrong"), message=message)
+
+
+def _page_address() -> str:
+    """A fragment belongs to the page that asked for it; a form cannot be sent again by a redirect."""
+    if htmx.wants_partial():
+        page = urlsplit(request.headers.get("HX-Current-URL", "/"))
+        return page._replace(scheme="", netloc="", fragment="").geturl()
+    return request.full_path.rstrip("?") if request.method == "GET" else "/"

@@ -1,0 +1,82 @@
+"""From a file to the library: the upload, the plan of what it would do, and the word to do it."""
+
+from collections import defaultdict
+
+from flask import Blueprint, Response, request, url_for
+from flask_login import current_user, login_required
+
+from mm import auth, htmx, tasks
+from mm.documents import Change, PlanView
+from mm.errors import Conflict, Invalid
+from mm.models import Job
+from mm.services import imports, jobs
+
+KINDS = ("movie", "vote", "watch", "person", "list")
+OUTCOMES = ("new", "changed", "kept", "removed", "rejected")
+RULES = ("overwrite", "newest", "skip")
+# Rows of a group that the page shows; a plan may hold 200,000.
+ROWS = 200
+
+bp = Blueprint("imports", __name__, url_prefix="/backup/import")
+
+
+@bp.post("")
+@login_required
+def upload() -> Response:
+    file = request.files.get("file")
+    if file is None or not file.filename:
+        raise Invalid("Choose a file first: an export or a backup of Movie Manager.")
+    job = imports.receive(auth.account(), file.stream)
+    return htmx.go(url_for(".plan", job_id=job.id))
+
+
+@bp.get("/<job_id>")
+@login_required
+def plan(job_id: str) -> Response:
+    job = jobs.get(job_id, current_user.id)
+    return _plan(job) if job.state == "waiting" else htmx.go(url_for("jobs.show", job_id=job.id))
+
+
+@bp.post("/<job_id>/confirm")
+@login_required
+def confirm(job_id: str) -> Response:
+    job = jobs.get(job_id, current_user.id)
+    try:
+        job = imports.confirm(job, _rule(), request.form.get("library_version", -1, type=int))
+    except Conflict as conflict:
+        return _plan(job, conflict)
+    tasks.enqueue(job)
+    return htmx.go(url_for("jobs.show", job_id=job.id))
+
+
+@bp.post("/<job_id>/discard")
+@login_required
+def discard(job_id: str) -> Response:
+    imports.discard(jobs.get(job_id, current_user.id))
+    htmx.toast("Cancelled. Nothing was changed.")
+    return htmx.go(url_for("backups.index"))
+
+
+def _plan(job: Job, conflict: Conflict | None = None) -> Response:
+    view = imports.preview(job, _rule())
+    status = conflict.status if conflict else 200
+    return htmx.render("imports/plan.html", "imports/_plan.html", status=status, job=job, plan=view, rows=ROWS,
+                       groups=_groups(view), conflict=conflict)  # fmt: skip
+
+
+def _groups(view: PlanView) -> dict[str, dict[str, list[Change]]]:
+    """{kind: {outcome: rows}}, in the order in which the page shows them; without what is empty."""
+    rows = defaultdict(list)
+    for change in view.changes:
+        rows[change.kind, change.outcome].append(change)
+    return {
+        kind: {outcome: rows[kind, outcome] for outcome in OUTCOMES if rows[kind, outcome]}
+        for kind in KINDS
+        if any(view.counts.get(kind, {}).values())
+    }
+
+
+def _rule() -> str:
+    """In the address of the plan, and in the form that confirms it."""
+    rule = request.values.get("conflicts", RULES[0])
+    return rule if rule in RULES else RULES[0]

@@ -1,0 +1,127 @@
+"""Numbers, sizes and times as people say them, in the server's time zone: the filters of the templates."""
+
+from datetime import datetime, timedelta
+
+from flask import Flask
+
+from mm import clock, config
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+EVENING, MORNING = 18, 6
+DATES = ("date_added", "last_modified", "date_watched", "date_recommended", "created_at")
+FIELDS = {
+    "custom_list_id": "list", "vote_type": "vote", "my_rating": "rating", "is_trusted": "trusted", "media_type": "kind",
+    "date_added": "added", "last_modified": "changed", "date_watched": "watched", "date_recommended": "recommended",
+}  # fmt: skip
+STATUSES = {"toWatch": "To watch", "watched": "Watched", "custom": "On a list", "deleted": "Deleted"}
+
+
+def init_app(app: Flask) -> None:
+    filters = (number, plural, size, ago, due, exact, day, stamp, iso, duration, field, value, hue)
+    app.jinja_env.filters.update({function.__name__: function for function in filters})
+
+
+def number(count: int) -> str:
+    """1204 -> "1,204"."""
+    return f"{count:,}"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """1204, "film" -> "1,204 films"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def size(count: int) -> str:
+    """Bytes, in steps of a thousand as file managers count."""
+    amount, unit = float(count), "bytes"
+    for larger in ("KB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.0f} {unit}" if amount >= 10 or unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """"3 hours", "about a minute"."""
+    if seconds < 50:
+        return "a few seconds" if seconds < 20 else "under a minute"
+    for length, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
+        if seconds >= length * 0.95 or name == "minute":
+            return plural(max(1, round(seconds / length)), name)
+    raise AssertionError("minutes take the rest")
+
+
+def ago(moment: float) -> str:
+    """"3 hours ago"; past a month, the date."""
+    passed = clock.now() - moment
+    if passed < MINUTE:
+        return "just now"
+    if (_local(clock.now()).date() - _local(moment).date()).days == 1 and passed > 12 * HOUR:
+        return "yesterday"
+    return f"{duration(passed)} ago" if passed < 30 * DAY else day(moment)
+
+
+def due(moment: float) -> str:
+    """"in 12 minutes", "tonight at 03:00", "on Friday at 03:00"."""
+    left = moment - clock.now()
+    if left < MINUTE:
+        return "within a minute"
+    if left < HOUR:
+        return f"in {duration(left)}"
+    return f"{_day_ahead(_local(moment), _local(clock.now()))} at {_local(moment):%H:%M}"
+
+
+def exact(moment: float) -> str:
+    local = _local(moment)
+    return f"{local:%A} {local.day} {local:%B %Y, %H:%M:%S %Z}"
+
+
+def day(moment: float) -> str:
+    local = _local(moment)
+    return f"{local.day} {local:%b %Y}"
+
+
+def stamp(moment: float) -> str:
+    """The date and the minute, short: for lists."""
+    local = _local(moment)
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M}"
+
+
+def iso(moment: float) -> str:
+    return _local(moment).isoformat(timespec="seconds")
+
+
+def field(name: str) -> str:
+    """A field of the document in words."""
+    return FIELDS.get(name, name.replace("_", " "))
+
+
+def value(content: object, name: str = "") -> str:
+    """What a field holds, in words; `name` tells a time from a number."""
+    if content is None or content == "":
+        return "nothing"
+    if isinstance(content, bool):
+        words = ("up", "down") if name == "vote_type" else ("yes", "no")
+        return words[0] if content else words[1]
+    if isinstance(content, int | float):
+        return day(content) if name in DATES else f"{content:g}"
+    return STATUSES.get(content, content) if isinstance(content, str) else str(content)
+
+
+def hue(text: str) -> int:
+    """One of eight colours, the same each time, for a film without a picture."""
+    return sum(text.encode()) % 8
+
+
+def _day_ahead(then: datetime, today: datetime) -> str:
+    days = (then.date() - today.date()).days
+    night = then.hour < MORNING and days == 1 and today.hour >= EVENING
+    if night or (days == 0 and then.hour >= EVENING):
+        return "tonight"
+    if days < 2:
+        return ("today", "tomorrow")[days]
+    return f"on {then:%A}" if then - today < timedelta(days=6) else f"on {then.day} {then:%B}"
+
+
+def _local(moment: float) -> datetime:
+    return clock.local(moment, config.current.zone)
