@@ -10,7 +10,7 @@ os.environ["MM_DATA_DIR"] = tempfile.mkdtemp(prefix="mm-tests-")
 import pytest
 from werkzeug.security import generate_password_hash
 
-from mm import clock, config, create_app, models, schema
+from mm import auth, clock, config, create_app, models, schema
 from mm.services import accounts
 from tests.standin import standin_fixture  # noqa: F401
 
@@ -72,6 +72,19 @@ def database(app):
 @pytest.fixture
 def client(app):
     return app.test_client()
+
+
+@pytest.fixture
+def as_user(app):
+    """as_user(alice): a client of the API that sends alice's token."""
+
+    def speaking(user):
+        speaker = app.test_client()
+        with app.app_context():
+            speaker.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {auth.issue_token(user)}"
+        return speaker
+
+    return speaking
 
 
 def _user(app, name, **values):

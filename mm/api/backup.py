@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from mm import auth, clock, config, tasks
 from mm.api.openapi import amend, answers, api
-from mm.documents import BackupEntry, BackupList, BackupSettings, Conflicts, Document, ImportResult, Problem
+from mm.documents import BackupEntry, BackupList, BackupSettings, Conflicts, Document, ImportResult, PlanView, Problem
 from mm.errors import Invalid, NotFound
 from mm.services import backups, imports, portable
 
@@ -47,7 +47,7 @@ def import_library(query: ImportOptions):
     Rows that cannot be used are left out and named in `errors`. A dry run answers the plan.
     """
     _require_merge(query)
-    return _import_answer(imports.import_bytes(auth.account(), _document(), query.conflicts, query.dry_run))
+    return _answer(imports.import_bytes(auth.account(), _document(), query.conflicts, query.dry_run))
 
 
 @bp.get("/settings")
@@ -113,7 +113,7 @@ def download(filename: str):
 def restore(filename: str, query: ImportOptions):
     """Merge one of your backups into your library, all of it or nothing. A dry run answers the plan."""
     _require_merge(query)
-    return _import_answer(imports.restore_backup(auth.account(), filename, query.conflicts, query.dry_run))
+    return _answer(imports.restore_backup(auth.account(), filename, query.conflicts, query.dry_run))
 
 
 @bp.delete("/<path:filename>")
@@ -140,8 +140,10 @@ def _require_merge(options: ImportOptions) -> None:
         raise Invalid(reason, [Problem("mode", reason)])
 
 
-def _import_answer(result) -> Response:
-    """ImportResult, or PlanView for a dry run: spectree knows one model a status."""
+def _answer(result: ImportResult | PlanView) -> Response:
+    """spectree knows one model a status, hence the encoding here."""
+    if isinstance(result, ImportResult):
+        tasks.start_enrichment()
     return Response(msgspec.json.encode(result), mimetype="application/json")
 
 
