@@ -1,0 +1,62 @@
+"""OMDb: ratings of a film by its IMDb id. https://www.omdbapi.com/"""
+
+import json
+from dataclasses import dataclass
+
+from mm.providers import client
+from mm.providers.client import Answer, NotFound, OverLimit, Temporary, WrongKey
+from mm.providers.limits import Pace
+
+# Over the limit and a wrong key have the same status; only the words differ.
+LIMIT_WORDS = "limit reached"
+KEY_WORDS = "api key"
+
+
+@dataclass(frozen=True)
+class Account:
+    key: str
+    base_url: str
+    pace: Pace
+
+
+def look_up(account: Account, imdb_id: str) -> dict:
+    """OMDb's body: every value is a string, a missing one "N/A".
+
+    Raises NotFound, WrongKey, OverLimit (its daily limit) or Temporary.
+    """
+    params = {"apikey": account.key, "i": imdb_id}
+    return client.retried(lambda: _read(client.get("OMDb", account.base_url, params, account.pace)), account.pace)
+
+
+def _read(answer: Answer) -> dict:
+    body = _lenient(answer.content)
+    error = client.reason(body.get("Error", "")) if body else ""
+    if LIMIT_WORDS in error.lower():
+        raise OverLimit(f"OMDb says: {error}")
+    if (answer.status == 401 and body) or KEY_WORDS in error.lower():
+        raise WrongKey(f"OMDb refuses the key: {error}")
+    if answer.status == 429:
+        raise Temporary("OMDb is asked too often.", answer.retry_after, too_fast=True)
+    if answer.status >= 400 or _is_page(answer.content):
+        raise Temporary(f"OMDb answered with {answer.status} and a page instead of ratings.", answer.retry_after)
+    if body is None:
+        # Some titles have such an answer for years: it counts as one without ratings.
+        raise NotFound("OMDb's answer for this title cannot be read.")
+    if body.get("Response") == "False":
+        raise NotFound(f"OMDb says: {error}")
+    return body
+
+
+def _lenient(content: bytes) -> dict | None:
+    """OMDb leaves control characters and stray bytes in its strings."""
+    try:
+        body = json.loads(content.decode("utf-8", "replace"), strict=False)
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _is_page(content: bytes) -> bool:
+    """Outages are HTML pages, some of them with status 200."""
+    return not content.strip() or content.lstrip().startswith(b"<")

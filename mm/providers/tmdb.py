@@ -1,0 +1,74 @@
+"""TMDB v3: a film or series by its IMDb id. https://developer.themoviedb.org/reference/find-by-id"""
+
+from dataclasses import dataclass
+
+from mm.providers import client
+from mm.providers.client import Answer, NotFound, Temporary, WrongKey
+from mm.providers.limits import Pace
+
+APPENDED = "credits,external_ids"
+# Lists of /find that hold something else than a film or a series, and what to tell of it.
+OTHER_KINDS = {
+    "tv_episode_results": "This is one episode of a series; TMDB has no page for it by IMDb id.",
+    "tv_season_results": "This is one season of a series; TMDB has no page for it by IMDb id.",
+    "person_results": "This is a person, not a film.",
+}
+
+
+@dataclass(frozen=True)
+class Account:
+    """`key` is a v3 key, or a read token (which begins with eyJ)."""
+
+    key: str
+    base_url: str
+    language: str
+    pace: Pace
+
+
+def look_up(account: Account, imdb_id: str) -> dict:
+    """The details with credits and external ids, and `media_type`, "movie" or "tv".
+
+    Raises NotFound with what it is instead, WrongKey, OverLimit or Temporary.
+    """
+    found = _get(account, f"/find/{imdb_id}", external_source="imdb_id")
+    for name, media_type in (("movie_results", "movie"), ("tv_results", "tv")):
+        if tmdb_id := _first_id(found, name):
+            return details(account, media_type, tmdb_id)
+    others = [text for name, text in OTHER_KINDS.items() if found.get(name)]
+    raise NotFound(others[0] if others else "TMDB knows no film or series with this IMDb id.")
+
+
+def details(account: Account, media_type: str, tmdb_id: int) -> dict:
+    """As `look_up`, by TMDB's own id."""
+    body = _get(account, f"/{media_type}/{tmdb_id}", append_to_response=APPENDED)
+    return {**body, "media_type": media_type}
+
+
+def _first_id(found: dict, name: str) -> int | None:
+    results = found.get(name)
+    first = results[0] if isinstance(results, list) and results else None
+    tmdb_id = first.get("id") if isinstance(first, dict) else None
+    return tmdb_id if isinstance(tmdb_id, int) else None
+
+
+def _get(account: Account, path: str, **params: str) -> dict:
+    is_token = account.key.startswith("eyJ")
+    headers = {"Authorization": f"Bearer {account.key}"} if is_token else {}
+    params |= {"language": account.language} | ({} if is_token else {"api_key": account.key})
+    url = account.base_url.rstrip("/") + path
+    return client.retried(lambda: _read(client.get("TMDB", url, params, account.pace, headers)), account.pace)
+
+
+def _read(answer: Answer) -> dict:
+    body = client.decoded(answer.content)
+    if answer.status == 429:
+        raise Temporary("TMDB is asked too often.", answer.retry_after, too_fast=True)
+    if answer.status >= 500 or not isinstance(body, dict):
+        what = "" if isinstance(body, dict) else ", and not with JSON"
+        raise Temporary(f"TMDB answered with {answer.status}{what}.", answer.retry_after)
+    if answer.status == 200:
+        return body
+    said = client.reason(body.get("status_message", answer.status))
+    if answer.status == 401:
+        raise WrongKey(f"TMDB refuses the key: {said}")
+    raise NotFound(f"TMDB answered with {answer.status}: {said}")

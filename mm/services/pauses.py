@@ -1,0 +1,121 @@
+"""When a provider may not be asked: no key, a wrong key, its daily limit, an outage.
+
+Kept in settings, so that a restart changes nothing: `provider.tmdb` and `provider.omdb` hold {reason, since,
+paused_until (null: until the key is changed), key (a digest)}; `omdb.calls` holds {day, count, key}.
+"""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+from mm import clock, config, models
+from mm.models import Setting
+
+NAMES = {"tmdb": "TMDB", "omdb": "OMDb"}
+PROVIDERS = tuple(NAMES)
+# OMDb counts by the day of UTC; five minutes for the difference of two clocks.
+OMDB_RESUMES = timedelta(days=1, minutes=5)
+# Calls a day that stay for look-ups of single films by hand.
+OMDB_RESERVED = 50
+# No answer of a provider stops it for longer than this.
+LONGEST = 86400
+WITHOUT_KEY = {
+    "tmdb": "No TMDB key is set (TMDB_API_KEY). A key adds titles, years, genres, cast and posters.",
+    "omdb": "No OMDb key is set (OMDB_API_KEY). A key adds the ratings of IMDb, Rotten Tomatoes and Metacritic.",
+}
+
+
+def key(provider: str) -> str:
+    return {"tmdb": config.current.tmdb_api_key, "omdb": config.current.omdb_api_key}[provider]
+
+
+def askable() -> set[str]:
+    """The providers that have a key and are not paused."""
+    paused = in_force()
+    return {provider for provider in PROVIDERS if key(provider) and provider not in paused}
+
+
+def in_force() -> dict[str, dict]:
+    """The setting of each provider that is paused now. A pause ends with its time, or with a new key."""
+    rows = Setting.select().where(Setting.key.in_([f"provider.{provider}" for provider in PROVIDERS]))
+    pauses = {row.key.removeprefix("provider."): row.value for row in rows if row.value}
+    return {provider: pause for provider, pause in pauses.items() if _holds(provider, pause)}
+
+
+def stop(provider: str, reason: str) -> None:
+    """Until the key is changed, or an administrator asks for another try."""
+    _put(provider, reason, None)
+
+
+def pause(provider: str, reason: str, seconds: float) -> None:
+    _put(provider, reason, clock.now() + min(seconds, LONGEST))
+
+
+def pause_until_next_day(provider: str, reason: str) -> None:
+    """Until 00:05 UTC."""
+    midnight = datetime.fromtimestamp(clock.now(), UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    _put(provider, reason, (midnight + OMDB_RESUMES).timestamp())
+
+
+def lift_stops() -> None:
+    """Let providers with a wrong key be asked once more; waits for a limit stay."""
+    for provider, pause in in_force().items():
+        if pause["paused_until"] is None:
+            models.put_setting(f"provider.{provider}", None)
+
+
+def omdb_calls() -> int:
+    """Made with this key on this day of UTC."""
+    calls = models.setting("omdb.calls") or {}
+    return calls["count"] if calls.get("day") == _day() and calls.get("key") == _digest("omdb") else 0
+
+
+def omdb_calls_left() -> int:
+    """For the worker; what a page asks for has the reserve."""
+    return config.current.omdb_daily_limit - OMDB_RESERVED - omdb_calls()
+
+
+def count_omdb_calls(calls: int) -> None:
+    """Call inside a transaction."""
+    models.put_setting("omdb.calls", {"day": _day(), "count": omdb_calls() + calls, "key": _digest("omdb")})
+
+
+def notices() -> list[str]:
+    """For each provider that is not asked now: why, and until when, or what a key would add."""
+    paused = in_force()
+    texts = []
+    for provider in PROVIDERS:
+        if not key(provider):
+            texts.append(WITHOUT_KEY[provider])
+        elif provider in paused:
+            texts.append(_words(provider, paused[provider]))
+    return texts
+
+
+def moment(seconds: float) -> str:
+    """In the server's time zone, as in 2 March 2026, 00:05."""
+    return f"{clock.local(seconds, config.current.zone):%-d %B %Y, %H:%M}"
+
+
+def _words(provider: str, pause: dict) -> str:
+    name, reason = NAMES[provider], pause["reason"].rstrip(".")
+    if pause["paused_until"] is None:
+        return f"{name} was stopped on {moment(pause['since'])}: {reason}. It goes on once the key is changed."
+    return f"{name} is paused until {moment(pause['paused_until'])}: {reason}."
+
+
+def _holds(provider: str, pause: dict) -> bool:
+    until = pause["paused_until"]
+    return pause["key"] == _digest(provider) and (until is None or clock.now() < until)
+
+
+def _put(provider: str, reason: str, until: float | None) -> None:
+    value = {"reason": reason, "since": clock.now(), "paused_until": until, "key": _digest(provider)}
+    models.put_setting(f"provider.{provider}", value)
+
+
+def _digest(provider: str) -> str:
+    return hashlib.sha256(key(provider).encode()).hexdigest()[:16]
+
+
+def _day() -> str:
+    return f"{datetime.fromtimestamp(clock.now(), UTC):%Y-%m-%d}"

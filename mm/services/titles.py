@@ -1,0 +1,135 @@
+"""From the providers' bodies to the columns of a title. Pure functions; nothing in a body is relied on."""
+
+import re
+
+from mm.models import fold
+
+CAST_NAMES = 10
+TEXT_MAX = 5000
+# The largest integer that every database takes.
+INTEGER_MAX = 2**31 - 1
+KEPT_JOBS = ("Directing", "Writing")
+# OMDb's own words for what TMDB calls movie and tv; of an episode or a game it says neither.
+OMDB_KINDS = {"movie": "movie", "series": "tv"}
+RATING_SOURCES = {"rotten_tomatoes": "Rotten Tomatoes", "metacritic": "Metacritic"}
+
+
+def from_tmdb(body: dict) -> dict:
+    """Every descriptive column, from the details of a film or a series; what TMDB leaves empty is null."""
+    columns = {
+        "tmdb_id": _whole(body.get("id")),
+        "media_type": body.get("media_type"),
+        "title": _text(body.get("title")) or _text(body.get("name")),
+        "original_title": _text(body.get("original_title")) or _text(body.get("original_name")),
+        "year": _year(body.get("release_date") or body.get("first_air_date")),
+        "runtime": _whole(body.get("runtime")) or _whole(next(iter(_rows(body, "episode_run_time")), None)),
+        "genres": _names(_rows(body, "genres")),
+        "directors": _directors(body),
+        "cast": _names(_rows(body.get("credits"), "cast"))[:CAST_NAMES],
+        "overview": _text(body.get("overview")),
+        "poster_path": _text(body.get("poster_path")),
+    }
+    return {**columns, "search_text": search_text(columns)}
+
+
+def from_omdb(body: dict) -> dict:
+    """As `from_tmdb`, for a title that TMDB does not know or was never asked for."""
+    columns = {
+        "media_type": OMDB_KINDS.get(_given(body, "Type") or ""),
+        "title": _given(body, "Title"),
+        "original_title": None,
+        "year": _year(_given(body, "Year")),
+        "runtime": _minutes(_given(body, "Runtime") or ""),
+        "genres": _listed(body, "Genre"),
+        "directors": _listed(body, "Director"),
+        "cast": _listed(body, "Actors")[:CAST_NAMES],
+        "overview": _given(body, "Plot"),
+    }
+    return {**columns, "search_text": search_text(columns)}
+
+
+def ratings(body: dict) -> dict:
+    """IMDb 0.0-10.0, Rotten Tomatoes and Metacritic in percent, from OMDb's strings ("8.3", "100%", "96/100")."""
+    by_source = {row.get("Source"): row.get("Value") for row in _rows(body, "Ratings") if isinstance(row, dict)}
+    columns: dict = {name: _percent(by_source.get(source)) for name, source in RATING_SOURCES.items()}
+    if columns["metacritic"] is None:
+        columns["metacritic"] = _percent(_given(body, "Metascore"))
+    return {"imdb_rating": _out_of_ten(_given(body, "imdbRating")), **columns}
+
+
+def search_text(columns: dict) -> str:
+    """What a search looks through: title, original title, cast, directors and genres, folded."""
+    texts = [columns["title"], columns["original_title"], *columns["cast"], *columns["directors"], *columns["genres"]]
+    return fold(" ".join(dict.fromkeys(filter(None, texts))))
+
+
+def trimmed(body: dict) -> dict:
+    """A TMDB body without the hundreds of people whom no page shows; they are nine tenths of its size."""
+    credits = body.get("credits")
+    if not isinstance(credits, dict):
+        return body
+    crew = [row for row in _rows(credits, "crew") if isinstance(row, dict) and row.get("department") in KEPT_JOBS]
+    return {**body, "credits": {"cast": _rows(credits, "cast")[:CAST_NAMES], "crew": crew}}
+
+
+def _directors(body: dict) -> list[str]:
+    """A series has creators instead."""
+    crew = _rows(body.get("credits"), "crew")
+    directing = [row for row in crew if isinstance(row, dict) and row.get("job") == "Director"]
+    return _names(directing) or _names(_rows(body, "created_by"))
+
+
+def _rows(body: object, key: str) -> list:
+    rows = body.get(key) if isinstance(body, dict) else None
+    return rows if isinstance(rows, list) else []
+
+
+def _names(rows: list) -> list[str]:
+    """Each name once, in the order given."""
+    names = (_text(row.get("name")) for row in rows if isinstance(row, dict))
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def _text(value: object) -> str | None:
+    text = value.replace("\0", "").strip()[:TEXT_MAX] if isinstance(value, str) else ""
+    return text or None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and 0 < value <= INTEGER_MAX else None
+
+
+def _year(value: object) -> int | None:
+    """Of "1995-10-30", "1995" or "2021–2023"."""
+    match = re.match(r"(1[89]|2[01])[0-9]{2}", value) if isinstance(value, str) else None
+    return int(match[0]) if match else None
+
+
+def _given(body: dict, key: str) -> str | None:
+    """OMDb writes N/A for what it does not have."""
+    text = _text(body.get(key))
+    return None if text == "N/A" else text
+
+
+def _listed(body: dict, key: str) -> list[str]:
+    names = (name.strip() for name in (_given(body, key) or "").split(","))
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def _minutes(text: str) -> int | None:
+    """Of "81 min", "1 h 15 min" or "1,440 min"."""
+    match = re.fullmatch(r"(?:([0-9]{1,3}) h)? ?(?:([0-9,]{1,6}) min)?", text)
+    if not match:
+        return None
+    hours, minutes = (int((part or "0").replace(",", "") or 0) for part in match.groups())
+    return hours * 60 + minutes or None
+
+
+def _percent(value: object) -> int | None:
+    match = re.fullmatch(r"([0-9]{1,3})(?:%|/100)?", value) if isinstance(value, str) else None
+    return int(match[1]) if match and int(match[1]) <= 100 else None
+
+
+def _out_of_ten(value: str | None) -> float | None:
+    match = re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", value or "")
+    return float(match[0]) if match and float(match[0]) <= 10 else None
