@@ -97,7 +97,7 @@ def moment(seconds: float) -> str:
 
 
 def _words(provider: str, pause: dict) -> str:
-    name, reason = NAMES[provider], pause["reason"].rstrip(".")
+    name, reason = NAMES[provider], pause["reason"].rstrip(".!")
     if pause["paused_until"] is None:
         return f"{name} was stopped on {moment(pause['since'])}: {reason}. It goes on once the key is changed."
     return f"{name} is paused until {moment(pause['paused_until'])}: {reason}."

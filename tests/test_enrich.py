@@ -1,0 +1,495 @@
+"""Titles being filled: the queue, its order, what each answer makes of a title, pauses, and what the page is told."""
+
+import threading
+
+import pytest
+
+from mm import clock, config, models
+from mm.models import Job, Movie, Title, User, db
+from mm.providers import client, limits
+from mm.services import due, enrich, jobs, locks, pauses
+from tests import standin as stand
+
+HOUR, DAY = 3600, 86400
+FILM = stand.FILM_IDS[0]
+
+
+@pytest.fixture
+def settings(tmp_path, standin):
+    return config.Config(data_dir=tmp_path / "data", **standin.config())
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch, database, frozen_clock):
+    """No waiting: neither for a slot nor between tries."""
+    monkeypatch.setattr(limits, "tmdb_worker", limits.Pace(2000, ceiling=2000))
+    monkeypatch.setattr(limits, "omdb_worker", limits.Pace(2000, ceiling=2000))
+    monkeypatch.setattr(limits.Pace, "hold_back", lambda *_: None)
+    monkeypatch.setattr(client, "sleep", lambda _: None)
+
+
+@pytest.fixture
+def change(settings):
+    """Put another value into the configuration in force."""
+    return lambda **values: config.use(config.Config(**{**settings.__dict__, **values}))
+
+
+def hold(user, *imdb_ids, status="toWatch"):
+    """The user's library holds these films, not looked up yet."""
+    now = clock.now()
+    with db.atomic():
+        models.ensure_titles(db.obj, imdb_ids)
+        updated_at = models.next_update(db.obj)
+        for imdb_id in imdb_ids:
+            Movie.create(user=user, title=imdb_id, status=status, date_added=now, last_modified=now,
+                         updated_at=updated_at)  # fmt: skip
+
+
+def run():
+    return enrich.run(jobs.create("enrich"))
+
+
+def states(imdb_id=FILM):
+    title = Title.get_by_id(imdb_id)
+    return title.tmdb_state, title.omdb_state
+
+
+# What an answer makes of a title.
+
+
+def test_a_film_gets_its_title_and_its_ratings(alice):
+    hold(alice, FILM)
+
+    assert run() == {"tmdb_ready": 1, "omdb_ready": 1}
+    title = Title.get_by_id(FILM)
+    assert (title.title, title.year, title.runtime) == ("The Lighthouse Keeper's Tax Return", 1994, 101)
+    assert (title.imdb_rating, title.rotten_tomatoes, title.metacritic) == (8.1, 81, 81)
+    assert title.tmdb_body["vote_count"] == 120
+    assert title.omdb_body["imdbVotes"] == "1,204"
+    assert title.tmdb_fetched_at == title.omdb_fetched_at == clock.now()
+    assert title.tmdb_retry_at == clock.now() + 150 * DAY
+
+
+def test_an_episode_and_an_unknown_id_are_missing_with_their_reasons(alice):
+    hold(alice, stand.EPISODE_ID, stand.UNKNOWN_ID)
+    run()
+
+    reasons = {title.imdb_id: title.tmdb_reason for title in Title.select()}
+    assert "episode" in reasons[stand.EPISODE_ID]
+    assert "knows no film" in reasons[stand.UNKNOWN_ID]
+    assert {title.tmdb_state for title in Title.select()} == {"missing"}
+    assert {title.tmdb_retry_at for title in Title.select()} == {clock.now() + 30 * DAY}
+
+
+def test_every_kind_of_title_of_a_whole_library_is_settled_in_one_run(alice, standin):
+    hold(alice, *stand.FILM_IDS, stand.SERIES_ID, stand.EPISODE_ID, stand.EMPTY_ID, stand.OMDB_ONLY_ID)
+
+    counts = run()
+    assert (counts["tmdb_ready"], counts["tmdb_missing"]) == (len(stand.FILM_IDS) + 2, 2)
+    assert (counts["omdb_ready"], counts["omdb_missing"]) == (len(stand.FILM_IDS) + 1, 3)
+    assert standin.asked_twice() == []
+    assert not enrich.anything_due()
+
+
+def test_a_film_that_only_omdb_knows_is_described_by_omdb(alice):
+    hold(alice, stand.OMDB_ONLY_ID)
+    run()
+
+    title = Title.get_by_id(stand.OMDB_ONLY_ID)
+    assert (title.title, title.year, title.tmdb_state) == ("Somewhere a Kettle", 1949, "missing")
+    assert title.search_text == "somewhere a kettle vera lindqvist edmund thorne short"
+
+
+def test_tmdb_has_the_last_word_on_a_film_that_omdb_described_first(alice, change):
+    hold(alice, FILM)
+    change(tmdb_api_key="")
+    run()
+    assert Title.get_by_id(FILM).title == "The Lighthouse Keeper's Tax Return"
+    assert Title.get_by_id(FILM).tmdb_id is None
+
+    change()
+    run()
+    assert Title.get_by_id(FILM).tmdb_id == 5000
+
+
+def test_failures_come_back_after_an_hour_four_a_day_and_then_weekly(alice, standin, frozen_clock):
+    hold(alice, FILM)
+    standin.tmdb.fault = "error"
+    waits = []
+    for _ in range(5):
+        run()
+        title = Title.get_by_id(FILM)
+        waits.append(title.tmdb_retry_at - clock.now())
+        frozen_clock.move(waits[-1] - 1)
+        assert not due.all_due("tmdb").exists()
+        frozen_clock.move(1)
+        assert due.all_due("tmdb").exists()
+
+    assert waits == [HOUR, 4 * HOUR, DAY, 7 * DAY, 7 * DAY]
+    assert (title.tmdb_state, title.tmdb_attempts, title.tmdb_reason) == ("failed", 5, "TMDB answered with 500.")
+    standin.tmdb.fault = ""
+    run()
+    title = Title.get_by_id(FILM)
+    assert (title.tmdb_state, title.tmdb_attempts, title.tmdb_reason) == ("ready", 0, None)
+
+
+@pytest.mark.parametrize("fault", ["error", "html", "list", "invalid_json", "truncated"])
+def test_one_film_that_fails_keeps_nothing_else_from_being_filled(alice, standin, fault):
+    hold(alice, *stand.FILM_IDS[:4])
+    standin.tmdb.fault, standin.tmdb.only = fault, stand.FILM_IDS[2]
+    run()
+
+    assert [states(imdb_id)[0] for imdb_id in stand.FILM_IDS[:4]] == ["ready", "ready", "failed", "ready"]
+
+
+def test_a_time_out_makes_a_failure_with_its_reason(alice, standin, monkeypatch):
+    monkeypatch.setattr(client, "READ_SECONDS", 0.1)
+    hold(alice, FILM)
+    standin.tmdb.fault = standin.omdb.fault = "hang"
+    run()
+
+    assert states() == ("failed", "failed")
+    assert Title.get_by_id(FILM).tmdb_reason == "TMDB did not answer in time."
+
+
+def test_invalid_json_from_omdb_means_no_ratings_and_no_failure(alice, standin):
+    hold(alice, FILM)
+    standin.omdb.fault = "invalid_json"
+    run()
+
+    assert states() == ("ready", "missing")
+    assert Title.get_by_id(FILM).imdb_rating is None
+
+
+def test_a_filled_title_stays_filled_when_its_refresh_fails(alice, standin, frozen_clock):
+    hold(alice, FILM)
+    run()
+    frozen_clock.move(151 * DAY)
+    standin.tmdb.fault = "error"
+    run()
+
+    title = Title.get_by_id(FILM)
+    assert (title.tmdb_state, title.title) == ("ready", "The Lighthouse Keeper's Tax Return")
+    assert title.tmdb_retry_at == clock.now() + HOUR
+
+
+def test_a_filled_title_moves_updated_at_of_every_film_and_nothing_that_is_the_users(alice, bob):
+    hold(alice, FILM)
+    hold(bob, FILM, status="deleted")
+    before = list(Movie.select(Movie.updated_at, Movie.last_modified).order_by(Movie.id).tuples())
+    versions = [user.library_version for user in User.select()]
+    run()
+
+    after = list(Movie.select(Movie.updated_at, Movie.last_modified).order_by(Movie.id).tuples())
+    assert all(new[0] > old[0] and new[1] == old[1] for new, old in zip(after, before, strict=True))
+    assert [user.library_version for user in User.select()] == versions
+
+
+def test_a_film_of_two_users_is_fetched_once(alice, bob, standin):
+    hold(alice, FILM)
+    hold(bob, FILM)
+    run()
+
+    assert (len(standin.tmdb.asked), len(standin.omdb.asked)) == (2, 1)
+
+
+def test_a_title_that_no_library_holds_is_not_looked_up(alice, standin):
+    models.ensure_titles(db.obj, [FILM])
+
+    assert not enrich.anything_due()
+    assert run() == {}
+    assert standin.tmdb.asked == []
+
+
+# The order.
+
+
+def test_one_import_of_200_thousand_does_not_keep_the_others_waiting(alice, bob):
+    ids = [f"tt{number:08}" for number in range(200_000)]
+    now = clock.now()
+    fields = [Movie.user, Movie.title, Movie.status, Movie.date_added, Movie.last_modified, Movie.updated_at]
+    with db.atomic():
+        models.ensure_titles(db.obj, ids)
+        models.insert_rows(db.obj, fields, ((alice.id, imdb_id, "toWatch", now, now, now) for imdb_id in ids))
+    hold(bob, *stand.FILM_IDS[:3])
+
+    head = [title.imdb_id for title in due.first("tmdb", 8, ())]
+    assert head == [ids[0], FILM, ids[1], stand.FILM_IDS[1], ids[2], stand.FILM_IDS[2], ids[3], ids[4]]
+
+
+def test_what_somebody_just_opened_goes_first_and_the_newest_before_all(alice):
+    hold(alice, *stand.FILM_IDS[:5])
+    Title.update(wanted_at=100).where(Title.imdb_id == stand.FILM_IDS[3]).execute()
+    Title.update(wanted_at=200).where(Title.imdb_id == stand.FILM_IDS[4]).execute()
+
+    head = [title.imdb_id for title in due.first("tmdb", 3, ())]
+    assert head == [stand.FILM_IDS[4], stand.FILM_IDS[3], FILM]
+    assert [title.imdb_id for title in due.first("tmdb", 9, (stand.FILM_IDS[4],), wanted=True)] == [stand.FILM_IDS[3]]
+
+
+def test_a_title_opened_during_a_run_overtakes_those_read_ahead_and_none_is_asked_twice(alice, standin, monkeypatch):
+    monkeypatch.setattr(enrich, "QUEUED", 2)
+    monkeypatch.setattr(enrich, "THREADS", {"tmdb": 1, "omdb": 1})
+    hold(alice, *stand.FILM_IDS)
+    last = stand.FILM_IDS[-1]
+    collect = enrich._collect
+
+    def open_it_meanwhile(lines):
+        Title.update(wanted_at=clock.now()).where(Title.imdb_id == last).execute()
+        collect(lines)
+
+    monkeypatch.setattr(enrich, "_collect", open_it_meanwhile)
+    run()
+
+    finds = [path for path in standin.tmdb.asked if "find" in path]
+    assert finds.index(f"/3/find/{last}") < 6
+    assert (len(finds), standin.asked_twice()) == (len(stand.FILM_IDS), [])
+
+
+# Pauses.
+
+
+def test_a_wrong_tmdb_key_stops_tmdb_alone_and_says_so(alice, standin):
+    hold(alice, *stand.FILM_IDS)
+    standin.tmdb.fault = "wrong_key"
+
+    assert run() == {"omdb_ready": len(stand.FILM_IDS)}
+    assert len(standin.tmdb.asked) <= limits.CONNECTIONS
+    assert {states(imdb_id) for imdb_id in stand.FILM_IDS} == {("stub", "ready")}
+    [notice] = enrich.progress(alice.id).notices
+    assert notice.startswith("TMDB was stopped on 1 March 2026, 12:00: TMDB refuses the key: Invalid API key")
+    assert "standin-tmdb-key" not in notice + str(models.setting("provider.tmdb"))
+    assert enrich.start_if_due() is None
+
+
+def test_a_changed_key_is_used_at_once(alice, standin, change, frozen_clock):
+    hold(alice, FILM)
+    standin.tmdb.fault = standin.omdb.fault = "wrong_key"
+    run()
+    frozen_clock.move(100 * DAY)
+    assert not enrich.anything_due()
+
+    standin.tmdb.fault = standin.omdb.fault = ""
+    change(tmdb_api_key="another", omdb_api_key="another")
+    assert enrich.anything_due()
+    run()
+    assert states() == ("ready", "ready")
+
+
+def test_omdb_over_its_limit_pauses_until_five_past_midnight_and_tmdb_goes_on(alice, standin, frozen_clock):
+    hold(alice, *stand.FILM_IDS)
+    standin.omdb.quota = 10
+
+    counts = run()
+    assert (counts["tmdb_ready"], counts["omdb_ready"]) == (len(stand.FILM_IDS), 10)
+    [notice] = enrich.progress(alice.id).notices
+    assert notice == "OMDb is paused until 2 March 2026, 00:05: OMDb says: Request limit reached."
+    frozen_clock.move(12 * HOUR + 299)
+    assert not enrich.anything_due()
+    frozen_clock.move(1)
+    assert enrich.anything_due()
+    standin.omdb.quota = 0
+    assert run() == {"omdb_ready": len(stand.FILM_IDS) - 10}
+
+
+def test_times_are_told_in_the_servers_zone(alice, standin, change):
+    change(timezone="Europe/Berlin")
+    hold(alice, FILM)
+    standin.omdb.fault = "over_quota"
+    run()
+
+    assert "paused until 2 March 2026, 01:05" in enrich.progress(alice.id).notices[0]
+
+
+def test_omdb_calls_are_counted_by_the_day_and_fifty_stay_in_reserve(alice, standin, change, frozen_clock):
+    change(omdb_daily_limit=60)
+    hold(alice, *stand.FILM_IDS)
+    run()
+
+    assert (len(standin.omdb.asked), pauses.omdb_calls()) == (10, 10)
+    [notice] = enrich.progress(alice.id).notices
+    assert notice.startswith("OMDb is paused until 2 March 2026, 00:05: its 60 calls of today")
+    frozen_clock.move(DAY)
+    assert pauses.omdb_calls() == 0
+    run()
+    assert len(standin.omdb.asked) == 20
+
+
+def test_tries_that_failed_are_counted_as_calls_as_well(alice, standin):
+    hold(alice, FILM)
+    standin.omdb.fault, standin.omdb.times = "error", 2
+    run()
+
+    assert pauses.omdb_calls() == 3
+
+
+def test_a_limit_under_the_reserve_pauses_omdb_without_a_call(alice, standin, change):
+    change(omdb_daily_limit=50)
+    hold(alice, FILM)
+    run()
+
+    assert standin.omdb.asked == []
+    assert not enrich.anything_due()
+
+
+def test_a_long_retry_after_pauses_tmdb_and_no_title_is_blamed(alice, standin, frozen_clock):
+    hold(alice, *stand.FILM_IDS[:3])
+    standin.tmdb.fault, standin.tmdb.retry_after = "busy", "7200"
+    run()
+
+    assert [states(imdb_id)[0] for imdb_id in stand.FILM_IDS[:3]] == ["stub"] * 3
+    assert enrich.progress(alice.id).notices == ["TMDB is paused until 1 March 2026, 14:00: TMDB is asked too often."]
+    standin.tmdb.fault = ""
+    frozen_clock.move(7200)
+    run()
+    assert states()[0] == "ready"
+
+
+def test_no_pause_is_longer_than_a_day(alice, standin):
+    hold(alice, FILM)
+    standin.tmdb.fault, standin.tmdb.retry_after = "busy", "99999999999"
+    run()
+
+    assert pauses.in_force()["tmdb"]["paused_until"] == clock.now() + DAY
+
+
+def test_an_outage_pauses_the_provider_instead_of_failing_every_title(alice, standin, frozen_clock, monkeypatch):
+    monkeypatch.setattr(enrich, "OUTAGE_AFTER", 3)
+    monkeypatch.setattr(enrich, "QUEUED", 4)
+    hold(alice, *stand.FILM_IDS)
+    standin.tmdb.fault = "html"
+    run()
+
+    failed = Title.select().where(Title.tmdb_state == "failed").count()
+    assert 3 <= failed < len(stand.FILM_IDS)
+    assert "TMDB is paused until 1 March 2026, 12:10" in enrich.progress(alice.id).notices[0]
+    standin.tmdb.fault = ""
+    frozen_clock.move(HOUR)
+    run()
+    assert {title.tmdb_state for title in Title.select()} == {"ready"}
+
+
+def test_retrying_makes_failed_titles_due_and_lifts_a_stop(alice, standin):
+    hold(alice, *stand.FILM_IDS[:3])
+    standin.tmdb.fault, standin.omdb.fault = "error", "wrong_key"
+    run()
+    assert not enrich.anything_due()
+    standin.tmdb.fault = standin.omdb.fault = ""
+
+    assert enrich.retry_failed() == 3
+    assert run() == {"tmdb_ready": 3, "omdb_ready": 3}
+    assert enrich.retry_failed() == 0
+
+
+# Without keys.
+
+
+def test_without_keys_nothing_is_asked_and_the_notices_say_what_a_key_would_add(alice, standin, change):
+    change(tmdb_api_key="", omdb_api_key="")
+    hold(alice, FILM)
+
+    assert (enrich.anything_due(), enrich.start_if_due(), run()) == (False, None, {})
+    assert (standin.tmdb.asked, standin.omdb.asked) == ([], [])
+    notices = enrich.progress(alice.id).notices
+    assert [notice.split(" key is set")[0] for notice in notices] == ["No TMDB", "No OMDb"]
+    assert "adds titles" in notices[0]
+
+
+# Progress and jobs.
+
+
+def test_progress_counts_the_users_own_films_by_state(alice, bob, standin):
+    hold(alice, *stand.FILM_IDS[:3], stand.EPISODE_ID)
+    standin.tmdb.fault, standin.tmdb.only = "error", stand.FILM_IDS[1]
+    run()
+    hold(alice, stand.FILM_IDS[7])
+    hold(bob, stand.FILM_IDS[8])
+
+    progress = enrich.progress(alice.id)
+    counts = (progress.total, progress.ready, progress.waiting, progress.missing, progress.failed)
+    assert counts == (5, 2, 1, 1, 1)
+    assert progress.notices == [
+        "TMDB does not know 1 film; asked again from 31 March 2026, 12:00 on.",
+        "The look-up of 1 film failed; tried again from 1 March 2026, 13:00 on.",
+    ]
+    assert enrich.progress(bob.id).waiting == 1
+
+
+def test_a_job_is_made_when_something_is_due_and_none_is_active(alice):
+    assert enrich.start_if_due() is None
+    hold(alice, FILM)
+    job = enrich.start_if_due()
+
+    assert (job.kind, job.state) == ("enrich", "queued")
+    assert enrich.start_if_due() is None
+
+
+def test_the_jobs_row_ends_with_what_was_done(alice):
+    hold(alice, *stand.FILM_IDS)
+    job = enrich.start_if_due()
+    jobs.run(job.id, enrich.run)
+
+    job = Job.get_by_id(job.id)
+    number = len(stand.FILM_IDS)
+    assert (job.state, job.done, job.total) == ("done", 2 * number, 2 * number)
+    assert job.message == f"{number} from TMDB, {number} from OMDb"
+    assert job.result == {"tmdb_ready": number, "omdb_ready": number}
+
+
+def test_what_is_queued_during_a_run_is_done_by_the_same_run(alice, bob, monkeypatch):
+    hold(alice, FILM)
+    collect = enrich._collect
+    arrivals = [stand.FILM_IDS[1:3]]
+
+    def add_more(lines):
+        collect(lines)
+        if arrivals:
+            hold(bob, *arrivals.pop())
+
+    monkeypatch.setattr(enrich, "_collect", add_more)
+    assert run() == {"tmdb_ready": 3, "omdb_ready": 3}
+
+
+def test_a_second_runner_is_refused(alice):
+    with locks.hold("enrich"), pytest.raises(locks.Busy):
+        run()
+
+
+def test_a_shut_down_stores_what_was_fetched_and_puts_the_job_back(alice, standin, monkeypatch):
+    monkeypatch.setattr(enrich, "stopping", threading.Event())
+    monkeypatch.setattr(enrich, "QUEUED", 4)
+    hold(alice, *stand.FILM_IDS)
+    job = enrich.start_if_due()
+    store = enrich._store
+
+    def stop_after(line, counts):
+        store(line, counts)
+        enrich.stopping.set()
+
+    monkeypatch.setattr(enrich, "_store", stop_after)
+    jobs.run(job.id, enrich.run)
+
+    assert Job.get_by_id(job.id).state == "queued"
+    done = Title.select().where(Title.tmdb_state == "ready").count()
+    assert 0 < done < len(stand.FILM_IDS)
+
+
+def test_a_thread_that_dies_of_a_bug_ends_the_run_instead_of_hanging_it(alice, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(enrich.tmdb, "look_up", lambda *_: 1 / 0)
+    hold(alice, FILM)
+
+    with pytest.raises(RuntimeError, match="look-up thread tmdb"):
+        run()
+
+
+def test_a_real_rate_limit_without_retry_after_loses_no_film(alice, standin, monkeypatch):
+    """The pace is far over what the server allows, so that it refuses again and again."""
+    monkeypatch.undo()
+    monkeypatch.setattr(limits, "tmdb_worker", limits.Pace(100, ceiling=100))
+    monkeypatch.setattr(client, "BACKOFF", (1, 1, 1))
+    standin.tmdb.rate = 25
+    hold(alice, *stand.FILM_IDS)
+
+    assert run()["tmdb_ready"] == len(stand.FILM_IDS)
+    assert standin.tmdb.refused > 0
