@@ -100,7 +100,7 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
 
 
 def backup_minutes(text: str) -> tuple[int, int]:
-    """"03:00" -> (3, 0)."""
+    """ "03:00" -> (3, 0)."""
     hour, _, minute = text.partition(":")
     if hour.isdecimal() and minute.isdecimal() and int(hour) < 24 and int(minute) < 60:
         return int(hour), int(minute)
@@ -108,7 +108,8 @@ def backup_minutes(text: str) -> tuple[int, int]:
 
 
 def prepare(config: Config) -> None:
-    """Make the data directory and what it must hold; only the owner may enter."""
+    """Make the data directory and what it must hold; only the owner may enter, and read what is written there."""
+    os.umask(0o077)
     for folder in (config.data_dir, config.backups_dir, config.tmp_dir, config.locks_dir):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 

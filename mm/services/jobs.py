@@ -14,13 +14,17 @@ from mm.services import locks
 KEEP_SECONDS = 7 * 86400
 ACTIVE = ("queued", "running")
 # A queued row this old was lost between the database and the queue, or its worker was not running.
-REQUEUE_AFTER = 90
+REQUEUE_AFTER = 60
 # How often a job that dies with its process is started before it is given up.
-STARTS = 3
+STARTS = 10
+
+
+Work = Callable[[Job], dict | None]
+Failed = Callable[[Job, str], None]
 
 
 class Stopped(Exception):
-    """The worker is shutting down; the job goes back to the queue and is repeated at the next start."""
+    """The worker is shutting down, or what the job needs is in use: the job goes back to the queue and is repeated."""
 
 
 def create(kind: str, user_id: str | None = None, params: dict | None = None, state: str = "queued") -> Job:
@@ -46,8 +50,9 @@ def progress(job: Job, done: int, total: int, message: str = "") -> None:
     Job.update(done=done, total=total, message=message).where(Job.id == job.id).execute()
 
 
-def run(job_id: str, work: Callable[[Job], dict | None]) -> None:
-    """Run `work(job)` under the job's lock, and record its result or its failure on the row.
+def run(job_id: str, work: Work, failed: Failed | None = None) -> None:
+    """Run `work(job)` under the job's lock, and record its result or its failure on the row; `failed(job, message)` is
+    told of a failure.
 
     Does nothing for a job that is finished or that another process runs, so a task delivered twice is harmless.
     """
@@ -55,48 +60,62 @@ def run(job_id: str, work: Callable[[Job], dict | None]) -> None:
         with locks.hold(f"job-{job_id}"):
             job = Job.get_or_none((Job.id == job_id) & Job.state.in_(ACTIVE))
             if job is not None:
-                _run_held(job, work)
+                _run_held(job, work, failed or _nobody_to_tell)
     except locks.Busy:
         return
 
 
-def _run_held(job: Job, work: Callable[[Job], dict | None]) -> None:
-    starts = job.params.get("starts", 0) + 1
-    job.params = {**job.params, "starts": starts}
-    _update(job, state="running", started_at=clock.now(), params=job.params)
+def _run_held(job: Job, work: Work, failed: Failed) -> None:
+    params = {**job.params, "starts": job.params.get("starts", 0) + 1}
+    _update(job, state="running", started_at=clock.now(), params=params)
     try:
         result = work(job)
     except Stopped:
-        _update(job, state="queued", params={**job.params, "starts": starts - 1})
+        _update(job, state="queued", params=job.params)
     except UserError as error:
-        _update(job, state="failed", message=error.message, finished_at=clock.now())
+        fail(job, error.message)
+        failed(job, error.message)
     except Exception as error:
-        _update(job, state="failed", message=f"Unexpected error: {error}", finished_at=clock.now())
+        message = f"Unexpected error: {type(error).__name__}: {error}"
+        fail(job, message)
+        failed(job, message)
         raise
     else:
         _update(job, state="done", result=result, finished_at=clock.now())
 
 
+def fail(job: Job, message: str) -> None:
+    _update(job, state="failed", message=message, finished_at=clock.now())
+
+
 def recover() -> list[Job]:
-    """Jobs whose process died or whose task was lost, back in state queued, for the caller to enqueue; a job that
-    took its process down each time is failed with that reason."""
+    """Running jobs whose process died, back in state queued, for the caller to enqueue; one that took its process down
+    each time is failed with that reason."""
     lost = []
-    for job in Job.select().where(Job.state.in_(ACTIVE)):
-        stale = job.state == "running" or job.created_at < clock.now() - REQUEUE_AFTER
-        if not stale or locks.is_held(f"job-{job.id}"):
+    for job in Job.select().where(Job.state == "running"):
+        if locks.is_held(f"job-{job.id}"):
             continue
         if job.params.get("starts", 0) >= STARTS:
-            reason = f"Given up: the worker stopped {STARTS} times while doing this."
-            _update(job, state="failed", message=reason, finished_at=clock.now())
-        else:
-            _update(job, state="queued")
-            lost.append(job)
+            fail(job, f"Given up: the worker stopped {STARTS} times while doing this.")
+            continue
+        _update(job, state="queued")
+        lost.append(job)
     return lost
+
+
+def waiting_for_a_worker() -> list[Job]:
+    """Queued rows so old that their task was probably lost, or that had to wait. Enqueuing one twice is harmless."""
+    old = Job.created_at < clock.now() - REQUEUE_AFTER
+    return list(Job.select().where((Job.state == "queued") & old).order_by(Job.created_at))
 
 
 def sweep() -> None:
     """Drop finished and abandoned rows after a week."""
     Job.delete().where(Job.created_at < clock.now() - KEEP_SECONDS).where(Job.state.not_in(ACTIVE)).execute()
+
+
+def _nobody_to_tell(job: Job, message: str) -> None:
+    """The row says it all."""
 
 
 def _update(job: Job, **values) -> None:

@@ -367,8 +367,8 @@ def _known_film(
     fields = _changes(mine, given)
     votes = list(_vote_steps(library, mine["id"], film, person_of))
     watches = list(_watch_steps(library.watches.get(mine["id"], {}), film.watches))
-    below = any(step.outcome != "same" for step in (*votes, *watches))
-    outcome: Outcome = "changed" if fields or below else "same"
+    below = {vote.outcome for vote in votes} | {watch.outcome for watch in watches}
+    outcome: Outcome = "changed" if fields or below - {"same"} else "same"
     return FilmStep(outcome, film.imdb_id, mine["id"], mine | given, fields, votes, watches)
 
 

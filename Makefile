@@ -1,0 +1,34 @@
+# `make run` and `make test` are all it takes; the rest is for who changes the code.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: run test quick lint bench browser
+
+run: .venv/ready
+	@$(BIN)/flask --app mm upgrade
+	@echo "Movie Manager: http://$${MM_BIND:-127.0.0.1:8000}  (Ctrl-C ends it)"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
+
+test: .venv/ready browser lint
+	$(BIN)/python -m pytest
+
+# What runs in under a minute: no processes, no browser.
+quick: .venv/ready
+	$(BIN)/python -m pytest -m "not slow and not processes and not browser"
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready
+	$(BIN)/python -m tests.bench
+
+# Debian's Chromium, where it may be installed; without it pytest says which tests it left out.
+browser:
+	@sh tests/install_chromium.sh
+
+.venv/ready: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch .venv/ready

@@ -1,0 +1,221 @@
+"""`flask --app mm …`: the same services as the pages and the worker. A UserError is one line and exit code 1."""
+
+import functools
+import sys
+from pathlib import Path
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+
+from mm import clock, config, schema
+from mm.documents import BackupEntry, ImportResult, PlanView
+from mm.errors import UserError
+from mm.models import Job, User, db
+from mm.services import accounts, backups, enrich, imports, jobs, portable
+
+user_group = AppGroup("user", help="Accounts.")
+backup_group = AppGroup("backup", help="One user's backup files.")
+user_option = click.option("--user", "name", required=True, help="E-mail address or username.")
+conflicts_option = click.option(
+    "--conflicts",
+    type=click.Choice(["overwrite", "newest", "skip"]),
+    default="overwrite",
+    show_default=True,
+    help="What happens to rows that are in both.",
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+
+
+def init_app(app: Flask) -> None:
+    for command in (upgrade, user_group, backup_group, export, import_file, enrich_command):
+        app.cli.add_command(command)
+
+
+def command(function):
+    """Open the database, and turn what a user can meet into one line."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        try:
+            schema.require_current()
+            with db.connection_context():
+                return function(*args, **kwargs)
+        except (UserError, schema.SchemaError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+@click.command()
+def upgrade() -> None:
+    """Bring the database to the current schema."""
+    try:
+        names = schema.upgrade()
+    except (UserError, schema.SchemaError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Applied {', '.join(names)}." if names else "The database is up to date.")
+    with db.connection_context():
+        if not User.select().exists():
+            click.echo(FIRST_USER)
+
+
+FIRST_USER = """
+There is no account yet. Make one in another terminal, in this folder:
+    .venv/bin/flask --app mm user create you@example.org you --admin
+"""
+
+
+@user_group.command("create")
+@click.argument("email")
+@click.argument("username")
+@click.option("--admin", is_flag=True, help="May manage the server.")
+@click.password_option(envvar="MM_PASSWORD", help="Asked for, or from MM_PASSWORD.")
+@command
+def user_create(email: str, username: str, admin: bool, password: str) -> None:
+    """Make an account with the four quick recommenders."""
+    user = accounts.create(email, username, password, is_admin=admin)
+    click.echo(f"Made the account {user.username} <{user.email}>.")
+
+
+@user_group.command("password")
+@click.argument("name")
+@click.password_option(envvar="MM_PASSWORD", help="Asked for, or from MM_PASSWORD.")
+@command
+def user_password(name: str, password: str) -> None:
+    """Set a new password; every session and token of the account ends."""
+    accounts.set_password(accounts.find(name), password)
+    click.echo("The password is changed, and every session of the account has ended.")
+
+
+@user_group.command("list")
+@command
+def user_list() -> None:
+    """Every account: name, e-mail address, what it may do, and its last good backup."""
+    for user in User.select().order_by(User.username_key):
+        last_good = backups.health(user).last_good
+        marks = [mark for mark, is_set in (("admin", user.is_admin), ("inactive", not user.is_active)) if is_set]
+        saved = f"last backup {_when(last_good.created_at)}" if last_good else "no backup yet"
+        click.echo(f"{user.username} <{user.email}> {' '.join(marks)} {saved}")
+
+
+@backup_group.command("create")
+@user_option
+@command
+def backup_create(name: str) -> None:
+    """Back the library up now."""
+    click.echo(_line(backups.create(accounts.find(name))))
+
+
+@backup_group.command("list")
+@user_option
+@command
+def backup_list(name: str) -> None:
+    """The backups, newest first, each with the reason why it is kept."""
+    for entry in backups.listing(accounts.find(name).id):
+        click.echo(_line(entry))
+
+
+@backup_group.command("verify")
+@user_option
+@click.argument("filenames", nargs=-1)
+@command
+def backup_verify(name: str, filenames: tuple[str, ...]) -> None:
+    """Test-restore the named backups, or all of them; exit code 1 when one is damaged."""
+    user = accounts.find(name)
+    known = [entry.filename for entry in backups.listing(user.id) if entry.state != "foreign"]
+    checked = [backups.verify(user, filename) for filename in filenames or known]
+    for entry in checked:
+        click.echo(_line(entry))
+    sys.exit(any(entry.state != "verified" for entry in checked))
+
+
+@backup_group.command("restore")
+@user_option
+@conflicts_option
+@dry_run_option
+@click.argument("filename")
+@command
+def backup_restore(name: str, filename: str, conflicts, dry_run: bool) -> None:
+    """Merge a backup into the library; a safety backup is made first."""
+    _say(imports.restore_backup(accounts.find(name), filename, conflicts, dry_run))
+
+
+@backup_group.command("prune")
+@user_option
+@dry_run_option
+@command
+def backup_prune(name: str, dry_run: bool) -> None:
+    """Delete what retention no longer keeps."""
+    for decision in backups.prune(accounts.find(name), dry_run):
+        click.echo(f"{'keep' if decision.keep else 'drop'}  {decision.filename}  {decision.reason}")
+
+
+@click.command()
+@user_option
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="-")
+@command
+def export(name: str, file: Path) -> None:
+    """Write the library to FILE, or to standard output."""
+    data = portable.encode(portable.dump(accounts.find(name).id), indent=True)
+    with click.open_file(str(file), "wb") as target:
+        target.write(data)
+
+
+@click.command("import")
+@user_option
+@conflicts_option
+@dry_run_option
+@click.argument("file", type=click.File("rb"))
+@command
+def import_file(name: str, file, conflicts, dry_run: bool) -> None:
+    """Merge FILE (- for standard input) into the library; a safety backup is made first."""
+    _say(imports.import_bytes(accounts.find(name), file.read(portable.FILE_MAX + 1), conflicts, dry_run))
+
+
+@click.command("enrich")
+@click.option("--retry-failed", is_flag=True, help="Try what failed now, without waiting for its next turn.")
+@command
+def enrich_command(retry_failed: bool) -> None:
+    """Fill titles from TMDB and OMDb until nothing is due, in this terminal."""
+    if retry_failed:
+        click.echo(f"{enrich.retry_failed():,} titles are due again.")
+    job = enrich.start_if_due()
+    if job is None:
+        click.echo("Nothing is due, or the worker is at it already.")
+        return
+    jobs.run(job.id, enrich.run)
+    ended = Job.get_by_id(job.id)
+    for count in sorted((ended.result or {}).items()):
+        click.echo("{}: {:,}".format(*count))
+    if ended.state != "done":
+        raise click.ClickException(ended.message or "It goes on where it stopped at the next run.")
+
+
+def _say(outcome: ImportResult | PlanView) -> None:
+    if isinstance(outcome, PlanView):
+        for kind, counts in outcome.counts.items():
+            numbers = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+            click.echo(f"{kind}: {numbers or 'none'}")
+    else:
+        click.echo(
+            f"Imported {outcome.movies_imported:,} films, {outcome.people_imported:,} people and "
+            f"{outcome.lists_imported:,} lists."
+        )
+        if outcome.safety_backup:
+            click.echo(f"As it was before: {outcome.safety_backup}")
+    for warning in outcome.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for problem in outcome.errors:
+        click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
+
+
+def _line(entry: BackupEntry) -> str:
+    films = f"{entry.counts.movies:,} films" if entry.counts else "? films"
+    remark = entry.problem or entry.kept_because or ""
+    parts = [entry.filename, f"{entry.size_bytes:,} bytes", films, entry.state, remark]
+    return "  ".join(filter(None, parts))
+
+
+def _when(moment: float | None) -> str:
+    return "never" if moment is None else f"{clock.local(moment, config.current.zone):%Y-%m-%d %H:%M}"

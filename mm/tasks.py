@@ -1,0 +1,94 @@
+"""The queue and its tasks: each opens the database and makes one call.
+
+The names of tasks are stored in the queue: renaming one strands what is queued. Locks, catch-up and repetition are not
+huey's: see services/locks, schedule and jobs.
+"""
+
+import logging
+import sys
+
+from huey import Huey, PostgresHuey, SqliteHuey, crontab
+from huey.exceptions import HueyException
+
+from mm import config, models, schema
+from mm.models import Job, db
+from mm.services import backups, enrich, imports, jobs, rechecks, schedule
+
+log = logging.getLogger(__name__)
+
+# kind of job -> its work, and who else is told of a failure
+WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
+    "backup": (backups.run, backups.failed),
+    "verify": (backups.run_verify, None),
+    "import": (imports.run, None),
+    "restore": (imports.run, None),
+    "recheck": (rechecks.run, None),
+    "enrich": (enrich.run, None),
+}
+
+
+def _queue(settings: config.Config) -> Huey:
+    """Made at import, because huey opens its storage then: the environment must be set before."""
+    config.prepare(settings)
+    if settings.huey_url.startswith("postgres"):
+        return PostgresHuey("mm", dsn=settings.huey_url)
+    return SqliteHuey("mm", filename=settings.huey_url.removeprefix("sqlite:///") or str(settings.queue_file))
+
+
+def _set_up_consumer(settings: config.Config) -> None:
+    """The web process and the command line have made an app by now; huey_consumer imports only this."""
+    config.use(settings)
+    models.connect(settings.database)
+    try:
+        schema.require_current()
+    except schema.SchemaError as error:
+        sys.exit(str(error))
+
+
+huey = _queue(config.from_environ())
+if models.db.obj is None:
+    _set_up_consumer(config.from_environ())
+
+
+def enqueue(job: Job) -> None:
+    """Hand a queued job to the worker. A queue that cannot be reached is no loss: the minute tick finds the row."""
+    try:
+        run_job(job.id)
+    except HueyException as error:
+        log.warning("job %s waits for the next minute: %s", job.id, error)
+
+
+def start_enrichment() -> None:
+    """After anything that may have added titles."""
+    if job := enrich.start_if_due():
+        enqueue(job)
+
+
+@huey.task()
+def run_job(job_id: str) -> None:
+    with db.connection_context():
+        job = Job.get_or_none(Job.id == job_id)
+        if job is not None:
+            jobs.run(job_id, *WORK[job.kind])
+            start_enrichment()
+
+
+@huey.periodic_task(crontab())
+def tick() -> None:
+    with db.connection_context():
+        found = schedule.tick()
+        imports.sweep()
+        for job in found if huey.pending_count() else [*found, *jobs.waiting_for_a_worker()]:
+            enqueue(job)
+        start_enrichment()
+
+
+@huey.on_startup()
+def sweep_leftovers() -> None:
+    with db.connection_context():
+        backups.sweep()
+
+
+@huey.on_shutdown()
+def stop_long_work() -> None:
+    enrich.stopping.set()
