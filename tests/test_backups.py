@@ -1,0 +1,427 @@
+"""One user's backup files: written whole, test-restored, told the truth about, and never lost."""
+
+import json
+import os
+import stat
+import subprocess
+import threading
+
+import msgspec
+import pytest
+
+from mm import models
+from mm.documents import Sidecar
+from mm.errors import Invalid, NoRoom, NotFound, Unavailable
+from mm.models import Movie, User
+from mm.services import archive, backups, locks, rechecks, verification
+from tests.libraries import as_bytes, document, export, film, hard_document, many, put, reload
+
+pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
+DAY = 86400
+
+
+def folder(user):
+    return backups.folder_of(user.id)
+
+
+def names(user):
+    return {entry.filename for entry in backups.listing(user.id)}
+
+
+def sidecar(user, filename):
+    return msgspec.json.decode((folder(user) / f"{filename}.meta.json").read_bytes(), type=Sidecar)
+
+
+def edit_sidecar(user, filename, **values):
+    path = folder(user) / filename
+    changed = msgspec.structs.replace(archive.read_sidecar(path), **values)
+    archive.write_sidecar(path, changed)
+
+
+def test_a_backup_is_the_export_with_a_sidecar_that_sha256sum_confirms(alice):
+    put(alice, hard_document())
+    entry = backups.create(alice)
+    path = folder(alice) / entry.filename
+    assert path.read_bytes() == export(alice, exported_at=entry.created_at)
+    written = subprocess.run(["sha256sum", str(path)], capture_output=True, text=True, check=True).stdout
+    assert written.startswith(entry.sha256)
+    assert (entry.kind, entry.state, entry.counts.movies) == ("manual", "verified", 8)
+    assert entry.filename == "2026-03-01T12-00-00-manual.json"
+
+
+def test_files_and_folders_are_the_owners_alone(alice):
+    path = folder(alice) / backups.create(alice).filename
+    modes = {stat.S_IMODE(os.stat(each).st_mode) for each in (path, archive.sidecar_path(path))}
+    assert modes == {0o600}
+    assert stat.S_IMODE(folder(alice).stat().st_mode) == 0o700
+
+
+def test_a_second_backup_in_the_same_second_gets_a_number(alice):
+    assert [backups.create(alice).filename for _ in range(3)] == [
+        "2026-03-01T12-00-00-manual.json",
+        "2026-03-01T12-00-00-manual-2.json",
+        "2026-03-01T12-00-00-manual-3.json",
+    ]
+
+
+def test_a_backup_that_cannot_be_verified_is_not_kept_and_spoils_nothing(alice, monkeypatch):
+    put(alice, many(5))
+    good = backups.run_scheduled(alice)
+    monkeypatch.setattr(verification, "problem_of", lambda *args: "a bad block")
+    put(alice, many(1, start=9))
+    with pytest.raises(Unavailable, match="a bad block"):
+        backups.create(alice)
+    assert names(alice) == {good.filename}
+    assert sorted(os.listdir(folder(alice))) == [good.filename, f"{good.filename}.meta.json"]
+
+
+def test_a_backup_is_read_back_from_the_disk_before_it_counts(alice, monkeypatch):
+    """What reached the disk is checked, not what was meant to."""
+    put(alice, many(5))
+    write = archive.write
+    monkeypatch.setattr(archive, "write", lambda path, data: write(path, data[:-1] + b" "))
+    with pytest.raises(Unavailable, match="not what was written"):
+        backups.create(alice)
+    assert names(alice) == set()
+
+
+def test_rows_that_the_export_misses_are_noticed(alice, monkeypatch):
+    put(alice, many(5))
+    dump = backups.portable.dump
+
+    def forgetful(*args, **kwargs):
+        library = dump(*args, **kwargs)
+        library.movies.pop()
+        return library
+
+    monkeypatch.setattr(backups.portable, "dump", forgetful)
+    with pytest.raises(Unavailable, match="as many films"):
+        backups.create(alice)
+
+
+def test_a_corrupt_file_is_found_named_and_not_restored(alice):
+    entry = backups.create(alice)
+    path = folder(alice) / entry.filename
+    path.write_bytes(path.read_bytes().replace(b"Google", b"Goggle"))
+    checked = backups.verify(alice, entry.filename)
+    assert (checked.state, checked.verified_at) == ("damaged", None)
+    assert "sha256" in checked.problem
+    with pytest.raises(Invalid, match="damaged"):
+        backups.read(alice.id, entry.filename)
+    assert any(entry.filename in notice for notice in backups.health(alice).notices)
+
+
+def test_a_file_of_another_size_is_damaged_at_sight(alice):
+    entry = backups.create(alice)
+    with (folder(alice) / entry.filename).open("ab") as file:
+        file.write(b"\n")
+    assert backups.listing(alice.id)[0].state == "damaged"
+
+
+def test_a_file_whose_sidecar_is_missing_is_half_known_until_it_is_verified(alice):
+    put(alice, hard_document())
+    entry = backups.create(alice)
+    archive.sidecar_path(folder(alice) / entry.filename).unlink()
+    listed = backups.listing(alice.id)[0]
+    assert (listed.state, listed.verified_at, listed.counts) == ("unverified", None, None)
+    checked = backups.verify(alice, entry.filename)
+    assert (checked.state, checked.counts.movies) == ("verified", 8)
+
+
+def test_a_sidecar_that_cannot_be_read_is_half_known(alice):
+    entry = backups.create(alice)
+    archive.sidecar_path(folder(alice) / entry.filename).write_text('{"kind": "manual"')
+    assert backups.listing(alice.id)[0].state == "unverified"
+
+
+def test_a_sidecar_whose_file_is_gone_says_so_and_can_be_removed(alice):
+    entry = backups.create(alice)
+    (folder(alice) / entry.filename).unlink()
+    listed = backups.listing(alice.id)[0]
+    assert (listed.state, listed.problem) == ("damaged", "the file is gone; only its description is left")
+    backups.delete(alice, entry.filename)
+    assert os.listdir(folder(alice)) == []
+
+
+def test_foreign_files_are_listed_and_left_alone(alice):
+    backups.create(alice)
+    (folder(alice) / "holiday.jpg").write_bytes(b"x")
+    (folder(alice) / "2026-13-01T00-00-00-other.json").write_bytes(b"{}")
+    foreign = [entry for entry in backups.listing(alice.id) if entry.state == "foreign"]
+    assert {entry.filename for entry in foreign} == {"holiday.jpg", "2026-13-01T00-00-00-other.json"}
+    for entry in foreign:
+        for verb in (backups.path_of, lambda user_id, name: backups.delete(alice, name)):
+            with pytest.raises(NotFound):
+                verb(alice.id, entry.filename)
+    backups.prune(alice)
+    assert (folder(alice) / "holiday.jpg").exists()
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "sidecar", "folder"])
+def test_symbolic_links_are_foreign_and_never_followed(alice, bob, target):
+    backups.create(alice)
+    theirs = folder(bob) / backups.create(bob).filename
+    link = folder(alice) / "2026-01-01.json"
+    link.symlink_to({"/etc/passwd": "/etc/passwd", "sidecar": theirs, "folder": folder(bob)}[target])
+    assert [entry.state for entry in backups.listing(alice.id) if entry.filename == link.name] == ["foreign"]
+    for verb in (backups.verify, backups.delete):
+        with pytest.raises(NotFound):
+            verb(alice, link.name)
+    assert theirs.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../mm.db", "..", ".", "", "/etc/passwd", "2026-01-01.json/../../x", "2026-01-01.json\0", "2026-01-01.json\n",
+     "2026-01-01.json.meta.json", "%2e%2e", "..\\x", ".tmp-0"],
+)  # fmt: skip
+def test_a_name_that_does_not_parse_cannot_be_read_verified_or_deleted(alice, name):
+    backups.create(alice)
+    for verb in (backups.verify, backups.delete):
+        with pytest.raises(NotFound, match="Backup file not found"):
+            verb(alice, name)
+    with pytest.raises(NotFound):
+        backups.read(alice.id, name)
+
+
+def test_nobody_reaches_anothers_backups(alice, bob):
+    entry = backups.create(alice)
+    with pytest.raises(NotFound):
+        backups.read(bob.id, entry.filename)
+
+
+# Nights.
+
+
+def test_an_unchanged_library_costs_a_link(alice, frozen_clock):
+    put(alice, many(5))
+    first = backups.run_scheduled(alice)
+    frozen_clock.move(DAY)
+    second = backups.run_scheduled(alice)
+    assert os.path.samefile(folder(alice) / first.filename, folder(alice) / second.filename)
+    assert second.unchanged_since == first.created_at
+    assert (second.state, second.created_at) == ("verified", frozen_clock.moment)
+
+
+def test_a_change_makes_a_new_file(alice, frozen_clock):
+    first = backups.run_scheduled(alice)
+    frozen_clock.move(DAY)
+    put(alice, many(1))
+    second = backups.run_scheduled(alice)
+    assert first.sha256 != second.sha256
+    assert second.unchanged_since is None
+
+
+def test_after_seven_links_a_fresh_file_is_written(alice, frozen_clock):
+    for _ in range(9):
+        backups.run_scheduled(alice)
+        frozen_clock.move(DAY)
+    inodes = [(folder(alice) / entry.filename).stat().st_ino for entry in backups.listing(alice.id)[::-1]]
+    assert len(set(inodes[:8])) == 1
+    assert inodes[8] != inodes[7]
+
+
+def test_a_file_that_rotted_is_not_linked_but_written_anew_and_called_damaged(alice, frozen_clock):
+    put(alice, many(5))
+    first = backups.run_scheduled(alice)
+    path = folder(alice) / first.filename
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"tt0000003", b"tt0000009"))
+    frozen_clock.move(DAY)
+    second = backups.run_scheduled(alice)
+    assert second.state == "verified"
+    assert (folder(alice) / second.filename).read_bytes()[-100:] == data[-100:]
+    damaged = next(entry for entry in backups.listing(alice.id) if entry.filename == first.filename)
+    assert damaged.state == "damaged"
+    assert any("damaged" in notice for notice in backups.health(reload(alice)).notices)
+
+
+def test_a_database_that_was_brought_back_never_passes_for_unchanged(alice, frozen_clock):
+    """Its library_version may be one that a backup of another past also had."""
+    put(alice, many(5))
+    before = reload(alice)
+    frozen_clock.move(DAY)
+    put(alice, document([film(90)]))
+    backups.run_scheduled(alice)
+    frozen_clock.move(DAY)
+    # As restoring mm.db from before that night would leave it, with one other write since.
+    Movie.delete().where(Movie.user == alice.id).execute()
+    User.update(library_version=before.library_version + 1, last_completed_at=None).execute()
+    entry = backups.run_scheduled(alice)
+    assert (entry.counts.movies, entry.unchanged_since) == (0, None)
+
+
+def test_where_links_fail_the_file_is_copied(alice, frozen_clock, monkeypatch):
+    first = backups.run_scheduled(alice)
+    frozen_clock.move(DAY)
+    monkeypatch.setattr(os, "link", lambda *args: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
+    second = backups.run_scheduled(alice)
+    assert not os.path.samefile(folder(alice) / first.filename, folder(alice) / second.filename)
+    assert (folder(alice) / second.filename).read_bytes() == (folder(alice) / first.filename).read_bytes()
+    assert backups.verify(alice, second.filename).state == "verified"
+
+
+def test_the_schedule_never_replaces_a_verified_file_of_that_day(alice):
+    put(alice, many(5))
+    first = backups.run_scheduled(alice)
+    put(alice, many(5, start=50))
+    assert backups.run_scheduled(alice).sha256 == first.sha256
+
+
+def test_the_schedule_does_replace_a_damaged_file_of_that_day(alice):
+    put(alice, many(5))
+    first = backups.run_scheduled(alice)
+    (folder(alice) / first.filename).write_bytes(b"{}")
+    again = backups.run_scheduled(alice)
+    assert (again.filename, again.state, again.sha256) == (first.filename, "verified", first.sha256)
+
+
+def test_the_backup_before_a_large_drop_is_pinned_and_the_page_says_so(alice, frozen_clock):
+    put(alice, many(40))
+    before = backups.run_scheduled(alice)
+    Movie.delete().where(Movie.id > 15).execute()
+    models.touch_library(models.db.obj, alice.id)
+    frozen_clock.move(DAY)
+    backups.run_scheduled(alice)
+    entry = next(entry for entry in backups.listing(alice.id) if entry.filename == before.filename)
+    assert (entry.pinned, entry.kept_because) == (True, "last before a large drop")
+    assert "under half of its 40 films" in backups.health(alice).notices[0]
+
+
+def test_a_small_library_may_shrink_without_an_alarm(alice, frozen_clock):
+    put(alice, many(19))
+    backups.run_scheduled(alice)
+    Movie.delete().execute()
+    models.touch_library(models.db.obj, alice.id)
+    frozen_clock.move(DAY)
+    backups.run_scheduled(alice)
+    assert not any(entry.pinned for entry in backups.listing(alice.id))
+
+
+def test_leftovers_of_a_killed_process_are_never_listed_and_swept(alice):
+    entry = backups.create(alice)
+    (folder(alice) / ".tmp-0123456789abcdef").write_bytes(b'{"half":')
+    assert names(alice) == {entry.filename}
+    backups.sweep()
+    assert sorted(os.listdir(folder(alice))) == [entry.filename, f"{entry.filename}.meta.json"]
+
+
+@pytest.mark.parametrize("step", ["replace", "unlink", "sync"])
+def test_a_deletion_killed_half_way_is_finished_by_the_sweep_or_leaves_the_file(alice, monkeypatch, step):
+    class Killed(BaseException):
+        pass
+
+    def kill(*args, **kwargs):
+        raise Killed
+
+    entry = backups.create(alice)
+    with monkeypatch.context() as patched:
+        target = {
+            "replace": (os, "replace"),
+            "unlink": (type(folder(alice)), "unlink"),
+            "sync": (archive, "sync_folder"),
+        }
+        patched.setattr(*target[step], kill)
+        with pytest.raises(Killed):
+            backups.delete(alice, entry.filename)
+    backups.sweep()
+    left = backups.listing(alice.id)
+    assert [item.state for item in left] == (["verified"] if step == "replace" else [])
+    assert not [name for name in os.listdir(folder(alice)) if name.startswith(".")]
+
+
+def test_two_at_once_the_second_is_told_what_runs(alice):
+    taken, done = threading.Event(), threading.Event()
+
+    def hold():
+        with locks.hold(f"library-{alice.id}"):
+            taken.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait(10)
+    with pytest.raises(locks.Busy, match="of your library is running") as busy:
+        backups.create(alice)
+    done.set()
+    thread.join()
+    assert busy.value.status == 409
+    assert backups.create(alice).state == "verified"
+
+
+# A disk that fills up.
+
+
+@pytest.fixture
+def small_disk(app, settings):
+    """The backups folder on a file system of 2 MB."""
+    target = settings.backups_dir
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(target)], capture_output=True)
+    if made.returncode:
+        pytest.skip("mounting a file system is not allowed here")
+    yield target
+    subprocess.run(["umount", "-l", str(target)], check=True)
+
+
+def test_a_disk_that_is_full_refuses_before_it_writes(small_disk, alice):
+    good = backups.create(alice)
+    (small_disk / "ballast").write_bytes(b"x" * 1_500_000)
+    with pytest.raises(NoRoom, match=r"1\.0 MB needed, 0\.\d MB free") as refused:
+        backups.create(alice)
+    assert refused.value.status == 507
+    assert names(alice) == {good.filename}
+
+
+def test_a_disk_that_fills_up_while_a_backup_is_written_leaves_what_was_there(small_disk, alice, monkeypatch):
+    put(alice, many(20_000))
+    good = document([film(1)])
+    path = folder(alice) / "2026-02-01T00-00-00-manual.json"
+    path.parent.mkdir()
+    path.write_bytes(as_bytes(good))
+    monkeypatch.setattr(archive, "require_room", lambda *args: None)
+    with pytest.raises(NoRoom, match="Not enough disk space"):
+        backups.create(alice)
+    assert os.listdir(folder(alice)) == [path.name]
+    assert path.read_bytes() == as_bytes(good)
+
+
+# Checking old ones again.
+
+
+def test_a_seventh_of_the_distinct_contents_is_due_each_night_the_longest_unchecked_first(alice, frozen_clock):
+    for number in range(8):
+        put(alice, many(1, start=number + 1))
+        backups.run_scheduled(alice)
+        frozen_clock.move(DAY)
+    backups.run_scheduled(alice)
+    due = rechecks.due(alice.id)
+    assert [entry.filename for entry in due] == ["2026-03-01.json", "2026-03-02.json"]
+    backups.verify(alice, "2026-03-01.json")
+    assert [entry.filename for entry in rechecks.due(alice.id)] == ["2026-03-02.json", "2026-03-03.json"]
+
+
+def test_a_recheck_finds_what_rotted_and_marks_every_link_of_it(alice, frozen_clock):
+    put(alice, many(5))
+    first = backups.run_scheduled(alice)
+    frozen_clock.move(DAY)
+    backups.run_scheduled(alice)
+    path = folder(alice) / first.filename
+    rotten = path.read_bytes().replace(b"tt0000003", b"tt0000009")
+    with path.open("r+b") as file:
+        file.write(rotten)
+    job = models.Job.create(kind="recheck")
+    assert len(rechecks.run(job)["damaged"]) == 1
+    assert [entry.state for entry in backups.listing(alice.id)] == ["damaged", "damaged"]
+
+
+def test_backups_of_another_version_are_checked_for_stability_only(alice):
+    entry = backups.create(alice)
+    path = folder(alice) / entry.filename
+    library = json.loads(path.read_bytes())
+    library["people"][0].pop("emoji")
+    path.write_bytes(as_bytes(library))
+    values = {"sha256": archive.sha256(path), "size_bytes": path.stat().st_size}
+    edit_sidecar(alice, entry.filename, **values)
+    assert backups.verify(alice, entry.filename).state == "damaged"
+    edit_sidecar(alice, entry.filename, mm_version="0.0.1", problem=None, **values)
+    assert backups.verify(alice, entry.filename).state == "verified"

@@ -1,0 +1,97 @@
+"""Job rows: the queue that survives a crash."""
+
+import pytest
+
+from mm.errors import NoRoom, NotFound
+from mm.models import Job
+from mm.services import jobs, locks
+
+pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
+
+
+def state_of(job):
+    return Job.get_by_id(job.id).state
+
+
+def test_a_job_ends_with_its_result(alice):
+    job = jobs.create("backup", alice.id)
+    jobs.run(job.id, lambda job: {"filename": "x"})
+    assert (state_of(job), jobs.get(job.id, alice.id).result) == ("done", {"filename": "x"})
+
+
+def test_what_a_user_can_meet_is_told_in_its_own_words(alice):
+    job, told = jobs.create("backup", alice.id), []
+
+    def full(job):
+        raise NoRoom("Not enough disk space: 2 MB needed, 1 MB free.")
+
+    jobs.run(job.id, full, lambda job, message: told.append(message))
+    assert (state_of(job), told) == ("failed", ["Not enough disk space: 2 MB needed, 1 MB free."])
+
+
+def test_an_unexpected_error_is_recorded_and_raised_again(alice):
+    job = jobs.create("backup", alice.id)
+    with pytest.raises(ZeroDivisionError):
+        jobs.run(job.id, lambda job: 1 // 0)
+    assert "ZeroDivisionError" in jobs.get(job.id, alice.id).message
+
+
+def test_a_task_delivered_twice_runs_once(alice):
+    job, runs = jobs.create("backup", alice.id), []
+    for _ in range(2):
+        jobs.run(job.id, lambda job: runs.append(job.id))
+    assert len(runs) == 1
+
+
+def test_a_job_that_another_process_runs_is_left_to_it(alice):
+    job = jobs.create("backup", alice.id)
+    with locks.hold(f"job-{job.id}"):
+        jobs.run(job.id, lambda job: pytest.fail("ran twice"))
+    assert state_of(job) == "queued"
+
+
+def test_a_running_job_whose_process_died_is_queued_again(alice):
+    job = jobs.create("backup", alice.id)
+    Job.update(state="running").execute()
+    with locks.hold(f"job-{job.id}"):
+        assert jobs.recover() == []
+    assert [found.id for found in jobs.recover()] == [job.id]
+    assert state_of(job) == "queued"
+
+
+def test_a_job_that_takes_its_process_down_each_time_is_given_up(alice):
+    job = jobs.create("import", alice.id)
+    Job.update(state="running", params={"starts": jobs.STARTS}).execute()
+    assert jobs.recover() == []
+    assert (state_of(job), "Given up" in jobs.get(job.id, alice.id).message) == ("failed", True)
+
+
+def test_a_job_stopped_by_a_shut_down_goes_back_to_the_queue_and_that_start_does_not_count(alice):
+    job = jobs.create("enrich", alice.id)
+
+    def stop(job):
+        raise jobs.Stopped
+
+    jobs.run(job.id, stop)
+    assert (state_of(job), Job.get_by_id(job.id).params) == ("queued", {})
+
+
+def test_a_task_that_was_lost_is_found_after_a_minute(alice, frozen_clock):
+    job = jobs.create("backup", alice.id)
+    assert jobs.waiting_for_a_worker() == []
+    frozen_clock.move(61)
+    assert [found.id for found in jobs.waiting_for_a_worker()] == [job.id]
+
+
+def test_nobody_sees_anothers_job(alice, bob):
+    job = jobs.create("backup", alice.id)
+    with pytest.raises(NotFound):
+        jobs.get(job.id, bob.id)
+
+
+def test_finished_jobs_are_dropped_after_a_week(alice, frozen_clock):
+    job = jobs.create("backup", alice.id)
+    jobs.run(job.id, lambda job: None)
+    frozen_clock.move(8 * 86400)
+    jobs.sweep()
+    assert Job.select().count() == 0

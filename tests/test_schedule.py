@@ -1,0 +1,215 @@
+"""What is due: nights, missed nights, failures and their retries, with a clock that tests move."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mm import config, models
+from mm.errors import NoRoom
+from mm.models import Job, User
+from mm.services import archive, backups, jobs, locks, schedule
+from tests.libraries import document, film, many, put, reload
+
+pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def run_due():
+    """What the worker does in a minute: look, and do what was found."""
+    for job in schedule.tick():
+        if job.kind == "backup":
+            jobs.run(job.id, backups.run, backups.failed)
+        else:
+            jobs.run(job.id, lambda job: {})
+
+
+def switch_on(user):
+    backups.enable(user, True)
+    Job.delete().execute()
+
+
+def scheduled(user):
+    return sorted(entry.filename for entry in backups.listing(user.id) if entry.kind == "scheduled")
+
+
+def use_zone(monkeypatch, zone, **values):
+    settings = config.Config(data_dir=config.current.data_dir, timezone=zone, **values)
+    monkeypatch.setattr(config, "current", settings)
+
+
+def at(text, zone="UTC"):
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
+
+
+def test_twenty_nights_leave_the_files_of_the_last_fifteen_days_with_their_reasons(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(30))
+    frozen_clock.moment = at("2026-03-02T03:00")
+    for night in range(20):
+        if night % 3 == 0:
+            put(alice, many(1, start=100 + night))
+        run_due()
+        frozen_clock.move(DAY)
+    frozen_clock.move(-DAY)
+    listed = [entry for entry in backups.listing(alice.id)]
+    assert [entry.filename for entry in listed] == [f"2026-03-{day:02}.json" for day in range(21, 6, -1)]
+    assert {entry.kept_because for entry in listed} == {"one of the last 15 days"}
+    assert {entry.state for entry in listed} == {"verified"}
+
+
+def test_a_backup_is_made_once_a_night(alice, frozen_clock):
+    switch_on(alice)
+    frozen_clock.moment = at("2026-03-02T03:00")
+    run_due()
+    first = reload(alice).last_completed_at
+    for _ in range(5):
+        frozen_clock.move(MINUTE)
+        run_due()
+    assert reload(alice).last_completed_at == first
+    assert Job.select().where(Job.kind == "backup").count() == 1
+
+
+def test_a_missed_night_is_caught_up_at_the_first_look(alice, frozen_clock):
+    switch_on(alice)
+    frozen_clock.moment = at("2026-03-02T03:00")
+    run_due()
+    frozen_clock.moment = at("2026-03-05T17:23")
+    run_due()
+    assert scheduled(alice) == ["2026-03-02.json", "2026-03-05.json"]
+    assert schedule.next_run(reload(alice)) == at("2026-03-06T03:00")
+
+
+def test_nobody_is_backed_up_who_did_not_switch_it_on(alice, frozen_clock):
+    put(alice, many(3))
+    frozen_clock.move(3 * DAY)
+    run_due()
+    assert backups.listing(alice.id) == []
+    assert schedule.next_run(alice) is None
+    assert not backups.health(alice).overdue
+
+
+def test_switching_on_makes_a_first_backup_at_once(alice):
+    job = backups.enable(alice, True)
+    jobs.run(job.id, backups.run, backups.failed)
+    assert scheduled(alice) == ["2026-03-01.json"]
+    assert backups.enable(reload(alice), True) is None
+
+
+def test_one_failure_does_not_stop_the_others(alice, bob, frozen_clock, monkeypatch):
+    switch_on(alice)
+    switch_on(bob)
+    put(alice, many(3))
+    take = backups._take
+
+    def broken(user, kind):
+        if user.id == alice.id:
+            raise NoRoom("Not enough disk space: 9 MB needed, 0 MB free.")
+        return take(user, kind)
+
+    monkeypatch.setattr(backups, "_take", broken)
+    frozen_clock.moment = at("2026-03-02T03:00")
+    run_due()
+    assert (scheduled(alice), scheduled(bob)) == ([], ["2026-03-02.json"])
+
+
+def test_a_night_whose_disk_is_full_is_tried_again_after_15_minutes_and_an_hour_and_says_so(
+    alice, frozen_clock, monkeypatch
+):
+    switch_on(alice)
+    put(alice, many(3))
+    tried = []
+
+    def full(folder, size):
+        tried.append(frozen_clock.moment)
+        raise NoRoom("Not enough disk space: 9 MB needed, 0 MB free.")
+
+    start = frozen_clock.moment = at("2026-03-02T03:00")
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "require_room", full)
+        for _ in range(25 * 60):
+            run_due()
+            frozen_clock.move(MINUTE)
+        assert [moment - start for moment in tried] == [0, 15 * MINUTE, 75 * MINUTE, DAY, DAY + 15 * MINUTE]
+        health = backups.health(reload(alice))
+        assert "Not enough disk space" in health.last_error
+        assert health.overdue
+    frozen_clock.move(HOUR)
+    run_due()
+    assert scheduled(alice) == ["2026-03-03.json"]
+    assert backups.health(reload(alice)).last_error is None
+
+
+def test_a_library_in_use_waits_for_the_next_minute_and_is_no_failure(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(3))
+    frozen_clock.moment = at("2026-03-02T03:00")
+    with locks.hold(f"library-{alice.id}"):
+        run_due()
+    assert reload(alice).last_error is None
+    frozen_clock.move(2 * MINUTE)
+    [job] = jobs.waiting_for_a_worker()
+    jobs.run(job.id, backups.run, backups.failed)
+    assert scheduled(alice) == ["2026-03-02.json"]
+
+
+def test_the_schedule_keeps_the_servers_own_time_through_both_changes_of_clocks(monkeypatch):
+    use_zone(monkeypatch, "Europe/Berlin", backup_time="02:30")
+    assert schedule.next_slot(at("2026-03-28T12:00", "Europe/Berlin")) == at("2026-03-29T03:30", "Europe/Berlin")
+    assert schedule.next_slot(at("2026-10-24T12:00", "Europe/Berlin")) == at("2026-10-25T02:30", "Europe/Berlin")
+    assert schedule.last_slot(at("2026-10-25T12:00", "Europe/Berlin")) == at("2026-10-25T02:30", "Europe/Berlin")
+
+
+def test_a_file_carries_the_date_of_the_servers_zone(alice, frozen_clock, monkeypatch):
+    use_zone(monkeypatch, "Pacific/Auckland")
+    switch_on(alice)
+    frozen_clock.moment = at("2026-03-02T15:00")
+    run_due()
+    assert scheduled(alice) == ["2026-03-03.json"]
+
+
+def test_a_backup_older_than_two_days_is_overdue(alice, frozen_clock):
+    switch_on(alice)
+    run_due()
+    assert not backups.is_overdue(reload(alice))
+    frozen_clock.move(2 * DAY + 1)
+    assert backups.is_overdue(reload(alice))
+    backups.create(reload(alice))
+    assert not backups.is_overdue(reload(alice))
+
+
+def test_a_worker_that_was_not_seen_for_two_and_a_half_minutes_is_late(frozen_clock):
+    assert schedule.worker_is_late()
+    schedule.tick()
+    assert not schedule.worker_is_late()
+    frozen_clock.move(151)
+    assert schedule.health()["worker"] == "late"
+    assert schedule.health()["status"] == "degraded"
+
+
+def test_health_names_how_many_accounts_are_late(alice, bob, frozen_clock):
+    for user in (alice, bob):
+        switch_on(user)
+    schedule.tick()
+    assert schedule.health()["problems"] == []
+    frozen_clock.move(3 * DAY)
+    assert "2 accounts" in schedule.health()["problems"][1]
+    User.update(last_completed_at=frozen_clock.moment).execute()
+    assert schedule.health()["last_backup"] == frozen_clock.moment
+
+
+def test_old_backups_are_due_for_a_check_once_a_night(alice, frozen_clock):
+    assert [job.kind for job in schedule.tick()] == []
+    put(alice, document([film(1)]))
+    backups.create(alice)
+    assert [job.kind for job in schedule.tick()] == ["recheck"]
+    frozen_clock.move(MINUTE)
+    assert [job.kind for job in schedule.tick() if job.kind == "recheck"] == []
+    frozen_clock.move(DAY)
+    assert [job.kind for job in schedule.tick() if job.kind == "recheck"] == ["recheck"]
+
+
+def test_the_clock_of_the_sync_feed_only_goes_forward(frozen_clock):
+    first = models.next_update(models.db.obj)
+    frozen_clock.move(-DAY)
+    assert models.next_update(models.db.obj) > first
