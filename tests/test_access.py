@@ -1,0 +1,236 @@
+"""Who may do what: every route × nobody, Alice whose things they are, Bob, Carol who administers.
+
+A new route fails here until it has a row. A row is the status that each of the four must get, and what is sent.
+"""
+
+import io
+import itertools
+import json
+import re
+from dataclasses import dataclass, field
+
+import pytest
+
+from mm import auth, config, create_app, models, schema
+from mm.models import Job
+from mm.services import accounts, backups, imports
+from tests.conftest import PASSWORD
+
+ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
+OURS = {"Sec-Fetch-Site": "same-origin"}
+numbers = itertools.count(1)
+LIBRARY = {"version": 2, "movies": [{"imdb_id": "tt0111161"}]}
+
+
+@dataclass(frozen=True)
+class Row:
+    nobody: int
+    alice: int
+    bob: int
+    carol: int
+    sent: dict = field(default_factory=dict)
+
+
+def all_alike(status, **sent):
+    return Row(status, status, status, status, sent)
+
+
+def own(status, **sent):
+    """Each is answered about the own library."""
+    return Row(LOG_IN, status, status, status, sent)
+
+
+def alices(status, **sent):
+    """The path names something of Alice's; to others, administrators included, it does not exist."""
+    return Row(LOG_IN, status, 404, 404, sent)
+
+
+def administrators(status, **sent):
+    return Row(LOG_IN, 403, 403, status, sent)
+
+
+# Not logged in: 401 from the API, the way to the log-in from a page.
+LOG_IN = -1
+# Pages lead on after a form.
+ON = 303
+
+TABLE = {
+    "GET /static/<path:filename>": all_alike(200),
+    "GET /docs": all_alike(200),
+    "GET /docs/openapi.json": all_alike(200),
+    # Pages
+    "GET /login": Row(200, ON, ON, ON),
+    "POST /login": all_alike(ON, data={"email": ALICE, "password": PASSWORD}),
+    "POST /logout": all_alike(ON),
+    "GET /": own(200),
+    "GET /enrichment": own(ON),
+    "GET /backup": own(200),
+    "GET /backup/health": own(ON),
+    "GET /backup/history": own(ON),
+    "POST /backup/auto": own(ON, data={"enabled": "1"}),
+    "POST /backup/now": own(ON),
+    "GET /backup/export": own(200),
+    "GET /backup/files/<filename>": alices(200),
+    "POST /backup/files/<filename>/verify": alices(ON),
+    "POST /backup/files/<filename>/restore": alices(ON),
+    "GET /backup/files/<filename>/delete": alices(200),
+    "POST /backup/files/<filename>/delete": alices(ON),
+    "POST /backup/import": own(ON, data=lambda: {"file": (io.BytesIO(json.dumps(LIBRARY).encode()), "x.json")}),
+    "GET /backup/import/<job_id>": alices(200),
+    "POST /backup/import/<job_id>/confirm": alices(ON, data=lambda: {"library_version": library_version(ALICE)}),
+    "POST /backup/import/<job_id>/discard": alices(ON),
+    "GET /backup/jobs/<job_id>": alices(200),
+    "GET /backup/jobs/<job_id>/left-out": alices(200),
+    # API
+    "GET /api/health": all_alike(200),
+    "POST /api/auth/login": all_alike(200, json={"email": ALICE, "password": PASSWORD}),
+    "POST /api/auth/admin/login": all_alike(200, json={"token": "open sesame"}),
+    "GET /api/auth/me": own(200),
+    "POST /api/auth/logout-all": own(204),
+    "PUT /api/auth/password": own(200, json={"current": PASSWORD, "new": PASSWORD}),
+    "GET /api/auth/admin/users": administrators(200),
+    "POST /api/auth/admin/users": administrators(201, json=lambda: a_new_account()),
+    "PUT /api/auth/admin/users/<user_id>": administrators(200, json={"is_active": False}),
+    "DELETE /api/auth/admin/users/<user_id>": administrators(200),
+    "GET /api/backup/export": own(200),
+    "POST /api/backup/import": own(200, json=LIBRARY),
+    "GET /api/backup/settings": own(200),
+    "PUT /api/backup/settings": own(200, json={"backup_enabled": True}),
+    "GET /api/backup/list": own(200),
+    "POST /api/backup/create": own(201),
+    "POST /api/backup/verify/<path:filename>": alices(200),
+    "GET /api/backup/download/<path:filename>": alices(200),
+    "POST /api/backup/restore/<path:filename>": alices(200),
+    "DELETE /api/backup/<path:filename>": alices(204),
+}
+NEEDS_LOG_IN = [key for key, row in TABLE.items() if row.nobody == LOG_IN]
+API = [key for key in NEEDS_LOG_IN if " /api/" in key]
+PAGES = [key for key in NEEDS_LOG_IN if " /api/" not in key]
+FORMS = [key for key in TABLE if " /api/" not in key and not key.startswith("GET ")]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    app = create_app(config.Config(data_dir=tmp_path_factory.mktemp("access"), admin_token="open sesame"))
+    app.testing = True
+    schema.upgrade()
+    for name, email in {"alice": ALICE, "bob": BOB, "carol": CAROL}.items():
+        accounts.create(email, name, PASSWORD, is_admin=name == "carol")
+    yield app
+    models.db.close()
+
+
+def test_every_route_has_a_row_and_every_row_a_route(server):
+    routes = {
+        f"{method} {rule.rule}" for rule in server.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert routes == set(TABLE)
+
+
+@pytest.mark.parametrize("key", TABLE)
+def test_each_may_do_what_the_table_says(server, key):
+    row, path = TABLE[key], path_for(key)
+    # Alice last: had another been let in, what she asks for would be gone.
+    for email, expected in ((None, row.nobody), (BOB, row.bob), (CAROL, row.carol), (ALICE, row.alice)):
+        answer = ask(speaker(server, key, email), key, path)
+        check(answer, expected, key, email)
+
+
+@pytest.mark.parametrize("key", API)
+def test_the_api_takes_no_session(server, key):
+    check(ask(with_session(server, CAROL), key, path_for(key)), LOG_IN, key, "by session")
+
+
+@pytest.mark.parametrize("key", PAGES)
+def test_a_page_takes_no_token(server, key):
+    check(ask(with_token(server, CAROL), key, path_for(key)), LOG_IN, key, "by token")
+
+
+@pytest.mark.parametrize("key", API)
+def test_the_admin_token_opens_what_administrators_may_do_and_nobodys_library(server, key):
+    client = server.test_client()
+    token = client.post("/api/auth/admin/login", json={"token": "open sesame"}).json["access_token"]
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    row = TABLE[key]
+    expected = row.carol if row.alice == 403 else 403
+    check(ask(client, key, path_for(key)), expected, key, "by admin token")
+
+
+@pytest.mark.parametrize("key", FORMS)
+def test_a_form_of_another_site_does_nothing(server, key):
+    answer = ask(with_session(server, ALICE), key, path_for(key), {"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+
+
+def path_for(key):
+    """The route's path, with something of Alice's that fits in place of each <name>."""
+    fitting = {"filename": a_backup, "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
+               "user_id": a_bystander}  # fmt: skip
+    if key.endswith("/static/<path:filename>"):
+        return "/static/vendor/pico.min.css"
+    return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: fitting[match[1]](), key.partition(" ")[2])
+
+
+def a_backup():
+    return backups.create(user(ALICE)).filename
+
+
+def a_waiting_import():
+    return imports.receive(user(ALICE), io.BytesIO(json.dumps(LIBRARY).encode())).id
+
+
+def a_left_out_job():
+    result = {"errors": [{"path": "movies[0]", "reason": "none"}]}
+    return Job.create(kind="import", user=user(ALICE), state="done", result=result).id
+
+
+def a_bystander():
+    return accounts.create(**a_new_account()).id
+
+
+def a_new_account():
+    name = f"dora{next(numbers)}"
+    return {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
+
+
+def library_version(email):
+    return user(email).library_version
+
+
+def user(email):
+    return models.user_by_email(email)
+
+
+def speaker(server, key, email):
+    if email is None:
+        return server.test_client()
+    return (with_token if " /api/" in key else with_session)(server, email)
+
+
+def with_token(server, email):
+    client = server.test_client()
+    with server.app_context():
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {auth.issue_token(user(email))}"
+    return client
+
+
+def with_session(server, email):
+    client = server.test_client()
+    with client.session_transaction() as session:
+        session["_user_id"] = user(email).get_id()
+    return client
+
+
+def ask(client, key, path, headers=OURS):
+    method = key.partition(" ")[0]
+    sent = {name: value() if callable(value) else value for name, value in TABLE[key].sent.items()}
+    return client.open(path, method=method, headers=headers, buffered=True, **sent)
+
+
+def check(answer, expected, key, email):
+    if expected != LOG_IN:
+        assert answer.status_code == expected, (key, email)
+    elif " /api/" in key:
+        assert (answer.status_code, answer.json) == (401, {"detail": "Not authenticated"}), (key, email)
+    else:
+        assert answer.location.startswith("/login?next="), (key, email)
