@@ -225,7 +225,9 @@ def _look_further(line: Line) -> None:
         return
     line.ahead.extend(due.first(line.provider, LOOK_AHEAD, line.out))
     if line.ahead:
-        line.waiting = due.all_due(line.provider).count()
+        waiting = due.all_due(line.provider).count()
+        # What today's calls do not reach is nothing that this run will do.
+        line.waiting = min(waiting, pauses.omdb_calls_left()) if line.provider == "omdb" else waiting
 
 
 def _collect(lines: list[Line]) -> None:
