@@ -114,6 +114,10 @@ class TestShape:
         assert (answer.status_code, answer.json) == (405, {"detail": "Method not allowed"})
         assert "POST" in answer.headers["Allow"]
 
+    def test_no_answer_is_kept_by_anybody_in_between(self, as_user, alice):
+        for path in ("/api/auth/me", "/api/backup/export", "/api/backup/list"):
+            assert as_user(alice).get(path).headers["Cache-Control"] == "no-store"
+
     def test_a_path_outside_the_api_is_answered_as_a_page(self, client):
         assert client.get("/apinothing").mimetype == "text/html"
 

@@ -18,9 +18,16 @@ def init_app(app: Flask) -> None:
     for child in BLUEPRINTS:
         bp.register_blueprint(child)
     errors.init_blueprint(bp)
+    bp.after_request(_keep_private)
     app.register_blueprint(bp)
     app.register_blueprint(docs.bp)
     app.after_request(_allow_origins)
+
+
+def _keep_private(response: Response) -> Response:
+    """Tokens and libraries are for who asked; a file says itself how it may be asked for again."""
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def _allow_origins(response: Response) -> Response:
