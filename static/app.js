@@ -47,3 +47,12 @@ document.addEventListener("DOMContentLoaded", () => {
 });
 for (const [name, over] of [["dragover", true], ["dragleave", false], ["drop", false]])
   document.addEventListener(name, (event) => event.target.closest?.(".drop")?.classList.toggle("over", over));
+
+// A server may hang up on what it will not take before the browser has heard why.
+document.addEventListener("change", (event) => {
+  const { files, dataset } = event.target;
+  if (!dataset.max || !files?.length || files[0].size <= Number(dataset.max)) return;
+  event.stopPropagation();
+  event.target.value = "";
+  toast("The file is larger than 64 MiB, which is the most an import takes. Nothing was changed.", "bad");
+}, true);

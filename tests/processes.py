@@ -1,9 +1,7 @@
 """The real thing for tests: gunicorn and the consumer as the Procfile starts them, on a data directory of their own.
 
-    with running(tmp_path / "data", TMDB_API_KEY="k") as server:
-        server.start("web", "worker")
-        requests.get(f"{server.url}/login")
-        server.kill("worker")
+`with running(tmp_path / "data", TMDB_API_KEY="k") as server:` then `server.start("web", "worker")`, `server.url`,
+`server.kill("worker")`; whatever still runs at the end of the block is ended.
 """
 
 import contextlib
@@ -50,7 +48,12 @@ class Server:
         for name in names:
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    _command(name), cwd=config.ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                    _command(name),
+                    cwd=config.ROOT,
+                    env=self.environment,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
         for name in names:
             self._wait_until_ready(name, started)
@@ -71,7 +74,9 @@ class Server:
     def flask(self, *arguments: str) -> subprocess.CompletedProcess:
         """`flask --app mm …` on the same data."""
         command = [BIN / "flask", "--app", "mm", *arguments]
-        return subprocess.run(command, cwd=config.ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=config.ROOT, env=self.environment, capture_output=True, text=True, check=False
+        )
 
     def log(self, name: str) -> Path:
         return self.data_dir.parent / f"{name}.log"

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request, url_for
+from flask import Flask, Response, make_response, request, url_for
 from werkzeug.exceptions import HTTPException
 
 from mm import htmx
@@ -46,7 +46,7 @@ def show_user_error(error: UserError) -> Response:
 def show_http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:
-        return Response(error.get_response())
+        return make_response(error.get_response())
     return _answer(MESSAGES.get(status, error.description or "The request could not be answered."), status)
 
 

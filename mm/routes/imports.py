@@ -6,14 +6,14 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, htmx, tasks
-from mm.documents import Change, PlanView
+from mm.documents import Change, Conflicts, PlanView
 from mm.errors import Conflict, Invalid
 from mm.models import Job
 from mm.services import imports, jobs
 
 KINDS = ("movie", "vote", "watch", "person", "list")
 OUTCOMES = ("new", "changed", "kept", "removed", "rejected")
-RULES = ("overwrite", "newest", "skip")
+RULES: dict[str, Conflicts] = {"overwrite": "overwrite", "newest": "newest", "skip": "skip"}
 # Rows of a group that the page shows; a plan may hold 200,000.
 ROWS = 200
 
@@ -66,7 +66,7 @@ def _plan(job: Job, conflict: Conflict | None = None) -> Response:
 
 def _groups(view: PlanView) -> dict[str, dict[str, list[Change]]]:
     """{kind: {outcome: rows}}, in the order in which the page shows them; without what is empty."""
-    rows = defaultdict(list)
+    rows: dict[tuple[str, str], list[Change]] = defaultdict(list)
     for change in view.changes:
         rows[change.kind, change.outcome].append(change)
     return {
@@ -76,7 +76,6 @@ def _groups(view: PlanView) -> dict[str, dict[str, list[Change]]]:
     }
 
 
-def _rule() -> str:
+def _rule() -> Conflicts:
     """In the address of the plan, and in the form that confirms it."""
-    rule = request.values.get("conflicts", RULES[0])
-    return rule if rule in RULES else RULES[0]
+    return RULES.get(request.values.get("conflicts", ""), "overwrite")

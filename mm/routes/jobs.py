@@ -36,8 +36,8 @@ def left_out(job_id: str) -> Response:
     if not (job.result or {}).get("errors"):
         raise NotFound("Nothing was left out of this import.")
     content = json.dumps(job.result["errors"], ensure_ascii=False, indent=2)
-    name = f"moviemanager-left-out-{job.id[:8]}.json"
-    return Response(content, mimetype="application/json", headers={"Content-Disposition": f"attachment; filename={name}"})
+    attached = f"attachment; filename=moviemanager-left-out-{job.id[:8]}.json"
+    return Response(content, mimetype="application/json", headers={"Content-Disposition": attached})
 
 
 def active_job(user_id: str) -> Job | None:

@@ -9,7 +9,13 @@ from mm.services import enrich, library
 PAGE_SIZE = 60
 # Keeps the offset within what a database takes.
 PAGES_MAX = 10**6
-TABS = (("all", "All"), ("toWatch", "To watch"), ("watched", "Watched"), ("custom", "On a list"), ("deleted", "Deleted"))
+TABS = (
+    ("all", "All"),
+    ("toWatch", "To watch"),
+    ("watched", "Watched"),
+    ("custom", "On a list"),
+    ("deleted", "Deleted"),
+)
 
 bp = Blueprint("library", __name__)
 

@@ -8,6 +8,8 @@ from mm import clock, config
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 EVENING, MORNING = 18, 6
+# 58 minutes are said as an hour.
+NEARLY = 0.95
 DATES = ("date_added", "last_modified", "date_watched", "date_recommended", "created_at")
 FIELDS = {
     "custom_list_id": "list", "vote_type": "vote", "my_rating": "rating", "is_trusted": "trusted", "media_type": "kind",
@@ -42,17 +44,18 @@ def size(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """"3 hours", "about a minute"."""
+    """A length of time in its largest unit, such as "3 hours"."""
     if seconds < 50:
         return "a few seconds" if seconds < 20 else "under a minute"
-    for length, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
-        if seconds >= length * 0.95 or name == "minute":
-            return plural(max(1, round(seconds / length)), name)
-    raise AssertionError("minutes take the rest")
+    if seconds < HOUR * NEARLY:
+        return plural(max(1, round(seconds / MINUTE)), "minute")
+    if seconds < DAY * NEARLY:
+        return plural(max(1, round(seconds / HOUR)), "hour")
+    return plural(max(1, round(seconds / DAY)), "day")
 
 
 def ago(moment: float) -> str:
-    """"3 hours ago"; past a month, the date."""
+    """Such as "3 hours ago"; past a month, the date."""
     passed = clock.now() - moment
     if passed < MINUTE:
         return "just now"
@@ -62,7 +65,7 @@ def ago(moment: float) -> str:
 
 
 def due(moment: float) -> str:
-    """"in 12 minutes", "tonight at 03:00", "on Friday at 03:00"."""
+    """Such as "in 12 minutes", "tonight at 03:00", "on Friday at 03:00"."""
     left = moment - clock.now()
     if left < MINUTE:
         return "within a minute"

@@ -1,0 +1,332 @@
+"""The pages without a browser: who sees them, what a fragment gets, and what a failure looks like."""
+
+import json
+
+import pytest
+from playhouse.test_utils import count_queries
+
+from mm.models import Job, Title, User
+from mm.services import backups, imports, jobs, library
+from tests.conftest import PASSWORD
+
+PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/backup?job=1"}
+OURS = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture
+def page(client, alice):
+    """Alice's browser: page.get(…), page.post(…)."""
+    client.environ_base["HTTP_SEC_FETCH_SITE"] = "same-origin"
+    answer = client.post("/login", data={"email": alice.email, "password": PASSWORD})
+    assert answer.status_code == 303
+    return client
+
+
+def document(count):
+    movies = [{"imdb_id": f"tt{number:07}", "last_modified": 1.6e9 + number} for number in range(1, count + 1)]
+    movies[0]["watch_history"] = {"date_watched": 1.6e9, "my_rating": 8.5}
+    return json.dumps({"version": 2, "exported_at": 1.7e9, "movies": movies}).encode()
+
+
+@pytest.fixture
+def alices_films(alice):
+    imports.import_bytes(alice, document(130))
+    return alice
+
+
+@pytest.fixture
+def alices_backup(alices_films):
+    return backups.create(alices_films)
+
+
+# Log-in.
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/enrichment", "/backup", "/backup/health", "/backup/history", "/backup/export"]
+)
+def test_a_page_leads_to_the_log_in_and_remembers_where_one_was_going(client, address):
+    answer = client.get(address)
+    assert answer.status_code == 303
+    assert answer.location == f"/login?next={address}"
+
+
+def test_the_log_in_leads_on_to_where_one_was_going(client, alice):
+    form = {"email": "ALICE@example.org", "password": PASSWORD, "next": "/backup?job=7"}
+    assert client.post("/login", data=form, headers=OURS).location == "/backup?job=7"
+
+
+@pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+def test_the_log_in_never_leads_off_the_site(client, alice, target):
+    form = {"email": alice.email, "password": PASSWORD, "next": target}
+    assert client.post("/login", data=form, headers=OURS).location == "/"
+
+
+def test_a_wrong_password_keeps_the_address_and_says_so(client, alice):
+    answer = client.post("/login", data={"email": alice.email, "password": "wrong"}, headers=OURS)
+    assert answer.status_code == 401
+    assert "Incorrect email or password" in answer.text
+    assert 'value="alice@example.org"' in answer.text
+    assert "wrong" not in answer.text
+
+
+def test_remember_me_keeps_the_cookie_for_30_days(client, alice):
+    form = {"email": alice.email, "password": PASSWORD}
+    assert "Expires" not in client.post("/login", data=form, headers=OURS).headers["Set-Cookie"]
+    assert "Expires" in client.post("/login", data=form | {"remember": "1"}, headers=OURS).headers["Set-Cookie"]
+
+
+def test_logging_out_ends_the_session(page):
+    assert page.post("/logout").location == "/login"
+    assert page.get("/").location == "/login?next=/"
+
+
+def test_the_log_in_page_is_skipped_by_who_is_logged_in(page):
+    assert page.get("/login?next=/backup").location == "/backup"
+
+
+# The protocol between page and htmx.
+
+
+def test_one_address_gives_the_page_or_its_fragment(page, alices_films):
+    whole, part = page.get("/"), page.get("/", headers=PARTIAL)
+    assert "<html" in whole.text
+    assert "<html" not in part.text
+    assert part.text.lstrip().startswith('<section id="films"')
+    assert "HX-Request-Type" in whole.headers["Vary"]
+    assert "HX-Request-Type" in part.headers["Vary"]
+
+
+def test_a_fragment_asked_for_as_a_page_leads_to_its_page(page):
+    assert page.get("/backup/health").location == "/backup"
+    assert page.get("/enrichment").location == "/"
+
+
+def test_a_boosted_request_and_a_history_restore_get_the_page(page):
+    assert "<html" in page.get("/", headers={"HX-Request": "true", "HX-Request-Type": "full"}).text
+    assert "<html" in page.get("/", headers={"HX-History-Restore-Request": "true"}).text
+
+
+def test_a_form_leads_on_by_redirect_or_by_header(page, alices_backup):
+    address = f"/backup/files/{alices_backup.filename}/restore"
+    assert page.post(address).status_code == 303
+    answer = page.post(address, headers=PARTIAL)
+    assert answer.status_code == 204
+    assert answer.headers["HX-Redirect"].startswith("/backup/import/")
+
+
+def test_a_toast_survives_the_redirect_that_follows_it(page, alices_backup):
+    page.post(f"/backup/files/{alices_backup.filename}/delete", headers=PARTIAL)
+    assert "The backup is deleted." in page.get("/backup").text
+    assert "The backup is deleted." not in page.get("/backup").text
+
+
+def test_an_expired_log_in_on_a_fragment_leads_back_to_its_page(page):
+    User.update(token_version=User.token_version + 1).execute()
+    answer = page.get("/backup/health", headers=PARTIAL)
+    assert answer.status_code == 401
+    assert answer.headers["HX-Redirect"] == "/login?next=/backup?job%3D1"
+
+
+# Failures.
+
+
+def test_an_unknown_address_is_a_page_that_leads_back(page):
+    answer = page.get("/nowhere")
+    assert answer.status_code == 404
+    assert "There is nothing at this address." in answer.text
+    assert 'href="/"' in answer.text
+
+
+def test_a_failure_on_a_fragment_is_a_toast_and_swaps_nothing(page):
+    answer = page.post("/backup/import", headers=PARTIAL)
+    assert answer.status_code == 422
+    assert answer.headers["HX-Reswap"] == "none"
+    assert "Choose a file first" in json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
+    assert answer.headers["HX-Trigger"].isascii()
+
+
+def test_a_form_from_another_site_is_refused(page):
+    answer = page.post("/backup/now", headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    assert Job.select().count() == 0
+
+
+def test_an_error_of_the_server_says_nothing_of_its_inside(page, app, monkeypatch):
+    def broken(user_id):
+        raise RuntimeError("secret detail")
+
+    app.testing = False
+    monkeypatch.setattr(backups, "listing", broken)
+    answer = page.get("/backup")
+    assert answer.status_code == 500
+    assert "Something broke on the server" in answer.text
+    assert "secret" not in answer.text
+
+
+def test_a_file_larger_than_64_mib_is_refused_with_its_limit(page):
+    declared = {"CONTENT_LENGTH": str(65 * 2**20), "CONTENT_TYPE": "multipart/form-data; boundary=x"}
+    answer = page.post("/backup/import", environ_overrides=declared)
+    assert answer.status_code == 413
+    assert "64 MiB" in answer.text
+
+
+@pytest.mark.parametrize("address", ["/", "/login", "/nowhere", "/static/app.css"])
+def test_every_answer_carries_the_security_headers(page, address):
+    with page.get(address) as answer:
+        headers = answer.headers
+    policy = headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src 'self' https://cdn.jsdelivr.net;" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+def test_no_page_has_an_inline_script_or_style(page, alices_backup):
+    for address in ("/", "/backup", "/nowhere"):
+        text = page.get(address).text
+        assert "style=" not in text
+        assert "<style" not in text
+        assert "onclick" not in text
+        assert "<script>" not in text
+
+
+# The library.
+
+
+def test_a_stub_is_shown_by_its_imdb_id_as_waiting(page, alices_films):
+    text = page.get("/").text
+    assert "tt0000130" in text
+    assert "waiting for details" in text
+
+
+def test_a_missing_title_says_why(page, alices_films):
+    Title.update(tmdb_state="missing", tmdb_reason="TMDB has it as an episode").where(
+        Title.imdb_id == "tt0000130"
+    ).execute()
+    assert "TMDB has it as an episode" in page.get("/").text
+
+
+def test_pages_and_tabs_show_each_film_once(page, alices_films):
+    seen = [number for number in range(1, 131) for at in (1, 2, 3) if f"tt{number:07}" in page.get(f"/?page={at}").text]
+    assert seen == list(range(1, 131))
+    assert "8.5" in page.get("/?status=watched").text
+    assert "Page 1 of" not in page.get("/?status=watched").text
+
+
+@pytest.mark.parametrize("query", ["page=0", "page=-1", "page=99999999999999999999", "page=x", "status=nonsense"])
+def test_nonsense_in_the_address_is_no_error(page, alices_films, query):
+    assert page.get(f"/?{query}").status_code == 200
+
+
+def test_a_page_of_the_library_takes_three_queries_at_any_size(alices_films):
+    with count_queries() as counter:
+        shelf = library.page(alices_films.id, None, 0, 60)
+    assert len(shelf.films) == 60
+    assert shelf.total == 130
+    assert counter.count <= 4
+
+
+def test_nobody_sees_the_films_of_another(alices_films, bob):
+    assert library.page(bob.id, None, 0, 60).films == []
+
+
+# Data & Backup.
+
+
+def test_the_files_and_jobs_of_another_are_not_found(client, alices_backup, bob):
+    job = jobs.create("import", User.get(User.username == "alice").id)
+    client.post("/login", data={"email": bob.email, "password": PASSWORD}, headers=OURS)
+    address = f"/backup/files/{alices_backup.filename}"
+    assert client.get(address).status_code == 404
+    assert client.get(f"{address}/delete").status_code == 404
+    for verb in ("verify", "restore", "delete"):
+        assert client.post(f"{address}/{verb}", headers=OURS).status_code == 404
+    assert client.get(f"/backup/jobs/{job.id}").status_code == 404
+    assert client.get(f"/backup/import/{job.id}").status_code == 404
+    assert client.post(f"/backup/import/{job.id}/confirm", headers=OURS).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["..%2F..%2Fsecret_key", "%2e%2e", "2026-01-01.json.meta.json", "x.json"])
+def test_only_a_listed_name_can_be_downloaded(page, alices_backup, name):
+    assert page.get(f"/backup/files/{name}").status_code == 404
+
+
+def test_a_get_changes_nothing(page, alices_backup):
+    for verb in ("verify", "restore"):
+        assert page.get(f"/backup/files/{alices_backup.filename}/{verb}").status_code == 405
+    page.get(f"/backup/files/{alices_backup.filename}/delete")
+    assert backups.path_of(User.get().id, alices_backup.filename).exists()
+
+
+def test_deleting_the_last_verified_backup_warns(page, alices_backup):
+    assert "your only verified backup" in page.get(f"/backup/files/{alices_backup.filename}/delete").text
+
+
+def test_an_overdue_backup_is_said_on_every_page(page, alice):
+    assert "overdue" not in page.get("/").text
+    User.update(backup_enabled=True, last_completed_at=1.6e9).execute()
+    assert "Your backups are overdue" in page.get("/").text
+    assert "Your backups are overdue" in page.get("/backup").text
+
+
+def test_the_health_card_says_what_failed(page, alice):
+    User.update(backup_enabled=True, last_error="No room on the disk: 2 MB needed, 1 MB free.").execute()
+    assert "No room on the disk" in page.get("/backup").text
+
+
+def test_switching_automatic_backups_on_makes_the_first_one(page, alice):
+    answer = page.post("/backup/auto", data={"enabled": "1"})
+    job = Job.get()
+    assert answer.location == f"/backup?job={job.id}"
+    assert (job.kind, job.params) == ("backup", {"kind": "scheduled"})
+    assert "Automatic backups are on." in page.get("/backup").text
+
+
+def test_a_huge_plan_shows_its_first_rows_and_says_how_many_more(page, alice):
+    job = imports.offer(alice, backups.create(alice).filename)
+    path = imports._file_of(job)
+    path.write_bytes(document(1204))
+    text = page.get(f"/backup/import/{job.id}").text
+    assert "<b>1,204</b> new films" in text
+    assert text.count('<span class="label">tt') == 200 + 1
+    assert "And 1,004 more." in text
+
+
+def test_a_plan_that_was_confirmed_leads_to_its_job(page, alices_backup, alice):
+    job = imports.offer(alice, alices_backup.filename)
+    version = User.get_by_id(alice.id).library_version
+    page.post(f"/backup/import/{job.id}/confirm", data={"conflicts": "overwrite", "library_version": version})
+    assert page.get(f"/backup/import/{job.id}").location == f"/backup/jobs/{job.id}"
+
+
+def test_a_cancelled_plan_leaves_nothing_behind(page, alices_backup, alice):
+    job = imports.offer(alice, alices_backup.filename)
+    page.post(f"/backup/import/{job.id}/discard")
+    assert Job.get_or_none(Job.id == job.id) is None
+    assert "Nothing was changed" in page.get("/backup").text
+
+
+def test_the_export_is_indented_and_named_by_its_date(page, alices_films, frozen_clock):
+    answer = page.get("/backup/export")
+    assert answer.headers["Content-Disposition"] == "attachment; filename=moviemanager-export-2026-03-01.json"
+    assert answer.text.startswith('{\n  "version": 2')
+
+
+def test_a_failed_import_says_why_and_that_nothing_was_written(page, alice):
+    job = jobs.create("import", alice.id)
+    jobs.fail(job, "The library has changed since this plan was made.")
+    text = page.get(f"/backup/jobs/{job.id}").text
+    assert "The import failed" in text
+    assert "The library has changed since" in text
+    assert "your library is as it was before" in text
+
+
+def test_a_finished_job_wakes_the_history_and_asks_no_more(page, alice):
+    job = jobs.create("backup", alice.id, {"kind": "manual"})
+    assert "hx-get" in page.get(f"/backup/jobs/{job.id}", headers=PARTIAL).text
+    jobs.fail(job, "No room.")
+    answer = page.get(f"/backup/jobs/{job.id}", headers=PARTIAL)
+    assert "hx-get" not in answer.text
+    assert "backups" in json.loads(answer.headers["HX-Trigger"])
