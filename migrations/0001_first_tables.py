@@ -44,7 +44,7 @@ def up(migrator, db):
         rotten_tomatoes = IntegerField(null=True)
         metacritic = IntegerField(null=True)
         search_text = TextField()
-        wanted_at = DoubleField(null=True)
+        wanted_at = DoubleField(null=True, index=True)
         tmdb_state = TextField()
         tmdb_reason = TextField(null=True)
         tmdb_attempts = IntegerField()

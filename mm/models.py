@@ -102,7 +102,7 @@ class Title(Table):
     metacritic = IntegerField(null=True)
     search_text = TextField(default="")
     # When a user added or opened it; the queue takes these first.
-    wanted_at = DoubleField(null=True)
+    wanted_at = DoubleField(null=True, index=True)
     tmdb_state = TextField(default="stub")
     tmdb_reason = TextField(null=True)
     tmdb_attempts = IntegerField(default=0)

@@ -4,6 +4,7 @@ The names of tasks are stored in the queue: renaming one strands what is queued.
 huey's: see services/locks, schedule and jobs.
 """
 
+import functools
 import logging
 import sys
 
@@ -16,6 +17,9 @@ from mm.services import backups, enrich, imports, jobs, rechecks, schedule
 
 log = logging.getLogger(__name__)
 
+# When a job finds in use what it needs.
+AGAIN_SECONDS = 3
+
 # kind of job -> its work, and who else is told of a failure
 WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "backup": (backups.run, backups.failed),
@@ -27,12 +31,29 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
 }
 
 
+class TellsOfShutDown:
+    """Long work looks at the consumer's own flag: huey's shut-down hooks run only in threads that are idle."""
+
+    def create_consumer(self, **options):
+        consumer = super().create_consumer(**options)  # type: ignore[misc]
+        enrich.stopping = consumer.stop_flag
+        return consumer
+
+
+class SqliteQueue(TellsOfShutDown, SqliteHuey):
+    pass
+
+
+class PostgresQueue(TellsOfShutDown, PostgresHuey):
+    pass
+
+
 def _queue(settings: config.Config) -> Huey:
     """Made at import, because huey opens its storage then: the environment must be set before."""
     config.prepare(settings)
     if settings.huey_url.startswith("postgres"):
-        return PostgresHuey("mm", dsn=settings.huey_url)
-    return SqliteHuey("mm", filename=settings.huey_url.removeprefix("sqlite:///") or str(settings.queue_file))
+        return PostgresQueue("mm", dsn=settings.huey_url)
+    return SqliteQueue("mm", filename=settings.huey_url.removeprefix("sqlite:///") or str(settings.queue_file))
 
 
 def _set_up_consumer(settings: config.Config) -> None:
@@ -68,9 +89,13 @@ def start_enrichment() -> None:
 def run_job(job_id: str) -> None:
     with db.connection_context():
         job = Job.get_or_none(Job.id == job_id)
-        if job is not None:
-            jobs.run(job_id, *WORK[job.kind])
-            start_enrichment()
+        if job is None:
+            return
+        jobs.run(job_id, *WORK[job.kind])
+        start_enrichment()
+        # What it needs is in use. Not at a shut-down: the next start finds the row.
+        if jobs.is_queued(job_id) and not enrich.stopping.is_set():
+            run_job.schedule((job_id,), delay=AGAIN_SECONDS)
 
 
 @huey.periodic_task(crontab())
@@ -84,11 +109,10 @@ def tick() -> None:
 
 
 @huey.on_startup()
-def sweep_leftovers() -> None:
+@functools.cache
+def take_over() -> None:
+    """Once a process, though huey calls it in each thread: what the last one left behind."""
     with db.connection_context():
         backups.sweep()
-
-
-@huey.on_shutdown()
-def stop_long_work() -> None:
-    enrich.stopping.set()
+        for job in jobs.waiting_for_a_worker(seconds=0):
+            enqueue(job)

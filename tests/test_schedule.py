@@ -52,7 +52,7 @@ def test_twenty_nights_leave_the_files_of_the_last_fifteen_days_with_their_reaso
         run_due()
         frozen_clock.move(DAY)
     frozen_clock.move(-DAY)
-    listed = [entry for entry in backups.listing(alice.id)]
+    listed = backups.listing(alice.id)
     assert [entry.filename for entry in listed] == [f"2026-03-{day:02}.json" for day in range(21, 6, -1)]
     assert {entry.kept_because for entry in listed} == {"one of the last 15 days"}
     assert {entry.state for entry in listed} == {"verified"}

@@ -269,20 +269,32 @@ def enable(user: User, enabled: bool) -> Job | None:
     return jobs.create("backup", user.id, {"kind": "scheduled"})
 
 
+def request(user: User, kind: str, params: dict) -> Job:
+    """A job of kind backup or verify, for the caller to enqueue. Raises Busy while another of this user is under way."""
+    with holding(user.id), db.atomic():
+        if any(jobs.active(other, user.id) for other in ("backup", "verify", "import", "restore")):
+            raise locks.Busy(
+                "A backup, check, import or restore of your library is under way. Wait until it has ended."
+            )
+        return jobs.create(kind, user.id, params)
+
+
 def run(job: Job) -> dict:
     """The work of a job of kind backup; `params.kind` is manual or scheduled."""
     user = User.get_by_id(job.user_id)
-    if job.params["kind"] != "scheduled":
-        return {"filename": create(user, job.params["kind"]).filename}
     try:
-        return {"filename": run_scheduled(user).filename}
+        entry = run_scheduled(user) if job.params["kind"] == "scheduled" else create(user, job.params["kind"])
     except locks.Busy as busy:
         raise jobs.Stopped from busy
+    return {"filename": entry.filename}
 
 
 def run_verify(job: Job) -> dict:
     """The work of a job of kind verify."""
-    entry = verify(User.get_by_id(job.user_id), job.params["filename"])
+    try:
+        entry = verify(User.get_by_id(job.user_id), job.params["filename"])
+    except locks.Busy as busy:
+        raise jobs.Stopped from busy
     return {"filename": entry.filename, "state": entry.state, "problem": entry.problem}
 
 

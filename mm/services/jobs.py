@@ -46,6 +46,10 @@ def active(kind: str, user_id: str | None = None) -> Job | None:
     return (jobs.where(Job.user == user_id) if user_id else jobs).first()
 
 
+def is_queued(job_id: str) -> bool:
+    return Job.select().where((Job.id == job_id) & (Job.state == "queued")).exists()
+
+
 def progress(job: Job, done: int, total: int, message: str = "") -> None:
     Job.update(done=done, total=total, message=message).where(Job.id == job.id).execute()
 
@@ -103,9 +107,9 @@ def recover() -> list[Job]:
     return lost
 
 
-def waiting_for_a_worker() -> list[Job]:
-    """Queued rows so old that their task was probably lost, or that had to wait. Enqueuing one twice is harmless."""
-    old = Job.created_at < clock.now() - REQUEUE_AFTER
+def waiting_for_a_worker(seconds: float = REQUEUE_AFTER) -> list[Job]:
+    """Queued rows so old that their task was probably lost. Enqueuing one twice is harmless."""
+    old = Job.created_at <= clock.now() - seconds
     return list(Job.select().where((Job.state == "queued") & old).order_by(Job.created_at))
 
 
