@@ -219,6 +219,10 @@ class TestFiles:
         assert (rest.status_code, rest.data) == (206, whole.data[100:])
         assert as_user(alice).get(url, headers={"If-None-Match": tag}, buffered=True).status_code == 304
 
+    def test_a_file_that_goes_while_it_is_asked_for_is_not_found(self, as_user, alice, tmp_path, monkeypatch):
+        monkeypatch.setattr(backups, "path_of", lambda *_: tmp_path / "gone.json")
+        assert as_user(alice).get("/api/backup/download/gone.json").json == {"detail": "Backup file not found"}
+
     def test_a_file_that_was_changed_is_found_out(self, as_user, alice):
         name = made(as_user(alice))
         path = backups.path_of(alice.id, name)

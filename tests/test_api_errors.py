@@ -89,6 +89,10 @@ class TestBodies:
             answer = client.post("/api/auth/login", data=body, content_type=mimetype)
             assert answer.status_code == 401
 
+    def test_a_refused_body_is_no_error_of_the_server(self, client, caplog):
+        client.post("/api/auth/login", json={})
+        assert not caplog.records
+
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(body=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

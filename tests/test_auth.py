@@ -100,9 +100,18 @@ class TestSessions:
 
     def test_logging_in_ends_the_session_that_was_there(self, client, alice, bob):
         page_log_in(client)
+        with client.session_transaction() as session:
+            session["of"] = "alice"
         page_log_in(client, email="bob@example.org")
         with client.session_transaction() as session:
             assert session["_user_id"].startswith(bob.id)
+            assert "of" not in session
+
+    def test_a_password_is_compared_to_its_last_character(self, client, alice):
+        longest = "x" * accounts.PASSWORD_MAX
+        accounts.set_password(alice, longest)
+        assert page_log_in(client, password=longest + "x").status_code == 401
+        assert page_log_in(client, password=longest).status_code == 303
 
 
 class TestSurfaces:
