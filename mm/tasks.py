@@ -17,6 +17,8 @@ from mm.services import backups, enrich, imports, jobs, rechecks, schedule
 
 log = logging.getLogger(__name__)
 
+ADDS_TITLES = ("import", "restore")
+
 # When a job finds in use what it needs.
 AGAIN_SECONDS = 3
 
@@ -31,20 +33,22 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
 }
 
 
-class TellsOfShutDown:
-    """Long work looks at the consumer's own flag: huey's shut-down hooks run only in threads that are idle."""
+class OwnConsumer:
+    """huey_consumer imports this module and asks for a consumer; the web process and the command line never do."""
 
     def create_consumer(self, **options):
+        _set_up_consumer()
         consumer = super().create_consumer(**options)  # type: ignore[misc]
+        # Long work looks at the consumer's own flag: huey's shut-down hooks run only in threads that are idle.
         enrich.stopping = consumer.stop_flag
         return consumer
 
 
-class SqliteQueue(TellsOfShutDown, SqliteHuey):
+class SqliteQueue(OwnConsumer, SqliteHuey):
     pass
 
 
-class PostgresQueue(TellsOfShutDown, PostgresHuey):
+class PostgresQueue(OwnConsumer, PostgresHuey):
     pass
 
 
@@ -56,9 +60,8 @@ def _queue(settings: config.Config) -> Huey:
     return SqliteQueue("mm", filename=settings.huey_url.removeprefix("sqlite:///") or str(settings.queue_file))
 
 
-def _set_up_consumer(settings: config.Config) -> None:
-    """The web process and the command line have made an app by now; huey_consumer imports only this."""
-    config.use(settings)
+def _set_up_consumer() -> None:
+    settings = config.use(config.from_environ())
     models.connect(settings.database)
     try:
         schema.require_current()
@@ -67,14 +70,12 @@ def _set_up_consumer(settings: config.Config) -> None:
 
 
 huey = _queue(config.from_environ())
-if models.db.obj is None:
-    _set_up_consumer(config.from_environ())
 
 
 def enqueue(job: Job) -> None:
     """Hand a queued job to the worker. A queue that cannot be reached is no loss: the minute tick finds the row."""
     try:
-        run_job(job.id)
+        run_job(job.id, job.kind)
     except HueyException as error:
         log.warning("job %s waits for the next minute: %s", job.id, error)
 
@@ -86,16 +87,14 @@ def start_enrichment() -> None:
 
 
 @huey.task()
-def run_job(job_id: str) -> None:
+def run_job(job_id: str, kind: str) -> None:
     with db.connection_context():
-        job = Job.get_or_none(Job.id == job_id)
-        if job is None:
-            return
-        jobs.run(job_id, *WORK[job.kind])
-        start_enrichment()
-        # What it needs is in use. Not at a shut-down: the next start finds the row.
-        if jobs.is_queued(job_id) and not enrich.stopping.is_set():
-            run_job.schedule((job_id,), delay=AGAIN_SECONDS)
+        again = jobs.run(job_id, *WORK[kind])
+        if kind in ADDS_TITLES:
+            start_enrichment()
+    # Not at a shut-down: the next start finds the row.
+    if again and not enrich.stopping.is_set():
+        run_job.schedule((job_id, kind), delay=AGAIN_SECONDS)
 
 
 @huey.periodic_task(crontab())

@@ -195,7 +195,7 @@ def create_held(user: User, kind: BackupKind) -> BackupEntry:
     data, sidecar = _take(user, kind)
     archive.require_room(folder, len(data))
     path = folder / _name(folder, kind, sidecar.created_at)
-    previous = _newest_verified(user.id)
+    previous = next((entry for entry in listing(user.id) if entry.state == "verified"), None)
     with archive.draft(folder) as temporary:
         archive.write(temporary, data)
         _require_good(temporary, sidecar)
@@ -204,13 +204,13 @@ def create_held(user: User, kind: BackupKind) -> BackupEntry:
     return entry_of(user.id, path.name)
 
 
-def run_scheduled(user: User) -> BackupEntry:
+def run_scheduled(user_id: str) -> BackupEntry:
     """Tonight's backup: a hard link where nothing has changed since the last, else a new file; then retention.
 
     A verified file of this day is never replaced. Repeating it is harmless.
     """
-    with holding(user.id):
-        user = User.get_by_id(user.id)
+    with holding(user_id):
+        user = User.get_by_id(user_id)
         if entry := _todays(user):
             _complete(user, clock.now())
         else:
@@ -281,9 +281,9 @@ def request(user: User, kind: str, params: dict) -> Job:
 
 def run(job: Job) -> dict:
     """The work of a job of kind backup; `params.kind` is manual or scheduled."""
-    user = User.get_by_id(job.user_id)
+    scheduled = job.params["kind"] == "scheduled"
     try:
-        entry = run_scheduled(user) if job.params["kind"] == "scheduled" else create(user, job.params["kind"])
+        entry = run_scheduled(job.user_id) if scheduled else create(User.get_by_id(job.user_id), job.params["kind"])
     except locks.Busy as busy:
         raise jobs.Stopped from busy
     return {"filename": entry.filename}
@@ -373,8 +373,11 @@ def _name(folder: Path, kind: BackupKind, moment: float) -> str:
     return next(name for name in names if not os.path.lexists(folder / name))
 
 
-def _newest_verified(user_id: str, kind: str | None = None) -> BackupEntry | None:
-    return next((e for e in listing(user_id) if e.state == "verified" and kind in (None, e.kind)), None)
+def _last_scheduled(folder: Path) -> BackupEntry | None:
+    """The newest verified one; names sort by date, so the others are not even opened."""
+    names = (path.name for path in folder.iterdir() if kind_of(path.name) == "scheduled") if folder.is_dir() else ()
+    entries = (_entry(folder / name) for name in sorted(names, reverse=True))
+    return next((entry for entry in entries if entry.state == "verified"), None)
 
 
 def _pin_before_drop(folder: Path, previous: BackupEntry | None, sidecar: Sidecar) -> None:
@@ -398,10 +401,10 @@ def _todays(user: User) -> BackupEntry | None:
 
 def _link_unchanged(user: User) -> BackupEntry | None:
     """None where the library has changed, or where the last file is not to be trusted with another night."""
-    last = _newest_verified(user.id, "scheduled")
+    folder = folder_of(user.id)
+    last = _last_scheduled(folder)
     if last is None or last.created_at != user.last_completed_at:
         return None
-    folder = folder_of(user.id)
     source = folder / last.filename
     sidecar = archive.read_sidecar(source)
     if sidecar is None or sidecar.library_version != user.library_version or sidecar.links >= LINKS_MAX:

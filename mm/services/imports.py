@@ -11,7 +11,7 @@ from mm.documents import Conflicts, ImportResult, PlanView
 from mm.errors import Conflict, NotFound, TooLarge
 from mm.models import CustomList, Job, Movie, Person, User, db
 from mm.services import archive, backups, jobs, locks, portable
-from mm.services.portable import FILE_MAX, Plan
+from mm.services.portable import FILE_MAX, Incoming, Plan
 
 SAFETY = {"import": "before-import", "restore": "before-restore"}
 KEEP_UPLOADS_SECONDS = 86400
@@ -37,7 +37,7 @@ def restore_backup(
 
 
 def _at_once(user: User, data: bytes, conflicts: Conflicts, dry_run: bool, kind: str) -> ImportResult | PlanView:
-    incoming = portable.read(data)
+    incoming = portable.read(data, own=kind == "restore")
     if dry_run:
         return portable.view(portable.plan(user.id, incoming, conflicts))
     with backups.holding(user.id):
@@ -64,7 +64,7 @@ def offer(user: User, filename: str) -> Job:
 
 
 def _wait(user: User, data: bytes, kind: str, params: dict) -> Job:
-    portable.read(data)
+    portable.read(data, own=kind == "restore")
     with db.atomic():
         job = jobs.create(kind, user.id, params, state=WAITING)
     folder = config.current.tmp_dir
@@ -77,7 +77,7 @@ def _wait(user: User, data: bytes, kind: str, params: dict) -> Job:
 
 def preview(job: Job, conflicts: Conflicts = "overwrite") -> PlanView:
     """What confirming would do now. Raises NotFound when the file is gone."""
-    return portable.view(portable.plan(job.user_id, portable.read(_waiting_data(job)), conflicts))
+    return portable.view(portable.plan(job.user_id, _incoming(job), conflicts))
 
 
 def confirm(job: Job, conflicts: Conflicts, library_version: int) -> Job:
@@ -117,7 +117,7 @@ def run(job: Job) -> dict:
 def _run_held(job: Job) -> dict:
     user = User.get_by_id(job.user_id)
     jobs.progress(job, 0, 4, "Reading the file")
-    incoming = portable.read(_waiting_data(job))
+    incoming = _incoming(job)
     jobs.progress(job, 1, 4, "Comparing it with your library")
     plan = portable.plan(user.id, incoming, job.params["conflicts"])
     _require_version(user, job.params["library_version"])
@@ -165,11 +165,12 @@ def _require_version(user: User, library_version: int) -> None:
         raise Conflict("The library has changed since this plan was made. Look at the new plan and confirm again.")
 
 
-def _waiting_data(job: Job) -> bytes:
+def _incoming(job: Job) -> Incoming:
     try:
-        return _file_of(job).read_bytes()
+        data = _file_of(job).read_bytes()
     except FileNotFoundError as error:
         raise NotFound(GONE) from error
+    return portable.read(data, own=job.kind == "restore")
 
 
 def _file_of(job: Job) -> Path:

@@ -46,36 +46,32 @@ def active(kind: str, user_id: str | None = None) -> Job | None:
     return (jobs.where(Job.user == user_id) if user_id else jobs).first()
 
 
-def is_queued(job_id: str) -> bool:
-    return Job.select().where((Job.id == job_id) & (Job.state == "queued")).exists()
-
-
 def progress(job: Job, done: int, total: int, message: str = "") -> None:
     Job.update(done=done, total=total, message=message).where(Job.id == job.id).execute()
 
 
-def run(job_id: str, work: Work, failed: Failed | None = None) -> None:
+def run(job_id: str, work: Work, failed: Failed | None = None) -> bool:
     """Run `work(job)` under the job's lock, and record its result or its failure on the row; `failed(job, message)` is
-    told of a failure.
+    told of a failure. True when the job is still to be done: it was stopped, or what it needs is in use.
 
     Does nothing for a job that is finished or that another process runs, so a task delivered twice is harmless.
     """
     try:
         with locks.hold(f"job-{job_id}"):
             job = Job.get_or_none((Job.id == job_id) & Job.state.in_(ACTIVE))
-            if job is not None:
-                _run_held(job, work, failed or _nobody_to_tell)
+            return job is not None and _run_held(job, work, failed or _nobody_to_tell)
     except locks.Busy:
-        return
+        return False
 
 
-def _run_held(job: Job, work: Work, failed: Failed) -> None:
+def _run_held(job: Job, work: Work, failed: Failed) -> bool:
     params = {**job.params, "starts": job.params.get("starts", 0) + 1}
     _update(job, state="running", started_at=clock.now(), params=params)
     try:
         result = work(job)
     except Stopped:
         _update(job, state="queued", params=job.params)
+        return True
     except UserError as error:
         fail(job, error.message)
         failed(job, error.message)
@@ -86,6 +82,7 @@ def _run_held(job: Job, work: Work, failed: Failed) -> None:
         raise
     else:
         _update(job, state="done", result=result, finished_at=clock.now())
+    return False
 
 
 def fail(job: Job, message: str) -> None:

@@ -19,7 +19,7 @@ def problem_of(data: bytes, expected: Counts, own: bool) -> str | None:
     be stable: every row is taken, and a second round changes nothing. `expected` are those of the file's sidecar.
     """
     try:
-        incoming = portable.read(data)
+        incoming = portable.read(data, own)
     except UserError as error:
         return error.message
     if incoming.errors:
@@ -27,10 +27,10 @@ def problem_of(data: bytes, expected: Counts, own: bool) -> str | None:
         return f"{len(incoming.errors)} rows cannot be restored, first {first.path}: {first.reason}"
     if counts_of(incoming) != expected:
         return "it does not hold as many films, people and lists as when it was written"
-    restored = _restore_and_export(data, incoming.exported_at)
+    restored = _restore_and_export(incoming)
     if own and restored != data:
         return "a test restore gives another library than the file holds"
-    if not own and _restore_and_export(restored, incoming.exported_at) != restored:
+    if not own and _restore_and_export(portable.read(restored, own=True)) != restored:
         return "a test restore does not give the same library twice"
     return None
 
@@ -47,13 +47,13 @@ def counts_of(incoming: Incoming) -> Counts:
     return Counts(movies=len(incoming.films), people=len(incoming.people), lists=len(incoming.lists))
 
 
-def _restore_and_export(data: bytes, exported_at: float) -> bytes:
+def _restore_and_export(incoming: Incoming) -> bytes:
     scratch = models.scratch()
     try:
         _add_account(scratch)
-        plan = portable.plan(SCRATCH_USER, portable.read(data), database=scratch)
+        plan = portable.plan(SCRATCH_USER, incoming, database=scratch)
         portable.apply(plan, database=scratch)
-        return portable.encode(portable.dump(SCRATCH_USER, database=scratch, exported_at=exported_at))
+        return portable.encode(portable.dump(SCRATCH_USER, database=scratch, exported_at=incoming.exported_at))
     finally:
         scratch.close()
 

@@ -92,7 +92,7 @@ class _Reader(Struct):
     """What one reading gathers on its way."""
 
     exported_at: float
-    now: float
+    latest: float
     errors: list[Problem]
     warnings: list[str]
     counted: Counter
@@ -101,12 +101,14 @@ class _Reader(Struct):
         self.errors.append(Problem(path, reason))
 
 
-def read(data: bytes) -> Incoming:
-    """Raises TooLarge, or Invalid for what is no library at all: not JSON, not an object, a newer version, or nothing
+def read(data: bytes, own: bool = False) -> Incoming:
+    """`own`: a backup of this server, whose times are taken as they are; on a machine whose clock was set back they
+    lie in the future. Raises TooLarge, or Invalid for what is no library at all: not JSON, not an object, a newer version, or nothing
     usable in it."""
     document = _parse(data)
     _check_version(document)
-    reader = _Reader(_exported_at(document), clock.now(), [], [], Counter())
+    latest = fields.LATEST if own else clock.now() + DAY
+    reader = _Reader(_exported_at(document, latest), latest, [], [], Counter())
     sections = _sections(document, reader)
     incoming = Incoming(
         exported_at=reader.exported_at,
@@ -143,13 +145,12 @@ def _check_version(document: dict) -> None:
         raise Invalid(f"The file's version is {version:g}; this server reads 1 and 2.")
 
 
-def _exported_at(document: dict) -> float:
+def _exported_at(document: dict, latest: float) -> float:
     try:
         exported_at = fields.moment(document, "exported_at")
     except Bad as bad:
         raise Invalid(f"{bad.path}: {bad.reason}") from bad
-    now = clock.now()
-    return now if exported_at is None or exported_at > now + DAY else exported_at
+    return clock.now() if exported_at is None or exported_at > latest else exported_at
 
 
 def _sections(document: dict, reader: _Reader) -> dict[str, list]:
@@ -298,9 +299,9 @@ def _last_modified(reader: _Reader, row: dict) -> float:
     value = fields.moment(row, "last_modified")
     if value is None:
         return reader.exported_at
-    if value > reader.now + DAY:
+    if value > reader.latest:
         reader.counted["rows had a last_modified in the future: it was taken as now"] += 1
-        return reader.now
+        return clock.now()
     return value
 
 
