@@ -17,6 +17,8 @@ const toast = (message, kind) => {
   box.querySelector("p").textContent = message;
   document.getElementById("toasts").append(box);
   expire(box);
+  // So that choosing the same file again, once it is mended, is a change.
+  if (kind === "bad") document.querySelectorAll("input[type=file]").forEach((input) => (input.value = ""));
 };
 // A failure stays until it is read and clicked away.
 const expire = (box) => {
@@ -25,8 +27,7 @@ const expire = (box) => {
 };
 document.addEventListener("toast", (event) => toast(event.detail.message, event.detail.kind));
 document.addEventListener("htmx:error", (event) => {
-  const polls = event.target.matches?.("[hx-trigger^=every]");
-  if (!polls) toast("The server did not answer. Nothing was changed; try again.", "bad");
+  if (!event.target.matches?.("[hx-trigger^=every]")) toast("The server did not answer. Nothing was changed; try again.", "bad");
 });
 document.addEventListener("htmx:response:error", (event) => {
   const { raw } = event.detail.ctx.response;
@@ -53,6 +54,5 @@ document.addEventListener("change", (event) => {
   const { files, dataset } = event.target;
   if (!dataset.max || !files?.length || files[0].size <= Number(dataset.max)) return;
   event.stopPropagation();
-  event.target.value = "";
   toast("The file is larger than 64 MiB, which is the most an import takes. Nothing was changed.", "bad");
 }, true);

@@ -40,8 +40,9 @@ class Visitor:
         expect(self.page.get_by_role("heading", name="Library", exact=True)).to_be_visible()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """One a module: while it is there, Playwright's event loop runs in this thread."""
     if not Path(CHROMIUM).exists() and not os.environ.get("CI"):
         pytest.skip("no Chromium here: install Debian's package `chromium` to run the browser tests")
     with sync_playwright() as playwright:

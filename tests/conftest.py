@@ -12,6 +12,7 @@ from werkzeug.security import generate_password_hash
 
 from mm import auth, clock, config, create_app, models, schema
 from mm.services import accounts
+from tests.browser import chromium, visit  # noqa: F401
 from tests.standin import standin_fixture  # noqa: F401
 
 PASSWORD = "correct horse battery"

@@ -8,7 +8,6 @@ from playwright.sync_api import Page, expect
 from mm import models
 from mm.services import accounts
 from tests import standin as providers
-from tests.browser import chromium, visit  # noqa: F401
 from tests.conftest import PASSWORD
 from tests.processes import running
 
@@ -77,7 +76,7 @@ def films_in_library(server) -> int:
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desk", "dark")])
-def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(server, visit, a_file, size, scheme):  # noqa: F811
+def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(server, visit, a_file, size, scheme):
     visitor = visit(size, scheme)
     page = visitor.page
     visitor.log_in(server.url, ALICE, PASSWORD)
@@ -117,7 +116,7 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(server, visit, 
     expect(page.locator(".entry").filter(has_text="Before a restore")).to_contain_text("10 films")
 
 
-def test_every_page_works_without_javascript(server, visit, a_file):  # noqa: F811
+def test_every_page_works_without_javascript(server, visit, a_file):
     visitor = visit(javascript=False)
     page = visitor.page
     visitor.log_in(server.url, ALICE, PASSWORD)
@@ -145,7 +144,7 @@ def test_every_page_works_without_javascript(server, visit, a_file):  # noqa: F8
     expect(button(page, "Log in")).to_be_visible()
 
 
-def test_the_copy_of_htmx_serves_when_the_cdn_is_cut_off(server, visit, a_file):  # noqa: F811
+def test_the_copy_of_htmx_serves_when_the_cdn_is_cut_off(server, visit, a_file):
     visitor = visit(cdn=False)
     visitor.log_in(server.url, ALICE, PASSWORD)
     import_file(visitor.page, server.url, a_file(document()))
@@ -163,7 +162,7 @@ def test_the_copy_of_htmx_serves_when_the_cdn_is_cut_off(server, visit, a_file):
         (json.dumps({"version": 2, "movies": [{"imdb_id": "../../etc"}]}), "tt"),
     ],
 )
-def test_a_bad_file_shows_its_message_and_changes_nothing(server, visit, a_file, content, words):  # noqa: F811
+def test_a_bad_file_shows_its_message_and_changes_nothing(server, visit, a_file, content, words):
     visitor = visit()
     visitor.allowed.append("422")
     visitor.log_in(server.url, ALICE, PASSWORD)
@@ -176,7 +175,7 @@ def test_a_bad_file_shows_its_message_and_changes_nothing(server, visit, a_file,
     assert server.query("select count(*) from job") == [(0,)]
 
 
-def test_what_was_left_out_is_shown_and_can_be_downloaded(server, visit, a_file):  # noqa: F811
+def test_what_was_left_out_is_shown_and_can_be_downloaded(server, visit, a_file):
     content = document()
     content["movies"][3]["watch_history"]["my_rating"] = 11
     visitor = visit("phone")
@@ -194,7 +193,7 @@ def test_what_was_left_out_is_shown_and_can_be_downloaded(server, visit, a_file)
     assert left_out[0]["path"] == "movies[3].watch_history.my_rating"
 
 
-def test_a_plan_that_is_out_of_date_is_drawn_again(server, visit, a_file):  # noqa: F811
+def test_a_plan_that_is_out_of_date_is_drawn_again(server, visit, a_file):
     visitor = visit()
     visitor.allowed.append("409")
     visitor.log_in(server.url, ALICE, PASSWORD)
@@ -209,7 +208,7 @@ def test_a_plan_that_is_out_of_date_is_drawn_again(server, visit, a_file):  # no
     expect(heading(page, "Your library is imported")).to_be_visible()
 
 
-def test_an_expired_log_in_leads_to_the_log_in_and_back(server, visit):  # noqa: F811
+def test_an_expired_log_in_leads_to_the_log_in_and_back(server, visit):
     visitor = visit()
     visitor.allowed.append("401")
     visitor.log_in(server.url, ALICE, PASSWORD)
@@ -224,7 +223,7 @@ def test_an_expired_log_in_leads_to_the_log_in_and_back(server, visit):  # noqa:
     expect(heading(page, "Data & Backup")).to_be_visible()
 
 
-def test_work_waits_aloud_while_no_worker_runs_and_goes_on_when_one_does(server, visit):  # noqa: F811
+def test_work_waits_aloud_while_no_worker_runs_and_goes_on_when_one_does(server, visit):
     server.kill("worker")
     server.query("update setting set value = '0' where key = 'worker_seen_at'")
     visitor = visit("phone", "dark")
@@ -239,7 +238,7 @@ def test_work_waits_aloud_while_no_worker_runs_and_goes_on_when_one_does(server,
     expect(heading(page, "Backed up and verified")).to_be_visible()
 
 
-def test_the_export_is_readable_and_comes_with_its_date(server, visit, a_file):  # noqa: F811
+def test_the_export_is_readable_and_comes_with_its_date(server, visit, a_file):
     visitor = visit()
     visitor.log_in(server.url, ALICE, PASSWORD)
     import_file(visitor.page, server.url, a_file(document()))

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from mm import models
 from mm.models import Title
 from mm.services import accounts, backups, imports, jobs
-from tests.browser import CDN, chromium, visit  # noqa: F401
+from tests.browser import CDN
 from tests.conftest import PASSWORD
 from tests.processes import running
 
@@ -80,7 +80,7 @@ def _library():
 
 
 @pytest.mark.parametrize(("size", "scheme"), VIEWS)
-def test_no_page_sticks_out_and_every_target_is_large_enough(server, addresses, visit, size, scheme):  # noqa: F811
+def test_no_page_sticks_out_and_every_target_is_large_enough(server, addresses, visit, size, scheme):
     visitor = visit(size, scheme)
     visitor.allowed.append("404")
     page = visitor.page
@@ -92,14 +92,14 @@ def test_no_page_sticks_out_and_every_target_is_large_enough(server, addresses, 
         assert page.locator("h1").count() == 1, name
 
 
-def test_titles_are_text_and_never_markup(server, addresses, visit):  # noqa: F811
+def test_titles_are_text_and_never_markup(server, addresses, visit):
     visitor = visit("phone")
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
     expect(visitor.page.get_by_role("heading", name="<b>Bold</b> & 'quoted'")).to_be_visible()
     assert visitor.page.locator(".films b:text('Bold')").count() == 0
 
 
-def test_a_file_of_65_mib_is_refused_before_it_is_sent(server, addresses, visit, tmp_path):  # noqa: F811
+def test_a_file_of_65_mib_is_refused_before_it_is_sent(server, addresses, visit, tmp_path):
     large = tmp_path / "large.json"
     with large.open("wb") as file:
         file.truncate(65 * 2**20)
@@ -110,7 +110,7 @@ def test_a_file_of_65_mib_is_refused_before_it_is_sent(server, addresses, visit,
     expect(visitor.page.locator(".toast.bad")).to_contain_text("larger than 64 MiB")
 
 
-def test_the_page_waits_three_seconds_at_most_for_a_cdn_that_hangs(server, addresses, visit):  # noqa: F811
+def test_the_page_waits_three_seconds_at_most_for_a_cdn_that_hangs(server, addresses, visit):
     visitor = visit()
     held = []
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
@@ -120,7 +120,7 @@ def test_the_page_waits_three_seconds_at_most_for_a_cdn_that_hangs(server, addre
     assert held
 
 
-def test_the_keyboard_reaches_the_content_and_every_place(server, addresses, visit):  # noqa: F811
+def test_the_keyboard_reaches_the_content_and_every_place(server, addresses, visit):
     visitor = visit()
     page = visitor.page
     visitor.log_in(server.url, "alice@example.org", PASSWORD)

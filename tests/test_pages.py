@@ -330,3 +330,10 @@ def test_a_finished_job_wakes_the_history_and_asks_no_more(page, alice):
     answer = page.get(f"/backup/jobs/{job.id}", headers=PARTIAL)
     assert "hx-get" not in answer.text
     assert "backups" in json.loads(answer.headers["HX-Trigger"])
+
+
+def test_without_a_tmdb_key_the_library_says_what_a_key_would_add(page, alices_films):
+    text = page.get("/").text
+    assert "TMDB_API_KEY" in text
+    assert "Waiting for details" in text
+    assert "every 2s" not in text

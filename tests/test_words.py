@@ -70,7 +70,8 @@ def test_counts_agree_with_their_noun(words):
     ("content", "name", "said"),
     [
         (None, "my_rating", "nothing"), (8.5, "my_rating", "8.5"), (True, "is_trusted", "yes"),
-        (False, "vote_type", "down"), ("toWatch", "status", "To watch"), (1.6e9, "date_watched", "13 Sep 2020"), (3, "position", "3"),
+        (False, "vote_type", "down"), ("toWatch", "status", "To watch"), (1.6e9, "date_watched", "13 Sep 2020"),
+        (3, "position", "3"),
     ],
 )  # fmt: skip
 def test_what_a_field_holds_is_said_in_words(words, content, name, said):
