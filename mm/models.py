@@ -71,6 +71,8 @@ class User(Table):
     library_version = IntegerField(default=0)
     # The last scheduled backup that was completed and verified: its sidecar's created_at.
     last_completed_at = DoubleField(null=True)
+    # The library_version that it holds.
+    saved_version = IntegerField(null=True)
     next_try_at = DoubleField(null=True)
     failed_tries = IntegerField(default=0)
     last_error = TextField(null=True)
@@ -241,6 +243,8 @@ class Job(Table):
     total = IntegerField(default=0)
     message = TextField(default="")
     params = JSONField(default=dict)
+    # How often it was begun: a job that takes its process down each time is given up.
+    starts = IntegerField(default=0)
     result = JSONField(null=True)
     created_at = DoubleField(default=clock.now)
     started_at = DoubleField(null=True)

@@ -13,7 +13,7 @@ from huey.exceptions import HueyException
 
 from mm import config, models, schema
 from mm.models import Job, db
-from mm.services import backups, enrich, imports, jobs, rechecks, schedule
+from mm.services import backups, enrich, imports, jobs, nights, rechecks, schedule
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,8 @@ AGAIN_SECONDS = 3
 
 # kind of job -> its work, and who else is told of a failure
 WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
-    "backup": (backups.run, backups.failed),
+    "backup": (nights.run, nights.failed),
+    "unchanged": (nights.run_unchanged, None),
     "verify": (backups.run_verify, None),
     "import": (imports.run, None),
     "restore": (imports.run, None),

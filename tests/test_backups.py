@@ -13,7 +13,7 @@ from mm import models
 from mm.documents import Sidecar
 from mm.errors import Invalid, NoRoom, NotFound, Unavailable
 from mm.models import Movie, User
-from mm.services import archive, backups, imports, locks, rechecks, verification
+from mm.services import archive, backup_files, backups, imports, locks, nights, rechecks, verification
 from tests.libraries import as_bytes, document, export, film, hard_document, many, put, reload
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
@@ -21,7 +21,7 @@ DAY = 86400
 
 
 def folder(user):
-    return backups.folder_of(user.id)
+    return backup_files.folder_of(user.id)
 
 
 def names(user):
@@ -66,7 +66,7 @@ def test_a_second_backup_in_the_same_second_gets_a_number(alice):
 
 def test_a_backup_that_cannot_be_verified_is_not_kept_and_spoils_nothing(alice, monkeypatch):
     put(alice, many(5))
-    good = backups.run_scheduled(alice.id)
+    good = nights.run_scheduled(alice.id)
     monkeypatch.setattr(verification, "problem_of", lambda *args: "a bad block")
     put(alice, many(1, start=9))
     with pytest.raises(Unavailable, match="a bad block"):
@@ -107,7 +107,7 @@ def test_a_corrupt_file_is_found_named_and_not_restored(alice):
     assert (checked.state, checked.verified_at) == ("damaged", None)
     assert "sha256" in checked.problem
     with pytest.raises(Invalid, match="damaged"):
-        backups.read(alice.id, entry.filename)
+        backup_files.read(alice.id, entry.filename)
     assert any(entry.filename in notice for notice in backups.health(alice).notices)
 
 
@@ -181,13 +181,13 @@ def test_a_name_that_does_not_parse_cannot_be_read_verified_or_deleted(alice, na
         with pytest.raises(NotFound, match="Backup file not found"):
             verb(alice, name)
     with pytest.raises(NotFound):
-        backups.read(alice.id, name)
+        backup_files.read(alice.id, name)
 
 
 def test_nobody_reaches_anothers_backups(alice, bob):
     entry = backups.create(alice)
     with pytest.raises(NotFound):
-        backups.read(bob.id, entry.filename)
+        backup_files.read(bob.id, entry.filename)
 
 
 def test_a_library_from_the_future_is_kept_too_when_the_clock_was_set_back(alice, frozen_clock):
@@ -207,26 +207,26 @@ def test_a_library_from_the_future_is_kept_too_when_the_clock_was_set_back(alice
 
 def test_an_unchanged_library_costs_a_link(alice, frozen_clock):
     put(alice, many(5))
-    first = backups.run_scheduled(alice.id)
+    first = nights.run_scheduled(alice.id)
     frozen_clock.move(DAY)
-    second = backups.run_scheduled(alice.id)
+    second = nights.run_scheduled(alice.id)
     assert os.path.samefile(folder(alice) / first.filename, folder(alice) / second.filename)
     assert second.unchanged_since == first.created_at
     assert (second.state, second.created_at) == ("verified", frozen_clock.moment)
 
 
 def test_a_change_makes_a_new_file(alice, frozen_clock):
-    first = backups.run_scheduled(alice.id)
+    first = nights.run_scheduled(alice.id)
     frozen_clock.move(DAY)
     put(alice, many(1))
-    second = backups.run_scheduled(alice.id)
+    second = nights.run_scheduled(alice.id)
     assert first.sha256 != second.sha256
     assert second.unchanged_since is None
 
 
 def test_after_seven_links_a_fresh_file_is_written(alice, frozen_clock):
     for _ in range(9):
-        backups.run_scheduled(alice.id)
+        nights.run_scheduled(alice.id)
         frozen_clock.move(DAY)
     inodes = [(folder(alice) / entry.filename).stat().st_ino for entry in backups.listing(alice.id)[::-1]]
     assert len(set(inodes[:8])) == 1
@@ -235,12 +235,12 @@ def test_after_seven_links_a_fresh_file_is_written(alice, frozen_clock):
 
 def test_a_file_that_rotted_is_not_linked_but_written_anew_and_called_damaged(alice, frozen_clock):
     put(alice, many(5))
-    first = backups.run_scheduled(alice.id)
+    first = nights.run_scheduled(alice.id)
     path = folder(alice) / first.filename
     data = path.read_bytes()
     path.write_bytes(data.replace(b"tt0000003", b"tt0000009"))
     frozen_clock.move(DAY)
-    second = backups.run_scheduled(alice.id)
+    second = nights.run_scheduled(alice.id)
     assert second.state == "verified"
     assert (folder(alice) / second.filename).read_bytes()[-100:] == data[-100:]
     damaged = next(entry for entry in backups.listing(alice.id) if entry.filename == first.filename)
@@ -254,20 +254,20 @@ def test_a_database_that_was_brought_back_never_passes_for_unchanged(alice, froz
     before = reload(alice)
     frozen_clock.move(DAY)
     put(alice, document([film(90)]))
-    backups.run_scheduled(alice.id)
+    nights.run_scheduled(alice.id)
     frozen_clock.move(DAY)
     # As restoring mm.db from before that night would leave it, with one other write since.
     Movie.delete().where(Movie.user == alice.id).execute()
     User.update(library_version=before.library_version + 1, last_completed_at=None).execute()
-    entry = backups.run_scheduled(alice.id)
+    entry = nights.run_scheduled(alice.id)
     assert (entry.counts.movies, entry.unchanged_since) == (0, None)
 
 
 def test_where_links_fail_the_file_is_copied(alice, frozen_clock, monkeypatch):
-    first = backups.run_scheduled(alice.id)
+    first = nights.run_scheduled(alice.id)
     frozen_clock.move(DAY)
     monkeypatch.setattr(os, "link", lambda *args: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
-    second = backups.run_scheduled(alice.id)
+    second = nights.run_scheduled(alice.id)
     assert not os.path.samefile(folder(alice) / first.filename, folder(alice) / second.filename)
     assert (folder(alice) / second.filename).read_bytes() == (folder(alice) / first.filename).read_bytes()
     assert backups.verify(alice, second.filename).state == "verified"
@@ -275,26 +275,26 @@ def test_where_links_fail_the_file_is_copied(alice, frozen_clock, monkeypatch):
 
 def test_the_schedule_never_replaces_a_verified_file_of_that_day(alice):
     put(alice, many(5))
-    first = backups.run_scheduled(alice.id)
+    first = nights.run_scheduled(alice.id)
     put(alice, many(5, start=50))
-    assert backups.run_scheduled(alice.id).sha256 == first.sha256
+    assert nights.run_scheduled(alice.id).sha256 == first.sha256
 
 
 def test_the_schedule_does_replace_a_damaged_file_of_that_day(alice):
     put(alice, many(5))
-    first = backups.run_scheduled(alice.id)
+    first = nights.run_scheduled(alice.id)
     (folder(alice) / first.filename).write_bytes(b"{}")
-    again = backups.run_scheduled(alice.id)
+    again = nights.run_scheduled(alice.id)
     assert (again.filename, again.state, again.sha256) == (first.filename, "verified", first.sha256)
 
 
 def test_the_backup_before_a_large_drop_is_pinned_and_the_page_says_so(alice, frozen_clock):
     put(alice, many(40))
-    before = backups.run_scheduled(alice.id)
+    before = nights.run_scheduled(alice.id)
     Movie.delete().where(Movie.id > 15).execute()
     models.touch_library(models.db.obj, alice.id)
     frozen_clock.move(DAY)
-    backups.run_scheduled(alice.id)
+    nights.run_scheduled(alice.id)
     entry = next(entry for entry in backups.listing(alice.id) if entry.filename == before.filename)
     assert (entry.pinned, entry.kept_because) == (True, "last before a large drop")
     assert "under half of its 40 films" in backups.health(alice).notices[0]
@@ -302,11 +302,11 @@ def test_the_backup_before_a_large_drop_is_pinned_and_the_page_says_so(alice, fr
 
 def test_a_small_library_may_shrink_without_an_alarm(alice, frozen_clock):
     put(alice, many(19))
-    backups.run_scheduled(alice.id)
+    nights.run_scheduled(alice.id)
     Movie.delete().execute()
     models.touch_library(models.db.obj, alice.id)
     frozen_clock.move(DAY)
-    backups.run_scheduled(alice.id)
+    nights.run_scheduled(alice.id)
     assert not any(entry.pinned for entry in backups.listing(alice.id))
 
 
@@ -403,9 +403,9 @@ def test_a_disk_that_fills_up_while_a_backup_is_written_leaves_what_was_there(sm
 def test_a_seventh_of_the_distinct_contents_is_due_each_night_the_longest_unchecked_first(alice, frozen_clock):
     for number in range(8):
         put(alice, many(1, start=number + 1))
-        backups.run_scheduled(alice.id)
+        nights.run_scheduled(alice.id)
         frozen_clock.move(DAY)
-    backups.run_scheduled(alice.id)
+    nights.run_scheduled(alice.id)
     due = rechecks.due(alice.id)
     assert [entry.filename for entry in due] == ["2026-03-01.json", "2026-03-02.json"]
     backups.verify(alice, "2026-03-01.json")
@@ -414,9 +414,9 @@ def test_a_seventh_of_the_distinct_contents_is_due_each_night_the_longest_unchec
 
 def test_a_recheck_finds_what_rotted_and_marks_every_link_of_it(alice, frozen_clock):
     put(alice, many(5))
-    first = backups.run_scheduled(alice.id)
+    first = nights.run_scheduled(alice.id)
     frozen_clock.move(DAY)
-    backups.run_scheduled(alice.id)
+    nights.run_scheduled(alice.id)
     path = folder(alice) / first.filename
     rotten = path.read_bytes().replace(b"tt0000003", b"tt0000009")
     with path.open("r+b") as file:

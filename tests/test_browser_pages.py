@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from mm import models
 from mm.models import Title
-from mm.services import accounts, backups, imports, jobs
+from mm.services import accounts, backup_files, backups, imports, jobs
 from tests.browser import CDN
 from tests.conftest import PASSWORD
 from tests.processes import running
@@ -51,7 +51,7 @@ def addresses(server):
             }
             Title.update(values).where(Title.imdb_id == f"tt{9000 + number:07}").execute()
         entry = backups.create(alice)
-        folder = backups.folder_of(alice.id)
+        folder = backup_files.folder_of(alice.id)
         (folder / f"{UNBROKEN}.json").write_text("{}")
         (folder / "2026-01-02.json").write_text("{}")
         plan = imports.offer(alice, entry.filename)

@@ -8,7 +8,7 @@ import pytest
 from mm import config, models
 from mm.errors import Conflict, Invalid, NoRoom, NotFound, TooLarge
 from mm.models import Job, Movie
-from mm.services import archive, backups, imports, jobs, locks, portable
+from mm.services import archive, backup_files, backups, imports, jobs, locks, portable
 from tests.libraries import as_bytes, document, export, exported, film, hard_document, many, put, reload, seen
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
@@ -74,7 +74,7 @@ def test_an_import_into_a_library_makes_a_verified_safety_backup_first(alice):
     result = imports.import_bytes(alice, as_bytes(many(3)))
     [safety] = backups.listing(alice.id)
     assert (result.safety_backup, safety.kind, safety.state) == (safety.filename, "before-import", "verified")
-    assert portable.read(backups.read(alice.id, safety.filename)).films == portable.read(before).films
+    assert portable.read(backup_files.read(alice.id, safety.filename)).films == portable.read(before).films
 
 
 def test_an_import_into_an_empty_account_or_without_effect_needs_none(alice):
@@ -130,7 +130,7 @@ def test_a_restore_is_offered_with_its_plan_first(alice):
 def test_a_damaged_backup_is_refused_before_anything_happens(alice):
     put(alice, many(3))
     entry = backups.create(alice)
-    (backups.folder_of(alice.id) / entry.filename).write_bytes(as_bytes(many(1)))
+    (backup_files.folder_of(alice.id) / entry.filename).write_bytes(as_bytes(many(1)))
     with pytest.raises(Invalid, match="damaged"):
         imports.restore_backup(alice, entry.filename)
 

@@ -61,7 +61,7 @@ def test_a_running_job_whose_process_died_is_queued_again(alice):
 
 def test_a_job_that_takes_its_process_down_each_time_is_given_up(alice):
     job = jobs.create("import", alice.id)
-    Job.update(state="running", params={"starts": jobs.STARTS}).execute()
+    Job.update(state="running", starts=jobs.STARTS).execute()
     assert jobs.recover() == []
     assert (state_of(job), "Given up" in jobs.get(job.id, alice.id).message) == ("failed", True)
 
@@ -73,7 +73,7 @@ def test_a_job_stopped_by_a_shut_down_goes_back_to_the_queue_and_that_start_does
         raise jobs.Stopped
 
     jobs.run(job.id, stop)
-    assert (state_of(job), Job.get_by_id(job.id).params) == ("queued", {})
+    assert (state_of(job), Job.get_by_id(job.id).starts) == ("queued", 0)
 
 
 def test_a_task_that_was_lost_is_found_after_a_minute(alice, frozen_clock):

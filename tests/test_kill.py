@@ -12,7 +12,7 @@ import pytest
 
 from mm import models
 from mm.models import Job, Watch, db
-from mm.services import accounts, archive, backups, imports, jobs
+from mm.services import accounts, archive, backup_files, backups, imports, jobs, nights
 from tests.libraries import as_bytes, many, put
 from tests.processes import running
 
@@ -51,7 +51,7 @@ def good_files(users):
     found = {}
     for user in users:
         for entry in backups.listing(user.id):
-            path = backups.folder_of(user.id) / entry.filename
+            path = backup_files.folder_of(user.id) / entry.filename
             assert entry.state in ("verified", "unverified"), entry
             assert archive.sha256(path) == (entry.sha256 or archive.sha256(path))
             if entry.state == "verified":
@@ -88,14 +88,14 @@ def test_a_worker_killed_while_it_writes_backups_leaves_none_half_and_loses_none
     assert done <= {path.name for path in now}
     assert Job.select().where((Job.kind == "backup") & (Job.state == "done")).count() == queued
     for user in users:
-        left = [path.name for path in backups.folder_of(user.id).iterdir() if path.name.startswith(".")]
+        left = [path.name for path in backup_files.folder_of(user.id).iterdir() if path.name.startswith(".")]
         assert left == []
         assert all(backups.verify(user, entry.filename).state == "verified" for entry in backups.listing(user.id)[:2])
 
 
 def test_the_night_of_a_killed_worker_is_made_up_after_its_restart(server):
     [user] = people(1)
-    backups.enable(user, True)
+    nights.enable(user, True)
     server.start("worker")
     server.kill("worker")
     server.start("worker")

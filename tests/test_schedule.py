@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mm import config, models
+from mm import config, models, tasks
 from mm.errors import NoRoom
 from mm.models import Job, User
-from mm.services import archive, backups, jobs, locks, schedule
+from mm.services import archive, backups, jobs, locks, nights, schedule
 from tests.libraries import document, film, many, put, reload
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
@@ -18,14 +18,12 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 def run_due():
     """What the worker does in a minute: look, and do what was found."""
     for job in schedule.tick():
-        if job.kind == "backup":
-            jobs.run(job.id, backups.run, backups.failed)
-        else:
-            jobs.run(job.id, lambda job: {})
+        if job.kind != "recheck":
+            jobs.run(job.id, *tasks.WORK[job.kind])
 
 
 def switch_on(user):
-    backups.enable(user, True)
+    nights.enable(user, True)
     Job.delete().execute()
 
 
@@ -90,10 +88,10 @@ def test_nobody_is_backed_up_who_did_not_switch_it_on(alice, frozen_clock):
 
 
 def test_switching_on_makes_a_first_backup_at_once(alice):
-    job = backups.enable(alice, True)
-    jobs.run(job.id, backups.run, backups.failed)
+    job = nights.enable(alice, True)
+    jobs.run(job.id, nights.run, nights.failed)
     assert scheduled(alice) == ["2026-03-01.json"]
-    assert backups.enable(reload(alice), True) is None
+    assert nights.enable(reload(alice), True) is None
 
 
 def test_one_failure_does_not_stop_the_others(alice, bob, frozen_clock, monkeypatch):
@@ -149,7 +147,7 @@ def test_a_library_in_use_waits_for_the_next_minute_and_is_no_failure(alice, fro
     assert reload(alice).last_error is None
     frozen_clock.move(2 * MINUTE)
     [job] = jobs.waiting_for_a_worker()
-    jobs.run(job.id, backups.run, backups.failed)
+    jobs.run(job.id, nights.run, nights.failed)
     assert scheduled(alice) == ["2026-03-02.json"]
 
 

@@ -7,7 +7,7 @@ from flask_login import current_user, login_required
 
 from mm import auth, clock, config, htmx, tasks
 from mm.routes.jobs import active_job, job_context
-from mm.services import backups, imports, jobs, portable
+from mm.services import backups, imports, jobs, nights, portable
 
 bp = Blueprint("backups", __name__, url_prefix="/backup")
 
@@ -37,7 +37,7 @@ def history() -> Response:
 @login_required
 def switch() -> Response:
     enabled = request.form.get("enabled") == "1"
-    job = backups.enable(auth.account(), enabled)
+    job = nights.enable(auth.account(), enabled)
     htmx.toast(f"Automatic backups are {'on' if enabled else 'off'}.")
     return _started(job) if job else htmx.go(url_for(".index"))
 

@@ -10,7 +10,7 @@ from mm import clock, config
 from mm.documents import Conflicts, ImportResult, PlanView
 from mm.errors import Conflict, NotFound, TooLarge
 from mm.models import CustomList, Job, Movie, Person, User, db
-from mm.services import archive, backups, jobs, locks, portable
+from mm.services import archive, backup_files, backups, jobs, locks, portable
 from mm.services.portable import FILE_MAX, Incoming, Plan
 
 SAFETY = {"import": "before-import", "restore": "before-restore"}
@@ -33,7 +33,7 @@ def restore_backup(
     user: User, filename: str, conflicts: Conflicts = "overwrite", dry_run: bool = False
 ) -> ImportResult | PlanView:
     """As `import_bytes`, from one of the user's backup files."""
-    return _at_once(user, backups.read(user.id, filename), conflicts, dry_run, "restore")
+    return _at_once(user, backup_files.read(user.id, filename), conflicts, dry_run, "restore")
 
 
 def _at_once(user: User, data: bytes, conflicts: Conflicts, dry_run: bool, kind: str) -> ImportResult | PlanView:
@@ -60,7 +60,7 @@ def receive(user: User, stream: IO[bytes]) -> Job:
 
 def offer(user: User, filename: str) -> Job:
     """One of the user's backups. A copy waits, so that the plan that was shown is the one that is done."""
-    return _wait(user, backups.read(user.id, filename), "restore", {"filename": filename})
+    return _wait(user, backup_files.read(user.id, filename), "restore", {"filename": filename})
 
 
 def _wait(user: User, data: bytes, kind: str, params: dict) -> Job:

@@ -4,7 +4,7 @@ The row is the queue. Whoever runs a job holds the lock `job-ID`; a row that say
 lock belonged to a process that died.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mm import clock
 from mm.errors import NotFound, UserError
@@ -30,6 +30,15 @@ class Stopped(Exception):
 def create(kind: str, user_id: str | None = None, params: dict | None = None, state: str = "queued") -> Job:
     """`state` "waiting" is for a job that a user has yet to confirm."""
     return Job.create(kind=kind, user=user_id, params=params or {}, state=state, created_at=clock.now())
+
+
+def create_many(kind: str, user_ids: Iterable[str], params: dict) -> list[Job]:
+    """A job for each user, in one statement a few hundred."""
+    now = clock.now()
+    made = [Job(kind=kind, user=user_id, params=params, created_at=now) for user_id in user_ids]
+    with db.atomic():
+        Job.bulk_create(made, batch_size=500)
+    return made
 
 
 def get(job_id: str, user_id: str) -> Job:
@@ -58,19 +67,24 @@ def run(job_id: str, work: Work, failed: Failed | None = None) -> bool:
     """
     try:
         with locks.hold(f"job-{job_id}"):
-            job = Job.get_or_none((Job.id == job_id) & Job.state.in_(ACTIVE))
+            job = _claim(job_id)
             return job is not None and _run_held(job, work, failed or _nobody_to_tell)
     except locks.Busy:
         return False
 
 
+def _claim(job_id: str) -> Job | None:
+    mine = (Job.id == job_id) & Job.state.in_(ACTIVE)
+    claim = Job.update(state="running", starts=Job.starts + 1, started_at=clock.now()).where(mine)
+    with db.atomic():
+        return next(iter(claim.returning(Job).execute()), None)
+
+
 def _run_held(job: Job, work: Work, failed: Failed) -> bool:
-    params = {**job.params, "starts": job.params.get("starts", 0) + 1}
-    _update(job, state="running", started_at=clock.now(), params=params)
     try:
         result = work(job)
     except Stopped:
-        _update(job, state="queued", params=job.params)
+        _update(job, state="queued", starts=job.starts - 1)
         return True
     except UserError as error:
         fail(job, error.message)
@@ -96,7 +110,7 @@ def recover() -> list[Job]:
     for job in Job.select().where(Job.state == "running"):
         if locks.is_held(f"job-{job.id}"):
             continue
-        if job.params.get("starts", 0) >= STARTS:
+        if job.starts >= STARTS:
             fail(job, f"Given up: the worker stopped {STARTS} times while doing this.")
             continue
         _update(job, state="queued")

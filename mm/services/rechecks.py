@@ -6,6 +6,7 @@ from mm import config
 from mm.documents import BackupEntry
 from mm.models import Job
 from mm.services import archive, backups, jobs, locks
+from mm.services.backup_files import USER_ID, folder_of
 
 NIGHTS = 7
 BUDGET_SECONDS = 20 * 60
@@ -16,7 +17,7 @@ def run(job: Job) -> dict:
     end = time.monotonic() + BUDGET_SECONDS
     checked = 0
     damaged: list[str] = []
-    folders = sorted(path.name for path in config.current.backups_dir.iterdir() if backups.USER_ID.fullmatch(path.name))
+    folders = sorted(path.name for path in config.current.backups_dir.iterdir() if USER_ID.fullmatch(path.name))
     for done, user_id in enumerate(folders):
         for entry in due(user_id):
             if time.monotonic() > end:
@@ -50,7 +51,7 @@ def _check(user_id: str, entry: BackupEntry) -> list[str]:
 
 def _note_on_links(user_id: str, checked: BackupEntry) -> None:
     """Hard links are one content: what is true of one is true of all."""
-    folder = backups.folder_of(user_id)
+    folder = folder_of(user_id)
     inode = (folder / checked.filename).stat().st_ino
     for entry in backups.listing(user_id):
         path = folder / entry.filename

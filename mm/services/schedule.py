@@ -5,7 +5,7 @@
 
 from datetime import datetime, timedelta
 
-from peewee import DatabaseError, fn
+from peewee import DatabaseError, ModelSelect, fn
 
 from mm import clock, config, models
 from mm.config import backup_minutes
@@ -75,18 +75,29 @@ def tick() -> list[Job]:
     return found
 
 
+def due_unchanged() -> list[str]:
+    """Users whose night is due and whose library is as the last one saved it."""
+    return [user.id for user in _due(User.saved_version == User.library_version)]
+
+
 def _due_backups() -> list[Job]:
+    changed = User.saved_version.is_null() | (User.saved_version != User.library_version)
+    found = jobs.create_many("backup", [user.id for user in _due(changed)], {"kind": "scheduled"})
+    if not jobs.active("unchanged") and due_unchanged():
+        found.append(jobs.create("unchanged"))
+    return found
+
+
+def _due(which) -> ModelSelect:
     now = clock.now()
     busy = Job.select(Job.user).where((Job.kind == "backup") & Job.state.in_(jobs.ACTIVE) & Job.user.is_null(False))
-    due = (
+    return (
         User.select(User.id)
-        .where(User.backup_enabled)
+        .where(User.backup_enabled & which)
         .where(User.last_completed_at.is_null() | (User.last_completed_at < last_slot(now)))
         .where(User.next_try_at.is_null() | (User.next_try_at <= now))
         .where(User.id.not_in(busy))
     )
-    with db.atomic():
-        return [jobs.create("backup", user.id, {"kind": "scheduled"}) for user in due]
 
 
 def _due_recheck() -> list[Job]:

@@ -86,7 +86,8 @@ def taken_rows():
 
 def bare_import(data, rows, path):
     """Parse, then one executemany a table in one transaction, into the same tables with the same pragmas."""
-    ddl = [sql for (sql,) in db.execute_sql("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL") if "sqlite_" not in sql]
+    statements = db.execute_sql("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    ddl = [sql for (sql,) in statements if "sqlite_" not in sql]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as bare:
         for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=1"):
             bare.execute(f"PRAGMA {pragma}")
@@ -120,7 +121,8 @@ def measure_export(folder, rounds):
 
 def bare_selects(user_id):
     for sql in (
-        "SELECT id, imdb_id, media_type, status, custom_list_pk, date_added, last_modified FROM movie WHERE user_id = ?",
+        "SELECT id, imdb_id, media_type, status, custom_list_pk, date_added, last_modified FROM movie "
+        "WHERE user_id = ?",
         "SELECT movie_id, date_watched, my_rating FROM watch JOIN movie ON movie.id = movie_id WHERE user_id = ?",
         "SELECT movie_id, name, date_recommended, vote_type FROM recommendation JOIN person ON person.id = person_id "
         "WHERE user_id = ?",

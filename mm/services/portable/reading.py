@@ -103,8 +103,8 @@ class _Reader(Struct):
 
 def read(data: bytes, own: bool = False) -> Incoming:
     """`own`: a backup of this server, whose times are taken as they are; on a machine whose clock was set back they
-    lie in the future. Raises TooLarge, or Invalid for what is no library at all: not JSON, not an object, a newer version, or nothing
-    usable in it."""
+    lie in the future. Raises TooLarge, or Invalid for what is no library at all: not JSON, not an object, a newer
+    version, or nothing usable in it."""
     document = _parse(data)
     _check_version(document)
     latest = fields.LATEST if own else clock.now() + DAY

@@ -1,0 +1,163 @@
+"""A user's scheduled backups: a night costs what changed, not what exists.
+
+An unchanged library gets a hard link to the last file under the new date. What "unchanged" means is kept on the user
+and in the sidecar, and both must agree, so that a database or a folder that was brought back from elsewhere never
+passes for unchanged.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mm import clock, models
+from mm.documents import BackupEntry, Sidecar
+from mm.errors import UserError
+from mm.models import Job, User, db
+from mm.services import archive, backups, jobs, locks, schedule
+from mm.services.backup_files import entry, folder_of, kind_of, name_for
+
+# After so many nights without a change a fresh file is written, so that one bad block never takes fourteen nights.
+LINKS_MAX = 7
+BATCH = 100
+DONE_FIELDS = (User.last_completed_at, User.saved_version, User.next_try_at, User.failed_tries, User.last_error)
+
+
+def enable(user: User, enabled: bool) -> Job | None:
+    """Switching on makes a first backup at once: the returned job, for the caller to enqueue."""
+    with db.atomic():
+        User.update(backup_enabled=enabled, next_try_at=None, failed_tries=0).where(User.id == user.id).execute()
+    if not enabled or user.backup_enabled or jobs.active("backup", user.id):
+        return None
+    return jobs.create("backup", user.id, {"kind": "scheduled"})
+
+
+def run(job: Job) -> dict:
+    """The work of a job of kind backup; `params.kind` is manual or scheduled."""
+    scheduled = job.params["kind"] == "scheduled"
+    try:
+        made = run_scheduled(job.user_id) if scheduled else backups.create(User.get_by_id(job.user_id))
+    except locks.Busy as busy:
+        raise jobs.Stopped from busy
+    return {"filename": made.filename}
+
+
+def failed(job: Job, message: str) -> None:
+    """A scheduled backup that failed is tried again as the schedule says."""
+    if job.params["kind"] == "scheduled":
+        schedule.postpone(User.get_by_id(job.user_id), message)
+
+
+def run_scheduled(user_id: str) -> BackupEntry:
+    """Tonight's backup, then retention. A verified file of this day is never replaced; repeating it is harmless."""
+    with backups.holding(user_id):
+        user = User.get_by_id(user_id)
+        made = _settled(user) or backups.create_held(user, "scheduled")
+        backups.prune_held(user)
+        _complete([_completion(user, made)])
+    return made
+
+
+def run_unchanged(job: Job) -> dict:
+    """The work of a job of kind unchanged: all libraries that have not changed since their last night, in one task.
+
+    Returns {"linked": n}. What cannot be settled with a link is marked as changed, and gets a task of its own at the
+    next look.
+    """
+    linked = 0
+    users = schedule.due_unchanged()
+    for done, some in enumerate(models.chunks(users, BATCH)):
+        rows = list(_repeat_nights(some))
+        _complete(rows)
+        linked += len(rows)
+        jobs.progress(job, done * BATCH + len(some), len(users), "Libraries without a change")
+    return {"linked": linked}
+
+
+def _repeat_nights(user_ids: list[str]) -> Iterator[tuple]:
+    for user in User.select().where(User.id.in_(user_ids)):
+        try:
+            with backups.holding(user.id):
+                made = _settled(user)
+                if made:
+                    backups.prune_held(user)
+                    yield _completion(user, made)
+                else:
+                    _mark_changed(user)
+        except locks.Busy:
+            continue
+        except (UserError, OSError) as error:
+            schedule.postpone(user, str(error))
+
+
+def _settled(user: User) -> BackupEntry | None:
+    """This day's backup, where it is there already or a link makes it."""
+    return _todays(user) or _link_unchanged(user)
+
+
+def _todays(user: User) -> BackupEntry | None:
+    folder = folder_of(user.id)
+    path = folder / name_for(folder, "scheduled", clock.now())
+    if not path.exists():
+        return None
+    found = entry(path)
+    return found if found.state == "verified" else None
+
+
+def _link_unchanged(user: User) -> BackupEntry | None:
+    """None where the library has changed, or where the last file is not to be trusted with another night."""
+    folder = folder_of(user.id)
+    last = _last_scheduled(folder)
+    if last is None or last.created_at != user.last_completed_at:
+        return None
+    source = folder / last.filename
+    sidecar = archive.read_sidecar(source)
+    if sidecar is None or sidecar.library_version != user.library_version or sidecar.links >= LINKS_MAX:
+        return None
+    if archive.sha256(source) != sidecar.sha256:
+        sidecar.problem, sidecar.verified_at = "it is not what was written: its sha256 differs", None
+        archive.write_sidecar(source, sidecar)
+        return None
+    return _link(source, sidecar, folder)
+
+
+def _last_scheduled(folder: Path) -> BackupEntry | None:
+    """The newest verified one; names sort by date, so the others are not even opened."""
+    paths = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"] if folder.is_dir() else []
+    entries = (entry(path) for path in sorted(paths, reverse=True))
+    return next((found for found in entries if found.state == "verified"), None)
+
+
+def _link(source: Path, sidecar: Sidecar, folder: Path) -> BackupEntry:
+    sidecar.unchanged_since = sidecar.unchanged_since or sidecar.created_at
+    sidecar.created_at, sidecar.links = clock.now(), sidecar.links + 1
+    sidecar.pinned, sidecar.kept_because = False, None
+    target = folder / name_for(folder, "scheduled", sidecar.created_at)
+    with archive.draft(folder) as temporary:
+        _link_or_copy(source, temporary)
+        archive.publish(temporary, target, sidecar)
+    return entry(target)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Some file systems know no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        archive.write(target, source.read_bytes())
+
+
+def _completion(user: User, made: BackupEntry) -> tuple:
+    """A row for `_complete`. A file that was there already may be older than the night: then the night counts."""
+    sidecar = archive.read_sidecar(folder_of(user.id) / made.filename)
+    completed_at = max(made.created_at or 0.0, schedule.last_slot(clock.now()))
+    return (completed_at, sidecar and sidecar.library_version, None, 0, None, user.id)
+
+
+def _complete(rows: list[tuple]) -> None:
+    with db.atomic():
+        models.update_rows(db.obj, DONE_FIELDS, [User.id], rows)
+
+
+def _mark_changed(user: User) -> None:
+    with db.atomic():
+        User.update(saved_version=None).where(User.id == user.id).execute()
