@@ -6,6 +6,7 @@ from mm import config
 from mm.models import db
 from mm.services import locks
 
+WAIT_SECONDS = 60
 MIGRATIONS = config.ROOT / "migrations"
 
 
@@ -33,8 +34,8 @@ def require_current() -> None:
 
 def upgrade() -> list[str]:
     """Apply what is pending, one process at a time; returns the names. A failing migration leaves the database as it
-    was."""
-    with db.connection_context(), locks.hold("upgrade", "Another upgrade is running."):
+    was. Web and worker may both ask at their start: the second waits and finds nothing to do."""
+    with db.connection_context(), locks.wait_for("upgrade", WAIT_SECONDS):
         _refuse_newer()
         return list(_runner().up())
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 
 from peewee import PostgresqlDatabase
@@ -16,6 +17,8 @@ from peewee import PostgresqlDatabase
 from mm import config
 from mm.errors import Conflict
 from mm.models import db
+
+STEP_SECONDS = 0.1
 
 _held: set[str] = set()
 _held_guard = threading.Lock()
@@ -30,6 +33,21 @@ def hold(name: str, message: str = "This is already running. Try again when it h
     """Hold the lock `name` or raise Busy with `message` at once; never waits."""
     take = _advisory if isinstance(db.obj, PostgresqlDatabase) else _flock
     with take(name, message):
+        yield
+
+
+@contextlib.contextmanager
+def wait_for(name: str, seconds: float) -> Iterator[None]:
+    """Hold the lock `name` as soon as it is free; Busy when that takes longer."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(int(seconds / STEP_SECONDS)):
+            try:
+                stack.enter_context(hold(name))
+                break
+            except Busy:
+                time.sleep(STEP_SECONDS)
+        else:
+            stack.enter_context(hold(name))
         yield
 
 

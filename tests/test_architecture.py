@@ -1,0 +1,70 @@
+"""Imports go one way: routes, api, tasks and cli know the services, and nothing below knows what is above."""
+
+import ast
+
+import pytest
+
+from mm import config
+
+PACKAGE = config.ROOT / "mm"
+ABOVE = ("mm.routes", "mm.api", "mm.tasks", "mm.cli", "mm.htmx", "mm.auth")
+# folder or module -> what it may not import
+FORBIDDEN = {
+    "services": (*ABOVE, "flask", "flask_login", "huey", "spectree"),
+    "providers": (*ABOVE, "flask", "huey", "peewee", "mm.models", "mm.services"),
+    "models.py": (*ABOVE, "flask", "huey", "mm.services", "mm.providers"),
+    "documents.py": ("flask", "peewee", "mm.models", "mm.services"),
+    "errors.py": ("flask", "peewee", "mm"),
+    "clock.py": ("flask", "peewee", "mm"),
+    "config.py": ("flask", "peewee", "mm"),
+    "tasks.py": ("flask", "mm.routes", "mm.api", "mm.cli"),
+    "routes": ("mm.api", "mm.providers", "requests"),
+    "api": ("mm.routes", "mm.providers", "requests", "mm.htmx"),
+    "cli.py": ("mm.routes", "mm.api", "mm.htmx"),
+}
+
+
+def modules_of(place):
+    path = PACKAGE / place
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.exists() else []
+
+
+def imported_by(path):
+    """Every module a file imports, as dotted names, `from a import b` as both a and a.b."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize("place", FORBIDDEN)
+def test_imports_go_one_way(place):
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path in modules_of(place)
+        for name in imported_by(path)
+        for forbidden in FORBIDDEN[place]
+        if name == forbidden or name.startswith(f"{forbidden}.")
+    ]
+    assert wrong == []
+
+
+def test_only_the_clock_asks_for_the_time():
+    asked = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "clock.py" and ("time.time()" in path.read_text() or "datetime.now(" in path.read_text())
+    ]
+    assert asked == []
+
+
+def test_every_variable_of_the_configuration_is_in_the_readme():
+    readme = (config.ROOT / "README.md").read_text()
+    source = (PACKAGE / "config.py").read_text()
+    names = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)
+             if isinstance(node.value, str) and node.value.isupper() and node.value.replace("_", "").isalpha()
+             and len(node.value) > 1 and node.value != "UTC"}  # fmt: skip
+    assert {"MM_DATA_DIR", "TMDB_API_KEY"} <= names
+    assert [name for name in sorted(names | {"MM_BIND"}) if f"`{name}`" not in readme] == []
