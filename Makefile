@@ -6,7 +6,7 @@ BIN = .venv/bin
 
 run: .venv/ready
 	@$(BIN)/flask --app mm upgrade
-	@echo "Movie Manager: http://$${MM_BIND:-127.0.0.1:8000}  (Ctrl-C ends it)"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho run sh -c 'echo "Movie Manager: http://$${MM_BIND:-127.0.0.1:8000}  (Ctrl-C ends it)"'
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
 
 test: .venv/ready browser lint
@@ -22,7 +22,8 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 bench: .venv/ready
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.bench_portable
+	$(BIN)/python -m tests.bench.bench_nightly
 
 # Debian's Chromium, where it may be installed; without it pytest says which tests it left out.
 browser:
