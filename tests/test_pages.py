@@ -264,6 +264,18 @@ def test_deleting_the_last_verified_backup_warns(page, alices_backup):
     assert "your only verified backup" in page.get(f"/backup/files/{alices_backup.filename}/delete").text
 
 
+def test_a_description_without_its_file_can_be_deleted_and_a_foreign_file_cannot(page, alice, alices_backup):
+    path = backups.path_of(alice.id, alices_backup.filename)
+    path.unlink()
+    (path.parent / "holiday.json").write_text("{}")
+    address = f"/backup/files/{alices_backup.filename}/delete"
+    assert "Delete this backup?" in page.get(address).text
+    assert page.post(address).status_code == 303
+    assert [entry.filename for entry in backups.listing(alice.id)] == ["holiday.json"]
+    assert page.get("/backup/files/holiday.json/delete").status_code == 404
+    assert page.post("/backup/files/holiday.json/delete").status_code == 404
+
+
 def test_an_overdue_backup_is_said_on_every_page(page, alice):
     assert "overdue" not in page.get("/").text
     User.update(backup_enabled=True, last_completed_at=1.6e9).execute()

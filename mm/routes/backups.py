@@ -6,6 +6,7 @@ from flask import Blueprint, Response, request, send_file, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, clock, config, htmx, tasks
+from mm.errors import NotFound
 from mm.routes.jobs import active_job, job_context
 from mm.services import backups, imports, jobs, nights, portable
 
@@ -82,9 +83,11 @@ def restore(filename: str) -> Response:
 @bp.get("/files/<filename>/delete")
 @login_required
 def confirm_delete(filename: str) -> Response:
-    backups.path_of(current_user.id, filename)
+    """Also for a description whose file is gone, which is all that can be done with it."""
     history = backups.listing(current_user.id)
-    entry = next(entry for entry in history if entry.filename == filename)
+    entry = next((entry for entry in history if entry.filename == filename), None)
+    if entry is None or entry.state == "foreign":
+        raise NotFound(backups.NOT_FOUND)
     return htmx.render("backups/delete.html", entry=entry, history=history)
 
 
