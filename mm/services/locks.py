@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from peewee import PostgresqlDatabase
 
@@ -61,15 +62,29 @@ def is_held(name: str) -> bool:
 
 @contextlib.contextmanager
 def _flock(name: str, message: str) -> Iterator[None]:
-    """The file stays: removing it would let two processes lock two files of one name."""
     path = config.current.locks_dir / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open_locked(path)
+    if descriptor is None:
+        raise Busy(message)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-    except BlockingIOError as error:
-        raise Busy(message) from error
     finally:
+        # While it is held: who has the old file open finds it without a name, and opens the new one.
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _open_locked(path: Path) -> int | None:
+    """A descriptor that holds the lock of the file that has this name now; None when another one does."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
         os.close(descriptor)
 
 
