@@ -13,7 +13,7 @@ FORBIDDEN = {
     "services": (*ABOVE, "flask", "flask_login", "huey", "spectree"),
     "providers": (*ABOVE, "flask", "huey", "peewee", "mm.models", "mm.services"),
     "models.py": (*ABOVE, "flask", "huey", "mm.services", "mm.providers"),
-    "documents.py": ("flask", "peewee", "mm.models", "mm.services"),
+    "documents": ("flask", "peewee", "mm.models", "mm.services"),
     "errors.py": ("flask", "peewee", "mm"),
     "clock.py": ("flask", "peewee", "mm"),
     "config.py": ("flask", "peewee", "mm"),

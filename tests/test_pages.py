@@ -6,7 +6,7 @@ import pytest
 from playhouse.test_utils import count_queries
 
 from mm.models import Job, Title, User
-from mm.services import backups, imports, jobs, library
+from mm.services import backups, imports, jobs, shelves
 from tests.conftest import PASSWORD
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/backup?job=1"}
@@ -222,14 +222,14 @@ def test_nonsense_in_the_address_is_no_error(page, alices_films, query):
 
 def test_a_page_of_the_library_takes_three_queries_at_any_size(alices_films):
     with count_queries() as counter:
-        shelf = library.page(alices_films.id, None, 0, 60)
+        shelf = shelves.page(alices_films.id, None, 0, 60)
     assert len(shelf.films) == 60
     assert shelf.total == 130
     assert counter.count <= 4
 
 
 def test_nobody_sees_the_films_of_another(alices_films, bob):
-    assert library.page(bob.id, None, 0, 60).films == []
+    assert shelves.page(bob.id, None, 0, 60).films == []
 
 
 # Data & Backup.

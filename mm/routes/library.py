@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import config, htmx
-from mm.services import enrich, library
+from mm.services import enrich, shelves
 
 PAGE_SIZE = 60
 # Keeps the offset within what a database takes.
@@ -26,7 +26,7 @@ def index() -> Response:
     tab = request.args.get("status", "all")
     tab = tab if tab in dict(TABS) else "all"
     number = min(max(request.args.get("page", 1, type=int), 1), PAGES_MAX)
-    shelf = library.page(current_user.id, None if tab == "all" else tab, (number - 1) * PAGE_SIZE, PAGE_SIZE)
+    shelf = shelves.page(current_user.id, None if tab == "all" else tab, (number - 1) * PAGE_SIZE, PAGE_SIZE)
     return htmx.render("library/index.html", "library/_films.html", shelf=shelf, tabs=TABS, tab=tab, number=number,
                        pages=max(1, -(-shelf.total // PAGE_SIZE)), **enrichment_context())  # fmt: skip
 

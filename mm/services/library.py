@@ -1,59 +1,233 @@
-"""One user's films as the library page lists them."""
+"""What a user does with films: each verb is one transaction over several tables.
 
-from dataclasses import dataclass
+`at` is when the user did it by a client's own clock; left out it is now. An `imdb_id` may be in upper case or have
+spaces around it. All raise Invalid for values that cannot be used; those that need a film in the library raise
+NotFound without it.
+"""
 
-from peewee import JOIN, fn
+from collections.abc import Iterable
 
-from mm.models import CustomList, Movie, Title, Watch
+from msgspec import UNSET, UnsetType
 
-VISIBLE = ("toWatch", "watched", "custom")
-
-
-@dataclass(frozen=True)
-class Page:
-    """`counts` by status, of the whole library; `total` of the films that were asked for; each film with its latest
-    watch."""
-
-    counts: dict[str, int]
-    total: int
-    films: list[tuple[Movie, Watch | None]]
+from mm import clock, models
+from mm.documents import Problem
+from mm.errors import Invalid, NotFound
+from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch, db
+from mm.services import lists, people, values
+from mm.services.writing import Write, bury, unbury, write
 
 
-def page(user_id: str, status: str | None, offset: int, limit: int) -> Page:
-    """Films of one status, or of all but the deleted; the last added first."""
-    counts = _counts(user_id)
-    movies = list(_films(user_id, status).offset(offset).limit(limit))
-    watches = _latest_watches([movie.id for movie in movies])
-    total = sum(counts.get(shown, 0) for shown in ([status] if status else VISIBLE))
-    return Page(counts, total, [(movie, watches.get(movie.id)) for movie in movies])
+def find(user_id: str, imdb_id: str) -> Movie:
+    """Raises NotFound, also for what cannot be an imdb_id."""
+    movie = _mine(user_id, values.imdb_id_or_404(imdb_id))
+    if movie is None:
+        raise NotFound("Movie not found")
+    return movie
 
 
-def _counts(user_id: str) -> dict[str, int]:
-    rows = (
-        Movie.select(Movie.status, fn.COUNT(Movie.id))
-        .where(Movie.user == user_id)
-        .group_by(Movie.status)
-        .tuples()
-    )  # fmt: skip
-    return dict(rows)
+def add(
+    user_id: str,
+    imdb_id: str,
+    media_type: str | None = None,
+    status: str | None = None,
+    recommenders: Iterable[str] = (),
+    custom_list_id: str | None = None,
+    at: float | None = None,
+) -> Movie:
+    """A film that is there gets the recommenders and, where given, the status; a deleted one comes back."""
+    with write(user_id, at) as made:
+        movie = _obtain(made, imdb_id, media_type)
+        for name in recommenders:
+            _vote(made, movie, people.obtain(made, name))
+        if status is not None:
+            _set_status(movie, values.status(status), _list_for(movie, status, custom_list_id))
+        return _touch(made, movie)
 
 
-def _films(user_id: str, status: str | None):
-    """Without the providers' bodies, which are long."""
-    title = (Title.imdb_id, Title.title, Title.year, Title.runtime, Title.genres, Title.directors, Title.imdb_rating,
-             Title.tmdb_state, Title.tmdb_reason)  # fmt: skip
-    return (
-        Movie.select(Movie, CustomList.name, *title)
-        .join(Title)
-        .switch(Movie)
-        .join(CustomList, JOIN.LEFT_OUTER)
-        .where(Movie.user == user_id)
-        .where(Movie.status == status if status else Movie.status.in_(VISIBLE))
-        .order_by(Movie.date_added.desc(), Movie.title)
-    )
+def set_status(
+    user_id: str, imdb_id: str, status: str, custom_list_id: str | None = None, at: float | None = None
+) -> Movie:
+    """`custom` needs a list, or the one that the film is on; every other status takes it off its list."""
+    with write(user_id, at) as made:
+        movie = find(user_id, imdb_id)
+        _set_status(movie, values.status(status), _list_for(movie, status, custom_list_id))
+        return _touch(made, movie)
 
 
-def _latest_watches(movie_ids: list[int]) -> dict[int, Watch]:
-    """Ordered by date, so that the last one of a film stays in the dict."""
-    watches = Watch.select().where(Watch.movie.in_(movie_ids)).order_by(Watch.date_watched)
-    return {watch.movie_id: watch for watch in watches}
+def watch(
+    user_id: str,
+    imdb_id: str,
+    date_watched: float | str | None = None,
+    my_rating: float | UnsetType | None = UNSET,
+    again: bool = False,
+    at: float | None = None,
+) -> Watch:
+    """Change the latest watch, or add one: the first, or with `again`. Left out, its values stay, or are now and
+    not rated; None as `my_rating` clears it. The film becomes watched and is on no list."""
+    moment = values.moment(date_watched, "date_watched")
+    rating = my_rating if my_rating is UNSET else values.rating(my_rating)
+    with write(user_id, at) as made:
+        movie = find(user_id, imdb_id)
+        latest = None if again else latest_watch(movie)
+        if latest is None:
+            seen = _put_watch(movie, made.at if moment is None else moment, rating)
+        else:
+            seen = _change_watch(movie, latest, moment, rating)
+        _set_status(movie, "watched", None)
+        _touch(made, movie)
+        return seen
+
+
+def unwatch(user_id: str, imdb_id: str, date_watched: float | None = None, at: float | None = None) -> Movie:
+    """Take back the latest watch, or that of `date_watched`; after the last one the film is to be watched again.
+    Raises NotFound where there is none to take back."""
+    with write(user_id, at) as made:
+        movie = find(user_id, imdb_id)
+        seen = latest_watch(movie, date_watched)
+        if seen is None and (movie.status != "watched" or date_watched is not None):
+            raise NotFound("Movie is not watched")
+        if seen is not None:
+            seen.delete_instance()
+        if movie.status == "watched" and latest_watch(movie) is None:
+            _set_status(movie, "toWatch", None)
+        return _touch(made, movie)
+
+
+def recommend(
+    user_id: str,
+    imdb_id: str,
+    person: str | int,
+    vote_type: bool | str | None = None,
+    date_recommended: float | str | None = None,
+    media_type: str | None = None,
+    at: float | None = None,
+) -> Recommendation:
+    """Set the vote of a person, up where not given. `person`: a name, or an id as a number. Makes the film and a named
+    person where missing; raises NotFound for an unknown id."""
+    [vote] = recommend_many(user_id, imdb_id, [person], vote_type, date_recommended, media_type, at)
+    return vote
+
+
+def recommend_many(
+    user_id: str,
+    imdb_id: str,
+    persons: Iterable[str | int],
+    vote_type: bool | str | None = None,
+    date_recommended: float | str | None = None,
+    media_type: str | None = None,
+    at: float | None = None,
+) -> list[Recommendation]:
+    """As `recommend`, of several people in one transaction; each of them once, in the order given."""
+    is_up = values.vote(vote_type)
+    moment = values.moment(date_recommended, "date_recommended")
+    with write(user_id, at) as made:
+        movie = _obtain(made, imdb_id, media_type)
+        found = [_person(made, person) for person in persons]
+        votes = [_vote(made, movie, person, is_up, moment) for person in dict.fromkeys(found)]
+        _touch(made, movie)
+        return votes
+
+
+def unrecommend(user_id: str, imdb_id: str, person: str | int, at: float | None = None) -> Movie:
+    """`person`: a name, or else an id. Raises NotFound where there is no such vote."""
+    with write(user_id, at) as made:
+        movie = find(user_id, imdb_id)
+        voter = people.find(user_id, person)
+        theirs = (Recommendation.movie == movie.id) & (Recommendation.person == voter.id)
+        if not Recommendation.delete().where(theirs).execute():
+            raise NotFound("Recommendation not found")
+        return _touch(made, movie)
+
+
+def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
+    """Gone with its votes and watches; the status `deleted` is the way to keep them."""
+    with write(user_id, at) as made:
+        movie = find(user_id, imdb_id)
+        Movie.delete().where(Movie.id == movie.id).execute()
+        bury(made, "movie", movie.imdb_id)
+
+
+def latest_watch(movie: Movie, date_watched: float | None = None) -> Watch | None:
+    """Or that of `date_watched`."""
+    watches = Watch.select().where(Watch.movie == movie.id)
+    if date_watched is not None:
+        watches = watches.where(Watch.date_watched == date_watched)
+    return watches.order_by(Watch.date_watched.desc()).first()
+
+
+# The parts. All run inside the transaction of a verb.
+
+
+def _mine(user_id: str, imdb_id: str) -> Movie | None:
+    return Movie.get_or_none((Movie.user == user_id) & (Movie.title == imdb_id))
+
+
+def _obtain(made: Write, imdb_id: str, media_type: str | None) -> Movie:
+    """The film, new where there is none, and back where it was deleted. Its title goes to the front of the queue."""
+    imdb_id = values.imdb_id(imdb_id)
+    media_type = values.text(media_type, "media_type")
+    models.ensure_titles(db.obj, [imdb_id])
+    Title.update(wanted_at=clock.now()).where(Title.imdb_id == imdb_id).execute()
+    movie = _mine(made.user_id, imdb_id)
+    if movie is None:
+        unbury(made, "movie", imdb_id)
+        return Movie.create(user=made.user_id, title=imdb_id, media_type=media_type, date_added=made.at,
+                            last_modified=made.at, updated_at=made.updated_at)  # fmt: skip
+    if movie.status == "deleted":
+        _set_status(movie, "watched" if latest_watch(movie) else "toWatch", None)
+    return movie
+
+
+def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | None:
+    if status != "custom":
+        return None
+    if list_id is not None:
+        return lists.find(movie.user_id, list_id)
+    if movie.custom_list_id is None:
+        reason = "is missing, and the status is custom"
+        raise Invalid(f"custom_list_id: {reason}", [Problem("custom_list_id", reason)])
+    return movie.custom_list
+
+
+def _set_status(movie: Movie, status: str, custom_list: CustomList | None) -> None:
+    movie.status, movie.custom_list = status, custom_list
+
+
+def _touch(made: Write, movie: Movie) -> Movie:
+    movie.last_modified, movie.updated_at = made.at, made.updated_at
+    movie.save()
+    return movie
+
+
+def _person(made: Write, person: str | int) -> Person:
+    return people.obtain(made, person) if isinstance(person, str) else people.by_id(made.user_id, person)
+
+
+def _vote(made: Write, movie: Movie, person: Person, is_up: bool = True, moment: float | None = None) -> Recommendation:
+    theirs = (Recommendation.movie == movie.id) & (Recommendation.person == person.id)
+    vote = Recommendation.get_or_none(theirs) or Recommendation(movie=movie, person=person, date_recommended=made.at)
+    vote.vote_type = is_up
+    if moment is not None:
+        vote.date_recommended = moment
+    vote.save()
+    return vote
+
+
+def _change_watch(movie: Movie, seen: Watch, moment: float | None, rating: float | UnsetType | None) -> Watch:
+    if moment is None or moment == seen.date_watched:
+        return _rate(seen, rating)
+    # Another watch may have that date: the two become one.
+    seen.delete_instance()
+    return _put_watch(movie, moment, seen.my_rating if rating is UNSET else rating)
+
+
+def _put_watch(movie: Movie, moment: float, rating: float | UnsetType | None) -> Watch:
+    seen = latest_watch(movie, moment) or Watch(movie=movie, date_watched=moment)
+    return _rate(seen, rating)
+
+
+def _rate(seen: Watch, rating: float | UnsetType | None) -> Watch:
+    if rating is not UNSET:
+        seen.my_rating = rating
+    seen.save()
+    return seen

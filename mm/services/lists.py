@@ -1,0 +1,107 @@
+"""One user's own lists of films. A film is on at most one, and then has the status custom."""
+
+import contextlib
+
+from peewee import fn
+
+from mm.errors import Conflict, Invalid, NotFound
+from mm.models import LIST_COLOR, LIST_ICON, CustomList, Movie, Watch
+from mm.services import values
+from mm.services.portable.fields import NUMBER_MAX
+from mm.services.writing import Write, bury, unbury, write
+
+
+def listing(user_id: str) -> list[CustomList]:
+    """By position."""
+    return list(
+        CustomList.select()
+        .where(CustomList.user == user_id)
+        .order_by(CustomList.position, CustomList.id)
+    )  # fmt: skip
+
+
+def find(user_id: str, list_id: str) -> CustomList:
+    """Raises NotFound."""
+    found = None
+    with contextlib.suppress(Invalid):
+        known = CustomList.id == values.identifier(list_id)
+        found = CustomList.get_or_none((CustomList.user == user_id) & known)
+    if found is None:
+        raise NotFound("List not found")
+    return found
+
+
+def create(
+    user_id: str,
+    name: str,
+    color: str | None = None,
+    icon: str | None = None,
+    position: int | None = None,
+    list_id: str | None = None,
+    at: float | None = None,
+) -> CustomList:
+    """The last of the lists where no position is given. `list_id`: one that a client made up while it was offline.
+
+    Raises Invalid, or Conflict for a `list_id` in use.
+    """
+    details = _checked({"name": name, "color": color, "icon": icon, "position": position}, required=("name",))
+    if list_id is not None:
+        details["id"] = values.identifier(list_id)
+    with write(user_id, at) as made:
+        if list_id is not None:
+            _require_free(user_id, details["id"])
+        details.setdefault("position", _next_position(user_id))
+        return _insert(made, details)
+
+
+def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -> CustomList:
+    """Set those of name, color, icon and position that `changes` has. Raises NotFound or Invalid."""
+    details = _checked(changes)
+    with write(user_id, at) as made:
+        found = find(user_id, list_id)
+        mine = CustomList.pk == found.pk
+        CustomList.update(**details, last_modified=made.at, updated_at=made.updated_at).where(mine).execute()
+        return CustomList.get_by_id(found.pk)
+
+
+def delete(user_id: str, list_id: str, at: float | None = None) -> None:
+    """Its films go back to watched if they have a watch, else to toWatch. Raises NotFound."""
+    with write(user_id, at) as made:
+        found = find(user_id, list_id)
+        on_it = Movie.custom_list == found.pk
+        seen = Movie.id.in_(Watch.select(Watch.movie))
+        for condition, status in ((on_it & seen, "watched"), (on_it, "toWatch")):
+            marks = {"last_modified": made.at, "updated_at": made.updated_at}
+            Movie.update(status=status, custom_list=None, **marks).where(condition).execute()
+        CustomList.delete().where(CustomList.pk == found.pk).execute()
+        bury(made, "list", found.id)
+
+
+def _checked(changes: dict, required: tuple[str, ...] = ()) -> dict:
+    """The fields of `changes` that are given, as they will be stored."""
+    given: dict = {
+        "color": values.color(changes.get("color")),
+        "icon": values.text(changes.get("icon"), "icon"),
+        "position": values.whole_number(changes.get("position"), "position"),
+    }
+    if "name" in required or changes.get("name") is not None:
+        given["name"] = values.name(changes.get("name"))
+    return {field: value for field, value in given.items() if value is not None}
+
+
+def _require_free(user_id: str, list_id: str) -> None:
+    if CustomList.select().where((CustomList.user == user_id) & (CustomList.id == list_id)).exists():
+        raise Conflict("List already exists")
+
+
+def _next_position(user_id: str) -> int:
+    last = CustomList.select(fn.MAX(CustomList.position)).where(CustomList.user == user_id).scalar()
+    return 0 if last is None else min(last + 1, NUMBER_MAX)
+
+
+def _insert(made: Write, details: dict) -> CustomList:
+    fields = {"color": LIST_COLOR, "icon": LIST_ICON, **details}
+    created = CustomList.create(user=made.user_id, created_at=made.at, last_modified=made.at,
+                                updated_at=made.updated_at, **fields)  # fmt: skip
+    unbury(made, "list", created.id)
+    return created

@@ -1,0 +1,115 @@
+"""Who recommends films: one user's people, four of them quick recommenders that stay."""
+
+import contextlib
+
+from mm.errors import Conflict, Invalid, NotFound, UserError
+from mm.models import PERSON_COLOR, Person, fold
+from mm.services import values
+from mm.services.writing import Write, bury, unbury, wake_films_of, write
+
+# A person's id as a database takes it.
+ID_MAX = 2**31 - 1
+# Of what a film shows of who recommended it.
+SHOWN = {"name", "color", "emoji"}
+
+
+def find(user_id: str, text: str | int) -> Person:
+    """By name, or else by id. Raises NotFound."""
+    with contextlib.suppress(Invalid):
+        if person := _named(user_id, values.name(str(text))):
+            return person
+    return by_id(user_id, text)
+
+
+def by_id(user_id: str, person_id: str | int) -> Person:
+    """Raises NotFound."""
+    text = str(person_id)
+    person = None
+    if text.isascii() and text.isdecimal() and int(text[:20]) <= ID_MAX:
+        person = Person.get_or_none((Person.user == user_id) & (Person.id == int(text)))
+    if person is None:
+        raise NotFound("Person not found")
+    return person
+
+
+def create(
+    user_id: str,
+    name: str,
+    is_trusted: bool | None = None,
+    color: str | None = None,
+    emoji: str | None = None,
+    at: float | None = None,
+) -> Person:
+    """Raises Invalid for what cannot be a name, colour or emoji, and Conflict for a name in use, in whatever case."""
+    name = values.name(name)
+    details = _checked({"is_trusted": is_trusted, "color": color, "emoji": emoji})
+    with write(user_id, at) as made:
+        _require_free(user_id, name)
+        return _insert(made, name, **details)
+
+
+def obtain(made: Write, name: str) -> Person:
+    """The person of this name, made where there is none. Raises Invalid."""
+    name = values.name(name, "person_name")
+    return _named(made.user_id, name) or _insert(made, name)
+
+
+def change(user_id: str, person: str | int, changes: dict, at: float | None = None) -> Person:
+    """Set those of name, is_trusted, color and emoji that `changes` has; only an emoji can be cleared with None.
+
+    Raises NotFound, Invalid, or Conflict for another person's name.
+    """
+    details = _checked(changes)
+    with write(user_id, at) as made:
+        found = find(user_id, person)
+        if name := details.get("name"):
+            _require_free(user_id, name, besides=found.id)
+            details["name_key"] = fold(name)
+        # A form sends everything again; the films need to be sent again only for what they show.
+        shows = any(getattr(found, field) != details[field] for field in SHOWN & details.keys())
+        mine = Person.id == found.id
+        Person.update(**details, last_modified=made.at, updated_at=made.updated_at).where(mine).execute()
+        if shows:
+            wake_films_of(made, found.id)
+        return Person.get_by_id(found.id)
+
+
+def delete(user_id: str, person: str | int, at: float | None = None) -> None:
+    """Their votes go too. Raises NotFound, and UserError for a quick recommender."""
+    with write(user_id, at) as made:
+        found = find(user_id, person)
+        if found.quick_key:
+            raise UserError("Quick recommenders cannot be deleted")
+        wake_films_of(made, found.id)
+        Person.delete().where(Person.id == found.id).execute()
+        bury(made, "person", str(found.id))
+
+
+def _named(user_id: str, name: str) -> Person | None:
+    return Person.get_or_none((Person.user == user_id) & (Person.name_key == fold(name)))
+
+
+def _checked(changes: dict) -> dict:
+    """The fields of `changes` that are given, as they will be stored."""
+    given = {
+        "name": values.name(changes["name"]) if changes.get("name") is not None else None,
+        "is_trusted": values.flag(changes.get("is_trusted"), "is_trusted"),
+        "color": values.color(changes.get("color")),
+    }
+    given = {field: value for field, value in given.items() if value is not None}
+    return given | ({"emoji": values.text(changes["emoji"], "emoji")} if "emoji" in changes else {})
+
+
+def _require_free(user_id: str, name: str, besides: int | None = None) -> None:
+    holder = _named(user_id, name)
+    if holder is not None and holder.id != besides:
+        raise Conflict("Person already exists")
+
+
+def _insert(made: Write, name: str, **details) -> Person:
+    fields = {"color": PERSON_COLOR, **details}
+    person = Person.create(user=made.user_id, name=name, name_key=fold(name), last_modified=made.at,
+                           updated_at=made.updated_at, **fields)  # fmt: skip
+    # SQLite gives the largest id again once it is free.
+    unbury(made, "person", str(person.id))
+    return person
