@@ -87,7 +87,7 @@ def confirm_delete(filename: str) -> Response:
     history = backups.listing(current_user.id)
     entry = next((entry for entry in history if entry.filename == filename), None)
     if entry is None or entry.state == "foreign":
-        raise NotFound(backups.NOT_FOUND)
+        raise NotFound("Backup file not found")
     return htmx.render("backups/delete.html", entry=entry, history=history)
 
 
