@@ -18,6 +18,7 @@ from mm.documents.accounts import (
 )
 from mm.documents.backups import BackupEntry, BackupHealth, BackupKind, BackupList, BackupSettings, Sidecar
 from mm.documents.enrichment import EnrichmentProgress
+from mm.documents.external import CacheInfo, OmdbData, Refreshed, SearchResult, TmdbData, Updated
 from mm.documents.portable import (
     VERSION,
     Change,

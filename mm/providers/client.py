@@ -28,7 +28,10 @@ Result = TypeVar("Result")
 
 
 class Error(Exception):
-    """What a provider answered, in words that may be shown: no URL, no key."""
+    """What a provider answered, in words that may be shown: no URL, no key. `status`: that of its answer, where there
+    was one."""
+
+    status: int | None = None
 
 
 class WrongKey(Error):
@@ -99,13 +102,14 @@ def get(provider: str, url: str, params: dict, pace: Pace, headers: dict | None 
     raise Temporary(f"{provider} {problem}.")
 
 
-def retried(ask: Callable[[], Result], pace: Pace) -> Result:
-    """The outcome of `ask`, which is tried again after 1, 2 and 4 seconds, or after what the provider asked for.
+def retried(ask: Callable[[], Result], pace: Pace, tries: int) -> Result:
+    """The outcome of `ask`, which is tried again after 1, 2 and 4 seconds, or after what the provider asked for; up to
+    `tries` (4) times in all.
 
     Each try takes its own turn in the pace. Raises OverLimit instead of Temporary when the provider asks for a long
     pause, or still says that it is asked too often.
     """
-    for backoff in BACKOFF:
+    for backoff in BACKOFF[: tries - 1]:
         try:
             return ask()
         except Temporary as error:
@@ -117,7 +121,16 @@ def retried(ask: Callable[[], Result], pace: Pace) -> Result:
         return ask()
     except Temporary as error:
         if error.too_fast:
-            raise OverLimit(str(error), max(error.retry_after or 0, PATIENCE)) from None
+            raise _over_limit(error, max(error.retry_after or 0, PATIENCE)) from None
+        raise
+
+
+def checked(answer: Answer, read: Callable[[Answer], Result]) -> Result:
+    """What `read` makes of an answer; its errors carry the answer's status."""
+    try:
+        return read(answer)
+    except Error as error:
+        error.status = answer.status
         raise
 
 
@@ -134,12 +147,18 @@ def reason(text: object) -> str:
     return KEY.sub(r"\1…", " ".join(str(text).split()))[:REASON_MAX]
 
 
+def _over_limit(error: Temporary, seconds: float) -> OverLimit:
+    over = OverLimit(str(error), seconds)
+    over.status = error.status
+    return over
+
+
 def _wait(error: Temporary, backoff: float) -> float:
     """Jitter, because threads that fail together would come back together."""
     if error.retry_after is None:
         return backoff * random.uniform(1, 1.5)  # noqa: S311
     if error.retry_after > PATIENCE:
-        raise OverLimit(str(error), error.retry_after) from None
+        raise _over_limit(error, error.retry_after) from None
     return error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
 
 

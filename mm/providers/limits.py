@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 # Slightly over the second that providers count in, for the last microseconds of a comparison.
-WINDOW = 1.01
+WINDOW = 1.002
 LOOK_AGAIN = 0.01
 
 
@@ -21,6 +21,7 @@ class Pace:
 
     def __init__(self, per_second: float, ceiling: int):
         self.started = 0
+        self._told = 0
         self._gap = 1 / per_second
         self._ceiling = ceiling
         self._turnstile = threading.Lock()
@@ -47,6 +48,12 @@ class Pace:
         with self._state:
             self._held_until = max(self._held_until, time.monotonic() + seconds)
 
+    def newly_started(self) -> int:
+        """Requests since the last call; each is told once, whichever thread asks."""
+        with self._state:
+            told, self._told = self._told, self.started
+            return self.started - told
+
     def _start(self) -> float:
         """Take a slot and return 0 or less, or return the seconds until the next look."""
         with self._state:
@@ -72,10 +79,11 @@ class Pace:
             self._answered.append(time.monotonic())
 
 
-# TMDB allows about 40 a second and 20 connections to one address. What is left over is for a page that looks up one
-# film while the worker runs.
+# TMDB allows about 40 a second and 20 connections to one address. Worker and pages are two processes that do not see
+# each other's requests, so it is the two ceilings that together must not pass 40.
 CONNECTIONS = 20
-tmdb_worker = Pace(36, ceiling=38)
+tmdb_worker = Pace(36, ceiling=36)
 tmdb_interactive = Pace(4, ceiling=4)
 # OMDb names no rate, only a number of calls a day.
 omdb_worker = Pace(10, ceiling=12)
+omdb_interactive = Pace(4, ceiling=4)

@@ -17,6 +17,7 @@ class Account:
     key: str
     base_url: str
     pace: Pace
+    tries: int = 4
 
 
 def look_up(account: Account, imdb_id: str) -> dict:
@@ -25,7 +26,11 @@ def look_up(account: Account, imdb_id: str) -> dict:
     Raises NotFound, WrongKey, OverLimit (its daily limit) or Temporary.
     """
     params = {"apikey": account.key, "i": imdb_id}
-    return client.retried(lambda: _read(client.get("OMDb", account.base_url, params, account.pace)), account.pace)
+
+    def ask() -> dict:
+        return client.checked(client.get("OMDb", account.base_url, params, account.pace), _read)
+
+    return client.retried(ask, account.pace, account.tries)
 
 
 def _read(answer: Answer) -> dict:

@@ -23,6 +23,7 @@ class Account:
     base_url: str
     language: str
     pace: Pace
+    tries: int = 4
 
 
 def look_up(account: Account, imdb_id: str) -> dict:
@@ -30,7 +31,7 @@ def look_up(account: Account, imdb_id: str) -> dict:
 
     Raises NotFound with what it is instead, WrongKey, OverLimit or Temporary.
     """
-    found = _get(account, f"/find/{imdb_id}", external_source="imdb_id")
+    found = fetch(account, f"/find/{imdb_id}", external_source="imdb_id")
     for name, media_type in (("movie_results", "movie"), ("tv_results", "tv")):
         if tmdb_id := _first_id(found, name):
             return details(account, media_type, tmdb_id)
@@ -40,7 +41,7 @@ def look_up(account: Account, imdb_id: str) -> dict:
 
 def details(account: Account, media_type: str, tmdb_id: int) -> dict:
     """As `look_up`, by TMDB's own id."""
-    body = _get(account, f"/{media_type}/{tmdb_id}", append_to_response=APPENDED)
+    body = fetch(account, f"/{media_type}/{tmdb_id}", append_to_response=APPENDED)
     return {**body, "media_type": media_type}
 
 
@@ -51,12 +52,17 @@ def _first_id(found: dict, name: str) -> int | None:
     return tmdb_id if isinstance(tmdb_id, int) else None
 
 
-def _get(account: Account, path: str, **params: str) -> dict:
+def fetch(account: Account, path: str, **params: str) -> dict:
+    """The body of any other answer. Raises as `look_up`."""
     is_token = account.key.startswith("eyJ")
     headers = {"Authorization": f"Bearer {account.key}"} if is_token else {}
     params |= {"language": account.language} | ({} if is_token else {"api_key": account.key})
     url = account.base_url.rstrip("/") + path
-    return client.retried(lambda: _read(client.get("TMDB", url, params, account.pace, headers)), account.pace)
+
+    def ask() -> dict:
+        return client.checked(client.get("TMDB", url, params, account.pace, headers), _read)
+
+    return client.retried(ask, account.pace, account.tries)
 
 
 def _read(answer: Answer) -> dict:

@@ -54,6 +54,12 @@ def first(provider: str, limit: int, taken: Container[str], wanted: bool = False
     return [title for title in map(Due._make, rows) if title.imdb_id not in taken]
 
 
+def one(provider: str, imdb_id: str) -> Due:
+    """Whether it is due or not."""
+    state, attempts, _ = _columns(provider)
+    return Due(*Title.select(Title.imdb_id, state, attempts).where(Title.imdb_id == imdb_id).tuples().get())
+
+
 def fill(provider: str, imdb_id: str, body: dict) -> None:
     """Store a provider's body and the columns that come from it. Call inside a transaction, as the verbs below."""
     title = Title.imdb_id == imdb_id

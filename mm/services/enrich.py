@@ -212,7 +212,8 @@ def _room(line: Line) -> int:
     left = pauses.omdb_calls_left()
     if left <= 0 and not line.out:
         limit = config.current.omdb_daily_limit
-        pauses.pause_until_next_day("omdb", f"its {limit:,} calls of today are used up but for a small reserve")
+        reason = f"its {limit:,} calls of today are used up but for a small reserve"
+        pauses.pause_until_next_day("omdb", reason, reserve=True)
         line.waiting = 0
     return min(room, left - len(line.out))
 

@@ -1,7 +1,7 @@
 """When a provider may not be asked: no key, a wrong key, its daily limit, an outage.
 
 Kept in settings, so that a restart changes nothing: `provider.tmdb` and `provider.omdb` hold {reason, since,
-paused_until (null: until the key is changed), key (a digest)}; `omdb.calls` holds {day, count, key}.
+paused_until (null: until the key is changed), key (a digest), reserve}; `omdb.calls` holds {day, count, key}.
 """
 
 import hashlib
@@ -41,6 +41,17 @@ def in_force() -> dict[str, dict]:
     return {provider: pause for provider, pause in pauses.items() if _holds(provider, pause)}
 
 
+def refusal(provider: str) -> str | None:
+    """Why somebody who waits cannot be served by this provider now. What only keeps OMDb's reserve from the worker is
+    no reason: the reserve is for them."""
+    pause = in_force().get(provider)
+    if pause and not pause.get("reserve"):
+        return _words(provider, pause)
+    if provider == "omdb" and omdb_calls() >= config.current.omdb_daily_limit:
+        return f"OMDb's {config.current.omdb_daily_limit:,} calls of today are used up. Try again tomorrow."
+    return None
+
+
 def stop(provider: str, reason: str) -> None:
     """Until the key is changed, or an administrator asks for another try."""
     _put(provider, reason, None)
@@ -50,10 +61,10 @@ def pause(provider: str, reason: str, seconds: float) -> None:
     _put(provider, reason, clock.now() + min(seconds, LONGEST))
 
 
-def pause_until_next_day(provider: str, reason: str) -> None:
-    """Until 00:05 UTC."""
+def pause_until_next_day(provider: str, reason: str, reserve: bool = False) -> None:
+    """Until 00:05 UTC. `reserve`: only the worker is to stop."""
     midnight = datetime.fromtimestamp(clock.now(), UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    _put(provider, reason, (midnight + OMDB_RESUMES).timestamp())
+    _put(provider, reason, (midnight + OMDB_RESUMES).timestamp(), reserve)
 
 
 def lift_stops() -> None:
@@ -108,8 +119,9 @@ def _holds(provider: str, pause: dict) -> bool:
     return pause["key"] == _digest(provider) and (until is None or clock.now() < until)
 
 
-def _put(provider: str, reason: str, until: float | None) -> None:
-    value = {"reason": reason, "since": clock.now(), "paused_until": until, "key": _digest(provider)}
+def _put(provider: str, reason: str, until: float | None, reserve: bool = False) -> None:
+    value = {"reason": reason, "since": clock.now(), "paused_until": until, "key": _digest(provider),
+             "reserve": reserve}  # fmt: skip
     models.put_setting(f"provider.{provider}", value)
 
 

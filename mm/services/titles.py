@@ -19,15 +19,15 @@ def from_tmdb(body: dict) -> dict:
     columns = {
         "tmdb_id": _whole(body.get("id")),
         "media_type": body.get("media_type"),
-        "title": _text(body.get("title")) or _text(body.get("name")),
-        "original_title": _text(body.get("original_title")) or _text(body.get("original_name")),
+        "title": text(body.get("title")) or text(body.get("name")),
+        "original_title": text(body.get("original_title")) or text(body.get("original_name")),
         "year": _year(body.get("release_date") or body.get("first_air_date")),
         "runtime": _whole(body.get("runtime")) or _whole(next(iter(_rows(body, "episode_run_time")), None)),
         "genres": _names(_rows(body, "genres")),
         "directors": _directors(body),
         "cast": _names(_rows(body.get("credits"), "cast"))[:CAST_NAMES],
-        "overview": _text(body.get("overview")),
-        "poster_path": _text(body.get("poster_path")),
+        "overview": text(body.get("overview")),
+        "poster_path": text(body.get("poster_path")),
     }
     return {**columns, "search_text": search_text(columns)}
 
@@ -35,15 +35,15 @@ def from_tmdb(body: dict) -> dict:
 def from_omdb(body: dict) -> dict:
     """As `from_tmdb`, for a title that TMDB does not know or was never asked for."""
     columns = {
-        "media_type": OMDB_KINDS.get(_given(body, "Type") or ""),
-        "title": _given(body, "Title"),
+        "media_type": OMDB_KINDS.get(given(body, "Type") or ""),
+        "title": given(body, "Title"),
         "original_title": None,
-        "year": _year(_given(body, "Year")),
-        "runtime": _minutes(_given(body, "Runtime") or ""),
+        "year": _year(given(body, "Year")),
+        "runtime": _minutes(given(body, "Runtime") or ""),
         "genres": _listed(body, "Genre"),
         "directors": _listed(body, "Director"),
         "cast": _listed(body, "Actors")[:CAST_NAMES],
-        "overview": _given(body, "Plot"),
+        "overview": given(body, "Plot"),
     }
     return {**columns, "search_text": search_text(columns)}
 
@@ -53,8 +53,8 @@ def ratings(body: dict) -> dict:
     by_source = {row.get("Source"): row.get("Value") for row in _rows(body, "Ratings") if isinstance(row, dict)}
     columns: dict = {name: _percent(by_source.get(source)) for name, source in RATING_SOURCES.items()}
     if columns["metacritic"] is None:
-        columns["metacritic"] = _percent(_given(body, "Metascore"))
-    return {"imdb_rating": _out_of_ten(_given(body, "imdbRating")), **columns}
+        columns["metacritic"] = _percent(given(body, "Metascore"))
+    return {"imdb_rating": _out_of_ten(given(body, "imdbRating")), **columns}
 
 
 def search_text(columns: dict) -> str:
@@ -86,13 +86,28 @@ def _rows(body: object, key: str) -> list:
 
 def _names(rows: list) -> list[str]:
     """Each name once, in the order given."""
-    names = (_text(row.get("name")) for row in rows if isinstance(row, dict))
+    names = (text(row.get("name")) for row in rows if isinstance(row, dict))
     return list(dict.fromkeys(filter(None, names)))
 
 
-def _text(value: object) -> str | None:
-    text = value.replace("\0", "").strip()[:TEXT_MAX] if isinstance(value, str) else ""
-    return text or None
+def imdb_id_of(body: dict) -> str | None:
+    """Of the details of a film or a series."""
+    ids = body.get("external_ids")
+    return text(body.get("imdb_id")) or (text(ids.get("imdb_id")) if isinstance(ids, dict) else None)
+
+
+def text(value: object) -> str | None:
+    words = value.replace("\0", "").strip()[:TEXT_MAX] if isinstance(value, str) else ""
+    return words or None
+
+
+def number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def count(value: object) -> int | None:
+    """Zero is a count, unlike for `_whole`."""
+    return 0 if value == 0 and isinstance(value, int) else _whole(value)
 
 
 def _whole(value: object) -> int | None:
@@ -105,14 +120,14 @@ def _year(value: object) -> int | None:
     return int(match[0]) if match else None
 
 
-def _given(body: dict, key: str) -> str | None:
+def given(body: dict, key: str) -> str | None:
     """OMDb writes N/A for what it does not have."""
-    text = _text(body.get(key))
-    return None if text == "N/A" else text
+    value = text(body.get(key))
+    return None if value == "N/A" else value
 
 
 def _listed(body: dict, key: str) -> list[str]:
-    names = (name.strip() for name in (_given(body, key) or "").split(","))
+    names = (name.strip() for name in (given(body, key) or "").split(","))
     return list(dict.fromkeys(filter(None, names)))
 
 
