@@ -114,6 +114,7 @@ def test_films_that_were_deleted_come_back_from_a_backup(alice):
     assert result.movies_imported == 2
     assert export(alice) == before
     assert {item.kind for item in backups.listing(alice.id)} == {"manual", "before-restore"}
+    assert backups.health(alice).last_good.kind == "manual"
 
 
 def test_a_restore_is_offered_with_its_plan_first(alice):

@@ -38,7 +38,7 @@ def entry_of(user_id: str, filename: str) -> BackupEntry:
 
 def health(user: User) -> BackupHealth:
     listed = listing(user.id)
-    last_good = next((entry for entry in listed if entry.state == "verified"), None)
+    last_good = next((entry for entry in listed if _is_good(entry)), None)
     waiting = last_good is None and jobs.active("backup", user.id) is not None
     late = last_good is None or schedule.is_overdue(last_good.created_at or 0)
     return BackupHealth(
@@ -56,6 +56,11 @@ def is_overdue(user: User) -> bool:
     if not user.backup_enabled or not schedule.is_overdue(user.last_completed_at or 0):
         return False
     return health(user).overdue
+
+
+def _is_good(entry: BackupEntry) -> bool:
+    """A safety copy holds what was about to be changed, and goes after days: nothing to rest on."""
+    return entry.state == "verified" and entry.kind not in retention.SAFETY_KINDS
 
 
 def _notices(listed: list[BackupEntry]) -> Iterator[str]:
