@@ -70,7 +70,8 @@ def _flock(name: str, message: str) -> Iterator[None]:
         yield
     finally:
         # While it is held: who has the old file open finds it without a name, and opens the new one.
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
         os.close(descriptor)
 
 
