@@ -119,6 +119,9 @@ def running(data_dir: Path, **environment: str) -> Iterator[Server]:
     finally:
         for process in server.processes.values():
             _end_group(process)
+        # pytest shows this where the test failed.
+        for log in sorted(data_dir.parent.glob("*.log")):
+            print(f"--- {log.name}\n{log.read_text()[-4000:]}")
 
 
 @pytest.fixture(name="server")
