@@ -86,6 +86,7 @@ def up(migrator, db):
         date_added = DoubleField()
         last_modified = DoubleField()
         updated_at = DoubleField()
+        imported_at = DoubleField(null=True)
 
         class Meta:
             indexes = ((("user", "title"), True), (("user", "updated_at"), False), (("user", "status"), False))
@@ -153,7 +154,7 @@ def up(migrator, db):
 
     class Setting(Table):
         key = TextField(primary_key=True)
-        value = JSONField(null=True)
+        value = TextField()
 
     class Job(Table):
         id = TextField(primary_key=True)

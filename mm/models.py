@@ -6,6 +6,7 @@ user's own writes (plans and nightly backups compare it).
 """
 
 import contextlib
+import json
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -150,6 +151,8 @@ class Movie(Table):
     date_added = DoubleField()
     last_modified = DoubleField()
     updated_at = DoubleField()
+    # When an import last wrote it: a file brings its own last_modified, which says nothing of that.
+    imported_at = DoubleField(null=True)
 
     class Meta:
         indexes = ((("user", "title"), True), (("user", "updated_at"), False), (("user", "status"), False))
@@ -228,8 +231,10 @@ class SyncAction(Table):
 
 
 class Setting(Table):
+    """`value` is JSON in plain text: a scratch database may be another engine than the one JSONField is bound to."""
+
     key = TextField(primary_key=True)
-    value = JSONField(null=True)
+    value = TextField()
 
 
 class Job(Table):
@@ -335,23 +340,24 @@ def next_update(database: Database) -> float:
 
     The row of the clock is locked until the commit, so the order of the values is the order of the commits.
     """
-    Setting.insert(key="clock", value=0).on_conflict_ignore().execute(database)
+    insert_rows(database, [Setting.key, Setting.value], [("clock", "0")], ignore=True)
     clock_row = Setting.key == "clock"
     Setting.update(value=Setting.value).where(clock_row).execute(database)
-    last = Setting.select().where(clock_row).get(database).value
-    value = max(clock.now(), last + CLOCK_STEP)
-    Setting.update(value=value).where(clock_row).execute(database)
+    last = Setting.select(Setting.value).where(clock_row).scalar(database)
+    value = max(clock.now(), float(last) + CLOCK_STEP)
+    Setting.update(value=repr(value)).where(clock_row).execute(database)
     return value
 
 
 def setting(key: str, default=None):
     row = Setting.get_or_none(Setting.key == key)
-    return default if row is None else row.value
+    return default if row is None else json.loads(row.value)
 
 
 def put_setting(key: str, value) -> None:
-    Setting.insert(key=key, value=value).on_conflict(
-        conflict_target=[Setting.key], update={Setting.value: value}
+    text = json.dumps(value, ensure_ascii=False)
+    Setting.insert(key=key, value=text).on_conflict(
+        conflict_target=[Setting.key], update={Setting.value: text}
     ).execute()
 
 

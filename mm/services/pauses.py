@@ -8,7 +8,6 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from mm import clock, config, models
-from mm.models import Setting
 
 NAMES = {"tmdb": "TMDB", "omdb": "OMDb"}
 PROVIDERS = tuple(NAMES)
@@ -36,9 +35,8 @@ def askable() -> set[str]:
 
 def in_force() -> dict[str, dict]:
     """The setting of each provider that is paused now. A pause ends with its time, or with a new key."""
-    rows = Setting.select().where(Setting.key.in_([f"provider.{provider}" for provider in PROVIDERS]))
-    pauses = {row.key.removeprefix("provider."): row.value for row in rows if row.value}
-    return {provider: pause for provider, pause in pauses.items() if _holds(provider, pause)}
+    pauses = {provider: models.setting(f"provider.{provider}") for provider in PROVIDERS}
+    return {provider: pause for provider, pause in pauses.items() if pause and _holds(provider, pause)}
 
 
 def refusal(provider: str) -> str | None:

@@ -40,9 +40,10 @@ def _claim_version(database: Database, plan: Plan) -> None:
 def _apply_people(database: Database, plan: Plan, updated_at: float) -> None:
     new = [step for step in plan.people if step.outcome == "new"]
     changed = [step for step in plan.people if step.outcome == "changed"]
-    # Two people may swap names, and a new one may take a name that is being given up: clear the way first.
+    # Two people may swap names, and a new one may take a name that is being given up: clear the way first, with keys
+    # that no name can have, because names are stripped.
     renamed = [step for step in changed if "name" in step.fields]
-    models.update_rows(database, [Person.name_key], [Person.id], ((f"\0{step.mine}", step.mine) for step in renamed))
+    models.update_rows(database, [Person.name_key], [Person.id], ((f" {step.mine}", step.mine) for step in renamed))
     models.update_rows(
         database, (*PERSON_FIELDS, Person.updated_at), [Person.id],
         ((*_person_row(step), updated_at, step.mine) for step in changed),
@@ -84,14 +85,15 @@ def _apply_lists(database: Database, plan: Plan, updated_at: float) -> None:
 def _apply_films(database: Database, user_id: str, films: list[FilmStep], updated_at: float) -> None:
     lists = dict(database.execute(CustomList.select(CustomList.id, CustomList.pk).where(CustomList.user == user_id)))
     new = [film for film in films if film.outcome == "new"]
+    marks = (Movie.updated_at, Movie.imported_at)
     models.ensure_titles(database, (film.imdb_id for film in new))
     models.insert_rows(
-        database, (*MOVIE_FIELDS, Movie.updated_at, Movie.title, Movie.user),
-        ((*_movie_row(film, lists), updated_at, film.imdb_id, user_id) for film in new),
+        database, (*MOVIE_FIELDS, *marks, Movie.title, Movie.user),
+        ((*_movie_row(film, lists), updated_at, updated_at, film.imdb_id, user_id) for film in new),
     )  # fmt: skip
     models.update_rows(
-        database, (*MOVIE_FIELDS, Movie.updated_at), [Movie.id],
-        ((*_movie_row(film, lists), updated_at, film.mine) for film in films if film.outcome == "changed"),
+        database, (*MOVIE_FIELDS, *marks), [Movie.id],
+        ((*_movie_row(film, lists), updated_at, updated_at, film.mine) for film in films if film.outcome == "changed"),
     )  # fmt: skip
     _drop_tombstones(database, user_id, "movie", (film.imdb_id for film in new))
 
