@@ -245,7 +245,7 @@ def test_an_export_names_no_ids_of_users_or_people_and_no_provider_data(alice):
 
 # A column that a user can fill is in the document, or stands here with the reason why not.
 NOT_IN_THE_DOCUMENT = {
-    "movie.id", "movie.user", "movie.updated_at", "watch.id", "watch.movie", "person.id", "person.user",
+    "movie.id", "movie.user", "movie.updated_at", "movie.imported_at", "watch.id", "watch.movie", "person.id", "person.user",
     "person.name_key", "person.updated_at", "recommendation.id", "recommendation.movie", "custom_list.pk",
     "custom_list.user", "custom_list.updated_at",
 }  # fmt: skip
