@@ -32,6 +32,10 @@ def custom_list(list_id="list-1", name="Favourites", **values):
             "last_modified": T, **values}  # fmt: skip
 
 
+def view(name="Unseen", filters=None, **values):
+    return {"name": name, "filters": filters or {}, "position": 0, "last_modified": T, **values}
+
+
 def vote(name, up=True, date=T):
     return {"person_name": name, "date_recommended": date, "vote_type": up}
 
@@ -74,7 +78,8 @@ def hard_document():
         custom_list("list-2", color="#00FF00", icon="❤"),
         custom_list("list-3", "  ÄÖ".strip(), position=7),
     ]
-    return document(movies, people, lists)
+    views = [view("Grüße / 笑", {"genre": "Drama", "q": "a&b=ü"}), view("Later", position=3)]
+    return document(movies, people, lists, views=views)
 
 
 def many(count, votes_each=0, start=1):

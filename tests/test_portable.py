@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mm import models
 from mm.errors import Conflict
-from mm.models import CustomList, Movie, Person, Recommendation, Title, Tombstone, User, Watch
+from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Title, Tombstone, User, Watch
 from mm.services import accounts, portable
 from tests import libraries
 from tests.libraries import (
@@ -24,6 +24,7 @@ from tests.libraries import (
     put,
     reload,
     seen,
+    view,
     vote,
 )
 
@@ -46,6 +47,7 @@ def test_the_hard_library_loses_nothing_on_its_way_in(alice):
     assert written["movies"] == sorted(library["movies"], key=lambda row: row["imdb_id"])
     assert written["people"] == library["people"]
     assert written["lists"] == library["lists"]
+    assert written["views"] == library["views"]
 
 
 def test_importing_the_own_export_again_changes_nothing(alice):
@@ -158,6 +160,15 @@ def test_skip_leaves_rows_that_are_there_and_adds_the_others(alice):
     assert portable.count(plan)["movie"] == {"kept": 1, "new": 1}
 
 
+def test_a_saved_view_joins_by_its_name(alice):
+    put(alice, document(views=[view("Funny", {"genre": "Comedy"})]))
+    put(alice, document(views=[view("FUNNY", {"genre": "Farce"}), view("Old")]))
+    assert [(row.name, row.filters) for row in SavedView.select().order_by(SavedView.name)] == [
+        ("FUNNY", {"genre": "Farce"}),
+        ("Old", {}),
+    ]
+
+
 def test_watches_are_united_by_date(alice):
     put(alice, document([seen(1, rating=5.0, date=T - 10)]))
     put(alice, document([seen(1, rating=7.0, date=T)]))
@@ -245,9 +256,10 @@ def test_an_export_names_no_ids_of_users_or_people_and_no_provider_data(alice):
 
 # A column that a user can fill is in the document, or stands here with the reason why not.
 NOT_IN_THE_DOCUMENT = {
-    "movie.id", "movie.user", "movie.updated_at", "movie.imported_at", "watch.id", "watch.movie", "person.id", "person.user",
+    "movie.id", "movie.user", "movie.updated_at", "movie.imported_at", "watch.id", "watch.movie", "person.id",
+    "person.user",
     "person.name_key", "person.updated_at", "recommendation.id", "recommendation.movie", "custom_list.pk",
-    "custom_list.user", "custom_list.updated_at",
+    "custom_list.user", "custom_list.updated_at", "saved_view.id", "saved_view.user",
 }  # fmt: skip
 IN_THE_DOCUMENT = {
     "movie.title": "imdb_id", "movie.media_type": "media_type", "movie.status": "status",
@@ -259,15 +271,16 @@ IN_THE_DOCUMENT = {
     "recommendation.vote_type": "vote_type", "custom_list.id": "id", "custom_list.name": "name",
     "custom_list.color": "color", "custom_list.icon": "icon", "custom_list.position": "position",
     "custom_list.created_at": "created_at", "custom_list.last_modified": "last_modified",
+    "saved_view.name": "name", "saved_view.filters": "filters", "saved_view.position": "position",
+    "saved_view.last_modified": "last_modified",
 }  # fmt: skip
-# Tables of one user's rows that are not the library: accounts, the sync machinery, work in progress, and saved views,
-# which no page can make yet.
-NOT_THE_LIBRARY = {"user", "title", "tombstone", "sync_action", "setting", "job", "saved_view"}
+# Tables that are not the library: accounts, what the providers say, the sync machinery, work in progress.
+NOT_THE_LIBRARY = {"user", "title", "tombstone", "sync_action", "setting", "job", "undo_step"}
 
 
 def test_every_column_that_a_user_owns_is_in_the_document_or_excluded_by_name():
     library = [table for table in models.TABLES if table._meta.table_name not in NOT_THE_LIBRARY]
-    assert set(library) == {Movie, Watch, Person, Recommendation, CustomList}
+    assert set(library) == {Movie, Watch, Person, Recommendation, CustomList, SavedView}
     columns = {f"{table._meta.table_name}.{name}" for table in library for name in table._meta.fields}
     assert columns == NOT_IN_THE_DOCUMENT | set(IN_THE_DOCUMENT)
 
@@ -282,6 +295,7 @@ def test_each_column_of_the_library_has_its_key_in_an_export(alice, column, key)
         "person": written["people"],
         "recommendation": [row for movie in written["movies"] for row in movie["recommendations"]],
         "custom_list": written["lists"],
+        "saved_view": written["views"],
     }
     assert all(key in row for row in places[column.partition(".")[0]])
 

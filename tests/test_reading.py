@@ -6,9 +6,9 @@ import pytest
 
 from mm import clock, config
 from mm.errors import Invalid, TooLarge
-from mm.models import Movie, Person
+from mm.models import Movie, Person, SavedView
 from mm.services import portable
-from tests.libraries import T, as_bytes, custom_list, document, exported, film, person, put, seen, vote
+from tests.libraries import T, as_bytes, custom_list, document, exported, film, person, put, seen, view, vote
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -125,6 +125,13 @@ def test_a_bad_list_is_kept_out(alice, values):
     plan = put(alice, document(lists=[{**custom_list("one"), **values}, custom_list("two")]))
     assert list(exported(alice)["lists"]) == ["two"]
     assert [problem.path.split(".")[0] for problem in plan.errors] == ["lists[0]"]
+
+
+@pytest.mark.parametrize("values", [{"name": ""}, {"filters": ["x"]}, {"filters": {"q": 1}}, {"position": "first"}])
+def test_a_bad_view_is_kept_out(alice, values):
+    plan = put(alice, document(views=[{**view("One"), **values}, view("Two")]))
+    assert [row.name for row in SavedView.select()] == ["Two"]
+    assert plan.errors[0].path.startswith("views[0].")
 
 
 @pytest.mark.parametrize("bad", [{"person_name": ""}, 7, {"person_name": "Ben", "vote_type": "maybe"}, {}])

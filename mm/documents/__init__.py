@@ -19,6 +19,24 @@ from mm.documents.accounts import (
 from mm.documents.backups import BackupEntry, BackupHealth, BackupKind, BackupList, BackupSettings, Sidecar
 from mm.documents.enrichment import EnrichmentProgress
 from mm.documents.external import CacheInfo, OmdbData, Refreshed, SearchResult, TmdbData, Updated
+from mm.documents.lists import ListChange, ListView, NewList
+from mm.documents.movies import (
+    MovieFilters,
+    MovieView,
+    NewMovie,
+    NewRecommendation,
+    NewRecommendations,
+    PersonId,
+    Rating,
+    RecommendationView,
+    Sort,
+    StatusChange,
+    StatusView,
+    VoteType,
+    WatchChange,
+    WatchView,
+)
+from mm.documents.people import NewPerson, PersonChange, PersonStats, PersonView
 from mm.documents.portable import (
     VERSION,
     Change,
@@ -34,7 +52,9 @@ from mm.documents.portable import (
     PlanView,
     Problem,
     Status,
+    ViewEntry,
     Vote,
     WatchEntry,
 )
 from mm.documents.server import ErrorDetail, FieldProblem, Health, ValidationDetail
+from mm.documents.sync import Changes, Feed, Since, SyncAction, SyncAnswer, SyncAnswers, SyncBatch

@@ -8,7 +8,7 @@ VERSION = 2
 
 Status = Literal["toWatch", "watched", "custom", "deleted"]
 Conflicts = Literal["overwrite", "newest", "skip"]
-Kind = Literal["person", "list", "movie", "vote", "watch"]
+Kind = Literal["person", "list", "movie", "vote", "watch", "view"]
 Outcome = Literal["new", "changed", "same", "kept", "rejected", "removed"]
 
 
@@ -56,12 +56,22 @@ class ListEntry(Struct):
     last_modified: float
 
 
+class ViewEntry(Struct):
+    """A saved view: `filters` are the parameters of the library's address."""
+
+    name: str
+    filters: dict[str, str]
+    position: int
+    last_modified: float
+
+
 class Document(Struct):
     version: int
     exported_at: float
     movies: list[MovieEntry]
     people: list[PersonEntry]
     lists: list[ListEntry]
+    views: list[ViewEntry]
 
 
 class Counts(Struct):

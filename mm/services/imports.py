@@ -9,7 +9,7 @@ import msgspec
 from mm import clock, config
 from mm.documents import Conflicts, ImportResult, PlanView
 from mm.errors import Conflict, NotFound, TooLarge
-from mm.models import CustomList, Job, Movie, Person, User, db
+from mm.models import CustomList, Job, Movie, Person, SavedView, User, db
 from mm.services import archive, backup_files, backups, jobs, locks, portable
 from mm.services.portable import FILE_MAX, Incoming, Plan
 
@@ -149,6 +149,7 @@ def is_empty(user_id: str) -> bool:
         Movie.select().where(Movie.user == user_id),
         CustomList.select().where(CustomList.user == user_id),
         Person.select().where((Person.user == user_id) & Person.quick_key.is_null()),
+        SavedView.select().where(SavedView.user == user_id),
     )
     return not any(rows.exists() for rows in held)
 

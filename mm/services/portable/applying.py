@@ -1,17 +1,20 @@
 """Executing a plan in one transaction, or not at all."""
 
+import json
+import uuid
 from collections.abc import Iterable
 
 from peewee import Database
 
 from mm import models
 from mm.errors import Conflict
-from mm.models import CustomList, Movie, Person, Recommendation, Tombstone, User, Watch, db
+from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Tombstone, User, Watch, db
 from mm.services.portable.planning import FilmStep, Plan
 
 PERSON_FIELDS = (Person.name, Person.name_key, Person.is_trusted, Person.color, Person.emoji, Person.last_modified)
 LIST_FIELDS = (CustomList.name, CustomList.color, CustomList.icon, CustomList.position, CustomList.created_at,
                CustomList.last_modified)  # fmt: skip
+VIEW_FIELDS = (SavedView.name, SavedView.filters, SavedView.position, SavedView.last_modified)
 MOVIE_FIELDS = (Movie.media_type, Movie.status, Movie.custom_list, Movie.date_added, Movie.last_modified)
 
 
@@ -24,6 +27,7 @@ def apply(plan: Plan, database: Database | None = None) -> None:
         updated_at = models.next_update(database)
         _apply_people(database, plan, updated_at)
         _apply_lists(database, plan, updated_at)
+        _apply_views(database, plan)
         films = [film for film in plan.films if film.outcome in ("new", "changed")]
         _apply_films(database, plan.user_id, films, updated_at)
         _apply_votes(database, plan.user_id, films)
@@ -80,6 +84,18 @@ def _apply_lists(database: Database, plan: Plan, updated_at: float) -> None:
         ((*rows[step.id], updated_at, step.id, plan.user_id) for step in new),
     )  # fmt: skip
     _drop_tombstones(database, plan.user_id, "list", (step.id for step in new))
+
+
+def _apply_views(database: Database, plan: Plan) -> None:
+    rows = {"new": [], "changed": [], "same": [], "kept": []}  # type: ignore[var-annotated]
+    for step in plan.views:
+        values = step.values
+        filters = json.dumps(values["filters"], ensure_ascii=False)
+        row = (values["name"], filters, values["position"], values["last_modified"])
+        rows[step.outcome].append((*row, step.mine or str(uuid.uuid4())))
+    inserted = ((*row, plan.user_id) for row in rows["new"])
+    models.insert_rows(database, (*VIEW_FIELDS, SavedView.id, SavedView.user), inserted)
+    models.update_rows(database, VIEW_FIELDS, [SavedView.id], rows["changed"])
 
 
 def _apply_films(database: Database, user_id: str, films: list[FilmStep], updated_at: float) -> None:

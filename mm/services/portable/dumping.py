@@ -1,13 +1,14 @@
 """One user's library as the v2 document. Everything a user can enter is in it; nothing of the providers is."""
 
+import json
 from collections.abc import Iterator
 
 import msgspec
 from peewee import Database
 
 from mm import clock, models
-from mm.documents import VERSION, Document, ListEntry, MovieEntry, PersonEntry, Vote, WatchEntry
-from mm.models import CustomList, Movie, Person, Recommendation, Watch, db
+from mm.documents import VERSION, Document, ListEntry, MovieEntry, PersonEntry, ViewEntry, Vote, WatchEntry
+from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Watch, db
 
 
 def dump(user_id: str, database: Database | None = None, exported_at: float | None = None) -> Document:
@@ -20,6 +21,7 @@ def dump(user_id: str, database: Database | None = None, exported_at: float | No
             movies=sorted(_movies(database, user_id), key=lambda movie: movie.imdb_id),
             people=sorted(_people(database, user_id), key=lambda person: person.name),
             lists=sorted(_lists(database, user_id), key=lambda entry: (entry.position, entry.id)),
+            views=sorted(_views(database, user_id), key=lambda view: (view.position, view.name)),
         )
 
 
@@ -88,3 +90,10 @@ def _lists(database: Database, user_id: str) -> Iterator[ListEntry]:
         .where(CustomList.user == user_id)
     )  # fmt: skip
     return (ListEntry(*row) for row in rows)
+
+
+def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:
+    columns = (SavedView.name, SavedView.filters, SavedView.position, SavedView.last_modified)
+    for name, filters, *rest in database.execute(SavedView.select(*columns).where(SavedView.user == user_id)):
+        # PostgreSQL's driver has read the JSON already.
+        yield ViewEntry(name, json.loads(filters) if isinstance(filters, str) else filters, *rest)

@@ -6,6 +6,7 @@ from datetime import date, datetime, time
 from mm import config
 
 TEXT_MAX = 500
+TEXTS_MAX = 30
 NUMBER_MAX = 2**31 - 1
 MILLISECONDS_FROM = 1e10
 EARLIEST = datetime.fromisoformat("1870-01-01T00:00:00+00:00").timestamp()
@@ -38,6 +39,16 @@ def text(row: dict, key: str) -> str | None:
     if "\0" in value:
         raise Bad(key, "holds a NUL character")
     return value
+
+
+def texts(row: dict, key: str) -> dict[str, str]:
+    """A few named texts, sorted by name, so that an export is the same whatever their order was."""
+    value = row.get(key) or {}
+    if not isinstance(value, dict):
+        raise Bad(key, _wrong_type("an object", value))
+    if len(value) > TEXTS_MAX:
+        raise Bad(key, f"more than {TEXTS_MAX} entries")
+    return {inner: text(value, inner) or "" for inner in sorted(value)}
 
 
 def name(row: dict, key: str = "name") -> str:

@@ -22,12 +22,13 @@ from mm.models import (
     Movie,
     Person,
     Recommendation,
+    SavedView,
     User,
     Watch,
     db,
     fold,
 )
-from mm.services.portable.reading import FileFilm, FileList, FilePerson, FileVote, Incoming
+from mm.services.portable.reading import FileFilm, FileList, FilePerson, FileView, FileVote, Incoming
 
 SKIPPED = "already in the library"
 OLDER = "the library's is as new or newer"
@@ -51,6 +52,14 @@ class ListStep(Struct):
     outcome: Outcome
     id: str
     mine: int | None
+    values: dict
+    fields: dict[str, list]
+    reason: str | None = None
+
+
+class ViewStep(Struct):
+    outcome: Outcome
+    mine: str | None
     values: dict
     fields: dict[str, list]
     reason: str | None = None
@@ -93,13 +102,14 @@ class Plan(Struct):
     conflicts: Conflicts
     people: list[PersonStep]
     lists: list[ListStep]
+    views: list[ViewStep]
     films: list[FilmStep]
     errors: list[Problem]
     warnings: list[str]
 
     def is_empty(self) -> bool:
         """Nothing would be written."""
-        groups: tuple[list, ...] = (self.people, self.lists, self.films)
+        groups: tuple[list, ...] = (self.people, self.lists, self.views, self.films)
         return not any(step.outcome in ("new", "changed") for steps in groups for step in steps)
 
 
@@ -108,6 +118,7 @@ class _Library(Struct):
 
     people: dict[int, dict]
     lists: dict[int, dict]
+    views: dict[str, dict]
     films: dict[str, dict]
     votes: dict[int, dict[int, tuple[float, bool]]]
     watches: dict[int, dict[float, float | None]]
@@ -121,10 +132,11 @@ def plan(
     with models.snapshot(database):
         version = User.select(User.library_version).where(User.id == user_id).scalar(database)
         library = _library(database, user_id)
-    made = Plan(user_id, version, conflicts, [], [], [], list(incoming.errors), list(incoming.warnings))
+    made = Plan(user_id, version, conflicts, [], [], [], [], list(incoming.errors), list(incoming.warnings))
     list_of = _plan_lists(made, library, incoming)
     films = [film for film in incoming.films if _list_is_known(made, film, list_of)]
     person_of = _plan_people(made, library, incoming.people, films)
+    made.views = [_view_step(made, library.views.get(row.key), row, n) for n, row in enumerate(incoming.views)]
     for film in films:
         made.films.append(_film_step(made, library, film, person_of, list_of))
     return made
@@ -150,6 +162,7 @@ def _library(database: Database, user_id: str) -> _Library:
     return _Library(
         people={row["id"]: row for row in people},
         lists={row["pk"]: row for row in lists},
+        views={fold(row["name"]): row for row in rows(SavedView.select().where(SavedView.user == user_id))},
         films={row["title"]: row for row in films},
         votes=votes,
         watches=watches,
@@ -303,6 +316,20 @@ def _list_step(made: Plan, mine: dict | None, row: FileList, position: int) -> L
     return ListStep("changed" if fields else "same", mine["id"], mine["pk"], mine | given, fields)
 
 
+def _view_step(made: Plan, mine: dict | None, row: FileView, position: int) -> ViewStep:
+    given = _given(position=row.position) | {
+        "name": row.name,
+        "filters": row.filters,
+        "last_modified": row.last_modified,
+    }
+    if mine is None:
+        return ViewStep("new", None, {"position": position} | given, {})
+    if reason := _refusal(made.conflicts, mine, row.last_modified):
+        return ViewStep("kept", mine["id"], mine, {}, reason)
+    fields = _changes(mine, given)
+    return ViewStep("changed" if fields else "same", mine["id"], mine | given, fields)
+
+
 # Films.
 
 
@@ -408,6 +435,7 @@ def count(made: Plan) -> dict[str, dict[str, int]]:
         "movie": _tally(made.films),
         "person": _tally(made.people),
         "list": _tally(made.lists),
+        "view": _tally(made.views),
         "vote": _tally(vote for film in made.films for vote in film.votes),
         "watch": _tally(watch for film in made.films for watch in film.watches),
     }
@@ -424,4 +452,6 @@ def _tally(steps: Iterable) -> dict[str, int]:
 def kind_of(path: str) -> str:
     if ".recommendations[" in path:
         return "vote"
-    return {"movies": "movie", "people": "person", "lists": "list"}.get(path.partition("[")[0], "movie")
+    return {"movies": "movie", "people": "person", "lists": "list", "views": "view"}.get(
+        path.partition("[")[0], "movie"
+    )

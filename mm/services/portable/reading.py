@@ -21,7 +21,7 @@ DAY = 86400
 FILE_MAX = 64 * 2**20
 FILMS_MAX = 200_000
 BOM = b"\xef\xbb\xbf"
-SECTIONS = ("movies", "people", "lists")
+SECTIONS = ("movies", "people", "lists", "views")
 QUICK_KEYS = {key for key, *_ in QUICK_RECOMMENDERS}
 # What version 1 carried besides, and what the API's own rows carry: not part of a library.
 IGNORED = {"user_id", "person_id", "id", "tmdb_data", "omdb_data", "imdb_id", "person", "movie_count", "created_at"}
@@ -30,6 +30,7 @@ KNOWN = {
     "movies": {"imdb_id", "media_type", "status", "custom_list_id", "date_added", "last_modified", "recommendations",
                "watch_history", "watches"},
     "people": {"name", "is_trusted", "color", "emoji", "quick_key", "last_modified"},
+    "views": {"name", "filters", "position", "last_modified"},
     "lists": {"id", "name", "color", "icon", "position", "created_at", "last_modified"},
 }  # fmt: skip
 
@@ -77,6 +78,15 @@ class FileList(Struct):
     last_modified: float
 
 
+class FileView(Struct):
+    path: str
+    key: str
+    name: str
+    filters: dict[str, str]
+    position: int | None
+    last_modified: float
+
+
 class Incoming(Struct):
     """What a file holds. Nothing of it has been compared with a library."""
 
@@ -84,6 +94,7 @@ class Incoming(Struct):
     films: list[FileFilm]
     people: list[FilePerson]
     lists: list[FileList]
+    views: list[FileView]
     errors: list[Problem]
     warnings: list[str]
 
@@ -114,6 +125,7 @@ def read(data: bytes, own: bool = False) -> Incoming:
         exported_at=reader.exported_at,
         lists=list(_rows(reader, "lists", sections["lists"], _list, lambda row: row.id)),
         people=list(_rows(reader, "people", sections["people"], _person, lambda row: row.key)),
+        views=list(_rows(reader, "views", sections["views"], _view, lambda row: row.key)),
         films=list(_rows(reader, "movies", sections["movies"], _film, lambda row: row.imdb_id)),
         errors=reader.errors,
         warnings=reader.warnings,
@@ -155,7 +167,9 @@ def _exported_at(document: dict, latest: float) -> float:
 
 def _sections(document: dict, reader: _Reader) -> dict[str, list]:
     if not any(isinstance(document.get(name), list) for name in SECTIONS):
-        raise Invalid("The file is JSON, but has no list of movies, people or lists: nothing in it can be imported.")
+        raise Invalid(
+            "The file is JSON, but has no list of movies, people, lists or views: nothing in it can be imported."
+        )
     for name in SECTIONS:
         if not isinstance(document.get(name) or [], list):
             reader.reject(name, "expected a list")
@@ -295,6 +309,18 @@ def _list(reader: _Reader, path: str, row: dict) -> FileList:
     )
 
 
+def _view(reader: _Reader, path: str, row: dict) -> FileView:
+    name = fields.name(row)
+    return FileView(
+        path=path,
+        key=fold(name),
+        name=name,
+        filters=fields.texts(row, "filters"),
+        position=fields.whole_number(row, "position"),
+        last_modified=_last_modified(reader, row),
+    )
+
+
 def _last_modified(reader: _Reader, row: dict) -> float:
     value = fields.moment(row, "last_modified")
     if value is None:
@@ -328,7 +354,7 @@ def _count_unknown(reader: _Reader, section: str, row: dict) -> None:
 
 
 def _refuse_unusable(incoming: Incoming) -> None:
-    if incoming.errors and not (incoming.films or incoming.people or incoming.lists):
+    if incoming.errors and not (incoming.films or incoming.people or incoming.lists or incoming.views):
         first = incoming.errors[0]
         raise Invalid(
             f"No row of the file can be used. First of {len(incoming.errors):,} problems: {first.path}: {first.reason}",

@@ -6,7 +6,7 @@ from mm import models
 from mm.documents import Change, Counts, ImportResult, Problem
 from mm.documents import PlanView as View
 from mm.models import Movie, Title
-from mm.services.portable.planning import FilmStep, ListStep, PersonStep, Plan, count, kind_of
+from mm.services.portable.planning import FilmStep, ListStep, PersonStep, Plan, ViewStep, count, kind_of
 
 
 def view(plan: Plan) -> View:
@@ -55,13 +55,15 @@ def _changes(plan: Plan) -> Iterator[Change]:
         yield from _change("person", person.values.get("name") or person.key, person)
     for row in plan.lists:
         yield from _change("list", row.values.get("name") or row.id, row)
+    for view in plan.views:
+        yield from _change("view", view.values["name"], view)
     for film in plan.films:
         yield from _film_changes(film, names.get(film.imdb_id) or film.imdb_id)
     for problem in plan.errors:
         yield _rejected(problem)
 
 
-def _change(kind, label: str, step: PersonStep | ListStep | FilmStep) -> Iterator[Change]:
+def _change(kind, label: str, step: PersonStep | ListStep | ViewStep | FilmStep) -> Iterator[Change]:
     if step.outcome != "same":
         yield Change(kind, step.outcome, label, step.fields, step.reason)
 
