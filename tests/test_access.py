@@ -13,7 +13,7 @@ import pytest
 
 from mm import auth, config, create_app, models, schema
 from mm.models import Job
-from mm.services import accounts, backups, imports
+from mm.services import accounts, backups, imports, library, lists, people
 from tests.conftest import PASSWORD
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
@@ -92,6 +92,27 @@ TABLE = {
     "POST /api/auth/admin/users": administrators(201, json=lambda: a_new_account()),
     "PUT /api/auth/admin/users/<user_id>": administrators(200, json={"is_active": False}),
     "DELETE /api/auth/admin/users/<user_id>": administrators(200),
+    "GET /api/movies": own(200),
+    "POST /api/movies": own(201, json={"imdb_id": "tt0111161"}),
+    "GET /api/movies/<imdb_id>": alices(200),
+    "DELETE /api/movies/<imdb_id>": alices(204),
+    "POST /api/movies/<imdb_id>/recommendations": own(201, json={"person": "Eve"}),
+    "POST /api/movies/<imdb_id>/recommendations/bulk": own(201, json={"people": ["Eve"]}),
+    "DELETE /api/movies/<imdb_id>/recommendations/<name:person>": alices(204),
+    "PUT /api/movies/<imdb_id>/watch": alices(200, json={}),
+    "DELETE /api/movies/<imdb_id>/watch": alices(204),
+    "PUT /api/movies/<imdb_id>/status": alices(200, json={"status": "watched"}),
+    "GET /api/people": own(200),
+    "POST /api/people": own(201, json=lambda: {"name": f"Person {next(numbers)}"}),
+    "PUT /api/people/<name:name>": alices(200, json={}),
+    "DELETE /api/people/<name:name>": alices(204),
+    "GET /api/people/<name:name>/stats": alices(200),
+    "GET /api/lists": own(200),
+    "POST /api/lists": own(201, json={"name": "Favourites"}),
+    "GET /api/lists/<list_id>": alices(200),
+    "PUT /api/lists/<list_id>": alices(200, json={}),
+    "DELETE /api/lists/<list_id>": alices(204),
+    "GET /api/lists/<list_id>/movies": alices(200),
     "GET /api/backup/export": own(200),
     "POST /api/backup/import": own(200, json=LIBRARY),
     "GET /api/backup/settings": own(200),
@@ -165,7 +186,8 @@ def test_a_form_of_another_site_does_nothing(server, key):
 def path_for(key):
     """The route's path, with something of Alice's that fits in place of each <name>."""
     fitting = {"filename": a_backup, "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
-               "user_id": a_bystander}  # fmt: skip
+               "user_id": a_bystander, "imdb_id": a_watched_film, "person": lambda: "Zoe", "name": a_person,
+               "list_id": a_list}  # fmt: skip
     if key.endswith("/static/<path:filename>"):
         return "/static/vendor/pico.min.css"
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: fitting[match[1]](), key.partition(" ")[2])
@@ -182,6 +204,22 @@ def a_waiting_import():
 def a_left_out_job():
     result = {"errors": [{"path": "movies[0]", "reason": "none"}]}
     return Job.create(kind="import", user=user(ALICE), state="done", result=result).id
+
+
+def a_watched_film():
+    """With a vote of Zoe's."""
+    imdb_id = f"tt{next(numbers):07d}"
+    library.add(user(ALICE).id, imdb_id, recommenders=["Zoe"])
+    library.watch(user(ALICE).id, imdb_id)
+    return imdb_id
+
+
+def a_person():
+    return people.create(user(ALICE).id, f"Person {next(numbers)}").name
+
+
+def a_list():
+    return lists.create(user(ALICE).id, "Favourites").id
 
 
 def a_bystander():

@@ -1,24 +1,35 @@
 """The JSON API, on the same services as the pages."""
 
 from flask import Blueprint, Flask, Response, request
+from werkzeug.routing import BaseConverter
 
 from mm import config
-from mm.api import accounts, auth, backup, docs, errors, health
+from mm.api import accounts, auth, backup, docs, errors, external, health, lists, movies, people, refresh, sync, transfer
 from mm.auth import is_api
 
-BLUEPRINTS = (health.bp, auth.bp, accounts.bp, backup.bp)
+BLUEPRINTS = (health.bp, auth.bp, accounts.bp, movies.bp, people.bp, lists.bp, sync.bp, refresh.bp, external.bp, backup.bp)
 CORS_METHODS = "GET, POST, PUT, DELETE"
 CORS_HEADERS = "Authorization, Content-Type"
 CORS_EXPOSED = "Content-Disposition, ETag, Retry-After"
 PREFLIGHT_SECONDS = 3600
 
 
+class NameConverter(BaseConverter):
+    """All that is left of an address: a name may hold slashes, at its ends and side by side too. `path` would lead
+    "//Bob" to "/Bob", who is another person."""
+
+    regex = ".+?"
+    part_isolating = False
+
+
 def init_app(app: Flask) -> None:
+    app.url_map.converters["name"] = NameConverter
     bp = Blueprint("api", __name__, url_prefix="/api")
     for child in BLUEPRINTS:
         bp.register_blueprint(child)
     errors.init_blueprint(bp)
     bp.after_request(_keep_private)
+    bp.after_request(transfer.compress)
     app.register_blueprint(bp)
     app.register_blueprint(docs.bp)
     app.after_request(_allow_origins)

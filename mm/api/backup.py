@@ -152,9 +152,7 @@ _IMPORT_ANSWER = {
         "description": "What was done, or for a dry run what would be",
         "content": {
             "application/json": {
-                "schema": {
-                    "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("ImportResult", "PlanView")]
-                }
+                "schema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("ImportResult", "PlanView")]}
             }
         },
     }

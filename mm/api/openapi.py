@@ -82,6 +82,7 @@ def document() -> dict:
     spec["components"]["schemas"] |= schemas
     for operation in (item for methods in spec["paths"].values() for item in methods.values()):
         _drop_needless_validation(operation)
+        _describe_own_converters(operation)
     for (path, method), parts in _amendments.items():
         operation = spec["paths"][path][method]
         for name, value in parts.items():
@@ -94,6 +95,12 @@ def _drop_needless_validation(operation: dict) -> None:
     queries = any(parameter["in"] == "query" for parameter in operation["parameters"])
     if not queries and "requestBody" not in operation:
         operation["responses"].pop("422", None)
+
+
+def _describe_own_converters(operation: dict) -> None:
+    """Of what stands in a path spectree knows only Werkzeug's own kinds."""
+    for parameter in operation["parameters"]:
+        parameter["schema"] = parameter["schema"] or {"type": "string", "minLength": 1}
 
 
 def _schema_name(model: Any) -> str:

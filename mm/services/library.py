@@ -13,7 +13,7 @@ from mm import clock, models
 from mm.documents import Problem
 from mm.errors import Invalid, NotFound
 from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch, db
-from mm.services import lists, people, values
+from mm.services import lists, lookups, people, values
 from mm.services.writing import Write, bury, unbury, write
 
 
@@ -78,6 +78,18 @@ def watch(
         return seen
 
 
+def rate(user_id: str, imdb_id: str, my_rating: float | None, at: float | None = None) -> Movie:
+    """Change the rating of the latest watch and nothing else. Raises NotFound where the film was never watched."""
+    rating = values.rating(my_rating)
+    with write(user_id, at) as made:
+        movie = find(user_id, imdb_id)
+        seen = latest_watch(movie)
+        if seen is None:
+            raise NotFound("Movie is not watched")
+        _rate(seen, rating)
+        return _touch(made, movie)
+
+
 def unwatch(user_id: str, imdb_id: str, date_watched: float | None = None, at: float | None = None) -> Movie:
     """Take back the latest watch, or that of `date_watched`; after the last one the film is to be watched again.
     Raises NotFound where there is none to take back."""
@@ -97,7 +109,7 @@ def recommend(
     user_id: str,
     imdb_id: str,
     person: str | int,
-    vote_type: bool | str | None = None,
+    vote_type: bool | int | str | None = None,
     date_recommended: float | str | None = None,
     media_type: str | None = None,
     at: float | None = None,
@@ -112,7 +124,7 @@ def recommend_many(
     user_id: str,
     imdb_id: str,
     persons: Iterable[str | int],
-    vote_type: bool | str | None = None,
+    vote_type: bool | int | str | None = None,
     date_recommended: float | str | None = None,
     media_type: str | None = None,
     at: float | None = None,
@@ -168,6 +180,8 @@ def _obtain(made: Write, imdb_id: str, media_type: str | None) -> Movie:
     media_type = values.text(media_type, "media_type")
     models.ensure_titles(db.obj, [imdb_id])
     Title.update(wanted_at=clock.now()).where(Title.imdb_id == imdb_id).execute()
+    if lookups.fill_from_cache(imdb_id):
+        Movie.update(updated_at=made.updated_at).where(Movie.title == imdb_id).execute()
     movie = _mine(made.user_id, imdb_id)
     if movie is None:
         unbury(made, "movie", imdb_id)

@@ -4,6 +4,7 @@ import contextlib
 
 from peewee import fn
 
+from mm.documents import ListView
 from mm.errors import Conflict, Invalid, NotFound
 from mm.models import LIST_COLOR, LIST_ICON, CustomList, Movie, Watch
 from mm.services import values
@@ -11,13 +12,16 @@ from mm.services.portable.fields import NUMBER_MAX
 from mm.services.writing import Write, bury, unbury, write
 
 
-def listing(user_id: str) -> list[CustomList]:
+def listing(user_id: str) -> list[ListView]:
     """By position."""
-    return list(
-        CustomList.select()
-        .where(CustomList.user == user_id)
-        .order_by(CustomList.position, CustomList.id)
-    )  # fmt: skip
+    mine = CustomList.select().where(CustomList.user == user_id)
+    return [view(row) for row in mine.order_by(CustomList.position, CustomList.id)]
+
+
+def views(user_id: str, keys: list[int]) -> list[ListView]:
+    """Those of this user's lists that have these keys, the ones that changed last at the end."""
+    chosen = CustomList.select().where(CustomList.user == user_id).where(CustomList.pk.in_(keys))
+    return [view(row) for row in chosen.order_by(CustomList.updated_at, CustomList.pk)]
 
 
 def find(user_id: str, list_id: str) -> CustomList:
@@ -29,6 +33,10 @@ def find(user_id: str, list_id: str) -> CustomList:
     if found is None:
         raise NotFound("List not found")
     return found
+
+
+def view(row: CustomList) -> ListView:
+    return ListView(row.id, row.user_id, row.name, row.color, row.icon, row.position, row.created_at, row.last_modified)
 
 
 def create(

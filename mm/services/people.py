@@ -2,8 +2,11 @@
 
 import contextlib
 
+from peewee import JOIN, ModelSelect, fn
+
+from mm.documents import PersonView
 from mm.errors import Conflict, Invalid, NotFound, UserError
-from mm.models import PERSON_COLOR, Person, fold
+from mm.models import PERSON_COLOR, Movie, Person, Recommendation, fold
 from mm.services import values
 from mm.services.writing import Write, bury, unbury, wake_films_of, write
 
@@ -11,6 +14,21 @@ from mm.services.writing import Write, bury, unbury, wake_films_of, write
 ID_MAX = 2**31 - 1
 # Of what a film shows of who recommended it.
 SHOWN = {"name", "color", "emoji"}
+
+
+def listing(user_id: str) -> list[PersonView]:
+    """By name, whatever its case."""
+    return [_view(person) for person in _counted(user_id).order_by(Person.name_key)]
+
+
+def view(person: Person) -> PersonView:
+    return _view(_counted(person.user_id).where(Person.id == person.id).get())
+
+
+def views(user_id: str, ids: list[int]) -> list[PersonView]:
+    """Those of this user's people that have these ids, the ones that changed last at the end."""
+    people = _counted(user_id).where(Person.id.in_(ids)).order_by(Person.updated_at, Person.id)
+    return [_view(person) for person in people]
 
 
 def find(user_id: str, text: str | int) -> Person:
@@ -113,3 +131,19 @@ def _insert(made: Write, name: str, **details) -> Person:
     # SQLite gives the largest id again once it is free.
     unbury(made, "person", str(person.id))
     return person
+
+
+def _counted(user_id: str) -> ModelSelect:
+    """With the number of their films that are not deleted."""
+    return (
+        Person.select(Person, fn.COUNT(Movie.id).alias("movie_count"))
+        .join(Recommendation, JOIN.LEFT_OUTER)
+        .join(Movie, JOIN.LEFT_OUTER, on=(Movie.id == Recommendation.movie) & (Movie.status != "deleted"))
+        .where(Person.user == user_id)
+        .group_by(Person.id)
+    )
+
+
+def _view(person) -> PersonView:
+    return PersonView(person.id, person.name, person.user_id, person.is_trusted, person.color, person.emoji,
+                      person.quick_key, person.last_modified, person.movie_count)  # fmt: skip

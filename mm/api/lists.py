@@ -1,0 +1,64 @@
+"""A user's own lists of films."""
+
+import msgspec
+from flask import Blueprint
+from flask_login import login_required
+
+from mm import auth
+from mm.api import transfer
+from mm.api.openapi import answers, api
+from mm.documents import ListChange, ListView, MovieFilters, MovieView, NewList
+from mm.services import films, lists
+
+bp = Blueprint("lists", __name__, url_prefix="/lists")
+
+
+@bp.get("")
+@login_required
+@api.validate(resp=answers(401, 403, 503, HTTP_200=list[ListView]), tags=["Lists"])
+def listing():
+    """Your lists by position."""
+    return lists.listing(auth.account().id)
+
+
+@bp.post("")
+@login_required
+@api.validate(resp=answers(401, 403, 413, 415, 503, HTTP_201=ListView), tags=["Lists"])
+def create(json: NewList):
+    """Add a list."""
+    return lists.view(lists.create(auth.account().id, json.name, json.color, json.icon, json.position)), 201
+
+
+@bp.get("/<list_id>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 503, HTTP_200=ListView), tags=["Lists"])
+def show(list_id: str):
+    """One list."""
+    return lists.view(lists.find(auth.account().id, list_id))
+
+
+@bp.put("/<list_id>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=ListView), tags=["Lists"])
+def change(list_id: str, json: ListChange):
+    """Change a list."""
+    return lists.view(lists.change(auth.account().id, list_id, msgspec.to_builtins(json)))
+
+
+@bp.delete("/<list_id>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Lists"])
+def delete(list_id: str):
+    """Remove a list. Its films go back to watched if they have a watch, else to toWatch."""
+    lists.delete(auth.account().id, list_id)
+    return "", 204
+
+
+@bp.get("/<list_id>/movies")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 503, HTTP_200=list[MovieView], HTTP_304=None), tags=["Lists"])
+def movies(list_id: str):
+    """The films of a list, the last added first. Takes If-None-Match."""
+    user = auth.account()
+    found = lists.find(user.id, list_id)
+    return transfer.conditional(films.state(user.id), lambda: films.listing(user.id, MovieFilters(list=found.id)))

@@ -1,0 +1,144 @@
+"""Films, their votes and watches."""
+
+from flask import Blueprint
+from flask_login import login_required
+
+from mm import auth, tasks
+from mm.api import transfer
+from mm.api.openapi import answers, api
+from mm.documents import (
+    MovieFilters,
+    MovieView,
+    NewMovie,
+    NewRecommendation,
+    NewRecommendations,
+    Problem,
+    RecommendationView,
+    StatusChange,
+    StatusView,
+    WatchChange,
+    WatchView,
+)
+from mm.errors import Invalid
+from mm.services import films, library, lookups
+
+bp = Blueprint("movies", __name__, url_prefix="/movies")
+SERIES = ("tv", "series", "show")
+
+
+@bp.get("")
+@login_required
+@api.validate(resp=answers(401, 403, 503, HTTP_200=list[MovieView], HTTP_304=None), tags=["Movies"])
+def listing(query: MovieFilters):
+    """Your films, or those that the filters leave. Takes If-None-Match."""
+    user = auth.account()
+    return transfer.conditional(films.state(user.id), lambda: films.listing(user.id, query))
+
+
+@bp.post("")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 413, 415, 502, 503, HTTP_201=MovieView), tags=["Movies"])
+def add(json: NewMovie):
+    """Add a film, or add to one that is there. Its details follow when the server has looked them up."""
+    user = auth.account()
+    names = [*(json.recommenders or ()), *([json.recommender] if json.recommender else ())]
+    movie = library.add(user.id, _imdb_id(json), json.media_type, json.status, names, json.custom_list_id)
+    tasks.start_enrichment()
+    return films.one(user.id, movie.imdb_id), 201
+
+
+@bp.get("/<imdb_id>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 503, HTTP_200=MovieView), tags=["Movies"])
+def show(imdb_id: str):
+    """One film."""
+    return films.one(auth.account().id, imdb_id)
+
+
+@bp.delete("/<imdb_id>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
+def delete(imdb_id: str):
+    """Remove a film with its votes and watches. The status `deleted` is the way to keep them."""
+    library.delete(auth.account().id, imdb_id)
+    return "", 204
+
+
+@bp.post("/<imdb_id>/recommendations")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=RecommendationView), tags=["Movies"])
+def recommend(imdb_id: str, json: NewRecommendation):
+    """Set the vote of one person on a film. Makes the film and a named person where missing."""
+    given = [person for person in (json.person_id, json.person_name, json.person) if person is not None]
+    if not given:
+        raise _missing("person_name", "is missing: send person_id, person_name or person")
+    vote = library.recommend(auth.account().id, imdb_id, given[0], json.vote_type, json.date_recommended,
+                             json.media_type)  # fmt: skip
+    tasks.start_enrichment()
+    return films.vote_view(vote), 201
+
+
+@bp.post("/<imdb_id>/recommendations/bulk")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=list[RecommendationView]), tags=["Movies"])
+def recommend_many(imdb_id: str, json: NewRecommendations):
+    """Set the same vote of several people on a film, all or none."""
+    persons = [*(json.person_ids or ()), *(json.people or ()), *(json.recommenders or ())]
+    if not persons:
+        raise _missing("people", "is missing or empty: send person_ids or people")
+    votes = library.recommend_many(auth.account().id, imdb_id, persons, json.vote_type, json.date_recommended,
+                                   json.media_type)  # fmt: skip
+    tasks.start_enrichment()
+    return [films.vote_view(vote) for vote in votes], 201
+
+
+@bp.delete("/<imdb_id>/recommendations/<name:person>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
+def unrecommend(imdb_id: str, person: str):
+    """Take back the vote of a person, found by name or else by id."""
+    library.unrecommend(auth.account().id, imdb_id, person)
+    return "", 204
+
+
+@bp.put("/<imdb_id>/watch")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=WatchView), tags=["Movies"])
+def watch(imdb_id: str, json: WatchChange):
+    """Change the latest watch, or add one. The film becomes watched and leaves its list."""
+    user = auth.account()
+    return films.watch_view(library.watch(user.id, imdb_id, json.date_watched, json.my_rating, json.again))
+
+
+@bp.delete("/<imdb_id>/watch")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
+def unwatch(imdb_id: str):
+    """Take back the latest watch. After the only one the film is to be watched again."""
+    library.unwatch(auth.account().id, imdb_id)
+    return "", 204
+
+
+@bp.put("/<imdb_id>/status")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=StatusView), tags=["Movies"])
+def set_status(imdb_id: str, json: StatusChange):
+    """Move a film between the states, and onto a list."""
+    movie = library.set_status(auth.account().id, imdb_id, json.status, json.custom_list_id)
+    custom_list = movie.custom_list
+    return StatusView(movie.imdb_id, movie.status, custom_list.id if custom_list else None, movie.last_modified)
+
+
+def _imdb_id(new: NewMovie) -> str:
+    if new.imdb_id is not None:
+        return new.imdb_id
+    if new.tmdb_id is None:
+        raise _missing("imdb_id", "is missing: send imdb_id or tmdb_id")
+    imdb_id = lookups.imdb_id_of(new.tmdb_id, "tv" if new.media_type in SERIES else "movie")
+    if imdb_id is None:
+        raise _missing("tmdb_id", "TMDB knows no IMDb id of this film, and without one it cannot be added")
+    return imdb_id
+
+
+def _missing(field: str, reason: str) -> Invalid:
+    return Invalid(f"{field}: {reason}", [Problem(field, reason)])

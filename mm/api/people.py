@@ -1,0 +1,54 @@
+"""Who recommends films."""
+
+import msgspec
+from flask import Blueprint
+from flask_login import login_required
+
+from mm import auth
+from mm.api.openapi import answers, api
+from mm.documents import NewPerson, PersonChange, PersonStats, PersonView
+from mm.services import films, people
+
+bp = Blueprint("people", __name__, url_prefix="/people")
+
+
+@bp.get("")
+@login_required
+@api.validate(resp=answers(401, 403, 503, HTTP_200=list[PersonView]), tags=["People"])
+def listing():
+    """Your people by name, the four quick recommenders among them."""
+    return people.listing(auth.account().id)
+
+
+@bp.post("")
+@login_required
+@api.validate(resp=answers(401, 403, 409, 413, 415, 503, HTTP_201=PersonView), tags=["People"])
+def create(json: NewPerson):
+    """Add a person. Names are the same whatever their case."""
+    person = people.create(auth.account().id, json.name, json.is_trusted, json.color, json.emoji)
+    return people.view(person), 201
+
+
+@bp.put("/<name:name>")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 409, 413, 415, 503, HTTP_200=PersonView), tags=["People"])
+def change(name: str, json: PersonChange):
+    """Change a person, found by name or else by id. Their films show a new name at once."""
+    return people.view(people.change(auth.account().id, name, msgspec.to_builtins(json)))
+
+
+@bp.delete("/<name:name>")
+@login_required
+@api.validate(resp=answers(400, 401, 403, 404, 503, HTTP_204=None), tags=["People"])
+def delete(name: str):
+    """Remove a person, found by name or else by id, with their votes. Quick recommenders stay."""
+    people.delete(auth.account().id, name)
+    return "", 204
+
+
+@bp.get("/<name:name>/stats")
+@login_required
+@api.validate(resp=answers(401, 403, 404, 503, HTTP_200=PersonStats), tags=["People"])
+def stats(name: str):
+    """How the films of a person, found by name or else by id, turned out."""
+    return films.stats(people.find(auth.account().id, name))
