@@ -4,10 +4,35 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.routing import BaseConverter
 
 from mm import config
-from mm.api import accounts, auth, backup, docs, errors, external, health, lists, movies, people, refresh, sync, transfer
+from mm.api import (
+    accounts,
+    auth,
+    backup,
+    docs,
+    errors,
+    external,
+    health,
+    lists,
+    movies,
+    people,
+    refresh,
+    sync,
+    transfer,
+)
 from mm.auth import is_api
 
-BLUEPRINTS = (health.bp, auth.bp, accounts.bp, movies.bp, people.bp, lists.bp, sync.bp, refresh.bp, external.bp, backup.bp)
+BLUEPRINTS = (
+    health.bp,
+    auth.bp,
+    accounts.bp,
+    movies.bp,
+    people.bp,
+    lists.bp,
+    sync.bp,
+    refresh.bp,
+    external.bp,
+    backup.bp,
+)
 CORS_METHODS = "GET, POST, PUT, DELETE"
 CORS_HEADERS = "Authorization, Content-Type"
 CORS_EXPOSED = "Content-Disposition, ETag, Retry-After"

@@ -197,7 +197,7 @@ def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | No
         return None
     if list_id is not None:
         return lists.find(movie.user_id, list_id)
-    if movie.custom_list_id is None:
+    if movie.custom_list_pk is None:
         reason = "is missing, and the status is custom"
         raise Invalid(f"custom_list_id: {reason}", [Problem("custom_list_id", reason)])
     return movie.custom_list

@@ -1,0 +1,38 @@
+"""Asking the providers about one film again."""
+
+from flask import Blueprint
+from flask_login import login_required
+
+from mm import auth
+from mm.api.openapi import answers, api
+from mm.documents import Refreshed
+from mm.services import library, lookups
+
+bp = Blueprint("refresh", __name__, url_prefix="/movies")
+ERRORS = answers(401, 403, 404, 502, 503, HTTP_200=Refreshed)
+
+
+@bp.post("/<imdb_id>/refresh")
+@login_required
+@api.validate(resp=ERRORS, tags=["Movies"])
+def refresh(imdb_id: str):
+    """Look a film up at TMDB and OMDb.
+
+    What was fetched within the hour is not asked for again. 502 with the provider's error, 503 where it does not
+    answer or the server has no key.
+    """
+    return _refreshed(imdb_id)
+
+
+@bp.get("/<imdb_id>/refresh")
+@login_required
+@api.validate(resp=ERRORS, tags=["Movies"])
+def refresh_by_get(imdb_id: str):
+    """As POST, for clients that ask so."""
+    return _refreshed(imdb_id)
+
+
+def _refreshed(imdb_id: str) -> Refreshed:
+    movie = library.find(auth.account().id, imdb_id)
+    updated = lookups.refresh(movie.imdb_id)
+    return Refreshed(True, updated, movie.last_modified)

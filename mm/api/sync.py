@@ -1,0 +1,48 @@
+"""For clients that keep a library of their own: what changed here, and what was done there."""
+
+from flask import Blueprint
+from flask_login import login_required
+
+from mm import auth, tasks
+from mm.api.openapi import answers, api
+from mm.documents import Changes, Feed, Since, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
+from mm.services import feed, sync
+
+bp = Blueprint("sync", __name__, url_prefix="/sync")
+
+
+@bp.get("")
+@login_required
+@api.validate(resp=answers(401, 403, 503, HTTP_200=Feed), tags=["Sync"])
+def everything_since(query: Since):
+    """All that changed since a moment, in one answer."""
+    return feed.everything_since(auth.account().id, query.since)
+
+
+@bp.get("/changes")
+@login_required
+@api.validate(resp=answers(401, 403, 503, HTTP_200=Feed), tags=["Sync"])
+def changes(query: Changes):
+    """What changed since a moment, in pages that stay whole while rows change."""
+    return feed.page(auth.account().id, query.since, query.limit, query.offset)
+
+
+@bp.post("")
+@login_required
+@api.validate(resp=answers(401, 403, 413, 415, 503, HTTP_200=SyncAnswer), tags=["Sync"])
+def perform(json: SyncAction):
+    """Do one action of a queue. Sent again, it is answered as before and changes nothing."""
+    answer = sync.perform(auth.account().id, json)
+    tasks.start_enrichment()
+    return answer
+
+
+@bp.post("/batch")
+@login_required
+@api.validate(resp=answers(401, 403, 413, 415, 503, HTTP_200=SyncAnswers), tags=["Sync"])
+def perform_all(json: SyncBatch):
+    """Do the actions of a queue in order, each by itself: one that fails or is malformed stops no other."""
+    user_id = auth.account().id
+    results = sync.perform_all(user_id, json.actions)
+    tasks.start_enrichment()
+    return SyncAnswers(results, feed.newest(user_id))

@@ -1,0 +1,81 @@
+"""The change feed, and what a client did while it was offline."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from mm.documents.lists import ListView
+from mm.documents.movies import MovieView
+from mm.documents.people import PersonView
+
+Action = Literal[
+    "addMovie", "addRecommendation", "removeRecommendation", "updateRecommendationVote", "watchMovie", "markWatched",
+    "updateRating", "updateMovieStatus", "updateStatus", "addPerson", "updatePerson", "updatePersonTrust",
+    "deletePerson", "addList", "updateList", "deleteList",
+]  # fmt: skip
+
+
+class Since(Struct):
+    """`since`: the server_timestamp of an earlier answer; 0 for everything."""
+
+    since: float = 0.0
+
+
+class Changes(Struct):
+    """`offset`: the next_offset of the page before."""
+
+    since: float = 0.0
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+    offset: str | None = None
+
+
+class Feed(Struct):
+    """What changed, in the order in which it did. `deleted_movie_ids` are IMDb ids, of soft-deleted films too;
+    `deleted_people` people's ids, `deleted_lists` lists' ids. `reset`: `since` is older than what is remembered of
+    deletions, so this is everything, and what is not in it is gone. `next_offset` leads to the next page.
+    `server_timestamp` is the `since` of the next time; `timestamp` repeats it."""
+
+    movies: list[MovieView]
+    people: list[PersonView]
+    lists: list[ListView]
+    deleted_movie_ids: list[str]
+    deleted_people: list[int]
+    deleted_lists: list[str]
+    reset: bool
+    has_more: bool
+    next_offset: str | None
+    server_timestamp: float
+    timestamp: float
+
+
+class SyncAction(Struct):
+    """`timestamp`: when the user did it, in seconds or milliseconds. `id`: the client's own, the same in a replay."""
+
+    action: Action
+    data: dict[str, Any]
+    timestamp: float
+    id: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class SyncBatch(Struct):
+    """`actions` in the order in which they were done."""
+
+    actions: list[Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schemas/SyncAction"})]]
+
+
+class SyncAnswer(Struct):
+    """`conflict`: nothing was done, because the server has a newer version of the film, which is `server_state` (null
+    where it is deleted). `error`: why nothing was done."""
+
+    success: bool
+    last_modified: float | None = None
+    error: str | None = None
+    conflict: bool = False
+    server_state: MovieView | None = None
+
+
+class SyncAnswers(Struct):
+    """An answer for each action, in their order."""
+
+    results: list[SyncAnswer]
+    server_timestamp: float
