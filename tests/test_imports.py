@@ -147,6 +147,15 @@ def test_two_imports_at_once_the_second_is_409_and_the_first_unharmed(alice):
     assert exported(alice)["movies"] == {}
 
 
+def test_a_second_import_is_409_while_the_first_waits_for_the_worker(alice):
+    second = upload(alice, many(3, start=50))
+    confirmed(alice, many(3))
+    with pytest.raises(Conflict, match="waiting for its turn"):
+        imports.confirm(second, "overwrite", 0)
+    with pytest.raises(Conflict):
+        backups.request(alice, "backup", {"kind": "manual"})
+
+
 def test_a_queued_import_waits_while_a_backup_runs(alice):
     job = confirmed(alice, many(3))
     with locks.hold(f"library-{alice.id}"):

@@ -46,7 +46,7 @@ def switch() -> Response:
 @bp.post("/now")
 @login_required
 def create() -> Response:
-    return _started(jobs.create("backup", current_user.id, {"kind": "manual"}))
+    return _started(backups.request(auth.account(), "backup", {"kind": "manual"}))
 
 
 @bp.get("/export")
@@ -70,7 +70,7 @@ def download(filename: str) -> Response:
 @login_required
 def verify(filename: str) -> Response:
     backups.path_of(current_user.id, filename)
-    return _started(jobs.create("verify", current_user.id, {"filename": filename}))
+    return _started(backups.request(auth.account(), "verify", {"filename": filename}))
 
 
 @bp.post("/files/<filename>/restore")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import mm
@@ -15,6 +15,7 @@ from mm.services.backup_files import USER_ID, entries, folder_of, kind_of, name_
 from mm.services.retention import Decision, Policy
 
 LARGE_LIBRARY = 20
+AT_WORK = {"backup": "A backup", "verify": "A check", "import": "An import", "restore": "A restore"}
 BEFORE_DROP = "last before a large drop"
 
 
@@ -80,15 +81,20 @@ def _notices(listed: list[BackupEntry]) -> Iterator[str]:
 @contextmanager
 def holding(user_id: str) -> Iterator[None]:
     """One backup, restore or import at a time for the same user; a second one is Busy (409)."""
-    try:
-        with locks.hold(f"library-{user_id}"):
-            yield
-    except locks.Busy as busy:
-        running = next((job.kind for job in Job.select().where((Job.user == user_id) & (Job.state == "running"))), None)
-        what = {"backup": "A backup", "verify": "A check", "import": "An import", "restore": "A restore"}.get(
-            running or "", "A backup, import or restore"
-        )
-        raise locks.Busy(f"{what} of your library is running. Try again when it has finished.") from busy
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locks.hold(f"library-{user_id}"))
+        except locks.Busy as busy:
+            raise locks.Busy(
+                f"{_running(user_id)} of your library is running. Try again when it has finished."
+            ) from busy
+        yield
+
+
+def _running(user_id: str) -> str:
+    """What holds the lock, as far as the jobs tell: the API and the command line work without one."""
+    running = (job.kind for job in Job.select().where((Job.user == user_id) & (Job.state == "running")))
+    return AT_WORK.get(next(running, ""), "A backup, import or restore")
 
 
 def create(user: User, kind: BackupKind = "manual") -> BackupEntry:
@@ -156,13 +162,16 @@ def prune_held(user: User, dry_run: bool = False) -> list[Decision]:
 
 
 def request(user: User, kind: str, params: dict) -> Job:
-    """A job of kind backup or verify, for the caller to enqueue. Raises Busy while another of this user is at work."""
-    with holding(user.id), db.atomic():
-        if any(jobs.active(other, user.id) for other in ("backup", "verify", "import", "restore")):
-            raise locks.Busy(
-                "A backup, check, import or restore of your library is under way. Wait until it has ended."
-            )
-        return jobs.create(kind, user.id, params)
+    """A job of kind backup or verify, for the caller to enqueue. Raises Busy as `require_idle`."""
+    require_idle(user.id)
+    return jobs.create(kind, user.id, params)
+
+
+def require_idle(user_id: str) -> None:
+    """Raises Busy while a backup, check, import or restore of this user runs or waits for the worker."""
+    with holding(user_id):
+        if any(jobs.active(kind, user_id) for kind in AT_WORK):
+            raise locks.Busy(f"{AT_WORK['backup']}, check, import or restore of your library is waiting for its turn.")
 
 
 def run_verify(job: Job) -> dict:

@@ -16,6 +16,7 @@ from mm.services.portable import FILE_MAX, Incoming, Plan
 SAFETY = {"import": "before-import", "restore": "before-restore"}
 KEEP_UPLOADS_SECONDS = 86400
 WAITING = "waiting"
+NOT_WAITING = "This was confirmed already, or withdrawn."
 GONE = "That file is no longer waiting: files are kept for 24 hours. Choose it again."
 
 
@@ -83,15 +84,15 @@ def preview(job: Job, conflicts: Conflicts = "overwrite") -> PlanView:
 def confirm(job: Job, conflicts: Conflicts, library_version: int) -> Job:
     """Queue exactly the plan that was shown for `library_version`; the caller enqueues the job. Raises Conflict when
     the library has changed since, or while something else works on it."""
-    if locks.is_held(f"library-{job.user_id}"):
-        with backups.holding(job.user_id):
-            pass
+    if Job.get_by_id(job.id).state != WAITING:
+        raise Conflict(NOT_WAITING)
+    backups.require_idle(job.user_id)
     _require_version(User.get_by_id(job.user_id), library_version)
     params = {**job.params, "conflicts": conflicts, "library_version": library_version}
     waiting = (Job.id == job.id) & (Job.state == WAITING)
     with db.atomic():
         if not Job.update(state="queued", params=params, created_at=clock.now()).where(waiting).execute():
-            raise Conflict("This was confirmed already, or withdrawn.")
+            raise Conflict(NOT_WAITING)
     return Job.get_by_id(job.id)
 
 
