@@ -1,0 +1,135 @@
+"""GET /api/movies of a large library: time and bytes, and how both grow.
+
+    python -m tests.bench.bench_movies [--films 1000 10000] [--votes 2] [--rounds 5] [--titles FILE.jsonl.gz]
+
+Every film has both providers' bodies: those of the file, a line each ({"tmdb": …, "omdb": …}), or made-up ones; where
+the file has no cast or no OMDb body, that is made up too.
+"""
+
+import argparse
+import gzip
+import itertools
+import json
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from mm import auth, config, create_app, models, schema
+from mm.models import db
+from mm.services import accounts, due, portable
+from tests.libraries import as_bytes, many
+
+WORDS = [
+    f"{first}{second}" for first in ("ba", "ke", "lo", "mi", "tu", "sa") for second in ("ran", "ste", "vil", "dor")
+]
+PEOPLE = 2000
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--films", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--votes", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--titles", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mm-bench-") as folder:
+        app = create_app(config.Config(data_dir=Path(folder) / "data"))
+        schema.upgrade()
+        with db.connection_context():
+            fill_titles(max(args.films), args.titles)
+        previous = None
+        for films in args.films:
+            previous = report(films, measure(app, films, args.votes, args.rounds), previous)
+
+
+def fill_titles(count, file):
+    """A body of each provider for the films that `many` numbers from 1."""
+    rows = itertools.chain(read_titles(file) if file else (), itertools.repeat({}))
+    with db.atomic():
+        models.ensure_titles(db.obj, (f"tt{number:07d}" for number in range(1, count + 1)))
+        for number, row in zip(range(1, count + 1), rows, strict=False):
+            made_up = random.Random(number)
+            due.fill("tmdb", f"tt{number:07d}", tmdb_body(made_up, number, row.get("tmdb") or {}))
+            due.fill("omdb", f"tt{number:07d}", row.get("omdb") or omdb_body(made_up, number))
+
+
+def read_titles(file):
+    with gzip.open(file, "rt") as lines:
+        yield from map(json.loads, lines)
+
+
+def tmdb_body(made_up, number, known):
+    names = [name(made_up) for _ in range(16)]
+    cast = [{"id": number * 100 + order, "name": who, "character": words(made_up, 2), "order": order}
+            for order, who in enumerate(names[:10])]  # fmt: skip
+    crew = [{"id": number * 100 + order, "name": who, "job": "Director" if order == 10 else "Writer",
+             "department": "Directing" if order == 10 else "Writing"}
+            for order, who in enumerate(names[10:], 10)]  # fmt: skip
+    return {
+        "id": number, "title": words(made_up, 3).title(), "release_date": "1995-10-30", "runtime": 100,
+        "genres": [{"id": 1, "name": "Drama"}, {"id": 2, "name": "Comedy"}], "overview": words(made_up, 50),
+        "poster_path": f"/{made_up.randbytes(14).hex()}.jpg", "vote_average": 7.1, "vote_count": 1234, **known,
+        "media_type": "movie", "credits": {"cast": cast, "crew": crew},
+    }  # fmt: skip
+
+
+def omdb_body(made_up, number):
+    texts = {"Title": 3, "Writer": 6, "Plot": 30, "Awards": 8, "Production": 2}
+    return {
+        **{key: words(made_up, count).capitalize() for key, count in texts.items()},
+        "Year": "1995", "Rated": "PG-13", "Released": "30 Oct 1995", "Runtime": "100 min", "Genre": "Drama, Comedy",
+        "Director": name(made_up), "Actors": ", ".join(name(made_up) for _ in range(4)), "Language": "English",
+        "Country": "United States", "Poster": f"https://m.media-amazon.com/images/M/{made_up.randbytes(40).hex()}.jpg",
+        "Ratings": [{"Source": "Internet Movie Database", "Value": "7.1/10"},
+                    {"Source": "Rotten Tomatoes", "Value": "80%"}, {"Source": "Metacritic", "Value": "70/100"}],
+        "Metascore": "70", "imdbRating": "7.1", "imdbVotes": "12,345", "imdbID": f"tt{number:07d}", "Type": "movie",
+        "BoxOffice": "$1,234,567", "Website": "N/A", "Response": "True",
+    }  # fmt: skip
+
+
+def words(made_up, count):
+    return " ".join(made_up.choices(WORDS, k=count))
+
+
+def name(made_up):
+    person = random.Random(made_up.randrange(PEOPLE))
+    return words(person, 2).title()
+
+
+def measure(app, films, votes, rounds):
+    client = app.test_client()
+    with db.connection_context(), app.app_context():
+        user = accounts.create(f"user{films}@example.org", f"user{films}", "correct horse battery")
+        portable.apply(portable.plan(user.id, portable.read(as_bytes(many(films, votes)))))
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {auth.issue_token(user)}"
+    plain, seconds = ask(client, rounds)
+    zipped, zipped_seconds = ask(client, rounds, {"Accept-Encoding": "gzip"})
+    known, known_seconds = ask(client, rounds, {"If-None-Match": plain.headers["ETag"]})
+    page, page_seconds = ask(client, rounds, path="/api/movies?limit=60&sort=my_rating")
+    assert (plain.status_code, zipped.status_code, known.status_code, page.status_code) == (200, 200, 304, 200)
+    assert len(plain.json) == films
+    return {"all": (seconds, len(plain.data)), "gzip": (zipped_seconds, len(zipped.data)),
+            "304": (known_seconds, 0), "60 by rating": (page_seconds, len(page.data))}  # fmt: skip
+
+
+def ask(client, rounds, headers=None, path="/api/movies"):
+    spent = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        answer = client.get(path, headers=headers)
+        spent.append(time.perf_counter() - start)
+    return answer, statistics.median(spent)
+
+
+def report(films, measured, previous):
+    print(f"{films:,} films:")
+    for label, (seconds, size) in measured.items():
+        growth = f", {seconds / previous[label][0]:.1f} times the time of before" if previous else ""
+        print(f"  {label}: {seconds * 1000:.1f} ms, {size:,} bytes{growth}")
+    return measured
+
+
+if __name__ == "__main__":
+    main()
