@@ -13,7 +13,7 @@ from huey.exceptions import HueyException
 
 from mm import config, models, schema
 from mm.models import Job, db
-from mm.services import backups, enrich, imports, jobs, nights, rechecks, schedule
+from mm.services import backups, enrich, imports, jobs, nights, rechecks, schedule, sync
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ def tick() -> None:
     with db.connection_context():
         found = schedule.tick()
         imports.sweep()
+        sync.sweep()
         for job in found if huey.pending_count() else [*found, *jobs.waiting_for_a_worker()]:
             enqueue(job)
         start_enrichment()

@@ -64,7 +64,7 @@ HANG_SECONDS = 60
 
 
 def person(name):
-    return {"id": zlib.crc32(name.encode()), "name": name}
+    return {"id": zlib.crc32(name.encode()) >> 1, "name": name}
 
 
 def tmdb_film(imdb_id):
@@ -105,6 +105,58 @@ FOUND = {
     PERSON_ID: {"person_results": [{"id": 7005, "name": "Dora Fenn", "media_type": "person"}]},
     EMPTY_ID: {"movie_results": [{"id": 7002, "title": EMPTY["title"]}]},
 }
+
+
+def summary(imdb_id, **values):
+    """One of FILMS as a row of results, with the numbers of its genres."""
+    film = tmdb_film(imdb_id)
+    row = {key: film[key] for key in ("id", "title", "release_date", "overview", "poster_path", "vote_average",
+                                      "vote_count")}  # fmt: skip
+    return {**row, "genre_ids": [genre["id"] for genre in film["genres"]], **values}
+
+
+def lists(path, query):
+    """A page of results, or the genres; None for any other path."""
+    if path == "/genre/movie/list":
+        return {"genres": [{"id": number, "name": name} for name, number in GENRES.items()]}
+    rows = None
+    if path.startswith("/search/"):
+        rows = _search(path.removeprefix("/search/"), query)
+    elif path == "/discover/movie":
+        rows = [summary(imdb_id) for imdb_id in FILM_IDS if _fits(imdb_id, query)]
+    elif re.fullmatch(r"/movie/(popular|now_playing|top_rated|upcoming)", path):
+        rows = [summary(imdb_id) for imdb_id in FILM_IDS]
+    elif re.fullmatch(r"/trending/all/(day|week)", path):
+        rows = [summary(FILM_IDS[0], media_type="movie"), series_summary()]
+    return None if rows is None else {"page": 1, "results": rows[:20], "total_results": len(rows)}
+
+
+def series_summary():
+    keys = ("id", "name", "first_air_date", "overview", "poster_path", "vote_average", "vote_count")
+    return {**{key: SERIES[key] for key in keys}, "media_type": "tv"}
+
+
+def _search(kind, query):
+    text, year = query.get("query", "").lower(), query.get("year", "")
+    films = [summary(imdb_id, media_type="movie") for imdb_id in FILM_IDS]
+    names = {name for film in FILMS for name in film[4].split(", ")}
+    people = [{**person(name), "media_type": "person", "profile_path": "/face.png", "known_for": films[:1]}
+              for name in sorted(names) if text in name.lower()]  # fmt: skip
+    found = [film for film in films if text in film["title"].lower() and film["release_date"].startswith(year)]
+    series = [series_summary()] if text in SERIES["name"].lower() else []
+    return {"multi": found + series + people, "movie": found, "person": people}.get(kind)
+
+
+def _fits(imdb_id, query):
+    film = tmdb_film(imdb_id)
+    wanted = (
+        ("with_genres", [genre["id"] for genre in film["genres"]]),
+        ("with_cast", [row["id"] for row in film["credits"]["cast"]]),
+        ("with_crew", [row["id"] for row in film["credits"]["crew"]]),
+    )
+    first, last = query.get("release_date.gte", ""), query.get("release_date.lte", "9999")
+    has_all = all(int(query[name]) in ids for name, ids in wanted if name in query)
+    return has_all and first <= film["release_date"] <= last
 
 
 def omdb_body(imdb_id):
@@ -249,7 +301,7 @@ class _Handler(BaseHTTPRequestHandler):
             film = tmdb_film(match[1])
             found = {"movie_results": [{"id": film["id"], "title": film["title"]}]} if film else FOUND.get(match[1], {})
             return self._json(200, {name: [] for name in FIND_LISTS} | found)
-        body = self._details(path)
+        body = self._details(path) or lists(path, query)
         return self._json(200, body) if body else self._json(404, NOT_FOUND)
 
     def _details(self, path):

@@ -13,8 +13,7 @@ from mm import clock, models
 from mm.documents import SyncAction, SyncAnswer
 from mm.errors import Invalid, UserError
 from mm.models import Movie, Tombstone, db
-from mm.services import actions, films, values
-from mm.services.feed import KEEP_SECONDS
+from mm.services import actions, feed, films, values
 
 CONFLICT = "Conflict: server has a newer version of this movie"
 # Clocks of phones and servers differ by as much.
@@ -46,8 +45,9 @@ def perform_all(user_id: str, sent: Iterable) -> list[SyncAnswer]:
 
 
 def sweep() -> None:
-    """Answers that nobody will ask for again."""
-    old = models.SyncAction.created_at < clock.now() - KEEP_SECONDS
+    """Answers that nobody will ask for again, and deletions that are no longer told."""
+    feed.sweep()
+    old = models.SyncAction.created_at < clock.now() - feed.KEEP_SECONDS
     if models.SyncAction.select().where(old).exists():
         with db.atomic():
             models.SyncAction.delete().where(old).execute()

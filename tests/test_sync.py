@@ -1,0 +1,397 @@
+"""Queued actions: what each does, which one wins, and that a queue sent twice changes nothing."""
+
+import threading
+
+import pytest
+
+from mm import models
+from mm.documents import SyncAction
+from mm.errors import Invalid
+from mm.models import CustomList, Movie, Tombstone, User, Watch
+from mm.services import feed, films, library, lists, people, sync
+from tests import libraries
+
+FILM = "tt0111161"
+OTHER = "tt0068646"
+DAY = 86400
+
+
+@pytest.fixture(autouse=True)
+def _open(frozen_clock, database):
+    pass
+
+
+@pytest.fixture
+def at(frozen_clock):
+    """at(5): five seconds before now."""
+    return lambda seconds=0: frozen_clock() - seconds
+
+
+@pytest.fixture
+def do(alice, at):
+    """do("addMovie", imdb_id=FILM): Alice's action of a minute ago, or `ago` seconds."""
+
+    def perform(action, ago=60, **data):
+        return sync.perform(alice.id, SyncAction(action, data, at(ago)))
+
+    return perform
+
+
+def film(user, imdb_id=FILM):
+    return films.one(user.id, imdb_id)
+
+
+def voters(user, imdb_id=FILM):
+    return {vote.person_name: vote.vote_type for vote in film(user, imdb_id).recommendations}
+
+
+# What each action does.
+
+
+def test_a_film_is_added_with_one_or_several_recommenders(do, alice):
+    assert do("addMovie", imdb_id=f" {FILM.upper()} ", tmdb_id=278, recommender="Ann").success
+    assert do("addMovie", imdb_id=OTHER, recommenders=["Bo", "Cy"], status="watched").success
+
+    assert voters(alice) == {"Ann": True}
+    assert voters(alice, OTHER) == {"Bo": True, "Cy": True}
+    assert (film(alice).status, film(alice, OTHER).status) == ("toWatch", "watched")
+
+
+def test_an_accepted_action_leaves_its_own_time_on_the_film(do, alice, at):
+    answer = do("addMovie", ago=500, imdb_id=FILM)
+    assert answer.last_modified == film(alice).last_modified == film(alice).date_added == at(500)
+
+
+def test_a_time_in_milliseconds_is_taken_and_one_in_the_future_is_now(alice, at):
+    sync.perform(alice.id, SyncAction("addMovie", {"imdb_id": FILM}, at(10) * 1000))
+    assert film(alice).last_modified == pytest.approx(at(10))
+
+    sync.perform(alice.id, SyncAction("updateStatus", {"imdb_id": FILM, "status": "watched"}, at(-DAY)))
+    assert film(alice).last_modified == at()
+
+
+def test_votes_are_given_changed_and_taken_back_by_each_spelling_of_the_person(do, alice):
+    do("addRecommendation", imdb_id=FILM, person="Ann", vote_type="upvote", media_type="tv")
+    do("addRecommendation", imdb_id=FILM, person_name="Bo", vote_type=False)
+    ann = people.find(alice.id, "Ann").id
+    do("updateRecommendationVote", imdb_id=FILM, person_id=ann, vote_type="downvote")
+    assert voters(alice) == {"Ann": False, "Bo": False}
+    assert film(alice).media_type == "tv"
+
+    do("removeRecommendation", imdb_id=FILM, person="Bo")
+    assert voters(alice) == {"Ann": False}
+
+
+def test_a_changed_vote_keeps_its_date(do, alice, at):
+    do("addRecommendation", imdb_id=FILM, person="Ann", date_recommended=at(9999))
+    do("updateRecommendationVote", imdb_id=FILM, person="Ann", vote_type=False)
+    [vote] = film(alice).recommendations
+    assert (vote.date_recommended, vote.vote_type) == (at(9999), False)
+
+
+def test_an_id_that_is_gone_gives_way_to_the_name_beside_it(do, alice):
+    assert do("addRecommendation", imdb_id=FILM, person_id=99999, person_name="Ann").success
+    assert voters(alice) == {"Ann": True}
+    assert do("addRecommendation", imdb_id=OTHER, person_id=99999).error == "Person not found"
+
+
+def test_a_person_called_007_is_a_name_and_not_an_id(do, alice):
+    do("addRecommendation", imdb_id=FILM, person="007")
+    do("updateRecommendationVote", imdb_id=FILM, person="007", vote_type=False)
+    assert voters(alice) == {"007": False}
+
+
+def test_a_vote_that_is_not_there_cannot_be_changed_but_taken_back(do):
+    do("addMovie", imdb_id=FILM)
+    do("addPerson", name="Ann")
+    assert do("updateRecommendationVote", imdb_id=FILM, person="Ann").error == "Recommendation not found"
+    assert do("removeRecommendation", imdb_id=FILM, person="Ann").success
+    assert do("removeRecommendation", imdb_id=FILM, person="Nobody").success
+
+
+@pytest.mark.parametrize("action", ["watchMovie", "markWatched"])
+@pytest.mark.parametrize("rating", ["my_rating", "rating"])
+def test_a_film_is_watched_and_rated_in_either_spelling(do, alice, at, action, rating):
+    do("addMovie", imdb_id=FILM)
+    do(action, imdb_id=FILM, date_watched=at(3000), **{rating: 8.5})
+    seen = film(alice).watch_history
+    assert (seen.date_watched, seen.my_rating, film(alice).status) == (at(3000), 8.5, "watched")
+
+
+def test_watched_without_a_date_is_when_it_was_done_and_unrated(do, alice, at):
+    do("addMovie", ago=90, imdb_id=FILM)
+    do("markWatched", ago=80, imdb_id=FILM)
+    assert (film(alice).watch_history.date_watched, film(alice).watch_history.my_rating) == (at(80), None)
+
+
+def test_a_new_rating_moves_neither_the_date_nor_the_film(do, alice, at):
+    do("addList", id="l1", name="Best")
+    do("markWatched", imdb_id=FILM, date_watched=at(3000), my_rating=4)
+    do("updateStatus", imdb_id=FILM, status="custom", custom_list_id="l1")
+    do("updateRating", imdb_id=FILM, rating=9)
+
+    assert (film(alice).status, film(alice).custom_list_id) == ("custom", "l1")
+    assert (film(alice).watch_history.date_watched, film(alice).watch_history.my_rating) == (at(3000), 9)
+
+
+def test_a_film_never_watched_cannot_be_rated(do):
+    do("addMovie", imdb_id=FILM)
+    assert do("updateRating", imdb_id=FILM, my_rating=5).error == "Movie is not watched"
+
+
+def test_a_film_is_moved_between_states_and_lists(do, alice):
+    do("addMovie", imdb_id=FILM)
+    do("addList", id="l1", name="Best")
+    do("updateMovieStatus", imdb_id=FILM, status="custom", custom_list_id="l1")
+    assert (film(alice).status, film(alice).custom_list_id) == ("custom", "l1")
+    assert do("updateStatus", imdb_id=FILM, status="custom", custom_list_id="none").error == "List not found"
+    do("updateStatus", imdb_id=FILM, status="deleted")
+    assert film(alice).status == "deleted"
+
+
+def test_people_are_added_changed_renamed_trusted_and_removed(do, alice):
+    do("addPerson", name="Ann", is_trusted=True, color="#112233", emoji="🎬")
+    do("updatePerson", name="Ann", emoji=None, color="#445566")
+    ann = people.find(alice.id, "ann")
+    assert (ann.is_trusted, ann.color, ann.emoji) == (True, "#445566", None)
+
+    do("updatePersonTrust", name="Ann", is_trusted=False)
+    do("updatePerson", id=ann.id, name="Anne")
+    ann = people.by_id(alice.id, ann.id)
+    assert (ann.name, ann.is_trusted) == ("Anne", False)
+
+    assert do("deletePerson", id=ann.id).success
+    assert do("deletePerson", name="Anne").success
+    assert do("updatePerson", name="Anne", color="#000000").error == "Person not found"
+
+
+def test_a_person_whom_two_phones_add_is_one_person(do, alice):
+    do("addPerson", ago=60, name="Ann", color="#111111")
+    do("addPerson", ago=30, name="ANN", color="#222222")
+    do("addPerson", ago=90, name="Ann", color="#333333")
+    assert people.find(alice.id, "Ann").color == "#222222"
+
+
+def test_quick_recommenders_stay(do):
+    assert do("deletePerson", name="Google Search").error == "Quick recommenders cannot be deleted"
+
+
+def test_lists_are_added_changed_and_removed(do, alice):
+    do("addList", id="l1", name="Best", color="#112233", icon="star", position=3)
+    do("addList", id="l1", name="Very best")
+    do("updateList", id="l1", color="#445566")
+    row = lists.find(alice.id, "l1")
+    assert (row.name, row.color, row.icon, row.position) == ("Very best", "#445566", "star", 3)
+
+    do("addList", name="Without an id")
+    assert do("deleteList", id="l1").success
+    assert do("deleteList", id="l1").success
+    assert [row.name for row in CustomList.select().where(CustomList.user == alice)] == ["Without an id"]
+    assert do("updateList", id="l1", name="x").error == "List not found"
+
+
+# Malformed ones.
+
+
+@pytest.mark.parametrize(
+    "action, data, path",
+    [
+        ("addMovie", {}, "imdb_id"),
+        ("addMovie", {"imdb_id": "../../etc"}, "imdb_id"),
+        ("addMovie", {"imdb_id": FILM, "recommenders": "Ann"}, "recommenders"),
+        ("addMovie", {"imdb_id": FILM, "recommenders": [7]}, "person_name"),
+        ("addRecommendation", {"imdb_id": FILM}, "person_name"),
+        ("addRecommendation", {"imdb_id": FILM, "person": "Ann", "vote_type": "sideways"}, "vote_type"),
+        ("markWatched", {"imdb_id": FILM, "my_rating": 11}, "my_rating"),
+        ("markWatched", {"imdb_id": FILM, "my_rating": "8"}, "my_rating"),
+        ("markWatched", {"imdb_id": FILM, "date_watched": "soon"}, "date_watched"),
+        ("updateRating", {"imdb_id": FILM}, "my_rating"),
+        ("updateStatus", {"imdb_id": FILM, "status": "seen"}, "status"),
+        ("updateStatus", {"imdb_id": FILM, "status": "custom"}, "custom_list_id"),
+        ("addPerson", {"name": ".."}, "name"),
+        ("addPerson", {"name": "Ann", "color": "<b>"}, "color"),
+        ("updatePersonTrust", {"name": "Google Search"}, "is_trusted"),
+        ("updateList", {"name": "x"}, "id"),
+        ("addList", {"name": "x", "id": "a/b"}, "id"),
+    ],
+)
+def test_a_malformed_action_is_refused_by_its_field_and_does_nothing(do, alice, action, data, path):
+    with pytest.raises(Invalid) as caught:
+        do(action, **data)
+    assert [problem.path for problem in caught.value.errors] == [path]
+    assert not Movie.select().exists()
+    assert not models.SyncAction.select().exists()
+
+
+@pytest.mark.parametrize("timestamp", [-9e12, 9e99])
+def test_a_time_that_is_none_is_refused(alice, timestamp):
+    with pytest.raises(Invalid):
+        sync.perform(alice.id, SyncAction("addPerson", {"name": "Ann"}, timestamp))
+
+
+def test_in_a_batch_a_malformed_action_stops_no_other(alice, at):
+    sent = [
+        {"action": "addMovie", "data": {"imdb_id": FILM}, "timestamp": at(9)},
+        {"action": "explode", "data": {}, "timestamp": at(8)},
+        {"action": "addMovie", "data": {"imdb_id": "nonsense"}, "timestamp": at(7)},
+        "not an action",
+        {"action": "updateRating", "data": {"imdb_id": FILM, "my_rating": 3}, "timestamp": at(6)},
+        {"action": "markWatched", "data": {"imdb_id": FILM}, "timestamp": at(5)},
+    ]
+    answers = sync.perform_all(alice.id, sent)
+    assert [answer.success for answer in answers] == [True, False, False, False, False, True]
+    assert "explode" in answers[1].error
+    assert "imdb_id" in answers[2].error
+    assert film(alice).status == "watched"
+
+
+# Which one wins.
+
+
+def test_an_action_older_than_the_film_is_a_conflict_that_shows_the_films_state(do, alice, at):
+    do("addMovie", ago=60, imdb_id=FILM)
+    do("markWatched", ago=30, imdb_id=FILM, my_rating=9)
+
+    answer = do("markWatched", ago=40, imdb_id=FILM, my_rating=2)
+    assert (answer.success, answer.conflict, answer.error) == (False, True, sync.CONFLICT)
+    assert answer.last_modified == at(30)
+    assert answer.server_state.watch_history.my_rating == film(alice).watch_history.my_rating == 9
+
+
+def test_a_second_more_or_less_is_no_conflict(do):
+    do("addMovie", ago=30, imdb_id=FILM)
+    assert do("markWatched", ago=31, imdb_id=FILM).success
+    assert do("updateStatus", ago=32.5, imdb_id=FILM, status="toWatch").conflict
+
+
+def test_a_queue_never_conflicts_with_itself(do):
+    do("addList", ago=1000, id="l1", name="Best")
+    steps = [("addMovie", {}), ("addRecommendation", {"person": "Ann"}), ("markWatched", {"my_rating": 7}),
+             ("updateRating", {"my_rating": 8}), ("updateStatus", {"status": "custom", "custom_list_id": "l1"}),
+             ("removeRecommendation", {"person": "Ann"}), ("updateStatus", {"status": "deleted"})]  # fmt: skip
+    for number, (action, data) in enumerate(steps):
+        assert do(action, ago=900 - number, imdb_id=FILM, **data).success
+
+
+def test_an_action_older_than_the_deletion_is_a_conflict_and_a_newer_one_brings_the_film_back(do, alice):
+    do("addMovie", ago=90, imdb_id=FILM)
+    library.delete(alice.id, FILM, at=None)
+
+    answer = do("markWatched", ago=50, imdb_id=FILM)
+    assert (answer.conflict, answer.server_state) == (True, None)
+    assert not Movie.select().exists()
+
+    assert do("addMovie", ago=0, imdb_id=FILM, recommender="Ann").success
+    assert not Tombstone.select().where(Tombstone.kind == "movie").exists()
+    assert voters(alice) == {"Ann": True}
+
+
+def test_a_film_that_is_used_after_another_phone_deleted_it_is_back(do, alice, at):
+    do("addMovie", ago=90, imdb_id=FILM)
+    library.delete(alice.id, FILM, at=at(60))
+    assert do("markWatched", ago=30, imdb_id=FILM, my_rating=6).success
+    assert film(alice).watch_history.my_rating == 6
+
+
+def test_an_action_older_than_the_import_that_wrote_the_film_is_a_conflict(do, alice, frozen_clock):
+    old = libraries.document([libraries.film(111161, last_modified=libraries.T)])
+    libraries.put(alice, old)
+    assert film(alice).last_modified == libraries.T
+
+    answer = do("markWatched", ago=30, imdb_id=FILM)
+    assert answer.conflict
+    frozen_clock.move(60)
+    assert do("markWatched", ago=10, imdb_id=FILM).success
+
+
+def test_an_import_that_left_the_film_alone_and_enrichment_are_no_conflict(do, alice, frozen_clock):
+    do("addMovie", ago=90, imdb_id=FILM)
+    libraries.put(alice, libraries.document([libraries.film(111161)]), "skip")
+    with models.db.atomic():
+        Movie.update(updated_at=models.next_update(models.db.obj)).execute()
+    assert do("markWatched", ago=30, imdb_id=FILM).success
+
+
+def test_a_film_that_a_file_says_was_changed_tomorrow_can_be_changed_today(do, alice, at, frozen_clock):
+    libraries.put(alice, libraries.document([libraries.film(111161, last_modified=at(-DAY / 2))]))
+    frozen_clock.move(60)
+    assert do("markWatched", ago=0, imdb_id=FILM).success
+
+
+def test_people_and_lists_know_no_conflict(do):
+    do("addPerson", ago=10, name="Ann")
+    assert do("updatePerson", ago=5000, name="Ann", color="#000000").success
+
+
+# Sent twice.
+
+
+def everything(user):
+    shown = feed.everything_since(user.id, 0)
+    return shown.movies, shown.people, shown.lists, shown.deleted_movie_ids
+
+
+def test_an_action_sent_again_is_answered_as_before_and_changes_nothing(do, alice):
+    first = do("addMovie", imdb_id=FILM, recommender="Ann")
+    library.unrecommend(alice.id, FILM, "Ann")
+    version, before = User.get_by_id(alice.id).library_version, everything(alice)
+
+    assert do("addMovie", imdb_id=FILM, recommender="Ann") == first
+    assert everything(alice) == before
+    assert User.get_by_id(alice.id).library_version == version
+
+
+def test_an_action_with_an_id_is_known_by_it(alice, at):
+    def send(rating):
+        action = SyncAction("markWatched", {"imdb_id": FILM, "my_rating": rating}, at(), id="a-1")
+        return sync.perform(alice.id, action)
+
+    assert send(5) == send(6)
+    assert film(alice).watch_history.my_rating == 5
+    assert Watch.select().count() == 1
+
+
+def test_conflicts_and_failures_are_answered_again_too(do, frozen_clock):
+    do("addMovie", ago=0, imdb_id=FILM)
+    conflict, failure = do("markWatched", ago=60, imdb_id=FILM), do("updatePerson", ago=60, name="Ann")
+    frozen_clock.move(0)
+    do("addPerson", ago=0, name="Ann")
+
+    assert do("markWatched", ago=60, imdb_id=FILM) == conflict
+    assert do("updatePerson", ago=60, name="Ann") == failure
+
+
+def test_the_same_action_of_two_users_is_two(do, bob, at):
+    do("addMovie", imdb_id=FILM)
+    sync.perform(bob.id, SyncAction("addMovie", {"imdb_id": FILM}, at(60)))
+    assert Movie.select().count() == 2
+
+
+def test_an_action_sent_twice_at_once_is_done_once(app, alice, at):
+    def send():
+        with models.db.connection_context():
+            answers.append(sync.perform(alice.id, action))
+
+    answers = []
+    action = SyncAction("addList", {"name": "Best"}, at(5))
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 8
+    assert CustomList.select().where(CustomList.user == alice).count() == 1
+
+
+def test_answers_and_deletions_are_forgotten_after_90_days(do, alice, frozen_clock):
+    do("addMovie", imdb_id=FILM)
+    library.delete(alice.id, FILM)
+    frozen_clock.move(90 * DAY - 1)
+    sync.sweep()
+    assert models.SyncAction.select().exists()
+    assert Tombstone.select().exists()
+
+    frozen_clock.move(2)
+    sync.sweep()
+    assert not models.SyncAction.select().exists()
+    assert not Tombstone.select().exists()
