@@ -22,7 +22,7 @@ from mm.services import accounts, due, portable
 from tests.libraries import as_bytes, many
 
 WORDS = [
-    f"{first}{second}" for first in ("ba", "ke", "lo", "mi", "tu", "sa") for second in ("ran", "ste", "vil", "dor")
+    f"{first}{second}" for first in ("ba", "ke", "lo", "mi", "tu") for second in ("ran", "ste", "vil", "dor")
 ]
 PEOPLE = 2000
 

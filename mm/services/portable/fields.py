@@ -121,7 +121,7 @@ def rating(row: dict) -> float | None:
         raise Bad("my_rating", _wrong_type("a number", value))
     if value > 10:
         raise Bad("my_rating", f"{value:g} is above 10")
-    if value < 1:
+    if not value >= 1:  # nor is NaN
         raise Bad("my_rating", f"{value:g} is below 1")
     return float(value)
 
