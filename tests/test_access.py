@@ -81,6 +81,7 @@ TABLE = {
     "POST /backup/import/<job_id>/discard": alices(ON),
     "GET /backup/jobs/<job_id>": alices(200),
     "GET /backup/jobs/<job_id>/left-out": alices(200),
+    "POST /undo/<token>": own(ON),
     # API
     "GET /api/health": all_alike(200),
     "POST /api/auth/login": all_alike(200, json={"email": ALICE, "password": PASSWORD}),
@@ -113,6 +114,21 @@ TABLE = {
     "PUT /api/lists/<list_id>": alices(200, json={}),
     "DELETE /api/lists/<list_id>": alices(204),
     "GET /api/lists/<list_id>/movies": alices(200),
+    "POST /api/movies/<imdb_id>/refresh": alices(503),
+    "GET /api/movies/<imdb_id>/refresh": alices(503),
+    "GET /api/sync": own(200),
+    "GET /api/sync/changes": own(200),
+    "POST /api/sync": own(200, json=lambda: an_action()),
+    "POST /api/sync/batch": own(200, json=lambda: {"actions": [an_action()]}),
+    # This server has no keys for the providers.
+    "GET /api/external/tmdb/search": own(503, query_string={"q": "x"}),
+    "GET /api/external/tmdb/movie/<int:tmdb_id>": own(503),
+    "GET /api/external/tmdb/tv/<int:tmdb_id>": own(503),
+    "GET /api/external/tmdb/discover/genre": own(503, query_string={"q": "x"}),
+    "GET /api/external/tmdb/discover/person": own(503, query_string={"q": "x"}),
+    "GET /api/external/tmdb/discover/list": own(503, query_string={"kind": "popular"}),
+    "GET /api/external/omdb/movie/<imdb_id>": own(503),
+    "GET /api/external/cache/info": own(200),
     "GET /api/backup/export": own(200),
     "POST /api/backup/import": own(200, json=LIBRARY),
     "GET /api/backup/settings": own(200),
@@ -185,9 +201,9 @@ def test_a_form_of_another_site_does_nothing(server, key):
 
 def path_for(key):
     """The route's path, with something of Alice's that fits in place of each <name>."""
-    fitting = {"filename": a_backup, "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
+    fitting = {"tmdb_id": lambda: "550", "filename": a_backup, "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
                "user_id": a_bystander, "imdb_id": a_watched_film, "person": lambda: "Zoe", "name": a_person,
-               "list_id": a_list}  # fmt: skip
+               "list_id": a_list, "token": lambda: "none"}  # fmt: skip
     if key.endswith("/static/<path:filename>"):
         return "/static/vendor/pico.min.css"
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: fitting[match[1]](), key.partition(" ")[2])
@@ -212,6 +228,10 @@ def a_watched_film():
     library.add(user(ALICE).id, imdb_id, recommenders=["Zoe"])
     library.watch(user(ALICE).id, imdb_id)
     return imdb_id
+
+
+def an_action():
+    return {"action": "addPerson", "data": {"name": f"Person {next(numbers)}"}, "timestamp": 1.0}
 
 
 def a_person():

@@ -12,7 +12,6 @@ from mm.documents import CacheInfo, OmdbData, SearchResult, TmdbData
 from mm.services import lookups, values
 
 bp = Blueprint("external", __name__, url_prefix="/external")
-TMDB_ID = "int(max=2147483647):tmdb_id"
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
@@ -50,7 +49,7 @@ def search(query: SearchQuery):
     return lookups.search(query.q, query.year)
 
 
-@bp.get(f"/tmdb/movie/<{TMDB_ID}>")
+@bp.get("/tmdb/movie/<int:tmdb_id>")
 @login_required
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=TmdbData), tags=["External"])
 def movie(tmdb_id: int):
@@ -59,7 +58,7 @@ def movie(tmdb_id: int):
     return lookups.movie(tmdb_id)
 
 
-@bp.get(f"/tmdb/tv/<{TMDB_ID}>")
+@bp.get("/tmdb/tv/<int:tmdb_id>")
 @login_required
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=TmdbData), tags=["External"])
 def series(tmdb_id: int):

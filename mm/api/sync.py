@@ -5,7 +5,7 @@ from flask_login import login_required
 
 from mm import auth, tasks
 from mm.api.openapi import answers, api
-from mm.documents import Changes, Feed, Since, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
+from mm.documents import ChangesQuery, Feed, SinceQuery, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
 from mm.services import feed, sync
 
 bp = Blueprint("sync", __name__, url_prefix="/sync")
@@ -14,7 +14,7 @@ bp = Blueprint("sync", __name__, url_prefix="/sync")
 @bp.get("")
 @login_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=Feed), tags=["Sync"])
-def everything_since(query: Since):
+def everything_since(query: SinceQuery):
     """All that changed since a moment, in one answer."""
     return feed.everything_since(auth.account().id, query.since)
 
@@ -22,7 +22,7 @@ def everything_since(query: Since):
 @bp.get("/changes")
 @login_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=Feed), tags=["Sync"])
-def changes(query: Changes):
+def changes(query: ChangesQuery):
     """What changed since a moment, in pages that stay whole while rows change."""
     return feed.page(auth.account().id, query.since, query.limit, query.offset)
 

@@ -57,4 +57,4 @@ from mm.documents.portable import (
     WatchEntry,
 )
 from mm.documents.server import ErrorDetail, FieldProblem, Health, ValidationDetail
-from mm.documents.sync import Changes, Feed, Since, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
+from mm.documents.sync import ChangesQuery, Feed, SinceQuery, SyncAction, SyncAnswer, SyncAnswers, SyncBatch

@@ -15,13 +15,13 @@ Action = Literal[
 ]  # fmt: skip
 
 
-class Since(Struct):
+class SinceQuery(Struct):
     """`since`: the server_timestamp of an earlier answer; 0 for everything."""
 
     since: float = 0.0
 
 
-class Changes(Struct):
+class ChangesQuery(Struct):
     """`offset`: the next_offset of the page before."""
 
     since: float = 0.0
