@@ -40,7 +40,7 @@ def up(migrator, db):
         directors = JSONField()
         cast = JSONField()
         overview = TextField(null=True)
-        poster_path = TextField(null=True)
+        poster_path = TextField(null=True, index=True)
         imdb_rating = DoubleField(null=True)
         rotten_tomatoes = IntegerField(null=True)
         metacritic = IntegerField(null=True)
@@ -50,7 +50,7 @@ def up(migrator, db):
         tmdb_reason = TextField(null=True)
         tmdb_attempts = IntegerField()
         tmdb_retry_at = DoubleField(null=True)
-        tmdb_fetched_at = DoubleField(null=True)
+        tmdb_fetched_at = DoubleField(null=True, index=True)
         omdb_state = TextField()
         omdb_reason = TextField(null=True)
         omdb_attempts = IntegerField()
@@ -89,7 +89,12 @@ def up(migrator, db):
         imported_at = DoubleField(null=True)
 
         class Meta:
-            indexes = ((("user", "title"), True), (("user", "updated_at"), False), (("user", "status"), False))
+            indexes = (
+                (("user", "title"), True),
+                (("user", "updated_at"), False),
+                (("user", "date_added"), False),
+                (("user", "status", "custom_list", "date_added"), False),
+            )
 
     class Watch(Table):
         movie = ForeignKeyField(Movie, on_delete="CASCADE", index=False)
@@ -152,6 +157,13 @@ def up(migrator, db):
         class Meta:
             indexes = ((("user", "action_key"), True),)
 
+    class UndoStep(Table):
+        token = TextField(primary_key=True)
+        user = ForeignKeyField(User, on_delete="CASCADE")
+        rows = JSONField()
+        after = TextField()
+        created_at = DoubleField(index=True)
+
     class Setting(Table):
         key = TextField(primary_key=True)
         value = TextField()
@@ -172,4 +184,4 @@ def up(migrator, db):
         finished_at = DoubleField(null=True)
 
     db.create_tables([User, Title, CustomList, Movie, Watch, Person, Recommendation,
-                      SavedView, Tombstone, SyncAction, Setting, Job])  # fmt: skip
+                      SavedView, Tombstone, SyncAction, UndoStep, Setting, Job])  # fmt: skip

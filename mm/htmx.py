@@ -5,7 +5,7 @@ A handler does the same work either way; only the last line of a route knows tha
 
 import json
 
-from flask import Response, flash, g, make_response, redirect, render_template, request
+from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 
 
 def wants_partial() -> bool:
@@ -33,12 +33,14 @@ def fragment(partial: str, home: str, **context) -> Response:
     return response
 
 
-def toast(message: str, kind: str = "good") -> None:
-    """Say what happened: with this answer, or on the page that a redirect leads to. `kind`: good, bad."""
+def toast(message: str, kind: str = "good", undo: str | None = None, link: str | None = None) -> None:
+    """Say what happened: with this answer, or on the page that a redirect leads to. `kind`: good, bad. `undo`: the
+    token of the step that its button takes back. `link`: where the thing is that it speaks of."""
+    said = {"message": message, "kind": kind, "undo": undo and url_for("undo.back", token=undo), "link": link}
     if wants_partial():
-        _events()["toast"] = {"message": message, "kind": kind}
+        _events()["toast"] = said
     else:
-        flash(message, kind)
+        flash(said, kind)  # type: ignore[arg-type]
 
 
 def go(url: str) -> Response:
@@ -46,7 +48,7 @@ def go(url: str) -> Response:
     if not wants_partial():
         return make_response(redirect(url, 303))
     if message := _events().pop("toast", None):
-        flash(message["message"], message["kind"])
+        flash(message, message["kind"])
     return Response(status=204, headers={"HX-Redirect": url})
 
 

@@ -99,7 +99,7 @@ class Title(Table):
     directors = JSONField(default=list)
     cast = JSONField(default=list)
     overview = TextField(null=True)
-    poster_path = TextField(null=True)
+    poster_path = TextField(null=True, index=True)
     imdb_rating = DoubleField(null=True)
     rotten_tomatoes = IntegerField(null=True)
     metacritic = IntegerField(null=True)
@@ -110,7 +110,7 @@ class Title(Table):
     tmdb_reason = TextField(null=True)
     tmdb_attempts = IntegerField(default=0)
     tmdb_retry_at = DoubleField(null=True)
-    tmdb_fetched_at = DoubleField(null=True)
+    tmdb_fetched_at = DoubleField(null=True, index=True)
     omdb_state = TextField(default="stub")
     omdb_reason = TextField(null=True)
     omdb_attempts = IntegerField(default=0)
@@ -155,7 +155,13 @@ class Movie(Table):
     imported_at = DoubleField(null=True)
 
     class Meta:
-        indexes = ((("user", "title"), True), (("user", "updated_at"), False), (("user", "status"), False))
+        indexes = (
+            (("user", "title"), True),
+            (("user", "updated_at"), False),
+            # For the library page: its counts are read from the second alone.
+            (("user", "date_added"), False),
+            (("user", "status", "custom_list", "date_added"), False),
+        )
 
 
 class Watch(Table):
@@ -230,6 +236,16 @@ class SyncAction(Table):
         indexes = ((("user", "action_key"), True),)
 
 
+class UndoStep(Table):
+    """`rows` as they were before, `after` the digest of what they were made to: see services/undo."""
+
+    token = TextField(primary_key=True)
+    user = ForeignKeyField(User, on_delete="CASCADE")
+    rows = JSONField()
+    after = TextField()
+    created_at = DoubleField(index=True)
+
+
 class Setting(Table):
     """`value` is JSON in plain text: a scratch database may be another engine than the one JSONField is bound to."""
 
@@ -259,7 +275,7 @@ class Job(Table):
 # Parents before children: the order rows can be written in.
 TABLES: list[type[Table]] = [
     User, Title, CustomList, Movie, Watch, Person, Recommendation,
-    SavedView, Tombstone, SyncAction, Setting, Job,
+    SavedView, Tombstone, SyncAction, UndoStep, Setting, Job,
 ]  # fmt: skip
 
 

@@ -10,22 +10,25 @@ const useLocalCopy = () => {
 addEventListener("error", (event) => event.target.matches?.("script[data-local]") && useLocalCopy(), true);
 setTimeout(useLocalCopy, 3000);
 
-const toast = (message, kind) => {
+const toast = (message, kind, { undo, link } = {}) => {
   const box = document.createElement("div");
   box.className = `toast ${kind}`;
-  box.innerHTML = `<svg class="icon" aria-hidden="true"><use href="#i-${kind === "good" ? "check" : "alert"}"/></svg><p></p>`;
+  box.innerHTML = `<svg class="icon" aria-hidden="true"><use href="#i-${kind === "good" ? "check" : "alert"}"/></svg><p></p>
+    ${link ? "<a>Open</a>" : ""}${undo ? '<form method="post"><button>Undo</button></form>' : ""}`;
   box.querySelector("p").textContent = message;
+  box.querySelector("a")?.setAttribute("href", link);
+  box.querySelector("form")?.setAttribute("action", undo);
+  document.querySelectorAll(".toast.good").forEach((old) => old.remove());
   document.getElementById("toasts").append(box);
   expire(box);
-  // So that choosing the same file again, once it is mended, is a change.
-  if (kind === "bad") document.querySelectorAll("input[type=file]").forEach((input) => (input.value = ""));
 };
-// A failure stays until it is read and clicked away.
+// A failure stays until it is read and clicked away; what can be undone stays longer, and while a pointer or the focus is on it.
 const expire = (box) => {
-  box.addEventListener("click", () => box.remove());
-  if (box.classList.contains("good")) setTimeout(() => box.remove(), 6000);
+  box.addEventListener("click", (event) => event.target.closest("form, a") || box.remove());
+  const leave = () => (box.matches(":hover, :focus-within") ? setTimeout(leave, 2000) : box.remove());
+  if (box.classList.contains("good")) setTimeout(leave, box.querySelector("form") ? 15000 : 6000);
 };
-document.addEventListener("toast", (event) => toast(event.detail.message, event.detail.kind));
+document.addEventListener("toast", ({ detail }) => toast(detail.message, detail.kind, detail));
 document.addEventListener("htmx:error", (event) => {
   if (!event.target.matches?.("[hx-trigger^=every]")) toast("The server did not answer. Nothing was changed; try again.", "bad");
 });
@@ -46,13 +49,3 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".toast").forEach(expire);
   announce();
 });
-for (const [name, over] of [["dragover", true], ["dragleave", false], ["drop", false]])
-  document.addEventListener(name, (event) => event.target.closest?.(".drop")?.classList.toggle("over", over));
-
-// A server may hang up on what it will not take before the browser has heard why.
-document.addEventListener("change", (event) => {
-  const { files, dataset } = event.target;
-  if (!dataset.max || !files?.length || files[0].size <= Number(dataset.max)) return;
-  event.stopPropagation();
-  toast("The file is larger than 64 MiB, which is the most an import takes. Nothing was changed.", "bad");
-}, true);
