@@ -1,0 +1,334 @@
+"""The change feed over the API: pages, deletions, resets, and that nothing is missed while others write."""
+
+import contextlib
+import random
+import threading
+
+import pytest
+
+from mm import clock, models
+from mm.errors import Conflict
+from mm.models import Movie
+from mm.services import feed, library, lists, people
+from tests import libraries
+from tests.phones import Phone, queue, server_library
+
+FILM, OTHER = "tt0111161", "tt0068646"
+DAY = 86400
+
+
+@pytest.fixture
+def asked(as_user):
+    """asked(alice)(method, path, json) -> the body; anything but a 200 fails."""
+
+    def of(user):
+        client = as_user(user)
+
+        def ask(method, path, json=None):
+            answer = client.open(path, method=method, json=json)
+            assert answer.status_code == 200, answer.text
+            return answer.json
+
+        return ask
+
+    return of
+
+
+@pytest.fixture
+def ask(frozen_clock, alice, asked):
+    return asked(alice)
+
+
+def ids(answer):
+    return [row["imdb_id"] for row in answer["movies"]]
+
+
+# What the feed tells.
+
+
+def test_a_new_client_gets_everything(ask, alice):
+    library.add(alice.id, FILM, recommenders=["Ann"])
+    lists.create(alice.id, "Best", list_id="l1")
+
+    answer = ask("GET", "/api/sync?since=0")
+    assert ids(answer) == [FILM]
+    assert {row["name"] for row in answer["people"]} > {"Ann", "Google Search"}
+    assert [row["id"] for row in answer["lists"]] == ["l1"]
+    assert answer["movies"] == ask("GET", "/api/movies")
+    assert (answer["reset"], answer["has_more"], answer["next_offset"]) == (False, False, None)
+    assert answer["timestamp"] == answer["server_timestamp"] == feed.newest(alice.id)
+
+
+def test_the_next_time_there_is_what_changed_and_what_was_last_seen(ask, alice):
+    library.add(alice.id, FILM)
+    library.add(alice.id, OTHER)
+    since = ask("GET", "/api/sync")["server_timestamp"]
+    assert ids(ask("GET", f"/api/sync?since={since!r}")) == [OTHER]
+
+    library.watch(alice.id, FILM)
+    answer = ask("GET", f"/api/sync?since={since!r}")
+    assert ids(answer) == [OTHER, FILM]
+    assert answer["movies"][1]["status"] == "watched"
+
+
+def test_a_renamed_person_brings_their_films_again(ask, alice):
+    library.add(alice.id, FILM, recommenders=["Ann"])
+    library.add(alice.id, OTHER)
+    since = ask("GET", "/api/sync")["server_timestamp"] + 1e-6
+    people.change(alice.id, "Ann", {"name": "Anne"})
+
+    answer = ask("GET", f"/api/sync?since={since!r}")
+    assert ids(answer) == [FILM]
+    assert answer["movies"][0]["recommendations"][0]["person_name"] == "Anne"
+
+
+def test_deletions_of_every_kind_appear_and_an_id_is_alive_or_deleted(ask, alice):
+    library.add(alice.id, FILM, recommenders=["Ann"])
+    library.add(alice.id, OTHER)
+    lists.create(alice.id, "Best", list_id="l1")
+    ann = people.find(alice.id, "Ann").id
+    library.delete(alice.id, FILM)
+    library.set_status(alice.id, OTHER, "deleted")
+    people.delete(alice.id, "Ann")
+    lists.delete(alice.id, "l1")
+
+    answer = ask("GET", "/api/sync")
+    assert (answer["movies"], sorted(answer["deleted_movie_ids"])) == ([], sorted([FILM, OTHER]))
+    assert (answer["deleted_people"], answer["deleted_lists"]) == ([ann], ["l1"])
+
+    library.add(alice.id, FILM)
+    library.add(alice.id, OTHER)
+    lists.create(alice.id, "Best", list_id="l1")
+    answer = ask("GET", "/api/sync")
+    assert (ids(answer), answer["deleted_movie_ids"], answer["deleted_lists"]) == ([FILM, OTHER], [], [])
+
+
+def test_imports_and_look_ups_appear(ask, alice):
+    since = ask("GET", "/api/sync")["server_timestamp"]
+    libraries.put(alice, libraries.document([libraries.film(1), libraries.film(2)]))
+    answer = ask("GET", f"/api/sync?since={since!r}")
+    assert ids(answer) == ["tt0000001", "tt0000002"]
+    assert answer["movies"][0]["last_modified"] == libraries.T
+
+    since = answer["server_timestamp"] + 1e-6
+    with models.db.atomic():
+        woken = Movie.title == "tt0000002"
+        Movie.update(updated_at=models.next_update(models.db.obj)).where(woken).execute()
+    assert ids(ask("GET", f"/api/sync?since={since!r}")) == ["tt0000002"]
+
+
+def test_nobody_sees_anothers_library(ask, asked, alice, bob):
+    library.add(alice.id, FILM)
+    library.add(bob.id, OTHER)
+    library.delete(bob.id, OTHER)
+    answer = asked(bob)("GET", "/api/sync")
+    assert (ids(answer), answer["deleted_movie_ids"]) == ([], [OTHER])
+    assert ask("GET", "/api/sync")["deleted_movie_ids"] == []
+
+
+def test_when_nothing_changed_the_client_keeps_its_place(ask):
+    later = clock.now() + 5
+    assert ask("GET", f"/api/sync?since={later!r}")["server_timestamp"] == later
+
+
+def test_since_may_be_in_milliseconds(ask, alice, frozen_clock):
+    library.add(alice.id, FILM)
+    frozen_clock.move(10)
+    library.add(alice.id, OTHER)
+    assert ids(ask("GET", f"/api/sync?since={(clock.now() - 5) * 1000!r}")) == [OTHER]
+
+
+def test_whoever_was_away_for_longer_than_deletions_are_kept_starts_anew(asked, frozen_clock, alice):
+    for number in range(1, 4):
+        library.add(alice.id, f"tt000000{number}")
+    since = clock.now() - 5
+    frozen_clock.move(91 * DAY)
+    ask = asked(alice)
+
+    first = ask("GET", f"/api/sync/changes?since={since!r}&limit=5")
+    assert (first["reset"], first["has_more"]) == (True, True)
+    second = ask("GET", f"/api/sync/changes?since={since!r}&limit=5&offset={first['next_offset']}")
+    assert (second["reset"], second["has_more"]) == (False, False)
+    assert len(ids(first) + ids(second)) == 3
+    assert not ask("GET", "/api/sync?since=0")["reset"]
+
+
+# Pages.
+
+
+def test_pages_hold_each_row_once_in_the_order_of_its_change(ask, alice):
+    libraries.put(alice, libraries.many(23, votes_each=1))
+    phone = Phone(ask)
+    assert phone.pull(limit=5) > 8
+    assert phone.library() == server_library(ask)
+
+
+def test_a_page_stays_whole_while_its_rows_change(ask, alice):
+    """With numbers of rows as offsets, the row after the changed one would be skipped."""
+    libraries.put(alice, libraries.many(12))
+    assert not ask("GET", "/api/sync/changes?limit=16")["has_more"]
+    first = ask("GET", "/api/sync/changes?limit=10")
+    library.watch(alice.id, ids(first)[0])
+    library.delete(alice.id, ids(first)[1])
+
+    second = ask("GET", f"/api/sync/changes?limit=500&offset={first['next_offset']}")
+    assert set(ids(first)) | set(ids(second)) == {f"tt{number:07d}" for number in range(1, 13)}
+    assert ids(first)[0] in ids(second)
+    assert second["deleted_movie_ids"] == [ids(first)[1]]
+
+
+@pytest.mark.parametrize(
+    "query, path",
+    [
+        ("/changes?limit=0", "limit"),
+        ("/changes?limit=501", "limit"),
+        ("/changes?offset=nonsense", "offset"),
+        ("/changes?offset=nan_0_0", "offset"),
+        ("/changes?offset=1.0_9_1", "offset"),
+        ("/changes?since=soon", "since"),
+        ("?since=nan", "since"),
+        ("?since=1e999", "since"),
+    ],
+)
+def test_what_is_no_page_is_refused_by_its_name(as_user, alice, query, path):
+    answer = as_user(alice).get(f"/api/sync{query}")
+    assert answer.status_code == 422
+    assert answer.json["detail"][0]["loc"] == [path]
+
+
+def test_a_negative_since_is_the_beginning(ask, alice):
+    library.add(alice.id, FILM)
+    assert ids(ask("GET", "/api/sync?since=-5")) == [FILM]
+
+
+# Actions.
+
+
+def test_an_action_is_answered_with_its_outcome(ask):
+    action = {"action": "addMovie", "data": {"imdb_id": FILM}, "timestamp": clock.now() - 9}
+    assert ask("POST", "/api/sync", action) == {
+        "success": True, "last_modified": clock.now() - 9, "error": None, "conflict": False, "server_state": None,
+    }  # fmt: skip
+
+    late = {"action": "markWatched", "data": {"imdb_id": FILM}, "timestamp": clock.now() - 99}
+    answer = ask("POST", "/api/sync", late)
+    assert (answer["conflict"], answer["error"]) == (True, "Conflict: server has a newer version of this movie")
+    assert answer["server_state"] == ask("GET", f"/api/movies/{FILM}")
+
+
+@pytest.mark.parametrize(
+    "body, loc",
+    [
+        ({"action": "explode", "data": {}, "timestamp": 1}, ["action"]),
+        ({"action": "addMovie", "data": [], "timestamp": 1}, ["data"]),
+        ({"action": "addMovie", "data": {}, "timestamp": "1"}, ["timestamp"]),
+        ({"action": "addMovie", "data": {}}, []),
+        ({"action": "addMovie", "data": {"imdb_id": "x"}, "timestamp": 1}, ["imdb_id"]),
+        ({"action": "addMovie", "data": {"imdb_id": FILM}, "timestamp": 1e99}, ["timestamp"]),
+        ({"action": "addMovie", "data": {"imdb_id": FILM}, "timestamp": 1, "id": 7}, ["id"]),
+    ],
+)
+def test_a_malformed_action_is_a_422_that_names_the_field(as_user, alice, body, loc):
+    answer = as_user(alice).post("/api/sync", json=body)
+    assert (answer.status_code, answer.json["detail"][0]["loc"]) == (422, loc)
+
+
+def test_a_batch_tells_the_largest_change_of_the_own_library(ask, alice):
+    answer = ask("POST", "/api/sync/batch", {"actions": [], "client_timestamp": 1})
+    assert answer == {"results": [], "server_timestamp": feed.newest(alice.id)}
+
+
+# Two phones, offline for a while.
+
+
+def test_two_phones_replay_their_queues_and_both_end_with_the_library_of_the_server(ask, frozen_clock):
+    """One of them twice; each conflict is reported once for each action."""
+    films = [f"tt{number:07d}" for number in range(1, 26)]
+    start = clock.now()
+    queues = {name: queue(seed, name, start, films) for seed, name in enumerate("ab")}
+    frozen_clock.move(DAY)
+    phones = {name: Phone(ask) for name in "ab"}
+
+    answers = {name: phones[name].send(queues[name]) for name in "ab"}
+    library_once = server_library(ask)
+    again = phones["b"].send(queues["b"])
+    for phone in phones.values():
+        phone.pull()
+
+    assert again == answers["b"]
+    assert server_library(ask) == library_once
+    assert phones["a"].library() == phones["b"].library() == library_once
+    assert not any(answer["conflict"] for answer in answers["a"])
+    conflicts = [index for index, answer in enumerate(answers["b"]) if answer["conflict"]]
+    assert 20 < len(conflicts) < 200
+    for index in conflicts:
+        data, moment = queues["b"][index]["data"], queues["b"][index]["timestamp"]
+        newer = [entry["timestamp"] for entry in queues["a"] if entry["data"].get("imdb_id") == data["imdb_id"]]
+        newer += [entry["timestamp"] for entry in queues["a"] if entry["action"] == "deleteList"]
+        assert max(newer) > moment + 1
+
+
+# Many writers.
+
+
+@pytest.mark.slow
+def test_the_feed_misses_nothing_while_eight_write_and_an_import_runs(app, alice, asked):
+    problems = []
+    with models.db.connection_context():
+        libraries.put(alice, libraries.many(200))
+
+    def write(seed):
+        rng = random.Random(seed)
+        with models.db.connection_context():
+            for step in range(25):
+                change_something(rng, alice.id, f"tt{rng.randint(1, 200):07d}", f"p{seed}-{step}")
+
+    def put_many():
+        with models.db.connection_context():
+            for start in (1000, 3000):
+                put_at_last(alice, libraries.many(1500, votes_each=2, start=start))
+
+    def run(work, *args):
+        try:
+            work(*args)
+        except Exception as error:  # noqa: BLE001
+            problems.append(error)
+
+    threads = [threading.Thread(target=run, args=(write, seed)) for seed in range(8)]
+    threads.append(threading.Thread(target=run, args=(put_many,)))
+    phone = Phone(asked(alice))
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        phone.pull(limit=300)
+    for thread in threads:
+        thread.join()
+    phone.pull(limit=300)
+
+    assert problems == []
+    assert len(phone.movies) > 3000
+    assert phone.library() == server_library(asked(alice))
+
+
+def put_at_last(user, library):
+    """A plan holds only for the library that it was made for, and others write all the time."""
+    with contextlib.suppress(Conflict):
+        return libraries.put(user, library)
+    return put_at_last(user, library)
+
+
+def change_something(rng, user_id, imdb_id, name):
+    kind = rng.randrange(5)
+    if kind == 0:
+        library.add(user_id, imdb_id, recommenders=[name])
+    elif kind == 1:
+        library.recommend(user_id, imdb_id, "Somebody")
+        library.watch(user_id, imdb_id, my_rating=rng.randint(1, 10))
+    elif kind == 2:
+        library.add(user_id, imdb_id)
+        library.delete(user_id, imdb_id)
+    elif kind == 3:
+        people.create(user_id, name)
+        people.delete(user_id, name)
+    else:
+        lists.create(user_id, name)
