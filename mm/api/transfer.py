@@ -34,7 +34,7 @@ def compress(response: Response) -> Response:
         return response
     response.vary.add("Accept-Encoding")
     body = response.get_data()
-    if len(body) >= COMPRESS_FROM and "gzip" in request.accept_encodings:
+    if len(body) >= COMPRESS_FROM and request.accept_encodings["gzip"] > 0:
         response.set_data(igzip.compress(body, LEVEL))
         response.headers["Content-Encoding"] = "gzip"
     return response
