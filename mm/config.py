@@ -54,6 +54,10 @@ class Config:
         return self.data_dir / "backups"
 
     @property
+    def posters_dir(self) -> Path:
+        return self.data_dir / "posters"
+
+    @property
     def tmp_dir(self) -> Path:
         return self.data_dir / "tmp"
 
@@ -110,7 +114,7 @@ def backup_minutes(text: str) -> tuple[int, int]:
 def prepare(config: Config) -> None:
     """Make the data directory and what it must hold; only the owner may enter, and read what is written there."""
     os.umask(0o077)
-    for folder in (config.data_dir, config.backups_dir, config.tmp_dir, config.locks_dir):
+    for folder in (config.data_dir, config.backups_dir, config.posters_dir, config.tmp_dir, config.locks_dir):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

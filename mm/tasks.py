@@ -13,7 +13,7 @@ from huey.exceptions import HueyException
 
 from mm import config, models, schema
 from mm.models import Job, db
-from mm.services import backups, enrich, imports, jobs, nights, rechecks, schedule, sync
+from mm.services import backups, enrich, imports, jobs, nights, posters, rechecks, schedule, sync
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "restore": (imports.run, None),
     "recheck": (rechecks.run, None),
     "enrich": (enrich.run, None),
+    "posters": (posters.run, None),
 }
 
 
@@ -87,12 +88,20 @@ def start_enrichment() -> None:
         enqueue(job)
 
 
+def start_posters() -> None:
+    """Once titles tell what theirs are."""
+    if job := posters.start_if_due():
+        enqueue(job)
+
+
 @huey.task()
 def run_job(job_id: str, kind: str) -> None:
     with db.connection_context():
         again = jobs.run(job_id, *WORK[kind])
         if kind in ADDS_TITLES:
             start_enrichment()
+        if kind == "enrich":
+            start_posters()
     # Not at a shut-down: the next start finds the row.
     if again and not enrich.stopping.is_set():
         run_job.schedule((job_id, kind), delay=AGAIN_SECONDS)
@@ -107,6 +116,7 @@ def tick() -> None:
         for job in found if huey.pending_count() else [*found, *jobs.waiting_for_a_worker()]:
             enqueue(job)
         start_enrichment()
+        start_posters()
 
 
 @huey.on_startup()

@@ -15,6 +15,7 @@ from mm import auth, config, create_app, models, schema
 from mm.models import Job
 from mm.services import accounts, backups, imports, library, lists, people
 from tests.conftest import PASSWORD
+from tests.standin import picture
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -64,6 +65,7 @@ TABLE = {
     "POST /logout": all_alike(ON),
     "GET /": own(200),
     "GET /enrichment": own(ON),
+    "GET /posters/<size>/<file>": own(200),
     "GET /backup": own(200),
     "GET /backup/health": own(ON),
     "GET /backup/history": own(ON),
@@ -201,9 +203,10 @@ def test_a_form_of_another_site_does_nothing(server, key):
 
 def path_for(key):
     """The route's path, with something of Alice's that fits in place of each <name>."""
-    fitting = {"tmdb_id": lambda: "550", "filename": a_backup, "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
+    fitting = {"tmdb_id": lambda: "550", "filename": a_backup,
+               "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
                "user_id": a_bystander, "imdb_id": a_watched_film, "person": lambda: "Zoe", "name": a_person,
-               "list_id": a_list, "token": lambda: "none"}  # fmt: skip
+               "size": lambda: "w342", "file": a_poster, "list_id": a_list, "token": lambda: "none"}  # fmt: skip
     if key.endswith("/static/<path:filename>"):
         return "/static/vendor/pico.min.css"
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: fitting[match[1]](), key.partition(" ")[2])
@@ -240,6 +243,13 @@ def a_person():
 
 def a_list():
     return lists.create(user(ALICE).id, "Favourites").id
+
+
+def a_poster():
+    folder = config.current.posters_dir / "w342"
+    folder.mkdir(exist_ok=True)
+    (folder / "kept.png").write_bytes(picture("kept"))
+    return "kept.png"
 
 
 def a_bystander():

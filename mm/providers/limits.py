@@ -82,8 +82,11 @@ class Pace:
 # TMDB allows about 40 a second and 20 connections to one address. Worker and pages are two processes that do not see
 # each other's requests, so it is the two ceilings that together must not pass 40.
 CONNECTIONS = 20
-tmdb_worker = Pace(36, ceiling=36)
-tmdb_interactive = Pace(4, ceiling=4)
+tmdb_worker = Pace(36, ceiling=37)
+tmdb_interactive = Pace(4, ceiling=3)
 # OMDb names no rate, only a number of calls a day.
 omdb_worker = Pace(10, ceiling=12)
 omdb_interactive = Pace(4, ceiling=4)
+# The image host names no limit: the worker, which nobody waits for, goes gently.
+posters_worker = Pace(8, ceiling=8)
+posters_interactive = Pace(40, ceiling=40)

@@ -4,10 +4,10 @@ from flask import Flask, Response, request
 from flask_login import current_user
 
 from mm.auth import account
-from mm.routes import backups, errors, imports, jobs, library, session, undo, words
+from mm.routes import backups, errors, imports, jobs, library, posters, session, undo, words
 from mm.services import backups as backup_files
 
-BLUEPRINTS = (session.bp, library.bp, backups.bp, imports.bp, jobs.bp, undo.bp)
+BLUEPRINTS = (session.bp, library.bp, backups.bp, imports.bp, jobs.bp, undo.bp, posters.bp)
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' https://cdn.jsdelivr.net; img-src 'self' data:; object-src 'none'; "

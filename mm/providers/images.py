@@ -1,0 +1,57 @@
+"""Pictures of titles from TMDB's image host: small, of a known kind, and from no other host."""
+
+import time
+
+import requests
+
+from mm.providers import client
+from mm.providers.limits import Pace
+
+BYTES_MAX = 4 * 2**20
+CHUNK = 2**16
+CONNECT_SECONDS, READ_SECONDS = 4, 8
+# For the whole of it, however it trickles.
+WHOLE_SECONDS = 20
+# The first bytes of each kind; the name of a file tells nothing.
+KINDS = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+HEAD = 12
+
+
+def kind_of(head: bytes) -> str | None:
+    """The media type that a picture's first bytes tell; None for what is no picture that a poster can be."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for start, kind in KINDS.items() if head.startswith(start)), None)
+
+
+def fetch(url: str, pace: Pace) -> bytes:
+    """One paced try. Raises client.NotFound for what the host does not have or is no usable picture, and
+    client.Temporary where it did not answer. A redirect is not followed: it could lead anywhere."""
+    try:
+        with pace.turn(), _ask(url) as response:
+            return _read(response)
+    except requests.RequestException as error:
+        raise client.Temporary(f"The image host could not be reached ({type(error).__name__}).") from None
+
+
+def _ask(url: str) -> requests.Response:
+    timeout = (CONNECT_SECONDS, READ_SECONDS)
+    return requests.get(url, stream=True, allow_redirects=False, timeout=timeout)
+
+
+def _read(response: requests.Response) -> bytes:
+    if response.status_code >= 500 or response.status_code == 429:
+        raise client.Temporary(f"The image host answered with {response.status_code}.")
+    if response.status_code != 200:
+        raise client.NotFound(f"The image host answered with {response.status_code}.")
+    content = b""
+    deadline = time.monotonic() + WHOLE_SECONDS
+    for chunk in response.iter_content(CHUNK):
+        content += chunk
+        if time.monotonic() > deadline:
+            raise client.Temporary("The image host was too slow.")
+        if len(content) > BYTES_MAX:
+            raise client.NotFound(f"The picture is larger than {BYTES_MAX >> 20} MiB.")
+    if kind_of(content[:HEAD]) is None:
+        raise client.NotFound("The image host sent something that is no picture.")
+    return content

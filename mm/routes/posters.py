@@ -1,0 +1,31 @@
+"""Posters from this server: no browser asks another host for them."""
+
+from flask import Blueprint, Response, make_response, render_template, send_file
+from flask_login import login_required
+
+from mm.services import posters
+
+# A poster's name tells its content: another picture has another name.
+FOR_EVER = "private, max-age=31536000, immutable"
+FOR_A_MINUTE = "private, max-age=60"
+
+bp = Blueprint("posters", __name__)
+
+
+@bp.get("/posters/<size>/<file>")
+@login_required
+def show(size: str, file: str) -> Response:
+    path = posters.obtain(size, file)
+    kind = posters.kind_of(path) if path else None
+    if path is None or kind is None:
+        return _drawn(file)
+    response = send_file(path, kind, conditional=True)
+    response.headers["Cache-Control"] = FOR_EVER
+    return response
+
+
+def _drawn(file: str) -> Response:
+    """In its place, until the image host answers."""
+    response = make_response(render_template("posters/drawn.svg", title=posters.title_of(file)))
+    response.headers.update({"Content-Type": "image/svg+xml", "Cache-Control": FOR_A_MINUTE})
+    return response

@@ -1,0 +1,274 @@
+"""One user's films as the library page shows them: chosen, counted and sorted in the database."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
+
+from peewee import JOIN, Desc, Expression, ModelSelect, fn
+
+from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch, db, fold
+
+VISIBLE = ("toWatch", "watched", "custom")
+TABS = ("toWatch", "watched", "all", "deleted")
+SORTS = ("added", "watched", "my_rating", "imdb", "year", "title")
+TEXT_MAX = 200
+# What each parameter of the address may be; whatever else stands there is left out.
+ALLOWED = {
+    "status": "|".join(TABS), "list": r"[^/\0]+", "q": r"[^\0]+", "kind": "movie|tv", "genre": r"[^\0]+",
+    "decade": r"(18|19|20|21)[0-9]0", "person": "[0-9]{1,9}", "trusted": "1", "rating": r"[1-9](\.[0-9])?|10(\.0)?",
+    "sort": "|".join(SORTS), "size": "s|m|l",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class View:
+    """The library as one address shows it; every field is a query parameter, empty where it says nothing."""
+
+    status: str = ""
+    list: str = ""
+    q: str = ""
+    kind: str = ""
+    genre: str = ""
+    decade: str = ""
+    person: str = ""
+    trusted: str = ""
+    rating: str = ""
+    sort: str = "added"
+    size: str = "m"
+
+    def params(self, **changes: str) -> dict[str, str]:
+        """The parameters of this view, or of one that differs by `changes`, without those that say nothing."""
+        other = replace(self, **changes)
+        return {name: value for name, value in asdict(other).items() if value != getattr(EVERYTHING, name)}
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """Those parameters that leave films out, but for the tab."""
+        return {name: value for name, value in self.params().items() if name in FILTERS}
+
+
+EVERYTHING = View()
+FILTERS = ("q", "kind", "genre", "decade", "person", "trusted", "rating")
+
+
+class Vote(NamedTuple):
+    name: str
+    color: str
+    emoji: str | None
+    is_up: bool
+
+
+class Card(NamedTuple):
+    """A film as the grid shows it."""
+
+    id: int
+    imdb_id: str
+    status: str
+    list_name: str | None
+    title: str | None
+    year: int | None
+    poster_path: str | None
+    imdb_rating: float | None
+    tmdb_state: str
+    tmdb_reason: str | None
+    date_watched: float | None
+    my_rating: float | None
+    votes: tuple[Vote, ...] = ()
+
+
+class Tab(NamedTuple):
+    """`params` lead there from the view at hand."""
+
+    name: str
+    status: str
+    list_id: str
+    films: int
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """`view` with its tab settled; `total` films are in the tab, `cards` are those from `offset` on; `held` says
+    whether the library holds any film at all."""
+
+    view: View
+    tabs: list[Tab]
+    total: int
+    offset: int
+    cards: list[Card]
+    held: bool
+
+
+def parse(args: Mapping[str, str]) -> View:
+    """From an address or a saved view; what cannot be used is left out."""
+    given = {name: args.get(name, "").strip()[:TEXT_MAX] for name in ALLOWED}
+    return View(**{name: value for name, value in given.items() if value and re.fullmatch(ALLOWED[name], value)})
+
+
+def shelf(user_id: str, view: View, offset: int, limit: int) -> Shelf:
+    """Four queries, however many films there are."""
+    lists = list(CustomList.select().where(CustomList.user == user_id).order_by(CustomList.position, CustomList.id))
+    counts = _counts(user_id, view)
+    held = bool(counts) or (bool(view.filters) and Movie.select().where(Movie.user == user_id).exists())
+    view = _settled(view, counts, lists)
+    tabs = _tabs(counts, lists)
+    total = next(tab.films for tab in tabs if (tab.status, tab.list_id) == (view.status, view.list))
+    ids = _page(user_id, view, lists, offset, limit) if offset < total else []
+    return Shelf(view, tabs, total, offset, _cards(ids), held)
+
+
+def card(user_id: str, imdb_id: str) -> Card | None:
+    mine = Movie.select(Movie.id).where((Movie.user == user_id) & (Movie.title == imdb_id)).tuples()
+    return next(iter(_cards([movie_id for (movie_id,) in mine])), None)
+
+
+def facets(user_id: str) -> tuple[list[str], list[int]]:
+    """The genres and the decades of this user's films that are not deleted."""
+    rows = (
+        Movie.select(Title.genres, Title.year)
+        .join(Title)
+        .where((Movie.user == user_id) & Movie.status.in_(VISIBLE))
+        .group_by(Title.genres, Title.year)
+        .tuples()
+    )
+    genres: set[str] = set()
+    decades: set[int] = set()
+    for some, year in db.execute(rows):
+        genres.update(json.loads(some) if isinstance(some, str) else some)
+        decades.update([] if year is None else [year // 10 * 10])
+    return sorted(genres), sorted(decades, reverse=True)
+
+
+def is_waiting(user_id: str) -> bool:
+    """Whether any of this user's films has yet to be looked up."""
+    mine = Movie.select(Movie.id).where((Movie.user == user_id) & (Movie.title == Title.imdb_id))
+    return Title.select().where(Title.tmdb_state.in_(("stub", "failed")) & fn.EXISTS(mine)).exists()
+
+
+# Which films.
+
+
+def _counts(user_id: str, view: View) -> Counter:
+    """By (status, the list's pk)."""
+    columns = (Movie.status, Movie.custom_list, fn.COUNT(Movie.id))
+    chosen = _filtered(Movie.select(*columns), user_id, view, _needs_title(view))
+    rows = db.execute(chosen.group_by(Movie.status, Movie.custom_list))
+    return Counter({(status, pk): count for status, pk, count in rows})
+
+
+def _settled(view: View, counts: Counter, lists: list[CustomList]) -> View:
+    """The tab: the list, where there is still such a one; else what is to be watched, or where nothing is, all."""
+    if view.list in [row.id for row in lists]:
+        return replace(view, status="")
+    some_to_watch = counts["toWatch", None] or not counts
+    return replace(view, list="", status=view.status or ("toWatch" if some_to_watch else "all"))
+
+
+def _tabs(counts: Counter, lists: list[CustomList]) -> list[Tab]:
+    def of(status: str) -> int:
+        return sum(count for (found, _), count in counts.items() if found == status)
+
+    to_watch, watched = Tab("To watch", "toWatch", "", of("toWatch")), Tab("Watched", "watched", "", of("watched"))
+    everything = Tab("All", "all", "", sum(map(of, VISIBLE)))
+    own = [Tab(row.name, "", row.id, counts["custom", row.pk]) for row in lists]
+    return [to_watch, watched, *own, everything, Tab("Deleted", "deleted", "", of("deleted"))]
+
+
+def _page(user_id: str, view: View, lists: list[CustomList], offset: int, limit: int) -> list[int]:
+    """Ids alone: rows that are passed over cost nothing but their place in an index."""
+    needs_title = _needs_title(view) or view.sort in ("imdb", "year", "title")
+    chosen = _filtered(Movie.select(Movie.id), user_id, view, needs_title).where(_in_tab(view, lists))
+    rows = chosen.order_by(*_order(view.sort), Movie.id.desc()).offset(offset).limit(limit)
+    return [movie_id for (movie_id,) in db.execute(rows)]
+
+
+def _in_tab(view: View, lists: list[CustomList]) -> Expression:
+    if view.list:
+        pk = next(row.pk for row in lists if row.id == view.list)
+        return (Movie.status == "custom") & (Movie.custom_list == pk)
+    if view.status == "all":
+        return Movie.status.in_(VISIBLE)
+    # So that the index of status, list and date serves.
+    return (Movie.status == view.status) & Movie.custom_list.is_null()
+
+
+def _needs_title(view: View) -> bool:
+    return bool(view.q or view.kind or view.genre or view.decade)
+
+
+def _filtered(chosen: ModelSelect, user_id: str, view: View, with_title: bool) -> ModelSelect:
+    chosen = chosen.where(Movie.user == user_id)
+    if with_title:
+        chosen = chosen.join(Title)
+    for word in fold(view.q).split():
+        chosen = chosen.where(Title.search_text.contains(word) | (Title.imdb_id == word))
+    if view.kind:
+        chosen = chosen.where(fn.COALESCE(Movie.media_type, Title.media_type) == view.kind)
+    if view.genre:
+        chosen = chosen.where(Title.genres.cast("TEXT").contains(f'"{view.genre}"'))
+    if view.decade:
+        chosen = chosen.where(Title.year.between(int(view.decade), int(view.decade) + 9))
+    if view.person or view.trusted:
+        chosen = chosen.where(Movie.id.in_(_recommended(view)))
+    if view.rating:
+        chosen = chosen.where(_of_latest_watch(Watch.my_rating) >= float(view.rating))
+    return chosen
+
+
+def _recommended(view: View) -> ModelSelect:
+    votes = Recommendation.select(Recommendation.movie).where(Recommendation.vote_type)
+    if view.person:
+        votes = votes.where(Recommendation.person == int(view.person))
+    return votes.join(Person).where(Person.is_trusted) if view.trusted else votes
+
+
+def _order(sort: str) -> list:
+    """The latest and the best first; what has no value for it last."""
+    return {
+        "added": [Movie.date_added.desc()],
+        "watched": [Desc(_of_latest_watch(Watch.date_watched), nulls="LAST")],
+        "my_rating": [Desc(_of_latest_watch(Watch.my_rating), nulls="LAST")],
+        "imdb": [Title.imdb_rating.desc(nulls="LAST")],
+        "year": [Title.year.desc(nulls="LAST")],
+        # The folded text begins with the title.
+        "title": [Title.title.is_null(), Title.search_text],
+    }[sort]
+
+
+def _of_latest_watch(column) -> ModelSelect:
+    latest = Watch.select(column).where(Watch.movie == Movie.id)
+    return latest.order_by(Watch.date_watched.desc()).limit(1)
+
+
+# What is shown of them.
+
+
+def _cards(ids: list[int]) -> list[Card]:
+    """In the order of the ids."""
+    rows = (
+        Movie.select(Movie.id, Movie.title, Movie.status, CustomList.name, Title.title, Title.year, Title.poster_path,
+                     Title.imdb_rating, Title.tmdb_state, Title.tmdb_reason, _of_latest_watch(Watch.date_watched),
+                     _of_latest_watch(Watch.my_rating))
+        .join(Title)
+        .switch(Movie)
+        .join(CustomList, JOIN.LEFT_OUTER)
+        .where(Movie.id.in_(ids))
+    )  # fmt: skip
+    found = {row[0]: Card(*row) for row in db.execute(rows)} if ids else {}
+    votes = _votes(ids) if ids else {}
+    return [found[key]._replace(votes=tuple(votes.get(key, ()))) for key in ids if key in found]
+
+
+def _votes(ids: list[int]) -> dict[int, list[Vote]]:
+    rows = (
+        Recommendation.select(Recommendation.movie, Person.name, Person.color, Person.emoji, Recommendation.vote_type)
+        .join(Person)
+        .where(Recommendation.movie.in_(ids))
+        .order_by(Recommendation.vote_type.desc(), Recommendation.date_recommended)
+    )
+    found: dict[int, list[Vote]] = {}
+    for movie_id, name, color, emoji, is_up in db.execute(rows):
+        found.setdefault(movie_id, []).append(Vote(name, color, emoji, bool(is_up)))
+    return found
