@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 
@@ -65,6 +66,17 @@ def test_every_operation_says_what_it_does_what_it_takes_and_what_it_answers(doc
         assert ("422" in operation["responses"]) == takes_input, (method, path)
 
 
+def test_every_body_has_an_example_that_its_type_takes(app, document):
+    from mm.api import examples
+
+    for example in examples.EXAMPLES:
+        sent = msgspec.to_builtins(example)
+        assert msgspec.to_builtins(msgspec.convert(sent, type(example))) == sent
+    named = {ref.rpartition("/")[2] for ref in refs(document["paths"])}
+    without = {name for name in named if not document["components"]["schemas"][name].get("examples")}
+    assert without == set()
+
+
 def test_operation_ids_are_unique(document):
     ids = [operation["operationId"] for operation in operations(document).values()]
     assert len(ids) == len(set(ids))
@@ -97,6 +109,7 @@ class TestPage:
     def test_it_shows_every_operation_and_schema(self, client, document):
         page = client.get("/docs").text
         assert page.count("<details>") == len(operations(document))
+        assert page.count("<summary>Example") > 40
         for name in document["components"]["schemas"]:
             assert f'id="{name}"' in page
 

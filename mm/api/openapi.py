@@ -16,6 +16,7 @@ from spectree.utils import get_multidict_items
 from werkzeug.exceptions import UnsupportedMediaType
 
 from mm import __version__
+from mm.api import examples
 from mm.api.errors import problems
 from mm.documents import ErrorDetail, PlanView, ValidationDetail
 
@@ -80,6 +81,7 @@ def document() -> dict:
     spec = api.spec
     _, schemas = msgspec.json.schema_components((PlanView,), ref_template="#/components/schemas/{name}")
     spec["components"]["schemas"] |= schemas
+    examples.add_to(spec["components"]["schemas"])
     for operation in (item for methods in spec["paths"].values() for item in methods.values()):
         _drop_needless_validation(operation)
         _describe_own_converters(operation)
