@@ -4,6 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from mm.documents.texts import Color, Name, Text
+
 Position = Annotated[int, Meta(ge=-(2**31) + 1, le=2**31 - 1)]
 
 
@@ -23,16 +25,16 @@ class ListView(Struct):
 class NewList(Struct):
     """The last of the lists where no position is given."""
 
-    name: str
-    color: str | None = None
-    icon: str | None = None
+    name: Name
+    color: Color | None = None
+    icon: Text | None = None
     position: Position | None = None
 
 
 class ListChange(Struct):
     """What is left out or null stays."""
 
-    name: str | None = None
-    color: str | None = None
-    icon: str | None = None
+    name: Name | None = None
+    color: Color | None = None
+    icon: Text | None = None
     position: Position | None = None

@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from mm.documents.external import OmdbData, TmdbData
 from mm.documents.portable import Status
+from mm.documents.texts import ImdbId, Moment, Name, Text
 
 Rating = Annotated[float, Meta(ge=1, le=10)]
 # Older clients also send "1", "true" or 1.
@@ -67,41 +68,41 @@ class MovieFilters(Struct):
 class NewMovie(Struct):
     """`imdb_id` or `tmdb_id`; `recommender` is one more of the `recommenders`."""
 
-    imdb_id: str | None = None
+    imdb_id: ImdbId | None = None
     tmdb_id: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    media_type: str | None = None
+    media_type: Text | None = None
     status: Status | None = None
     custom_list_id: str | None = None
-    recommenders: list[str] | None = None
-    recommender: str | None = None
+    recommenders: list[Name] | None = None
+    recommender: Name | None = None
 
 
 class NewRecommendation(Struct):
     """By `person_id`, `person_name` or `person`, in that order; a name that is new makes the person."""
 
     person_id: PersonId | None = None
-    person_name: str | None = None
-    person: str | None = None
-    date_recommended: float | None = None
+    person_name: Name | None = None
+    person: Name | None = None
+    date_recommended: Moment | None = None
     vote_type: VoteType | None = None
-    media_type: str | None = None
+    media_type: Text | None = None
 
 
 class NewRecommendations(Struct):
     """Several people's at once: `person_ids`, and names as `people` or `recommenders`."""
 
     person_ids: list[PersonId] | None = None
-    people: list[str] | None = None
-    recommenders: list[str] | None = None
-    date_recommended: float | None = None
+    people: list[Name] | None = None
+    recommenders: list[Name] | None = None
+    date_recommended: Moment | None = None
     vote_type: VoteType | None = None
-    media_type: str | None = None
+    media_type: Text | None = None
 
 
 class WatchChange(Struct):
     """What is left out stays, or is now and not rated; `my_rating` null clears the rating. `again` adds a watch."""
 
-    date_watched: float | None = None
+    date_watched: Moment | None = None
     my_rating: Rating | UnsetType | None = UNSET
     again: bool = False
 

@@ -3,6 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from mm.documents.movies import MovieView
+from mm.documents.texts import Color, Name, Text
 
 
 class PersonView(Struct):
@@ -37,16 +38,16 @@ class PersonStats(Struct):
 
 
 class NewPerson(Struct):
-    name: str
+    name: Name
     is_trusted: bool | None = None
-    color: str | None = None
-    emoji: str | None = None
+    color: Color | None = None
+    emoji: Text | None = None
 
 
 class PersonChange(Struct):
     """What is left out stays; an emoji of null clears it."""
 
-    name: str | None = None
+    name: Name | None = None
     is_trusted: bool | None = None
-    color: str | None = None
-    emoji: str | UnsetType | None = UNSET
+    color: Color | None = None
+    emoji: Text | UnsetType | None = UNSET
