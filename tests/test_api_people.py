@@ -16,7 +16,7 @@ from tests.processes import running
 FILM = "tt0111161"
 URL = "/api/people"
 NAMES = (*HARD_NAMES, "stats", "x/stats", "/stats", "//", "//Bob", "Bob//", "a/../b", "./a", "%", "%41", "a?b#c", "a;b",
-         "+", "a b", "\u202eright-to-left", "\\", "A\tB")  # fmt: skip
+         "+", "a b", "🎬" * 500, "字" * 500, "\u202eright-to-left", "\\", "A\tB")  # fmt: skip
 
 
 @pytest.fixture

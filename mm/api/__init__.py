@@ -34,7 +34,7 @@ BLUEPRINTS = (
     backup.bp,
 )
 CORS_METHODS = "GET, POST, PUT, DELETE"
-CORS_HEADERS = "Authorization, Content-Type"
+CORS_HEADERS = "Authorization, Content-Type, If-None-Match"
 CORS_EXPOSED = "Content-Disposition, ETag, Retry-After"
 PREFLIGHT_SECONDS = 3600
 
