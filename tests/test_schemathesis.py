@@ -28,8 +28,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 FILM = stand.FILM_IDS[0]
+# Of a film and of a series.
+tmdb_ids = itertools.cycle((5000, 7001))
 # Of each operation.
-EXAMPLES = 12
+EXAMPLES = 30
 # The rest asks for what this API does not promise, such as a 405 for every method or a 422 for every odd query.
 load_all_checks()
 CHOSEN = CHECKS.get_by_names(["status_code_conformance", "content_type_conformance", "response_headers_conformance",
@@ -91,7 +93,7 @@ def carol():
 def existing(name, value):
     """Something of Carol's that the path may name; most made-up ids are nobody's."""
     made = {"imdb_id": a_film, "person": a_person, "name": a_person, "list_id": a_list, "filename": a_backup,
-            "tmdb_id": lambda: 5000}  # fmt: skip
+            "tmdb_id": lambda: next(tmdb_ids)}  # fmt: skip
     return made[name]() if name in made else value
 
 
