@@ -151,7 +151,7 @@ class Movie(Table):
     date_added = DoubleField()
     last_modified = DoubleField()
     updated_at = DoubleField()
-    # When an import last wrote it: a file brings its own last_modified, which says nothing of that.
+    # When an import or an undo last wrote it: both bring an old last_modified, which says nothing of that.
     imported_at = DoubleField(null=True)
 
     class Meta:

@@ -8,7 +8,7 @@ from mm import models
 from mm.documents import SyncAction
 from mm.errors import Invalid
 from mm.models import CustomList, Movie, Tombstone, User, Watch
-from mm.services import feed, films, library, lists, people, sync
+from mm.services import feed, films, library, lists, people, sync, undo
 from tests import libraries
 
 FILM = "tt0111161"
@@ -316,6 +316,23 @@ def test_a_film_that_a_file_says_was_changed_tomorrow_can_be_changed_today(do, a
     libraries.put(alice, libraries.document([libraries.film(111161, last_modified=at(-DAY / 2))]))
     frozen_clock.move(60)
     assert do("markWatched", ago=0, imdb_id=FILM).success
+
+
+def test_an_action_older_than_the_undo_that_put_the_film_back_is_a_conflict(do, alice):
+    do("addMovie", ago=90, imdb_id=FILM)
+    with undo.step(alice.id, [FILM]) as step:
+        library.set_status(alice.id, FILM, "deleted")
+    undo.back(alice.id, step.token)
+    assert do("markWatched", ago=30, imdb_id=FILM).conflict
+    assert do("markWatched", ago=0, imdb_id=FILM).success
+
+
+def test_a_list_deleted_before_a_film_was_changed_does_not_make_the_film_older(do, alice, at):
+    do("addList", ago=90, id="l1", name="Best")
+    do("addMovie", ago=80, imdb_id=FILM)
+    do("updateStatus", ago=30, imdb_id=FILM, status="custom", custom_list_id="l1")
+    do("deleteList", ago=60, id="l1")
+    assert (film(alice).status, film(alice).last_modified) == ("toWatch", at(30))
 
 
 def test_people_and_lists_know_no_conflict(do):

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from peewee import fn
+from peewee import JOIN, Case, fn
 
 from mm.documents import ListView
 from mm.errors import Conflict, Invalid, NotFound
@@ -72,14 +72,50 @@ def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -
         return CustomList.get_by_id(found.pk)
 
 
+def reorder(user_id: str, ids: list[str], at: float | None = None) -> None:
+    """Put the lists in this order. What is not named comes after those that are; an unknown id is passed over."""
+    with write(user_id, at) as made:
+        mine = {row.id: row for row in CustomList.select().where(CustomList.user == user_id)
+                .order_by(CustomList.position, CustomList.id)}  # fmt: skip
+        order = [list_id for list_id in dict.fromkeys([*ids, *mine]) if list_id in mine]
+        for position, list_id in enumerate(order):
+            if mine[list_id].position != position:
+                marks = {"last_modified": made.at, "updated_at": made.updated_at}
+                CustomList.update(position=position, **marks).where(CustomList.pk == mine[list_id].pk).execute()
+
+
+def move(user_id: str, list_id: str, steps: int, at: float | None = None) -> None:
+    """By one place or more, down where `steps` is above 0. Raises NotFound."""
+    ids = [row.id for row in listing(user_id)]
+    find(user_id, list_id)
+    place = ids.index(list_id)
+    ids.insert(max(0, place + steps), ids.pop(place))
+    reorder(user_id, ids, at)
+
+
+def fates(user_id: str) -> dict[str, tuple[int, int]]:
+    """{id: (films that were watched, films that were not)}: where they go when the list is deleted."""
+    seen = Case(None, [(Movie.id.in_(Watch.select(Watch.movie)), 1)])
+    rows = (
+        CustomList.select(CustomList.id, fn.COUNT(seen), fn.COUNT(Movie.id))
+        .join(Movie, JOIN.LEFT_OUTER)
+        .where(CustomList.user == user_id)
+        .group_by(CustomList.id)
+        .tuples()
+    )
+    return {list_id: (watched, films - watched) for list_id, watched, films in rows}
+
+
 def delete(user_id: str, list_id: str, at: float | None = None) -> None:
     """Its films go back to watched if they have a watch, else to toWatch. Raises NotFound."""
     with write(user_id, at) as made:
         found = find(user_id, list_id)
         on_it = Movie.custom_list == found.pk
         seen = Movie.id.in_(Watch.select(Watch.movie))
+        # A phone may have deleted the list before somebody else changed the film.
+        later = Case(None, [(Movie.last_modified > made.at, Movie.last_modified)], made.at)
         for condition, status in ((on_it & seen, "watched"), (on_it, "toWatch")):
-            marks = {"last_modified": made.at, "updated_at": made.updated_at}
+            marks = {"last_modified": later, "updated_at": made.updated_at}
             Movie.update(status=status, custom_list=None, **marks).where(condition).execute()
         CustomList.delete().where(CustomList.pk == found.pk).execute()
         bury(made, "list", found.id)

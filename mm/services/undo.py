@@ -18,7 +18,7 @@ from mm.services import lists, people, values
 from mm.services.writing import Write, bury, unbury, wake_films_of, write
 
 KEPT_SECONDS = 600
-MOVIE = (Movie.media_type, Movie.status, Movie.date_added, Movie.last_modified, Movie.imported_at)
+MOVIE = (Movie.media_type, Movie.status, Movie.date_added, Movie.last_modified)
 LIST = ("id", "name", "color", "icon", "position", "created_at", "last_modified")
 PERSON = ("name", "name_key", "is_trusted", "color", "emoji", "quick_key", "last_modified")
 
@@ -200,8 +200,10 @@ def _put_films(made: Write, films: dict[str, dict | None]) -> None:
 
 def _put_movies(made: Write, films: dict[str, dict | None], now: dict[str, dict | None]) -> None:
     pks = dict(CustomList.select(CustomList.id, CustomList.pk).where(CustomList.user == made.user_id).tuples())
-    columns = [*MOVIE, Movie.custom_list, Movie.updated_at]
-    rows = {key: (*_movie(row, pks), made.updated_at, made.user_id, key) for key, row in films.items() if row}
+    # As an import's, the rows' own last_modified does not tell that they were written now.
+    columns = [*MOVIE, Movie.custom_list, Movie.updated_at, Movie.imported_at]
+    marks = (made.updated_at, made.updated_at)
+    rows = {key: (*_movie(row, pks), *marks, made.user_id, key) for key, row in films.items() if row}
     models.update_rows(db.obj, columns, [Movie.user, Movie.title], (rows[key] for key in rows if now[key]))
     new = [key for key in rows if not now[key]]
     models.insert_rows(db.obj, [*columns, Movie.user, Movie.title], (rows[key] for key in new))
