@@ -49,3 +49,11 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".toast").forEach(expire);
   announce();
 });
+// One key away wherever nothing is being typed; Esc leaves a field.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") return document.activeElement?.blur();
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, [contenteditable]")) return;
+  const target = { "/": "input[type=search]", a: ".places a[href='/add']" }[event.key];
+  const found = target && document.querySelector(target);
+  if (found) event.preventDefault(), found.matches("a") ? found.click() : found.focus();
+});

@@ -1,6 +1,7 @@
 """Numbers, sizes and times as people say them, in the server's time zone: the filters of the templates."""
 
 from datetime import datetime, timedelta
+from operator import mul
 
 from flask import Flask
 
@@ -10,6 +11,8 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 EVENING, MORNING = 18, 6
 # 58 minutes are said as an hour.
 NEARLY = 0.95
+# The luminance at which both inks have the same contrast.
+DARK_INK_FROM = 0.18
 DATES = ("date_added", "last_modified", "date_watched", "date_recommended", "created_at")
 FIELDS = {
     "custom_list_id": "list", "vote_type": "vote", "my_rating": "rating", "is_trusted": "trusted", "media_type": "kind",
@@ -19,7 +22,7 @@ STATUSES = {"toWatch": "To watch", "watched": "Watched", "custom": "On a list", 
 
 
 def init_app(app: Flask) -> None:
-    filters = (number, plural, size, ago, due, exact, day, stamp, iso, duration, field, value, hue)
+    filters = (number, plural, size, ago, due, exact, day, stamp, iso, duration, field, value, hue, ink_on)
     app.jinja_env.filters.update({function.__name__: function for function in filters})
 
 
@@ -114,6 +117,12 @@ def value(content: object, name: str = "") -> str:
 def hue(text: str) -> int:
     """One of eight colours, the same each time, for a film without a picture."""
     return sum(text.encode()) % 8
+
+
+def ink_on(color: str) -> str:
+    """Black or white, whichever is read better on a colour like #0a84ff."""
+    linear = [(int(color[start : start + 2], 16) / 255) ** 2.2 for start in (1, 3, 5)]
+    return "#1b1611" if sum(map(mul, (0.2126, 0.7152, 0.0722), linear)) > DARK_INK_FROM else "#ffffff"
 
 
 def _day_ahead(then: datetime, today: datetime) -> str:

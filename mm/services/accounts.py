@@ -85,6 +85,17 @@ def change(
     return get(user.id)
 
 
+def rename(user: User, username: str) -> User:
+    """Raises Invalid, or UserError for a name in use."""
+    username = username.strip()
+    _check_username(username)
+    with db.atomic():
+        if User.select().where((User.username_key == fold(username)) & (User.id != user.id)).exists():
+            raise UserError("Username already taken")
+        User.update(username=username, username_key=fold(username)).where(User.id == user.id).execute()
+    return get(user.id)
+
+
 def remove(user: User) -> Path | None:
     """Remove the account and its library for good. Its backups stay; returns the folder they are in, if there are any.
     Raises Conflict for the last active administrator."""

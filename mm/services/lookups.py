@@ -61,6 +61,11 @@ def details(tmdb_id: int, media_type: str) -> dict:
     return cache.fetch(_key("details", media_type, tmdb_id), ask)
 
 
+def by_imdb_id(imdb_id: str) -> dict:
+    """As `details`, with `media_type`, by the IMDb id."""
+    return cache.fetch(_key("title", imdb_id), lambda: titles.trimmed(_ask_provider("tmdb", imdb_id)))
+
+
 def imdb_id_of(tmdb_id: int, media_type: str = "movie") -> str | None:
     """None where TMDB does not know it: such a film cannot be added."""
     return titles.imdb_id_of(details(tmdb_id, media_type))

@@ -21,6 +21,7 @@ GRID = "w342"
 # What the host does not have, or has damaged, is not asked for again for so long; when it does not answer, nothing is.
 MISSING_SECONDS = 3600
 SILENT_SECONDS = 60
+OFFERED_SECONDS = 3600
 # Of the web's threads so many at most wait for the image host, and no longer than this for their turn.
 AT_ONCE = 4
 TURN_SECONDS = 4
@@ -34,6 +35,8 @@ _turns = Turns()
 _fetching = threading.BoundedSemaphore(AT_ONCE)
 _absent = Cache(size=5000, seconds=MISSING_SECONDS)
 _silent = Cache(size=4, seconds=SILENT_SECONDS)
+# Of films that a search has just found: the name of the file, and the film's.
+_offered = Cache(size=5000, seconds=OFFERED_SECONDS)
 
 
 def path_of(size: str, name: str) -> Path:
@@ -46,7 +49,7 @@ def path_of(size: str, name: str) -> Path:
 def obtain(size: str, name: str) -> Path | None:
     """The file of a poster, fetched where it is not kept yet; None when the image host does not give it now.
 
-    Raises NotFound for what cannot be a poster, or is that of no title.
+    Raises NotFound for what cannot be a poster, or is that of nothing that is known or was offered.
     """
     path = path_of(size, name)
     if not path.exists():
@@ -57,10 +60,18 @@ def obtain(size: str, name: str) -> Path | None:
     return path if path.exists() else None
 
 
+def offer(posters: dict[str, str | None]) -> None:
+    """For the next hour these too may be obtained, though no title has them: {the name of the file: the film's}."""
+    for name, title in posters.items():
+        _offered.put(name, title or "?")
+
+
 def title_of(name: str) -> Title:
     """Its imdb_id and title. Raises NotFound for a poster of no title."""
     columns = (Title.imdb_id, Title.title)
     title = Title.select(*columns).where(Title.poster_path == f"/{name}").first()
+    if title is None and (offered := _offered.get(name)):
+        title = Title(imdb_id=name, title=offered)
     if title is None:
         raise NotFound("There is no such poster.")
     return title

@@ -1,0 +1,70 @@
+"""Account: name, password, the end of all log-ins, and what this is."""
+
+from flask import Blueprint, Response, request, session, url_for
+from flask_login import current_user, login_required
+
+from mm import __version__, auth, htmx
+from mm.errors import Invalid, TooMany, UserError
+from mm.models import User
+from mm.routes.forms import problems_of
+from mm.services import accounts
+
+bp = Blueprint("account", __name__, url_prefix="/account")
+
+
+@bp.get("")
+@login_required
+def show() -> Response:
+    return _page()
+
+
+@bp.post("/name")
+@login_required
+def rename() -> Response:
+    try:
+        user = accounts.rename(auth.account(), request.form.get("username", ""))
+    except UserError as error:
+        return _page(problems_of(error, "username"))
+    htmx.toast(f"You are {user.username} now.")
+    return htmx.go(url_for(".show"))
+
+
+@bp.post("/password")
+@login_required
+def change_password() -> Response:
+    """Every other log-in ends; this one goes on."""
+    user, new = auth.account(), request.form.get("new", "")
+    try:
+        accounts.check_new_password(new)
+        auth.confirm_password(user, request.form.get("current", ""))
+    except Invalid as error:
+        return _page(problems_of(error))
+    except UserError as error:
+        return _page({"current": error.message}, error)
+    accounts.set_password(user, new)
+    _log_in_again(user)
+    htmx.toast("Your password is changed, and every other device is logged out.")
+    return htmx.go(url_for(".show"))
+
+
+@bp.post("/end-sessions")
+@login_required
+def end_sessions() -> Response:
+    accounts.end_sessions(auth.account())
+    auth.log_out()
+    htmx.toast("You are logged out everywhere, here too.")
+    return htmx.go(url_for("session.log_in"))
+
+
+def _log_in_again(user: User) -> None:
+    auth.log_in(accounts.get(user.id), remember=session.permanent)
+
+
+def _page(problems: dict | None = None, error: UserError | None = None) -> Response:
+    status = error.status if isinstance(error, TooMany) else 422
+    response = htmx.render("account/show.html", status=status if problems else 200, problems=problems or {},
+                           username=request.form.get("username", current_user.username),
+                           version=__version__)  # fmt: skip
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response

@@ -1,0 +1,108 @@
+"""Add: search, choose, say who recommended it and where it goes."""
+
+from flask import Blueprint, Response, request, url_for
+from flask_login import current_user, login_required
+
+from mm import auth, clock, config, htmx, tasks
+from mm.errors import Invalid, ProviderError, Unavailable, UserError
+from mm.routes.forms import problems_of
+from mm.services import adding, lists, recommenders
+from mm.services.adding import Choice, Found
+
+# People shown at once; the others are one tap away.
+SHOWN = 12
+ON_LIST = "list:"
+WHERE = {"toWatch": "To watch", "watched": "Watched"}
+
+bp = Blueprint("add", __name__, url_prefix="/add")
+
+
+@bp.get("")
+@login_required
+def index() -> Response:
+    text = request.args.get("q", "").strip()
+    found, problem = _search(text)
+    return htmx.render("add/index.html", "add/_results.html", q=text, found=found, problem=problem,
+                       has_key=bool(config.current.tmdb_api_key))  # fmt: skip
+
+
+@bp.get("/pick")
+@login_required
+def pick() -> Response:
+    return _form(_asked_for(request.args))
+
+
+@bp.post("")
+@login_required
+def add() -> Response:
+    found = _asked_for(request.form)
+    try:
+        choice = _choice()
+        token = adding.add(auth.account().id, found, _recommenders(), choice)
+    except Invalid as error:
+        return _form(found, problems_of(error, "film"))
+    tasks.start_enrichment()
+    return _added(found, token)
+
+
+def _search(text: str) -> tuple[list[Found], UserError | None]:
+    if not text:
+        return [], None
+    try:
+        return adding.search(auth.account().id, text), None
+    except (ProviderError, Unavailable) as problem:
+        return [], problem
+
+
+def _asked_for(given) -> Found:
+    ids = {kind: given.get(kind, type=int) for kind in ("movie", "tv")}
+    return adding.find(auth.account().id, given.get("imdb"), **ids)
+
+
+def _form(found: Found, problems: dict | None = None) -> Response:
+    """With what was chosen and typed before."""
+    people = recommenders.by_last_use(current_user.id)
+    chosen = set(request.form.getlist("person"))
+    # None that was chosen may be hidden.
+    shown = [person for place, person in enumerate(people) if place < SHOWN or str(person.id) in chosen]
+    return htmx.render(
+        "add/pick.html", "add/_pick.html", status=422 if problems else 200, found=found, problems=problems or {},
+        shown=shown, others=[person for person in people if person not in shown], chosen=chosen, typed=request.form,
+        lists=lists.listing(current_user.id), today=_today(), q=request.values.get("q", ""), where=WHERE,
+    )  # fmt: skip
+
+
+def _added(found: Found, token: str | None) -> Response:
+    [now_there] = adding.placed(current_user.id, [found])
+    htmx.toast(_words(now_there, found.place is None), undo=token, link=f"/movies/{found.imdb_id}")
+    htmx.changed("added")
+    if not htmx.wants_partial():
+        return htmx.go(url_for(".index", q=request.form.get("q") or None))
+    return htmx.render("add/_result.html", result=now_there, q=request.form.get("q", ""))
+
+
+def _words(found: Found, is_new: bool) -> str:
+    name = found.title or found.imdb_id
+    where = WHERE.get(found.place.status, found.place.list_name or "your library") if found.place else "your library"
+    return f"Added “{name}” to {where}." if is_new else f"Saved “{name}”, in {where}."
+
+
+def _choice() -> Choice:
+    """A rating belongs to a day: to this one, where none is given."""
+    where = request.form.get("where", "")
+    if where.startswith(ON_LIST):
+        return Choice("custom", where.removeprefix(ON_LIST))
+    rating = request.form.get("rating", type=float)
+    return Choice(where, None, rating, request.form.get("date_watched") or (_today() if rating else None))
+
+
+def _recommenders() -> list[str]:
+    """Names; the ids of the form are those of people who may have been deleted meanwhile."""
+    chosen = set(request.form.getlist("person"))
+    names = [person.name for person in recommenders.by_last_use(current_user.id) if str(person.id) in chosen]
+    new = request.form.get("new_person", "").strip()
+    return [*names, new] if new else names
+
+
+def _today() -> str:
+    return str(clock.local(clock.now(), config.current.zone).date())

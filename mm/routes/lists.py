@@ -1,0 +1,84 @@
+"""Lists: made, renamed, put in order, and taken away."""
+
+from flask import Blueprint, Response, request, url_for
+from flask_login import current_user, login_required
+
+from mm import auth, htmx
+from mm.errors import Conflict, Invalid
+from mm.routes.forms import problems_of, typed
+from mm.services import lists, undo
+
+NEW = "new"
+
+bp = Blueprint("lists", __name__, url_prefix="/lists")
+
+
+@bp.get("")
+@login_required
+def index() -> Response:
+    return _page()
+
+
+@bp.post("")
+@login_required
+def create() -> Response:
+    """The form brings the id, so that sending it twice makes one list."""
+    try:
+        made = lists.create(auth.account().id, **_entered(), list_id=request.form.get("id") or None)
+    except Invalid as error:
+        return _page(NEW, problems_of(error))
+    except Conflict:
+        return htmx.go(url_for(".index"))
+    htmx.toast(f"The list “{made.name}” is made.")
+    return htmx.go(url_for(".index"))
+
+
+@bp.post("/order")
+@login_required
+def reorder() -> Response:
+    lists.reorder(auth.account().id, request.form.getlist("id"))
+    return htmx.fragment("lists/_lists.html", url_for(".index"), **_context())
+
+
+@bp.post("/<list_id>")
+@login_required
+def change(list_id: str) -> Response:
+    try:
+        with undo.step(current_user.id, list_id=list_id) as step:
+            changed = lists.change(current_user.id, list_id, _entered())
+    except Invalid as error:
+        return _page(list_id, problems_of(error))
+    htmx.toast(f"The list “{changed.name}” is saved.", undo=step.token)
+    return htmx.go(url_for(".index"))
+
+
+@bp.post("/<list_id>/move")
+@login_required
+def move(list_id: str) -> Response:
+    lists.move(current_user.id, list_id, 1 if request.form.get("to") == "down" else -1)
+    return htmx.fragment("lists/_lists.html", url_for(".index"), **_context())
+
+
+@bp.post("/<list_id>/delete")
+@login_required
+def delete(list_id: str) -> Response:
+    name = lists.find(current_user.id, list_id).name
+    with undo.step(current_user.id, list_id=list_id) as step:
+        lists.delete(current_user.id, list_id)
+    htmx.toast(f"The list “{name}” is deleted.", undo=step.token)
+    return htmx.go(url_for(".index"))
+
+
+def _page(edited: str | None = None, problems: dict | None = None) -> Response:
+    return htmx.render("lists/index.html", status=422 if problems else 200, **_context(edited, problems))
+
+
+def _context(edited: str | None = None, problems: dict | None = None) -> dict:
+    """`edited`: the list whose form is open because of its `problems`, or NEW."""
+    return {"lists": lists.listing(current_user.id), "fates": lists.fates(current_user.id), "edited": edited,
+            "problems": problems or {}, "entered": typed("name", "color", "icon")}  # fmt: skip
+
+
+def _entered() -> dict:
+    form = typed("name", "color", "icon")
+    return {"name": form["name"], "color": form["color"] or None, "icon": form["icon"] or None}
