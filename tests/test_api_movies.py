@@ -220,6 +220,16 @@ class TestDetails:
         fill(FILM, "tmdb", stand.tmdb_film(stand.FILM_IDS[0]) | {"media_type": "movie"})
         assert phone.get(URL).json["media_type"] == "tv"
 
+    def test_a_film_that_is_opened_goes_to_the_head_of_the_queue_until_it_is_filled(self, phone, alice):
+        put(alice, many(2))
+        phone.get("/api/movies")
+        phone.get("/api/movies/tt0000002")
+        wanted = {title.imdb_id for title in Title.select() if title.wanted_at is not None}
+        assert wanted == {"tt0000002"}
+        fill("tt0000001", "tmdb", {"id": 1, "title": "Filled", "media_type": "movie"})
+        phone.get("/api/movies/tt0000001")
+        assert Title.get_by_id("tt0000001").wanted_at is None
+
 
 class TestListing:
     @pytest.fixture

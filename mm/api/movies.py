@@ -51,8 +51,11 @@ def add(json: NewMovie):
 @login_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=MovieView), tags=["Movies"])
 def show(imdb_id: str):
-    """One film."""
-    return films.one(auth.account().id, imdb_id)
+    """One film. What was not looked up yet is looked up next."""
+    movie = library.find(auth.account().id, imdb_id)
+    if library.want(movie.title):
+        tasks.start_enrichment()
+    return films.one(movie.user_id, movie.imdb_id)
 
 
 @bp.delete("/<imdb_id>")

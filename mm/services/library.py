@@ -159,6 +159,16 @@ def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
         bury(made, "movie", movie.imdb_id)
 
 
+def want(title: Title) -> bool:
+    """Put a title that was not looked up yet at the head of the queue, because somebody looks at it; whether it is
+    one."""
+    if title.tmdb_state != "stub":
+        return False
+    with db.atomic():
+        Title.update(wanted_at=clock.now()).where(Title.imdb_id == title.imdb_id).execute()
+    return True
+
+
 def latest_watch(movie: Movie, date_watched: float | None = None) -> Watch | None:
     """Or that of `date_watched`."""
     watches = Watch.select().where(Watch.movie == movie.id)

@@ -21,9 +21,7 @@ from mm.models import db
 from mm.services import accounts, due, portable
 from tests.libraries import as_bytes, many
 
-WORDS = [
-    f"{first}{second}" for first in ("ba", "ke", "lo", "mi", "tu") for second in ("ran", "ste", "vil", "dor")
-]
+WORDS = [f"{first}{second}" for first in ("ba", "ke", "lo", "mi", "tu") for second in ("ran", "ste", "vil", "dor")]
 PEOPLE = 2000
 
 
