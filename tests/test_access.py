@@ -13,7 +13,7 @@ import pytest
 
 from mm import auth, config, create_app, models, schema
 from mm.models import Job
-from mm.services import accounts, backups, imports, library, lists, people
+from mm.services import accounts, backups, browse, imports, library, lists, people, views
 from tests.conftest import PASSWORD
 from tests.standin import picture
 
@@ -65,7 +65,23 @@ TABLE = {
     "POST /logout": all_alike(ON),
     "GET /": own(200),
     "GET /enrichment": own(ON),
+    "GET /counts": own(ON),
     "GET /posters/<size>/<file>": own(200),
+    "POST /selection": own(ON, data=lambda: {"do": "status:watched", "film": "tt0111161", "back": "/"}),
+    "GET /movies/<imdb_id>": alices(200),
+    "GET /movies/<imdb_id>/about": alices(ON),
+    "GET /movies/<imdb_id>/card": own(ON),
+    "POST /movies/<imdb_id>/status": alices(ON, data={"to": "watched"}),
+    "POST /movies/<imdb_id>/watch": alices(ON, data={"my_rating": "7"}),
+    "POST /movies/<imdb_id>/unwatch": alices(ON),
+    "POST /movies/<imdb_id>/votes": alices(ON, data={"person": "Eve"}),
+    "POST /movies/<imdb_id>/votes/<int:person_id>/delete": alices(ON),
+    "POST /movies/<imdb_id>/refresh": alices(503),
+    "POST /movies/<imdb_id>/delete": alices(ON),
+    "POST /views": own(ON, data=lambda: {"name": f"View {next(numbers)}", "view": "q=a"}),
+    "GET /views/<view_id>": alices(200),
+    "POST /views/<view_id>": alices(ON, data=lambda: {"name": f"View {next(numbers)}"}),
+    "POST /views/<view_id>/delete": alices(ON),
     "GET /backup": own(200),
     "GET /backup/health": own(ON),
     "GET /backup/history": own(ON),
@@ -84,6 +100,25 @@ TABLE = {
     "GET /backup/jobs/<job_id>": alices(200),
     "GET /backup/jobs/<job_id>/left-out": alices(200),
     "POST /undo/<token>": own(ON),
+    "GET /add": own(200),
+    "GET /add/pick": own(200, query_string={"imdb": "tt0111161"}),
+    "POST /add": own(ON, data={"imdb": "tt0111161", "where": "toWatch"}),
+    "GET /people": own(200),
+    "POST /people": own(ON, data=lambda: {"name": f"Person {next(numbers)}"}),
+    "GET /people/<int:person_id>": alices(200),
+    "POST /people/<int:person_id>": alices(ON, data=lambda: {"name": f"Person {next(numbers)}"}),
+    "POST /people/<int:person_id>/trust": alices(ON, data={"trusted": "1"}),
+    "POST /people/<int:person_id>/delete": alices(ON),
+    "GET /lists": own(200),
+    "POST /lists": own(ON, data={"name": "Favourites"}),
+    "POST /lists/order": own(ON, data={"id": "none"}),
+    "POST /lists/<list_id>": alices(ON, data={"name": "Others"}),
+    "POST /lists/<list_id>/move": alices(ON, data={"to": "up"}),
+    "POST /lists/<list_id>/delete": alices(ON),
+    "GET /account": own(200),
+    "POST /account/name": own(ON, data=lambda: {"username": f"name{next(numbers)}"}),
+    "POST /account/password": own(ON, data={"current": PASSWORD, "new": PASSWORD}),
+    "POST /account/end-sessions": own(ON),
     # API
     "GET /api/health": all_alike(200),
     "POST /api/auth/login": all_alike(200, json={"email": ALICE, "password": PASSWORD}),
@@ -206,10 +241,11 @@ def path_for(key):
     fitting = {"tmdb_id": lambda: "550", "filename": a_backup,
                "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
                "user_id": a_bystander, "imdb_id": a_watched_film, "person": lambda: "Zoe", "name": a_person,
-               "size": lambda: "w342", "file": a_poster, "list_id": a_list, "token": lambda: "none"}  # fmt: skip
+               "size": lambda: "w342", "file": a_poster, "list_id": a_list, "token": lambda: "none",
+               "person_id": zoes_id if "votes" in key else a_persons_id, "view_id": a_view}  # fmt: skip
     if key.endswith("/static/<path:filename>"):
         return "/static/vendor/pico.min.css"
-    return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: fitting[match[1]](), key.partition(" ")[2])
+    return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(fitting[match[1]]()), key.partition(" ")[2])
 
 
 def a_backup():
@@ -241,8 +277,20 @@ def a_person():
     return people.create(user(ALICE).id, f"Person {next(numbers)}").name
 
 
+def a_persons_id():
+    return people.create(user(ALICE).id, f"Person {next(numbers)}").id
+
+
 def a_list():
     return lists.create(user(ALICE).id, "Favourites").id
+
+
+def zoes_id():
+    return people.find(user(ALICE).id, "Zoe").id
+
+
+def a_view():
+    return views.create(user(ALICE).id, f"View {next(numbers)}", browse.View(q="a")).id
 
 
 def a_poster():

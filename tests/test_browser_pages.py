@@ -60,7 +60,9 @@ def addresses(server):
         jobs.fail(failed, LONG)
     return {
         "library": "/",
-        "page 2": "/?page=2",
+        "page 2": "/?offset=60",
+        "filters": "/?filters=1&q=a",
+        "film": "/movies/tt0009000",
         "backup": f"/backup?job={failed.id}",
         "delete": f"/backup/files/{entry.filename}/delete",
         "plan": f"/backup/import/{plan.id}",
@@ -96,7 +98,7 @@ def test_titles_are_text_and_never_markup(server, addresses, visit):
     visitor = visit("phone")
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
     expect(visitor.page.get_by_role("heading", name="<b>Bold</b> & 'quoted'")).to_be_visible()
-    assert visitor.page.locator(".films b:text('Bold')").count() == 0
+    assert visitor.page.locator(".grid b:text('Bold')").count() == 0
 
 
 def test_a_file_of_65_mib_is_refused_before_it_is_sent(server, addresses, visit, tmp_path):
@@ -129,6 +131,9 @@ def test_the_keyboard_reaches_the_content_and_every_place(server, addresses, vis
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Library", exact=True)).to_be_focused()
+    for place in ("Add", "People", "Lists"):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name=place, exact=True).first).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Data & Backup", exact=True)).to_be_visible()

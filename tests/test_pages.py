@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from playhouse.test_utils import count_queries
 
-from mm.models import Job, Title, User
-from mm.services import backups, imports, jobs, shelves
+from mm.models import Job, User
+from mm.services import backups, imports, jobs
 from tests.conftest import PASSWORD
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/backup?job=1"}
@@ -92,7 +91,7 @@ def test_one_address_gives_the_page_or_its_fragment(page, alices_films):
     whole, part = page.get("/"), page.get("/", headers=PARTIAL)
     assert "<html" in whole.text
     assert "<html" not in part.text
-    assert part.text.lstrip().startswith('<section id="films"')
+    assert part.text.lstrip().startswith('<div id="browse"')
     assert "HX-Request-Type" in whole.headers["Vary"]
     assert "HX-Request-Type" in part.headers["Vary"]
 
@@ -190,46 +189,6 @@ def test_no_page_has_an_inline_script_or_style(page, alices_backup):
         assert "<style" not in text
         assert "onclick" not in text
         assert "<script>" not in text
-
-
-# The library.
-
-
-def test_a_stub_is_shown_by_its_imdb_id_as_waiting(page, alices_films):
-    text = page.get("/").text
-    assert "tt0000130" in text
-    assert "waiting for details" in text
-
-
-def test_a_missing_title_says_why(page, alices_films):
-    Title.update(tmdb_state="missing", tmdb_reason="TMDB has it as an episode").where(
-        Title.imdb_id == "tt0000130"
-    ).execute()
-    assert "TMDB has it as an episode" in page.get("/").text
-
-
-def test_pages_and_tabs_show_each_film_once(page, alices_films):
-    seen = [number for number in range(1, 131) for at in (1, 2, 3) if f"tt{number:07}" in page.get(f"/?page={at}").text]
-    assert seen == list(range(1, 131))
-    assert "8.5" in page.get("/?status=watched").text
-    assert "Page 1 of" not in page.get("/?status=watched").text
-
-
-@pytest.mark.parametrize("query", ["page=0", "page=-1", "page=99999999999999999999", "page=x", "status=nonsense"])
-def test_nonsense_in_the_address_is_no_error(page, alices_films, query):
-    assert page.get(f"/?{query}").status_code == 200
-
-
-def test_a_page_of_the_library_takes_three_queries_at_any_size(alices_films):
-    with count_queries() as counter:
-        shelf = shelves.page(alices_films.id, None, 0, 60)
-    assert len(shelf.films) == 60
-    assert shelf.total == 130
-    assert counter.count <= 4
-
-
-def test_nobody_sees_the_films_of_another(alices_films, bob):
-    assert shelves.page(bob.id, None, 0, 60).films == []
 
 
 # Data & Backup.
@@ -347,5 +306,5 @@ def test_a_finished_job_wakes_the_history_and_asks_no_more(page, alice):
 def test_without_a_tmdb_key_the_library_says_what_a_key_would_add(page, alices_films):
     text = page.get("/").text
     assert "TMDB_API_KEY" in text
-    assert "Waiting for details" in text
+    assert "A key for TMDB" in text
     assert "every 2s" not in text

@@ -3,11 +3,42 @@
 from flask import Flask, Response, request
 from flask_login import current_user
 
-from mm.auth import account
-from mm.routes import backups, errors, imports, jobs, library, posters, session, undo, words
+from mm import auth
+from mm.routes import (
+    account,
+    add,
+    backups,
+    errors,
+    forms,
+    imports,
+    jobs,
+    library,
+    lists,
+    movies,
+    people,
+    posters,
+    session,
+    undo,
+    views,
+    words,
+)
 from mm.services import backups as backup_files
 
-BLUEPRINTS = (session.bp, library.bp, backups.bp, imports.bp, jobs.bp, undo.bp, posters.bp)
+BLUEPRINTS = (
+    session.bp,
+    library.bp,
+    backups.bp,
+    imports.bp,
+    jobs.bp,
+    undo.bp,
+    posters.bp,
+    add.bp,
+    people.bp,
+    lists.bp,
+    account.bp,
+    movies.bp,
+    views.bp,
+)
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' https://cdn.jsdelivr.net; img-src 'self' data:; object-src 'none'; "
@@ -22,6 +53,7 @@ def init_app(app: Flask) -> None:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     words.init_app(app)
+    forms.init_app(app)
     errors.init_app(app)
     app.context_processor(lambda: {"backups_are_overdue": _backups_are_overdue})
     app.after_request(_add_headers)
@@ -36,4 +68,8 @@ def _add_headers(response: Response) -> Response:
 
 def _backups_are_overdue() -> bool:
     """For the warning on every page but the one that says it itself."""
-    return current_user.is_authenticated and request.endpoint != "backups.index" and backup_files.is_overdue(account())
+    return (
+        current_user.is_authenticated
+        and request.endpoint != "backups.index"
+        and backup_files.is_overdue(auth.account())
+    )

@@ -1,21 +1,22 @@
-"""The library: titles with their status and rating."""
+"""The library: the films of one tab as posters, found, filtered and sorted; several of them changed at once."""
+
+from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
-from mm import config, htmx
-from mm.services import enrich, shelves
+from mm import auth, config, htmx, tasks
+from mm.errors import Invalid
+from mm.models import SavedView
+from mm.routes.words import plural
+from mm.services import browse, enrich, lists, pauses, people, selection, views
 
 PAGE_SIZE = 60
 # Keeps the offset within what a database takes.
-PAGES_MAX = 10**6
-TABS = (
-    ("all", "All"),
-    ("toWatch", "To watch"),
-    ("watched", "Watched"),
-    ("custom", "On a list"),
-    ("deleted", "Deleted"),
-)
+OFFSET_MAX = 10**7
+SORTS = {"added": "Added", "watched": "Watched", "my_rating": "My rating", "imdb": "IMDb rating", "year": "Year",
+         "title": "Title"}  # fmt: skip
+PLACES = {"toWatch": "To watch", "watched": "Watched", "deleted": "Deleted"}
 
 bp = Blueprint("library", __name__)
 
@@ -23,12 +24,34 @@ bp = Blueprint("library", __name__)
 @bp.get("/")
 @login_required
 def index() -> Response:
-    tab = request.args.get("status", "all")
-    tab = tab if tab in dict(TABS) else "all"
-    number = min(max(request.args.get("page", 1, type=int), 1), PAGES_MAX)
-    shelf = shelves.page(current_user.id, None if tab == "all" else tab, (number - 1) * PAGE_SIZE, PAGE_SIZE)
-    return htmx.render("library/index.html", "library/_films.html", shelf=shelf, tabs=TABS, tab=tab, number=number,
-                       pages=max(1, -(-shelf.total // PAGE_SIZE)), **enrichment_context())  # fmt: skip
+    """With an `offset`, htmx gets the cards from there on; else all that a change of the view changes."""
+    offset = min(max(request.args.get("offset", 0, type=int), 0), OFFSET_MAX)
+    shelf = browse.shelf(current_user.id, browse.parse(request.args), offset, PAGE_SIZE)
+    part = "library/_cards.html" if offset else "library/_browse.html"
+    response = htmx.render("library/index.html", part, shelf=shelf, saved=_saved(), sorts=SORTS,
+                           page_size=PAGE_SIZE, **_filters(), **_banners())  # fmt: skip
+    if request.headers.get("HX-Source", "").startswith("form"):
+        # A form sends its empty fields too.
+        response.headers["HX-Replace-Url"] = url_for(".index", **shelf.view.params())
+    return response
+
+
+@bp.get("/counts")
+@login_required
+def counts() -> Response:
+    view = browse.parse(request.args)
+    shelf = browse.shelf(current_user.id, view, 0, 0)
+    return htmx.fragment("library/_counts.html", url_for(".index", **view.params()), shelf=shelf)
+
+
+@bp.post("/selection")
+@login_required
+def act() -> Response:
+    verb, _, value = request.form.get("do", "").partition(":")
+    films, words = _act(verb, value, request.form.getlist("film"))
+    gone = f" {plural(films.gone, 'film was', 'films were')} not there any more." if films.gone else ""
+    htmx.toast(f"{plural(films.changed, 'film')} {words}.{gone}", undo=films.token)
+    return htmx.go(auth.local_path(request.form.get("back")))
 
 
 @bp.get("/enrichment")
@@ -41,3 +64,48 @@ def enrichment_context() -> dict:
     """`filling`: details are being fetched, so that asking again soon shows more."""
     progress = enrich.progress(current_user.id)
     return {"enrichment": progress, "filling": bool(progress.waiting and config.current.tmdb_api_key)}
+
+
+def _act(verb: str, value: str, films: list[str]) -> tuple[selection.Done, str]:
+    """What was done, and in words."""
+    user_id = current_user.id
+    match verb:
+        case "status" if value in PLACES:
+            return selection.set_status(user_id, films, value), f"moved to {PLACES[value]}"
+        case "list":
+            return selection.put_on_list(user_id, films, value), f"moved to {lists.find(user_id, value).name}"
+        case "recommend":
+            name = request.form.get("person", "").strip()
+            done = selection.recommend(user_id, films, name)
+            tasks.start_enrichment()
+            return done, f"marked as recommended by {name}"
+        case "remove":
+            return selection.delete(user_id, films), "deleted for good"
+    raise Invalid("Choose what to do with these films.")
+
+
+def _filters() -> dict:
+    """What the filters offer is looked for only where they are open."""
+    if "filters" not in request.args:
+        return {"open": False}
+    genres, decades = browse.facets(current_user.id)
+    return {
+        "open": True,
+        "genres": [(genre, genre) for genre in genres],
+        "decades": [(decade, f"{decade}s") for decade in decades],
+        "people": [(person.id, person.name) for person in people.listing(current_user.id)],
+    }
+
+
+def _saved() -> list[tuple[SavedView, dict]]:
+    """With the parameters that lead there: a view may come from a file, and hold anything."""
+    return [(saved, browse.parse(saved.filters).params()) for saved in views.listing(current_user.id)]
+
+
+def _banners() -> dict:
+    return {"has_key": bool(pauses.key("tmdb")), "waiting": browse.is_waiting(current_user.id)}
+
+
+def view_of(query: str) -> browse.View:
+    """From the query of an address."""
+    return browse.parse(dict(parse_qsl(query)))

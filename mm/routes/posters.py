@@ -1,6 +1,6 @@
 """Posters from this server: no browser asks another host for them."""
 
-from flask import Blueprint, Response, make_response, render_template, send_file
+from flask import Blueprint, Response, make_response, render_template, send_file, url_for
 from flask_login import login_required
 
 from mm.services import posters
@@ -22,6 +22,13 @@ def show(size: str, file: str) -> Response:
     response = send_file(path, kind, conditional=True)
     response.headers["Cache-Control"] = FOR_EVER
     return response
+
+
+@bp.app_template_filter()
+def poster(path: str | None, size: str = posters.GRID) -> str | None:
+    """The address of a title's poster here; None where it has none that can be shown."""
+    name = (path or "").removeprefix("/")
+    return url_for("posters.show", size=size, file=name) if posters.NAME.fullmatch(name) else None
 
 
 def _drawn(file: str) -> Response:

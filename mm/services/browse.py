@@ -39,7 +39,7 @@ class View:
     sort: str = "added"
     size: str = "m"
 
-    def params(self, **changes: str) -> dict[str, str]:
+    def params(self, **changes: str) -> dict:
         """The parameters of this view, or of one that differs by `changes`, without those that say nothing."""
         other = replace(self, **changes)
         return {name: value for name, value in asdict(other).items() if value != getattr(EVERYTHING, name)}
@@ -91,7 +91,7 @@ class Tab(NamedTuple):
 @dataclass(frozen=True)
 class Shelf:
     """`view` with its tab settled; `total` films are in the tab, `cards` are those from `offset` on; `held` says
-    whether the library holds any film at all."""
+    whether the library holds any film at all; `person` is the name of who is filtered by."""
 
     view: View
     tabs: list[Tab]
@@ -99,6 +99,7 @@ class Shelf:
     offset: int
     cards: list[Card]
     held: bool
+    person: str | None
 
 
 def parse(args: Mapping[str, str]) -> View:
@@ -116,7 +117,7 @@ def shelf(user_id: str, view: View, offset: int, limit: int) -> Shelf:
     tabs = _tabs(counts, lists)
     total = next(tab.films for tab in tabs if (tab.status, tab.list_id) == (view.status, view.list))
     ids = _page(user_id, view, lists, offset, limit) if offset < total else []
-    return Shelf(view, tabs, total, offset, _cards(ids), held)
+    return Shelf(view, tabs, total, offset, _cards(ids), held, _person(user_id, view))
 
 
 def card(user_id: str, imdb_id: str) -> Card | None:
@@ -174,6 +175,13 @@ def _tabs(counts: Counter, lists: list[CustomList]) -> list[Tab]:
     everything = Tab("All", "all", "", sum(map(of, VISIBLE)))
     own = [Tab(row.name, "", row.id, counts["custom", row.pk]) for row in lists]
     return [to_watch, watched, *own, everything, Tab("Deleted", "deleted", "", of("deleted"))]
+
+
+def _person(user_id: str, view: View) -> str | None:
+    if not view.person:
+        return None
+    mine = (Person.user == user_id) & (Person.id == int(view.person))
+    return Person.select(Person.name).where(mine).scalar()
 
 
 def _page(user_id: str, view: View, lists: list[CustomList], offset: int, limit: int) -> list[int]:

@@ -1,0 +1,178 @@
+"""One film: what it is, who recommended it, when it was watched, and where it stands."""
+
+from flask import Blueprint, Response, request, url_for
+from flask_login import current_user, login_required
+from msgspec import UNSET, UnsetType
+
+from mm import clock, config, htmx, tasks
+from mm.documents import Problem
+from mm.errors import Invalid
+from mm.routes.library import PLACES
+from mm.services import browse, details, library, lists, lookups, pauses, people, recommenders, undo, values
+
+# A rating below it asks what else was recommended by the same people.
+DISAPPOINTING = 6
+
+bp = Blueprint("movies", __name__, url_prefix="/movies/<imdb_id>")
+
+
+@bp.get("")
+@login_required
+def show(imdb_id: str) -> Response:
+    film = details.film(current_user.id, imdb_id)
+    if details.want(film.title):
+        tasks.start_enrichment()
+    return htmx.render("movies/show.html", "movies/_movie.html", **_context(film))
+
+
+@bp.get("/about")
+@login_required
+def about(imdb_id: str) -> Response:
+    """Asked for again by a film whose details are on their way."""
+    film = details.film(current_user.id, imdb_id)
+    return htmx.fragment("movies/_about.html", _home(film), film=film, filling=_is_filling(film))
+
+
+@bp.get("/card")
+@login_required
+def card(imdb_id: str) -> Response:
+    """As the grid shows it, which may show a tab that the film has left."""
+    view = browse.parse(request.args)
+    found = browse.card(current_user.id, values.imdb_id_or_404(imdb_id))
+    home = url_for(".show", imdb_id=imdb_id)
+    return htmx.fragment("library/_card.html", home, card=found, view=view, part=True)
+
+
+@bp.post("/status")
+@login_required
+def set_status(imdb_id: str) -> Response:
+    """`to`: a status, or `list:` and the list's id."""
+    status, _, list_id = request.form.get("to", "").partition(":")
+    name = lists.find(current_user.id, list_id).name if status == "list" else PLACES.get(status, "")
+    with _undoable(imdb_id) as step:
+        library.set_status(current_user.id, imdb_id, "custom" if list_id else status, list_id or None)
+    htmx.toast(f"Moved to {name}.", undo=step.token)
+    return _changed(imdb_id)
+
+
+@bp.post("/watch")
+@login_required
+def watch(imdb_id: str) -> Response:
+    """Only what the form sends is changed; a date that is still the same keeps its time of day."""
+    film = details.film(current_user.id, imdb_id)
+    again = "again" in request.form
+    try:
+        rating = _rating()
+        with _undoable(imdb_id) as step:
+            library.watch(current_user.id, imdb_id, _date(film, again), rating, again)
+    except Invalid as problem:
+        return _changed(imdb_id, problem)
+    htmx.toast("Watched once more." if again else "Saved.", undo=step.token)
+    low = isinstance(rating, float) and rating < DISAPPOINTING
+    return _changed(imdb_id, others=details.others_of(current_user.id, film) if low else None)
+
+
+@bp.post("/unwatch")
+@login_required
+def unwatch(imdb_id: str) -> Response:
+    with _undoable(imdb_id) as step:
+        library.unwatch(current_user.id, imdb_id, request.form.get("date_watched", type=float))
+    htmx.toast("The watch is taken out.", undo=step.token)
+    return _changed(imdb_id)
+
+
+@bp.post("/votes")
+@login_required
+def vote(imdb_id: str) -> Response:
+    name, is_up = request.form.get("person", "").strip(), request.form.get("vote") != "down"
+    try:
+        values.name(name, "person")
+        with _undoable(imdb_id) as step:
+            library.find(current_user.id, imdb_id)
+            library.recommend(current_user.id, imdb_id, name, is_up)
+    except Invalid as problem:
+        return _changed(imdb_id, problem)
+    htmx.toast(f"{name} {'recommends' if is_up else 'warns of'} this film.", undo=step.token)
+    return _changed(imdb_id)
+
+
+@bp.post("/votes/<int:person_id>/delete")
+@login_required
+def remove_vote(imdb_id: str, person_id: int) -> Response:
+    person = people.by_id(current_user.id, person_id)
+    with _undoable(imdb_id) as step:
+        library.unrecommend(current_user.id, imdb_id, person.name)
+    htmx.toast(f"{person.name}'s word is taken out.", undo=step.token)
+    return _changed(imdb_id)
+
+
+@bp.post("/refresh")
+@login_required
+def refresh(imdb_id: str) -> Response:
+    film = details.film(current_user.id, imdb_id)
+    updated = lookups.refresh(film.title.imdb_id)
+    names = [pauses.NAMES[provider] for provider in pauses.PROVIDERS if getattr(updated, provider)]
+    htmx.toast(f"Fresh from {' and '.join(names)}.")
+    return _changed(imdb_id)
+
+
+@bp.post("/delete")
+@login_required
+def delete(imdb_id: str) -> Response:
+    film = details.film(current_user.id, imdb_id)
+    with _undoable(imdb_id) as step:
+        library.delete(current_user.id, imdb_id)
+    htmx.toast(f"{film.title.title or imdb_id} is deleted for good.", undo=step.token)
+    return htmx.go(url_for("library.index"))
+
+
+def _undoable(imdb_id: str):
+    return undo.step(current_user.id, [values.imdb_id_or_404(imdb_id)])
+
+
+def _changed(imdb_id: str, problem: Invalid | None = None, others: list | None = None) -> Response:
+    """The film as it is now; the grid and its counts hear of it. A `problem` stands at its field, with what was
+    typed."""
+    film = details.film(current_user.id, imdb_id)
+    if problem is None:
+        htmx.changed("film")
+        return htmx.fragment("movies/_movie.html", _home(film), **_context(film), others=others)
+    return htmx.render("movies/show.html", "movies/_movie.html", problem.status, **_context(film),
+                       problem=problem.message, field=_field(problem), typed=request.form)  # fmt: skip
+
+
+def _context(film: details.Film) -> dict:
+    today = clock.local(clock.now(), config.current.zone).date().isoformat()
+    return {"film": film, "lists": lists.listing(current_user.id), "people": recommenders.by_last_use(current_user.id),
+            "filling": _is_filling(film), "has_key": bool(pauses.key("tmdb")), "today": today}  # fmt: skip
+
+
+def _home(film: details.Film) -> str:
+    return url_for(".show", imdb_id=film.title.imdb_id)
+
+
+def _is_filling(film: details.Film) -> bool:
+    return film.title.tmdb_state == "stub" and "tmdb" in pauses.askable()
+
+
+def _field(problem: Invalid) -> str:
+    return problem.errors[0].path if problem.errors else ""
+
+
+def _rating() -> float | UnsetType | None:
+    """Not sent: as it is. Sent empty: none."""
+    text = request.form.get("my_rating")
+    if text is None:
+        return UNSET
+    try:
+        return float(text.replace(",", ".")) if text.strip() else None
+    except ValueError:
+        reason = f"{text[:20]!r} is not a number from 1 to 10"
+        raise Invalid(f"my_rating: {reason}", [Problem("my_rating", reason)]) from None
+
+
+def _date(film: details.Film, again: bool) -> str | None:
+    text = request.form.get("date_watched", "").strip()
+    if not again and film.seen and text == clock.local(film.seen.date_watched, config.current.zone).date().isoformat():
+        return None
+    return text or None

@@ -1,0 +1,80 @@
+"""One film of one user's library with all that its page shows."""
+
+from dataclasses import dataclass
+
+from peewee import JOIN
+
+from mm import clock
+from mm.errors import NotFound
+from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch, db
+from mm.services import values
+
+# Not the providers' bodies, which are long.
+TITLE = (Title.imdb_id, Title.tmdb_id, Title.media_type, Title.title, Title.original_title, Title.year, Title.runtime,
+         Title.genres, Title.directors, Title.cast, Title.overview, Title.poster_path, Title.imdb_rating,
+         Title.rotten_tomatoes, Title.metacritic, Title.tmdb_state, Title.tmdb_reason, Title.tmdb_retry_at,
+         Title.tmdb_fetched_at, Title.omdb_state, Title.omdb_reason)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Film:
+    """`movie` with its title and list; watches with the latest first, votes with their persons."""
+
+    movie: Movie
+    watches: list[Watch]
+    votes: list[Recommendation]
+
+    @property
+    def title(self) -> Title:
+        return self.movie.title
+
+    @property
+    def seen(self) -> Watch | None:
+        return self.watches[0] if self.watches else None
+
+
+def film(user_id: str, imdb_id: str) -> Film:
+    """Three queries. Raises NotFound."""
+    movie = (
+        Movie.select(Movie, CustomList, *TITLE)
+        .join(Title)
+        .switch(Movie)
+        .join(CustomList, JOIN.LEFT_OUTER)
+        .where((Movie.user == user_id) & (Movie.title == values.imdb_id_or_404(imdb_id)))
+        .first()
+    )
+    if movie is None:
+        raise NotFound("This film is not in your library. It may have been deleted in another window.")
+    watches = Watch.select().where(Watch.movie == movie.id).order_by(Watch.date_watched.desc())
+    votes = (
+        Recommendation.select(Recommendation, Person)
+        .join(Person)
+        .where(Recommendation.movie == movie.id)
+        .order_by(Recommendation.vote_type.desc(), Recommendation.date_recommended, Recommendation.id)
+    )
+    return Film(movie, list(watches), list(votes))
+
+
+def want(title: Title) -> bool:
+    """Put a title that was not looked up yet at the head of the queue, for somebody looks at it; whether it is one."""
+    if title.tmdb_state != "stub":
+        return False
+    with db.atomic():
+        Title.update(wanted_at=clock.now()).where(Title.imdb_id == title.imdb_id).execute()
+    return True
+
+
+def others_of(user_id: str, film: Film) -> list[tuple[Person, int]]:
+    """Who recommended this film, each with how many other films of theirs are still to be watched; none without."""
+    found = []
+    for vote in film.votes:
+        theirs = (Recommendation.person == vote.person_id) & Recommendation.vote_type
+        count = (
+            Movie.select()
+            .join(Recommendation)
+            .where((Movie.user == user_id) & (Movie.status == "toWatch") & (Movie.id != film.movie.id) & theirs)
+            .count()
+        )
+        if vote.vote_type and count:
+            found.append((vote.person, count))
+    return found

@@ -1,0 +1,55 @@
+"""Saved views: named addresses of the library, as `{query parameter: text}`."""
+
+from peewee import fn
+
+from mm.errors import Conflict, NotFound
+from mm.models import SavedView, fold
+from mm.services import browse, values
+from mm.services.writing import write
+
+
+def listing(user_id: str) -> list[SavedView]:
+    """By position."""
+    mine = SavedView.select().where(SavedView.user == user_id)
+    return list(mine.order_by(SavedView.position, SavedView.name))
+
+
+def find(user_id: str, view_id: str) -> SavedView:
+    """Raises NotFound."""
+    found = SavedView.get_or_none((SavedView.user == user_id) & (SavedView.id == view_id))
+    if found is None:
+        raise NotFound("That view is gone.")
+    return found
+
+
+def create(user_id: str, name: str, view: browse.View) -> SavedView:
+    """The last of the views. Raises Invalid for what cannot be a name, and Conflict for one in use, in any case."""
+    name = values.name(name)
+    with write(user_id) as made:
+        _require_free(user_id, name)
+        last = SavedView.select(fn.MAX(SavedView.position)).where(SavedView.user == user_id).scalar()
+        return SavedView.create(user=user_id, name=name, filters=view.params(), last_modified=made.at,
+                                position=0 if last is None else last + 1)  # fmt: skip
+
+
+def rename(user_id: str, view_id: str, name: str) -> SavedView:
+    """Raises NotFound, Invalid or Conflict."""
+    name = values.name(name)
+    with write(user_id) as made:
+        found = find(user_id, view_id)
+        _require_free(user_id, name, besides=found.id)
+        found.name, found.last_modified = name, made.at
+        found.save()
+        return found
+
+
+def remove(user_id: str, view_id: str) -> None:
+    """Raises NotFound."""
+    with write(user_id):
+        find(user_id, view_id).delete_instance()
+
+
+def _require_free(user_id: str, name: str, besides: str = "") -> None:
+    taken = (row for row in listing(user_id) if fold(row.name) == fold(name) and row.id != besides)
+    if next(taken, None):
+        raise Conflict("There is a view of that name already. Choose another name, or delete that one first.")

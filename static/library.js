@@ -1,0 +1,72 @@
+// The library's own keys, the choice of several films, and a film beside the grid on a wide screen.
+const wide = matchMedia("(min-width: 75rem)");
+const one = (selector) => document.querySelector(selector);
+const links = () => [...document.querySelectorAll(".film a")];
+const chosen = () => document.querySelectorAll("[name=film]:checked");
+
+// A phone follows the link to the film's page: htmx must not see the click.
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.(".film a") && !wide.matches) event.stopPropagation();
+  if (event.target.closest?.("[data-close]") && close()) event.preventDefault();
+  if (event.target.closest?.("[data-all]")) {
+    document.querySelectorAll("[name=film]").forEach((box) => (box.checked = true));
+    count();
+  }
+}, true);
+
+// Empties the place beside the grid; false where there is none.
+const close = () => {
+  const film = one("#film #movie");
+  if (!film) return false;
+  one("#film").replaceChildren();
+  history.replaceState(history.state, "", one("#browse").dataset.address);
+  one(`#c-${film.dataset.film} a`)?.focus();
+  return true;
+};
+
+// What is chosen is not a filter: its changes stay out of the search form around the grid.
+for (const name of ["change", "input"])
+  document.addEventListener(name, (event) => {
+    if (event.target.form?.id === "view") return;
+    event.stopPropagation();
+    count();
+  }, true);
+document.addEventListener("reset", () => setTimeout(count));
+const count = () => {
+  const number = chosen().length;
+  one("[data-count]").textContent = `${number} ${number === 1 ? "film" : "films"} selected`;
+};
+document.addEventListener("DOMContentLoaded", () => (one("[data-all]").hidden = false));
+
+// A film that was changed, or got its details, is drawn anew where it stands; the grid keeps its place.
+const redraw = (id) => {
+  const card = document.getElementById(`c-${id}`);
+  const query = new URL(one("#browse").dataset.address, location).search;
+  if (card) htmx.ajax("GET", `/movies/${id}/card${query}`, { target: card, swap: "outerHTML" });
+};
+document.addEventListener("film", () => one("#movie") && redraw(one("#movie").dataset.film));
+const isSeen = (card) => card.getBoundingClientRect().top < innerHeight && card.getBoundingClientRect().bottom > 0;
+document.addEventListener("htmx:after:swap", (event) => {
+  if (event.target.id === "enrichment" || event.detail.ctx?.target?.id === "enrichment")
+    [...document.querySelectorAll(".film[data-stub]")].filter(isSeen).slice(0, 8).forEach((card) => redraw(card.id.slice(2)));
+  if (event.detail.ctx?.target?.id === "film") one("#film").focus({ preventScroll: true });
+});
+
+const steps = { ArrowLeft: () => -1, ArrowRight: () => 1, ArrowUp: (row) => -row, ArrowDown: (row) => row };
+const move = (event) => {
+  const cards = links();
+  const at = cards.indexOf(document.activeElement);
+  const row = Math.max(1, cards.findIndex((card) => card.offsetTop > cards[0].offsetTop));
+  const target = at < 0 ? cards[0] : cards[at + steps[event.key](row)];
+  if (!target || (at < 0 && !document.activeElement.matches("#q, body, main"))) return;
+  event.preventDefault();
+  target.focus();
+};
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape" && !close() && chosen().length) one("#chosen").reset();
+  else if (event.key in steps && (!typing || (event.target.id === "q" && event.key === "ArrowDown"))) move(event);
+  else if (event.key === "/" && !typing) (event.preventDefault(), one("#q")?.focus());
+  else if (event.key === "a" && !typing) one("#add").click();
+});
