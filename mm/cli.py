@@ -124,10 +124,19 @@ def backup_verify(name: str, filenames: tuple[str, ...]) -> None:
     """Test-restore the named backups, or all of them; exit code 1 when one is damaged."""
     user = accounts.find(name)
     known = [entry.filename for entry in backups.listing(user.id) if entry.state != "foreign"]
-    checked = [backups.verify(user, filename) for filename in filenames or known]
-    for entry in checked:
-        click.echo(_line(entry))
-    sys.exit(any(entry.state != "verified" for entry in checked))
+    good = [_verify(user, filename) for filename in filenames or known]
+    sys.exit(not all(good))
+
+
+def _verify(user: User, filename: str) -> bool:
+    """One that cannot be checked does not keep the others from it."""
+    try:
+        entry = backups.verify(user, filename)
+    except UserError as error:
+        click.echo(f"{filename}  {error.message}")
+        return False
+    click.echo(_line(entry))
+    return entry.state == "verified"
 
 
 @backup_group.command("restore")
@@ -158,7 +167,7 @@ def backup_prune(name: str, dry_run: bool) -> None:
 def export(name: str, file: Path) -> None:
     """Write the library to FILE, or to standard output."""
     data = portable.encode(portable.dump(accounts.find(name).id), indent=True)
-    with click.open_file(str(file), "wb") as target:
+    with click.open_file(str(file), "wb", atomic=str(file) != "-") as target:
         target.write(data)
 
 

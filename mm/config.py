@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,10 +73,15 @@ class Config:
             draft = path.with_name(f"secret_key.{secrets.token_hex(4)}")
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_hex(SECRET_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
             draft.unlink()
-        return path.read_text()
+        key = path.read_text().strip()
+        if len(key) < SECRET_BYTES:
+            raise ConfigError(f"{path} is damaged. Delete it and start again: everybody has to log in anew.")
+        return key
 
 
 def from_environ(environ: Mapping[str, str] | None = None) -> Config:
@@ -116,6 +122,8 @@ def prepare(config: Config) -> None:
     os.umask(0o077)
     for folder in (config.data_dir, config.backups_dir, config.posters_dir, config.tmp_dir, config.locks_dir):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Where the web framework spools uploads.
+    tempfile.tempdir = str(config.tmp_dir)
 
 
 def _whole_number(env: Mapping[str, str], name: str) -> int:

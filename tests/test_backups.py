@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from mm import models
 from mm.documents import Sidecar
 from mm.errors import Invalid, NoRoom, NotFound, Unavailable
 from mm.models import Movie, User
-from mm.services import archive, backup_files, backups, imports, locks, nights, rechecks, verification
+from mm.services import archive, backup_files, backups, imports, locks, nights, portable, rechecks, verification
 from tests.libraries import as_bytes, document, export, film, hard_document, many, put, reload
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
@@ -308,6 +309,165 @@ def test_a_small_library_may_shrink_without_an_alarm(alice, frozen_clock):
     frozen_clock.move(DAY)
     nights.run_scheduled(alice.id)
     assert not any(entry.pinned for entry in backups.listing(alice.id))
+
+
+def test_the_pin_is_there_before_the_smaller_backup_is(alice, frozen_clock, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*args):
+        raise Killed
+
+    put(alice, many(40))
+    before = nights.run_scheduled(alice.id)
+    Movie.delete().where(Movie.id > 15).execute()
+    models.touch_library(models.db.obj, alice.id)
+    frozen_clock.move(DAY)
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "publish", kill)
+        with pytest.raises(Killed):
+            nights.run_scheduled(alice.id)
+    assert sidecar(alice, before.filename).pinned
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_publication_killed_half_way_is_completed_or_undone_by_the_sweep(alice, monkeypatch, step):
+    class Killed(BaseException):
+        pass
+
+    replace, calls = os.replace, []
+
+    def kill_at_step(source, target):
+        calls.append(target)
+        if len(calls) > step:
+            raise Killed
+        replace(source, target)
+
+    put(alice, many(5))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", kill_at_step)
+        with pytest.raises(Killed):
+            backups.create(alice)
+    backups.sweep()
+    assert [entry.state for entry in backups.listing(alice.id)] == (["verified"] if step == 2 else [])
+    assert not [name for name in os.listdir(folder(alice)) if name.startswith(".")]
+
+
+def test_a_half_known_file_of_this_day_is_set_aside_and_not_overwritten(alice):
+    put(alice, many(5))
+    first = nights.run_scheduled(alice.id)
+    archive.sidecar_path(folder(alice) / first.filename).unlink()
+    Movie.delete().execute()
+    again = nights.run_scheduled(alice.id)
+    assert (again.filename, again.counts.movies) == (first.filename, 0)
+    aside = next(entry for entry in backups.listing(alice.id) if entry.state == "unverified")
+    assert backups.verify(alice, aside.filename).counts.movies == 5
+
+
+def test_a_file_that_somebody_removed_does_not_stop_the_nights(alice, frozen_clock):
+    put(alice, many(5))
+    first = nights.run_scheduled(alice.id)
+    (folder(alice) / first.filename).unlink()
+    for number in range(20):
+        frozen_clock.move(DAY)
+        put(alice, many(1, start=50 + number))
+        nights.run_scheduled(alice.id)
+    assert len(backups.listing(alice.id)) == 15
+
+
+def test_a_file_named_after_a_day_that_never_was_is_foreign(alice):
+    entry = backups.create(alice)
+    shutil.copy(folder(alice) / entry.filename, folder(alice) / "2026-02-30.json")
+    assert {item.filename: item.state for item in backups.listing(alice.id)}["2026-02-30.json"] == "foreign"
+    with pytest.raises(NotFound):
+        backups.verify(alice, "2026-02-30.json")
+    assert nights.run_scheduled(alice.id).state == "verified"
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """unreadable(path): reading it gives an input/output error, as from a bad block."""
+    bad, opened = set(), open
+
+    def open_or_fail(file, *args, **kwargs):
+        if str(file) in bad and "r" in (args[0] if args else kwargs.get("mode", "r")):
+            raise OSError(5, "Input/output error")
+        return opened(file, *args, **kwargs)
+
+    monkeypatch.setattr("io.open", open_or_fail)
+    return lambda path: bad.add(str(path))
+
+
+def test_a_file_that_cannot_be_read_is_noted_and_the_night_makes_a_new_one(alice, frozen_clock, unreadable):
+    put(alice, many(5))
+    first = nights.run_scheduled(alice.id)
+    unreadable(folder(alice) / first.filename)
+    frozen_clock.move(DAY)
+    second = nights.run_scheduled(alice.id)
+    assert (second.state, second.unchanged_since) == ("verified", None)
+    damaged = next(entry for entry in backups.listing(alice.id) if entry.filename == first.filename)
+    assert damaged.problem == "it cannot be read: Input/output error"
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_their_check(alice, frozen_clock, unreadable):
+    for number in range(14):
+        put(alice, many(1, start=number + 1))
+        made = nights.run_scheduled(alice.id)
+        frozen_clock.move(DAY)
+        if number == 0:
+            unreadable(folder(alice) / made.filename)
+    job = models.Job.create(kind="recheck")
+    assert rechecks.run(job) == {"checked": 2, "damaged": [f"{alice.id}/2026-03-01.json"]}
+
+
+def test_what_is_found_damaged_is_damaged_under_each_of_its_dates(alice, frozen_clock):
+    put(alice, many(5))
+    for _ in range(4):
+        last = nights.run_scheduled(alice.id)
+        frozen_clock.move(DAY)
+    path = folder(alice) / last.filename
+    with path.open("r+b") as file:
+        file.write(b"[")
+    assert backups.verify(alice, last.filename).state == "damaged"
+    assert {entry.state for entry in backups.listing(alice.id)} == {"damaged"}
+    assert backups.health(alice).last_good is None
+
+
+def test_a_file_that_was_only_found_never_passes_for_what_the_database_holds(alice, frozen_clock):
+    put(alice, document([film(1)]))
+    frozen_clock.move(DAY)
+    put(alice, document([film(2)]))
+    nights.run_scheduled(alice.id)
+    # mm.db comes back from before that night; the run of the day finds its file, and two other edits reach its version.
+    version = reload(alice).library_version
+    Movie.delete().execute()
+    User.update(library_version=version - 2, last_completed_at=None, saved_version=None).execute()
+    frozen_clock.move(3600)
+    nights.run_scheduled(alice.id)
+    put(alice, document([film(3)]))
+    put(alice, document([film(4)]))
+    assert reload(alice).library_version == version
+    frozen_clock.move(DAY)
+    entry = nights.run_scheduled(alice.id)
+    assert entry.unchanged_since is None
+    assert b"tt0000004" in (folder(alice) / entry.filename).read_bytes()
+
+
+def test_safety_copies_go_with_the_next_backup_though_nothing_is_scheduled(alice, frozen_clock):
+    put(alice, many(5))
+    imports.import_bytes(alice, as_bytes(document([film(90)])))
+    frozen_clock.move(8 * DAY)
+    backups.create(alice)
+    assert [entry.kind for entry in backups.listing(alice.id)] == ["manual"]
+
+
+def test_a_library_too_large_for_an_upload_is_backed_up_and_restored_all_the_same(alice, monkeypatch):
+    monkeypatch.setattr("mm.services.portable.reading.FILE_MAX", 1000)
+    plan = portable.plan(alice.id, portable.read(as_bytes(many(50)), own=True))
+    portable.apply(plan)
+    entry = backups.create(alice)
+    Movie.delete().execute()
+    assert imports.restore_backup(alice, entry.filename).movies_imported == 50
 
 
 def test_leftovers_of_a_killed_process_are_never_listed_and_swept(alice):

@@ -9,7 +9,20 @@ from mm import config, models
 from mm.errors import Conflict, Invalid, NoRoom, NotFound, TooLarge
 from mm.models import Job, Movie
 from mm.services import archive, backup_files, backups, imports, jobs, locks, portable
-from tests.libraries import as_bytes, document, export, exported, film, hard_document, many, put, reload, seen
+from tests.libraries import (
+    T,
+    as_bytes,
+    document,
+    export,
+    exported,
+    film,
+    hard_document,
+    many,
+    person,
+    put,
+    reload,
+    seen,
+)
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
 
@@ -60,6 +73,23 @@ def test_a_plan_that_is_no_longer_true_is_refused_at_the_confirmation(alice):
     assert imports.preview(job).library_version == version + 1
 
 
+def test_a_change_made_while_the_worker_reads_the_file_is_not_overwritten(alice, monkeypatch):
+    """The plan that is done is the one that was confirmed."""
+    put(alice, document([film(1)]))
+    job = confirmed(alice, document([film(1)]))
+    read = portable.read
+
+    def read_slowly(data, own=False):
+        patched.undo()
+        put(alice, document([seen(1)]))
+        return read(data, own)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(portable, "read", read_slowly)
+        assert "has changed since" in run(job).message
+    assert exported(alice)["movies"]["tt0000001"]["status"] == "watched"
+
+
 def test_a_plan_that_became_untrue_while_it_waited_for_the_worker_changes_nothing(alice):
     job = confirmed(alice, many(3))
     put(alice, document([film(90)]))
@@ -95,6 +125,21 @@ def test_without_room_for_the_safety_backup_nothing_is_changed(alice, monkeypatc
         imports.import_bytes(alice, as_bytes(hard_document()))
     assert refused.value.status == 507
     assert export(alice) == before
+
+
+def test_a_phone_that_writes_meanwhile_makes_the_import_plan_anew(alice, monkeypatch):
+    apply, calls = portable.apply, []
+
+    def apply_late(plan):
+        calls.append(plan)
+        if len(calls) == 1:
+            apply(portable.plan(alice.id, portable.read(as_bytes(document([film(90)])))))
+        apply(plan)
+
+    monkeypatch.setattr(portable, "apply", apply_late)
+    result = imports.import_bytes(alice, as_bytes(many(3)))
+    assert (len(calls), result.movies_imported) == (2, 3)
+    assert len(exported(alice)["movies"]) == 4
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(alice):
@@ -178,7 +223,7 @@ def test_a_worker_that_dies_right_after_the_import_does_not_do_it_twice(alice, m
     after = Job.get_by_id(job.id)
     assert (after.state, after.result["movies_imported"]) == ("done", 3)
     version = reload(alice).library_version
-    assert jobs.recover() == []
+    assert jobs.recover() == ([], [])
     run(job)
     assert reload(alice).library_version == version
 
@@ -210,6 +255,22 @@ def test_an_import_killed_half_way_leaves_the_library_as_it_was(alice, monkeypat
             imports.import_bytes(alice, as_bytes(hard_document()))
     assert export(alice) == before
     assert reload(alice).library_version == version
+
+
+def test_without_room_for_the_upload_nothing_waits(alice, monkeypatch):
+    def full(*args):
+        raise NoRoom("Not enough disk space: 2 MB needed, 1 MB free.")
+
+    monkeypatch.setattr(archive, "require_room", full)
+    with pytest.raises(NoRoom):
+        upload(alice, many(3))
+    assert Job.select().count() == 0
+
+
+def test_a_changed_quick_recommender_is_something_to_lose(alice):
+    put(alice, document(people=[person("My channel", quick_key="youtube", last_modified=T + 1)]))
+    result = imports.import_bytes(alice, as_bytes(document(people=[person("Yours", quick_key="youtube")])))
+    assert result.safety_backup is not None
 
 
 def test_a_withdrawn_upload_is_gone(alice):

@@ -54,15 +54,31 @@ def test_a_running_job_whose_process_died_is_queued_again(alice):
     job = jobs.create("backup", alice.id)
     Job.update(state="running").execute()
     with locks.hold(f"job-{job.id}"):
-        assert jobs.recover() == []
-    assert [found.id for found in jobs.recover()] == [job.id]
+        assert jobs.recover() == ([], [])
+    lost, given_up = jobs.recover()
+    assert ([found.id for found in lost], given_up) == ([job.id], [])
     assert state_of(job) == "queued"
+
+
+def test_a_job_that_ends_while_it_is_looked_at_stays_done(alice, monkeypatch):
+    job = jobs.create("backup", alice.id)
+    Job.update(state="running").execute()
+    hold = locks.hold
+
+    def end_first(name):
+        Job.update(state="done").execute()
+        return hold(name)
+
+    monkeypatch.setattr(locks, "hold", end_first)
+    assert jobs.recover() == ([], [])
+    assert state_of(job) == "done"
 
 
 def test_a_job_that_takes_its_process_down_each_time_is_given_up(alice):
     job = jobs.create("import", alice.id)
     Job.update(state="running", starts=jobs.STARTS).execute()
-    assert jobs.recover() == []
+    lost, given_up = jobs.recover()
+    assert (lost, [found.id for found in given_up]) == ([], [job.id])
     assert (state_of(job), "Given up" in jobs.get(job.id, alice.id).message) == ("failed", True)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mm import models
 from mm.errors import Conflict
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Title, Tombstone, User, Watch
-from mm.services import accounts, portable
+from mm.services import accounts, backups, portable
 from tests import libraries
 from tests.libraries import (
     T,
@@ -167,6 +167,39 @@ def test_a_saved_view_joins_by_its_name(alice):
         ("FUNNY", {"genre": "Farce"}),
         ("Old", {}),
     ]
+
+
+def test_the_order_of_a_views_filters_does_not_matter_to_a_backup(alice):
+    SavedView.create(user=alice, name="Mine", filters={"status": "watched", "genre": "Drama"}, last_modified=T)
+    assert backups.create(alice).state == "verified"
+
+
+@pytest.mark.parametrize("conflicts", ["overwrite", "newest", "skip"])
+def test_two_names_of_a_file_that_are_one_person_here_vote_once(alice, conflicts):
+    put(alice, document(people=[person("Bob", quick_key="youtube", last_modified=T + 9)]))
+    people = [person("Random YouTube Video", quick_key="youtube"), person("Bob")]
+    rows = [film(1, recommendations=[vote("Random YouTube Video"), vote("Bob", up=False)])]
+    plan = put(alice, document(rows, people), conflicts)
+    votes = exported(alice)["movies"]["tt0000001"]["recommendations"]
+    assert len(votes) == (2 if conflicts == "overwrite" else 1)
+    if conflicts != "overwrite":
+        assert "who votes once" in plan.errors[0].reason
+
+
+def test_skipping_makes_nobody_whose_votes_are_not_taken(alice):
+    put(alice, document([film(1)]))
+    put(alice, document([film(1, recommendations=[vote("Zoë")])]), "skip")
+    assert "Zoë" not in exported(alice)["people"]
+
+
+def test_a_file_imported_twice_finds_the_same_of_two_lists_of_one_name(alice):
+    put(alice, document(lists=[custom_list("b", "Horror"), custom_list("a", "Horror")]))
+    file = document([film(1, status="custom", custom_list_id="c")], lists=[custom_list("c", "horror")])
+    found = set()
+    for _ in range(3):
+        put(alice, file)
+        found.add(exported(alice)["movies"]["tt0000001"]["custom_list_id"])
+    assert found == {"a"}
 
 
 def test_watches_are_united_by_date(alice):

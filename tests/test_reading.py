@@ -66,6 +66,29 @@ def test_an_empty_library_is_a_library():
     assert portable.read(as_bytes(document())).errors == []
 
 
+def test_a_file_of_nothing_but_bad_rows_is_given_up_before_their_list_fills_the_memory():
+    with pytest.raises(Invalid, match="More than 100,000 rows cannot be used"):
+        portable.read(b'{"movies": [{"imdb_id": "tt0000001"}], "people": [' + b"0," * 150_000 + b"0]}")
+
+
+def test_more_than_200_000_people_are_refused():
+    with pytest.raises(Invalid, match="the limit is 200,000"):
+        portable.read(b'{"people": [' + b"0," * 200_001 + b"0]}")
+
+
+@pytest.mark.parametrize("key", ["version", "exported_at"])
+def test_a_number_of_400_digits_is_refused_and_no_error_of_ours(key):
+    with pytest.raises(Invalid):
+        portable.read(b'{"movies": [], "%s": 1%s}' % (key.encode(), b"0" * 400))
+
+
+def test_a_library_cannot_grow_past_what_an_import_takes(alice, monkeypatch):
+    monkeypatch.setattr("mm.services.portable.planning.FILMS_MAX", 3)
+    put(alice, document([film(1), film(2)]))
+    with pytest.raises(Invalid, match="would hold 4 films"):
+        put(alice, document([film(2), film(3), film(4)]))
+
+
 BAD_FILMS = {
     "imdb_id": {"imdb_id": "../../etc"},
     "imdb_id: is missing": {"imdb_id": None},
@@ -83,6 +106,10 @@ BAD_FILMS = {
     "custom_list_id: is missing": {"status": "custom"},
     "custom_list_id: 'nowhere' is no list": {"status": "custom", "custom_list_id": "nowhere"},
     "date_added": {"date_added": 9e9},
+    "date_added: '9999-12-31' is not a time": {"date_added": "9999-12-31"},
+    "date_added: '0001-01-01T00:00:00": {"date_added": "0001-01-01T00:00:00"},
+    "date_added: is not a number": {"date_added": 10**400},
+    "watch_history.my_rating: is not a number": {"watch_history": {"date_watched": T, "my_rating": 10**400}},
     "last_modified: expected a time": {"last_modified": True},
     "last_modified": {"last_modified": -1e18},
     "recommendations: expected a list": {"recommendations": "Bob"},

@@ -34,13 +34,20 @@ def test_after_the_run_of_a_day_the_files_of_that_day_and_fourteen_before_stay()
 
 
 def test_the_three_newest_verified_stay_however_old():
-    old = [backup(f"2025-01-0{day}.json", age=400 - day) for day in range(1, 6)]
-    assert kept(old) == {f"2025-01-0{day}.json": "one of the 3 newest verified" for day in (3, 4, 5)}
+    old = [backup(f"2026-02-0{day}.json", age=47 - day) for day in range(1, 6)]
+    assert kept(old) == {f"2026-02-0{day}.json": "one of the 3 newest verified" for day in (3, 4, 5)}
 
 
 def test_what_failed_its_check_is_not_one_of_the_newest_verified():
-    old = [backup("2025-01-01.json", age=400), backup("2025-01-02.json", age=399, state="damaged")]
-    assert list(kept(old)) == ["2025-01-01.json"]
+    old = [backup("2026-02-01.json", age=47), backup("2026-02-02.json", age=46, state="damaged")]
+    assert list(kept(old)) == ["2026-02-01.json"]
+
+
+def test_a_clock_that_jumped_far_ahead_deletes_nothing():
+    """Or a server that was off for months: ages say nothing then."""
+    jumped = [backup("2026-03-20.json"), *(backup(f"2025-12-{day}.json", age=100 - day) for day in range(10, 30))]
+    assert len(kept(jumped)) == 21
+    assert len(kept([backup("2026-03-19.json", age=1), *jumped])) < 21
 
 
 @pytest.mark.parametrize("age, stays", [(13.9, True), (14.1, False)])

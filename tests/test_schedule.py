@@ -207,6 +207,35 @@ def test_old_backups_are_due_for_a_check_once_a_night(alice, frozen_clock):
     assert [job.kind for job in schedule.tick() if job.kind == "recheck"] == ["recheck"]
 
 
+def test_a_backup_that_kills_its_worker_each_time_is_a_failure_that_is_told(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(3))
+    frozen_clock.moment = at("2026-03-02T03:00")
+    [job] = schedule.tick()
+    Job.update(state="running", starts=jobs.STARTS).where(Job.id == job.id).execute()
+    schedule.tick()
+    assert "Given up" in reload(alice).last_error
+    assert schedule.next_run(reload(alice)) == frozen_clock.moment + 15 * MINUTE
+
+
+def test_a_clock_that_was_in_the_future_for_a_night_does_not_stop_the_schedule(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(3))
+    start = frozen_clock.moment = at("2026-03-02T03:00")
+    for _ in range(20):
+        run_due()
+        run_due()
+        frozen_clock.move(DAY)
+    frozen_clock.moment = start + 70 * 365 * DAY
+    run_due()
+    assert len(scheduled(alice)) == 16
+    frozen_clock.moment = start + 21 * DAY
+    assert backups.health(reload(alice)).last_good.filename == "2026-03-21.json"
+    run_due()
+    assert "2026-03-23.json" in scheduled(alice)
+    assert schedule.next_run(reload(alice)) == at("2026-03-24T03:00")
+
+
 def test_the_clock_of_the_sync_feed_only_goes_forward(frozen_clock):
     first = models.next_update(models.db.obj)
     frozen_clock.move(-DAY)

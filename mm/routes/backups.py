@@ -8,7 +8,7 @@ from flask_login import current_user, login_required
 from mm import auth, clock, config, htmx, tasks
 from mm.errors import NotFound
 from mm.routes.jobs import active_job, job_context
-from mm.services import backups, imports, jobs, nights, portable
+from mm.services import backup_files, backups, imports, jobs, nights, portable
 
 bp = Blueprint("backups", __name__, url_prefix="/backup")
 
@@ -63,7 +63,10 @@ def export() -> Response:
 @login_required
 def download(filename: str) -> Response:
     path = backups.path_of(current_user.id, filename)
-    return send_file(path, "application/json", as_attachment=True, download_name=f"moviemanager-{filename}")
+    try:
+        return send_file(path, "application/json", as_attachment=True, download_name=f"moviemanager-{filename}")
+    except FileNotFoundError as error:  # deleted since it was listed
+        raise NotFound(backup_files.NOT_FOUND) from error
 
 
 @bp.post("/files/<filename>/verify")

@@ -11,7 +11,7 @@ from mm.errors import Conflict, Invalid
 from mm.models import Job
 from mm.services import imports, jobs
 
-KINDS = ("movie", "vote", "watch", "person", "list")
+KINDS = ("movie", "vote", "watch", "person", "list", "view")
 OUTCOMES = ("new", "changed", "kept", "removed", "rejected")
 RULES: dict[str, Conflicts] = {"overwrite": "overwrite", "newest": "newest", "skip": "skip"}
 # Rows of a group that the page shows; a plan may hold 200,000.
@@ -41,6 +41,8 @@ def plan(job_id: str) -> Response:
 @login_required
 def confirm(job_id: str) -> Response:
     job = jobs.get(job_id, current_user.id)
+    if job.state != "waiting":  # sent twice
+        return htmx.go(url_for("jobs.show", job_id=job.id))
     try:
         job = imports.confirm(job, _rule(), request.form.get("library_version", -1, type=int))
     except Conflict as conflict:

@@ -20,6 +20,8 @@ from mm.errors import NoRoom
 
 DRAFT = ".tmp-"
 DELETING = ".deleting-"
+PUBLISHING = ".publishing-"
+OURS = (DRAFT, DELETING, PUBLISHING)
 META = ".meta.json"
 # Left free beside what is written: the database and its log live on the same disk.
 ROOM_TO_SPARE = 2**20
@@ -52,13 +54,18 @@ def write(path: Path, data: bytes) -> None:
 
 
 def publish(temporary: Path, target: Path, sidecar: Sidecar) -> None:
-    """Give a checked draft its name and its sidecar, and wait for the folder to remember both. The sidecar is on the
-    disk before the file appears, so that a disk which fills up leaves neither."""
+    """Give a checked draft its name and its sidecar, and wait for the folder to remember both.
+
+    The sidecar is on the disk first, under a name from which `sweep` completes the pair when this is killed half-way:
+    a disk that fills up leaves neither.
+    """
+    pledge = target.with_name(PUBLISHING + target.name)
     with draft(target.parent) as description:
         write(description, _encode(sidecar))
-        os.replace(temporary, target)
-        os.replace(description, sidecar_path(target))
-        sync_folder(target.parent)
+        os.replace(description, pledge)
+    os.replace(temporary, target)
+    os.replace(pledge, sidecar_path(target))
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -95,7 +102,10 @@ def sidecar_path(path: Path) -> Path:
 
 def read_sidecar(path: Path) -> Sidecar | None:
     """None where it is missing or cannot be read: such a file is half-known."""
-    meta = sidecar_path(path)
+    return _decode(sidecar_path(path))
+
+
+def _decode(meta: Path) -> Sidecar | None:
     if meta.is_symlink():
         return None
     try:
@@ -123,12 +133,22 @@ def delete(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove drafts of killed processes and finish their deletions. Hold the folder's lock."""
+    """Remove drafts of killed processes and finish what they were about to do. Hold the folder's lock."""
+    for pledge in folder.glob(f"{PUBLISHING}*"):
+        _finish_publishing(pledge, pledge.with_name(pledge.name.removeprefix(PUBLISHING)))
     for path in folder.glob(f"{DRAFT}*"):
         path.unlink(missing_ok=True)
     for note in folder.glob(f"{DELETING}*"):
         note.with_name(note.name.removeprefix(DELETING)).unlink(missing_ok=True)
         note.unlink(missing_ok=True)
+
+
+def _finish_publishing(pledge: Path, target: Path) -> None:
+    sidecar = _decode(pledge)
+    if sidecar and target.is_file() and sha256(target) == sidecar.sha256:
+        os.replace(pledge, sidecar_path(target))
+    else:
+        pledge.unlink(missing_ok=True)
 
 
 def _encode(sidecar: Sidecar) -> bytes:

@@ -6,6 +6,7 @@ The folder is the truth. Names are parsed strictly: what does not parse cannot b
 import os
 import re
 import stat
+from datetime import date
 from pathlib import Path
 
 from mm import clock, config
@@ -13,9 +14,10 @@ from mm.documents import BackupEntry, BackupKind, Sidecar
 from mm.errors import Invalid, NotFound
 from mm.services import archive
 
-SCHEDULED_NAME = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
+SCHEDULED_NAME = re.compile(r"\d{4}-\d{2}-\d{2}\.json", re.ASCII)
 OTHER_NAME = re.compile(
-    r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-(?P<kind>manual|before-import|before-restore|uploaded)(-\d+)?\.json"
+    r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-(?P<kind>manual|before-import|before-restore|uploaded)(-\d+)?\.json",
+    re.ASCII,
 )
 USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOT_FOUND = "Backup file not found"
@@ -29,10 +31,20 @@ def folder_of(user_id: str) -> Path:
 
 def kind_of(filename: str) -> BackupKind | None:
     """None for a name that no backup of ours can have."""
+    if not _starts_with_a_date(filename):
+        return None
     if SCHEDULED_NAME.fullmatch(filename):
         return "scheduled"
     match = OTHER_NAME.fullmatch(filename)
     return match["kind"] if match else None  # type: ignore[return-value]
+
+
+def _starts_with_a_date(filename: str) -> bool:
+    try:
+        date.fromisoformat(filename[:10])
+    except ValueError:
+        return False
+    return True
 
 
 def name_for(folder: Path, kind: BackupKind, moment: float) -> str:
@@ -67,7 +79,7 @@ def entries(user_id: str) -> list[BackupEntry]:
     folder = folder_of(user_id)
     if not folder.is_dir():
         return []
-    names = {path.name for path in folder.iterdir() if not path.name.startswith((archive.DRAFT, archive.DELETING))}
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(archive.OURS)}
     sidecars = {name for name in names if name.endswith(archive.META) and kind_of(name.removesuffix(archive.META))}
     described = {name.removesuffix(archive.META) for name in sidecars}
     return [entry(folder / name) for name in sorted(names - sidecars | described)]

@@ -60,8 +60,10 @@ def is_overdue(user: User) -> bool:
 
 
 def _is_good(entry: BackupEntry) -> bool:
-    """A safety copy holds what was about to be changed, and goes after days: nothing to rest on."""
-    return entry.state == "verified" and entry.kind not in retention.SAFETY_KINDS
+    """A safety copy holds what was about to be changed, and goes after days: nothing to rest on. One from the future
+    says nothing about its age."""
+    known_age = (entry.created_at or 0) < clock.now() + schedule.DAY
+    return entry.state == "verified" and known_age and entry.kind not in retention.SAFETY_KINDS
 
 
 def _notices(listed: list[BackupEntry]) -> Iterator[str]:
@@ -116,8 +118,10 @@ def create_held(user: User, kind: BackupKind) -> BackupEntry:
     with archive.draft(folder) as temporary:
         archive.write(temporary, data)
         _require_good(temporary, sidecar)
+        # First, because a process that dies between the two would never compare them again.
+        _pin_before_drop(folder, previous, sidecar)
         archive.publish(temporary, path, sidecar)
-    _pin_before_drop(folder, previous, sidecar)
+    prune_held(user)
     return entry_of(user.id, path.name)
 
 
@@ -129,22 +133,49 @@ def verify(user: User, filename: str) -> BackupEntry:
 
 def verify_held(user_id: str, filename: str) -> BackupEntry:
     path = path_of(user_id, filename)
-    data = path.read_bytes()
-    sidecar = archive.read_sidecar(path) or _describe(path, data)
+    sidecar, problem = _check(path)
     if sidecar is None:
         raise Invalid(f"{filename} cannot be read as a library; delete it, or look at it with an editor.")
-    sidecar.problem = _problem(data, sidecar)
-    sidecar.verified_at = None if sidecar.problem else clock.now()
-    archive.write_sidecar(path, sidecar)
+    note(path, sidecar, problem)
     return entry_of(user_id, filename)
+
+
+def _check(path: Path) -> tuple[Sidecar | None, str | None]:
+    """The description of a file, and what is wrong with it."""
+    known = archive.read_sidecar(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return known, f"it cannot be read: {error.strerror}"
+    sidecar = known or _describe(path, data)
+    return sidecar, _problem(data, sidecar) if sidecar else None
+
+
+def note(path: Path, sidecar: Sidecar, problem: str | None) -> None:
+    """Write down what a check found, beside every name of the content: hard links share what became of it."""
+    verified_at = None if problem else clock.now()
+    for twin in _links_of(path):
+        described = sidecar if twin == path else archive.read_sidecar(twin)
+        if described is not None:
+            described.problem, described.verified_at = problem, verified_at
+            archive.write_sidecar(twin, described)
+
+
+def _links_of(path: Path) -> list[Path]:
+    inode = path.lstat().st_ino
+    return [twin for twin in path.parent.iterdir() if kind_of(twin.name) and twin.lstat().st_ino == inode]
 
 
 def delete(user: User, filename: str) -> None:
     with holding(user.id):
-        path = folder_of(user.id) / filename
-        # A description without its file is listed too, and can only be removed.
-        alone = kind_of(filename) and not os.path.lexists(path) and archive.sidecar_path(path).is_file()
-        archive.delete(path if alone else path_of(user.id, filename))
+        archive.delete(_path_to_delete(user.id, filename))
+
+
+def _path_to_delete(user_id: str, filename: str) -> Path:
+    """A description without its file is listed too, and can only be removed."""
+    path = folder_of(user_id) / filename
+    alone = kind_of(filename) and not os.path.lexists(path) and archive.sidecar_path(path).is_file()
+    return path if alone else path_of(user_id, filename)
 
 
 def prune(user: User, dry_run: bool = False) -> list[Decision]:
@@ -155,10 +186,20 @@ def prune(user: User, dry_run: bool = False) -> list[Decision]:
 
 def prune_held(user: User, dry_run: bool = False) -> list[Decision]:
     decisions = _decisions(entries(user.id))
-    for decision in decisions:
-        if not decision.keep and not dry_run:
-            archive.delete(path_of(user.id, decision.filename))
+    if not dry_run:
+        decisions = [_carry_out(user.id, decision) for decision in decisions]
     return decisions
+
+
+def _carry_out(user_id: str, decision: Decision) -> Decision:
+    """One file that cannot be deleted is no reason to fail the night."""
+    if decision.keep:
+        return decision
+    try:
+        archive.delete(_path_to_delete(user_id, decision.filename))
+    except OSError as error:
+        return Decision(decision.filename, True, f"could not be deleted: {error.strerror}")
+    return decision
 
 
 def request(user: User, kind: str, params: dict) -> Job:

@@ -14,6 +14,7 @@ from mm.services import archive, backup_files, backups, jobs, locks, portable
 from mm.services.portable import FILE_MAX, Incoming, Plan
 
 SAFETY = {"import": "before-import", "restore": "before-restore"}
+TRIES = 3
 KEEP_UPLOADS_SECONDS = 86400
 WAITING = "waiting"
 NOT_WAITING = "This was confirmed already, or withdrawn."
@@ -42,10 +43,15 @@ def _at_once(user: User, data: bytes, conflicts: Conflicts, dry_run: bool, kind:
     if dry_run:
         return portable.view(portable.plan(user.id, incoming, conflicts))
     with backups.holding(user.id):
-        plan = portable.plan(user.id, incoming, conflicts)
-        safety_backup = _prepare(user, plan, kind)
-        portable.apply(plan)
-    return portable.result(plan, safety_backup)
+        for _ in range(TRIES):
+            plan = portable.plan(user.id, incoming, conflicts)
+            safety_backup = _prepare(user, plan, kind)
+            try:
+                portable.apply(plan)
+            except Conflict:  # a phone wrote in between, and nobody has seen this plan: make another
+                continue
+            return portable.result(plan, safety_backup)
+    raise Conflict("The library kept changing while it was imported. Nothing was changed; try again.")
 
 
 # Step by step: the pages. The file waits in data/tmp with the job that owns it.
@@ -66,10 +72,9 @@ def offer(user: User, filename: str) -> Job:
 
 def _wait(user: User, data: bytes, kind: str, params: dict) -> Job:
     portable.read(data, own=kind == "restore")
-    with db.atomic():
-        job = jobs.create(kind, user.id, params, state=WAITING)
     folder = config.current.tmp_dir
     archive.require_room(folder, len(data))
+    job = jobs.create(kind, user.id, params, state=WAITING)
     with archive.draft(folder) as draft:
         archive.write(draft, data)
         draft.rename(_file_of(job))
@@ -87,7 +92,7 @@ def confirm(job: Job, conflicts: Conflicts, library_version: int) -> Job:
     if Job.get_by_id(job.id).state != WAITING:
         raise Conflict(NOT_WAITING)
     backups.require_idle(job.user_id)
-    _require_version(User.get_by_id(job.user_id), library_version)
+    _require_version(User.get_by_id(job.user_id).library_version, library_version)
     params = {**job.params, "conflicts": conflicts, "library_version": library_version}
     waiting = (Job.id == job.id) & (Job.state == WAITING)
     with db.atomic():
@@ -121,7 +126,7 @@ def _run_held(job: Job) -> dict:
     incoming = _incoming(job)
     jobs.progress(job, 1, 4, "Comparing it with your library")
     plan = portable.plan(user.id, incoming, job.params["conflicts"])
-    _require_version(user, job.params["library_version"])
+    _require_version(plan.library_version, job.params["library_version"])
     jobs.progress(job, 2, 4, "Making a safety backup")
     safety_backup = _prepare(user, plan, job.kind)
     jobs.progress(job, 3, 4, "Writing your library")
@@ -144,12 +149,14 @@ def sweep() -> None:
             path.unlink(missing_ok=True)
 
 
-def is_empty(user_id: str) -> bool:
-    """Nothing but the quick recommenders that every account is born with."""
+def is_empty(user: User) -> bool:
+    """Nothing but the quick recommenders that every account is born with, as they were born."""
+    user_id = user.id
+    own = Person.quick_key.is_null() | (Person.last_modified != user.created_at)
     held = (
         Movie.select().where(Movie.user == user_id),
         CustomList.select().where(CustomList.user == user_id),
-        Person.select().where((Person.user == user_id) & Person.quick_key.is_null()),
+        Person.select().where((Person.user == user_id) & own),
         SavedView.select().where(SavedView.user == user_id),
     )
     return not any(rows.exists() for rows in held)
@@ -157,13 +164,13 @@ def is_empty(user_id: str) -> bool:
 
 def _prepare(user: User, plan: Plan, kind: str) -> str | None:
     """The name of the safety backup; none is needed where nothing can be lost. Raises NoRoom or Unavailable."""
-    if plan.is_empty() or is_empty(user.id):
+    if plan.is_empty() or is_empty(user):
         return None
     return backups.create_held(user, SAFETY[kind]).filename  # type: ignore[arg-type]
 
 
-def _require_version(user: User, library_version: int) -> None:
-    if user.library_version != library_version:
+def _require_version(now: int, planned: int) -> None:
+    if now != planned:
         raise Conflict("The library has changed since this plan was made. Look at the new plan and confirm again.")
 
 

@@ -17,6 +17,7 @@ ACTIVE = ("queued", "running")
 REQUEUE_AFTER = 60
 # How often a job that dies with its process is started before it is given up.
 STARTS = 10
+GIVEN_UP = f"Given up: the worker stopped {STARTS} times while doing this."
 
 
 Work = Callable[[Job], dict | None]
@@ -103,19 +104,26 @@ def fail(job: Job, message: str) -> None:
     _update(job, state="failed", message=message, finished_at=clock.now())
 
 
-def recover() -> list[Job]:
-    """Running jobs whose process died, back in state queued, for the caller to enqueue; one that took its process down
-    each time is failed with that reason."""
-    lost = []
+def recover() -> tuple[list[Job], list[Job]]:
+    """Running jobs whose process died: those back in state queued, for the caller to enqueue, and those that took their
+    process down each time, which are failed with that reason."""
+    lost, given_up = [], []
     for job in Job.select().where(Job.state == "running"):
-        if locks.is_held(f"job-{job.id}"):
+        try:
+            with locks.hold(f"job-{job.id}"):
+                if job.starts >= STARTS and _leave(job, state="failed", message=GIVEN_UP, finished_at=clock.now()):
+                    given_up.append(job)
+                elif job.starts < STARTS and _leave(job, state="queued"):
+                    lost.append(job)
+        except locks.Busy:
             continue
-        if job.starts >= STARTS:
-            fail(job, f"Given up: the worker stopped {STARTS} times while doing this.")
-            continue
-        _update(job, state="queued")
-        lost.append(job)
-    return lost
+    return lost, given_up
+
+
+def _leave(job: Job, **values) -> bool:
+    """False where the job has ended since it was looked at."""
+    with db.atomic():
+        return bool(Job.update(**values).where((Job.id == job.id) & (Job.state == "running")).execute())
 
 
 def waiting_for_a_worker(seconds: float = REQUEUE_AFTER) -> list[Job]:

@@ -8,6 +8,7 @@ passes for unchanged.
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mm import clock, models
 from mm.documents import BackupEntry, Sidecar
@@ -20,6 +21,18 @@ from mm.services.backup_files import entry, folder_of, kind_of, name_for
 LINKS_MAX = 7
 BATCH = 100
 DONE_FIELDS = (User.last_completed_at, User.saved_version, User.next_try_at, User.failed_tries, User.last_error)
+
+
+class Night(NamedTuple):
+    """`saved_version`: the library_version that the entry is known to hold, else null."""
+
+    entry: BackupEntry
+    completed_at: float
+    saved_version: int | None
+
+    def row(self, user: User) -> tuple:
+        """The values of DONE_FIELDS, then the user's id."""
+        return (self.completed_at, self.saved_version, None, 0, None, user.id)
 
 
 def enable(user: User, enabled: bool) -> Job | None:
@@ -51,10 +64,11 @@ def run_scheduled(user_id: str) -> BackupEntry:
     """Tonight's backup, then retention. A verified file of this day is never replaced; repeating it is harmless."""
     with backups.holding(user_id):
         user = User.get_by_id(user_id)
-        made = _settled(user) or backups.create_held(user, "scheduled")
+        archive.sweep(folder_of(user_id))
+        night = _settled(user) or _make(user)
         backups.prune_held(user)
-        _complete([_completion(user, made)])
-    return made
+        _complete([night.row(user)])
+    return night.entry
 
 
 def run_unchanged(job: Job) -> dict:
@@ -77,10 +91,10 @@ def _repeat_nights(user_ids: list[str]) -> Iterator[tuple]:
     for user in User.select().where(User.id.in_(user_ids)):
         try:
             with backups.holding(user.id):
-                made = _settled(user)
-                if made:
+                night = _settled(user)
+                if night:
                     backups.prune_held(user)
-                    yield _completion(user, made)
+                    yield night.row(user)
                 else:
                     _mark_changed(user)
         except locks.Busy:
@@ -89,9 +103,25 @@ def _repeat_nights(user_ids: list[str]) -> Iterator[tuple]:
             schedule.postpone(user, str(error))
 
 
-def _settled(user: User) -> BackupEntry | None:
+def _settled(user: User) -> Night | None:
     """This day's backup, where it is there already or a link makes it."""
-    return _todays(user) or _link_unchanged(user)
+    if found := _todays(user):
+        # Older than this night, and what it holds is not what this database knows: the next night makes its own file.
+        return Night(found, clock.now(), None)
+    if linked := _link_unchanged(user):
+        return Night(linked, linked.created_at or clock.now(), user.library_version)
+    return None
+
+
+def _make(user: User) -> Night:
+    """A file of this day that is only half known is set aside: it may be the only copy of something."""
+    folder = folder_of(user.id)
+    path = folder / name_for(folder, "scheduled", clock.now())
+    if path.is_file() and archive.read_sidecar(path) is None:
+        path.rename(folder / name_for(folder, "manual", clock.now()))
+    made = backups.create_held(user, "scheduled")
+    sidecar = archive.read_sidecar(path)
+    return Night(made, made.created_at or clock.now(), sidecar.library_version if sidecar else None)
 
 
 def _todays(user: User) -> BackupEntry | None:
@@ -113,11 +143,17 @@ def _link_unchanged(user: User) -> BackupEntry | None:
     sidecar = archive.read_sidecar(source)
     if sidecar is None or sidecar.library_version != user.library_version or sidecar.links >= LINKS_MAX:
         return None
-    if archive.sha256(source) != sidecar.sha256:
-        sidecar.problem, sidecar.verified_at = "it is not what was written: its sha256 differs", None
-        archive.write_sidecar(source, sidecar)
+    if problem := _rot(source, sidecar):
+        backups.note(source, sidecar, problem)
         return None
     return _link(source, sidecar, folder)
+
+
+def _rot(source: Path, sidecar: Sidecar) -> str | None:
+    try:
+        return None if archive.sha256(source) == sidecar.sha256 else "it is not what was written: its sha256 differs"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
 
 
 def _last_scheduled(folder: Path) -> BackupEntry | None:
@@ -144,13 +180,6 @@ def _link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         archive.write(target, source.read_bytes())
-
-
-def _completion(user: User, made: BackupEntry) -> tuple:
-    """A row for `_complete`. A file that was there already may be older than the night: then the night counts."""
-    sidecar = archive.read_sidecar(folder_of(user.id) / made.filename)
-    completed_at = max(made.created_at or 0.0, schedule.last_slot(clock.now()))
-    return (completed_at, sidecar and sidecar.library_version, None, 0, None, user.id)
 
 
 def _complete(rows: list[tuple]) -> None:

@@ -5,8 +5,8 @@ import time
 from mm import config
 from mm.documents import BackupEntry
 from mm.models import Job
-from mm.services import archive, backups, jobs, locks
-from mm.services.backup_files import USER_ID, folder_of
+from mm.services import backups, jobs, locks
+from mm.services.backup_files import USER_ID
 
 NIGHTS = 7
 BUDGET_SECONDS = 20 * 60
@@ -43,21 +43,6 @@ def _check(user_id: str, entry: BackupEntry) -> list[str]:
     try:
         with backups.holding(user_id):
             checked = backups.verify_held(user_id, entry.filename)
-            _note_on_links(user_id, checked)
     except locks.Busy:
         return []
     return [] if checked.state == "verified" else [f"{user_id}/{entry.filename}"]
-
-
-def _note_on_links(user_id: str, checked: BackupEntry) -> None:
-    """Hard links are one content: what is true of one is true of all."""
-    folder = folder_of(user_id)
-    inode = (folder / checked.filename).stat().st_ino
-    for entry in backups.listing(user_id):
-        path = folder / entry.filename
-        if entry.filename == checked.filename or entry.sha256 != checked.sha256 or path.lstat().st_ino != inode:
-            continue
-        sidecar = archive.read_sidecar(path)
-        if sidecar is not None:
-            sidecar.problem, sidecar.verified_at = checked.problem, checked.verified_at or None
-            archive.write_sidecar(path, sidecar)

@@ -11,6 +11,8 @@ DAY = 86400
 NEWEST_VERIFIED = 3
 FAILED_DAYS = 14
 SAFETY_DAYS = 7
+GAP_DAYS = 60
+AFTER_A_GAP = f"nothing is deleted by the first backup after {GAP_DAYS} days without one"
 SAFETY_KINDS = ("before-import", "before-restore")
 
 
@@ -29,8 +31,17 @@ class Decision(Struct, frozen=True):
 def choose(backups: Iterable[BackupEntry], policy: Policy, today: date, now: float) -> list[Decision]:
     """`today` is the day of the run in the schedule's time zone. Scheduled files carry their day in their name."""
     backups = list(backups)
+    if _clock_jumped(backups, now):
+        return [Decision(backup.filename, True, AFTER_A_GAP) for backup in backups]
     newest = _newest_verified(backups)
     return [_decide(backup, policy, today, now, newest) for backup in backups]
+
+
+def _clock_jumped(backups: list[BackupEntry], now: float) -> bool:
+    """The one before the newest is months old: perhaps the server was off, perhaps its clock is wrong. Ages say
+    nothing then."""
+    moments = sorted((backup.created_at for backup in backups if backup.created_at), reverse=True)
+    return len(moments) > 1 and moments[1] < now - GAP_DAYS * DAY
 
 
 def _newest_verified(backups: list[BackupEntry]) -> set[str]:

@@ -43,14 +43,14 @@ def next_run(user: User) -> float | None:
     if not user.backup_enabled:
         return None
     now = clock.now()
-    if user.next_try_at is not None:
+    if user.next_try_at is not None and user.next_try_at < now + 2 * DAY:
         return max(user.next_try_at, now)
     return now if _is_due(user, now) else next_slot(now)
 
 
 def is_overdue(last_good: float) -> bool:
-    """Older than two periods."""
-    return last_good < clock.now() - OVERDUE_AFTER
+    """Older than two periods, or of a clock that was wrong."""
+    return not clock.now() - OVERDUE_AFTER <= last_good <= clock.now() + DAY
 
 
 def postpone(user: User, message: str) -> None:
@@ -68,7 +68,10 @@ def tick() -> list[Job]:
     """One minute's look: the jobs to enqueue now. Every one can be enqueued twice without harm."""
     with db.atomic():
         models.put_setting(BEAT, clock.now())
-    found = jobs.recover()
+    found, given_up = jobs.recover()
+    for job in given_up:
+        if job.kind == "backup" and job.params["kind"] == "scheduled":
+            postpone(User.get_by_id(job.user_id), jobs.GIVEN_UP)
     found += _due_backups()
     found += _due_recheck()
     jobs.sweep()
@@ -94,16 +97,22 @@ def _due(which) -> ModelSelect:
     return (
         User.select(User.id)
         .where(User.backup_enabled & which)
-        .where(User.last_completed_at.is_null() | (User.last_completed_at < last_slot(now)))
-        .where(User.next_try_at.is_null() | (User.next_try_at <= now))
+        .where(_unknown(User.last_completed_at) | (User.last_completed_at < last_slot(now)))
+        .where(_unknown(User.next_try_at) | (User.next_try_at <= now))
         .where(User.id.not_in(busy))
     )
+
+
+def _unknown(field):
+    """A time of the future was written while the clock was wrong, and says nothing."""
+    return field.is_null() | (field > clock.now() + 2 * DAY)
 
 
 def _due_recheck() -> list[Job]:
     """Once a night, after the backups' time, and only where there are backups to check."""
     now = clock.now()
-    if (models.setting(RECHECKED) or 0) >= last_slot(now) or not any(config.current.backups_dir.iterdir()):
+    done_tonight = last_slot(now) <= (models.setting(RECHECKED) or 0) <= now + DAY
+    if done_tonight or not any(config.current.backups_dir.iterdir()):
         return []
     with db.atomic():
         models.put_setting(RECHECKED, now)
@@ -111,7 +120,8 @@ def _due_recheck() -> list[Job]:
 
 
 def _is_due(user: User, now: float) -> bool:
-    return user.last_completed_at is None or user.last_completed_at < last_slot(now)
+    completed = user.last_completed_at
+    return completed is None or completed < last_slot(now) or completed > now + 2 * DAY
 
 
 def worker_is_late() -> bool:
@@ -146,7 +156,7 @@ def _write_something() -> None:
 def _problems():
     if worker_is_late():
         yield "No worker has been seen for over two minutes: backups and look-ups wait."
-    old = User.last_completed_at.is_null() | (User.last_completed_at < clock.now() - OVERDUE_AFTER)
+    old = _unknown(User.last_completed_at) | (User.last_completed_at < clock.now() - OVERDUE_AFTER)
     waiting = User.created_at < clock.now() - OVERDUE_AFTER
     late = User.select().where(User.backup_enabled & old & waiting).count()
     if late:

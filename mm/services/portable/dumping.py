@@ -9,6 +9,7 @@ from peewee import Database
 from mm import clock, models
 from mm.documents import VERSION, Document, ListEntry, MovieEntry, PersonEntry, ViewEntry, Vote, WatchEntry
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Watch, db
+from mm.services.portable.fields import FILE_MAX
 
 
 def dump(user_id: str, database: Database | None = None, exported_at: float | None = None) -> Document:
@@ -26,9 +27,11 @@ def dump(user_id: str, database: Database | None = None, exported_at: float | No
 
 
 def encode(document: Document, indent: bool = False) -> bytes:
-    """`indent` for what a person may open; compact for the server's own files."""
+    """`indent` for what a person may open, unless that would make it too large to import; compact for the server's
+    own files."""
     data = msgspec.json.encode(document)
-    return msgspec.json.format(data, indent=2) + b"\n" if indent else data
+    pretty = msgspec.json.format(data, indent=2) + b"\n" if indent else data
+    return data if len(pretty) > FILE_MAX else pretty
 
 
 def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
@@ -96,4 +99,5 @@ def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:
     columns = (SavedView.name, SavedView.filters, SavedView.position, SavedView.last_modified)
     for name, filters, *rest in database.execute(SavedView.select(*columns).where(SavedView.user == user_id)):
         # PostgreSQL's driver has read the JSON already.
-        yield ViewEntry(name, json.loads(filters) if isinstance(filters, str) else filters, *rest)
+        given = json.loads(filters) if isinstance(filters, str) else filters
+        yield ViewEntry(name, dict(sorted(given.items())), *rest)

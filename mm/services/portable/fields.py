@@ -5,10 +5,13 @@ from datetime import date, datetime, time
 
 from mm import config
 
+FILE_MAX = 64 * 2**20
 TEXT_MAX = 500
 TEXTS_MAX = 30
 NUMBER_MAX = 2**31 - 1
 MILLISECONDS_FROM = 1e10
+# Larger ones cannot be reckoned with, and mean nothing anywhere in a library.
+READABLE_MAX = 1e15
 EARLIEST = datetime.fromisoformat("1870-01-01T00:00:00+00:00").timestamp()
 LATEST = datetime.fromisoformat("2200-01-01T00:00:00+00:00").timestamp()
 IMDB_ID = re.compile(r"tt[0-9]{7,}")
@@ -103,27 +106,36 @@ def flag(row: dict, key: str) -> bool | None:
 
 
 def whole_number(row: dict, key: str) -> int | None:
-    value = row.get(key)
+    value = number(row, key, "a whole number")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise Bad(key, _wrong_type("a whole number", value))
+    if value != int(value):
+        raise Bad(key, f"{value:g} is not a whole number")
     if abs(value) > NUMBER_MAX:
-        raise Bad(key, f"{value} is too large")
+        raise Bad(key, f"{value:g} is too large")
     return int(value)
 
 
 def rating(row: dict) -> float | None:
-    value = row.get("my_rating")
+    value = number(row, "my_rating", "a number")
+    if value is None:
+        return None
+    if value > 10:
+        raise Bad("my_rating", f"{value:g} is above 10")
+    if value < 1:
+        raise Bad("my_rating", f"{value:g} is below 1")
+    return float(value)
+
+
+def number(row: dict, key: str, expected: str) -> float | int | None:
+    value = row.get(key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Bad("my_rating", _wrong_type("a number", value))
-    if value > 10:
-        raise Bad("my_rating", f"{value:g} is above 10")
-    if not value >= 1:  # nor is NaN
-        raise Bad("my_rating", f"{value:g} is below 1")
-    return float(value)
+        raise Bad(key, _wrong_type(expected, value))
+    if not abs(value) <= READABLE_MAX:
+        raise Bad(key, "is not a number that can be meant")
+    return value
 
 
 def vote(row: dict) -> bool:
@@ -139,17 +151,16 @@ def vote(row: dict) -> bool:
 def moment(row: dict, key: str) -> float | None:
     """Unix seconds from seconds, milliseconds, or an ISO date; a date without a time of day is noon in the server's
     time zone."""
-    value = row.get(key)
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = _iso_moment(key, value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Bad(key, _wrong_type("a time in Unix seconds", value))
-    seconds = value / 1000 if abs(value) > MILLISECONDS_FROM else value
+    if isinstance(row.get(key), str):
+        seconds = _iso_moment(key, row[key])
+    else:
+        value = number(row, key, "a time in Unix seconds")
+        if value is None:
+            return None
+        seconds = value / 1000 if abs(value) > MILLISECONDS_FROM else float(value)
     if not EARLIEST <= seconds <= LATEST:
-        raise Bad(key, f"{value:g} is not a time between 1870 and 2200")
-    return float(seconds)
+        raise Bad(key, f"{_short(str(row[key]))} is not a time between 1870 and 2200")
+    return seconds
 
 
 def _iso_moment(key: str, value: str) -> float:

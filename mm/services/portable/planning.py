@@ -14,6 +14,7 @@ from peewee import Database
 
 from mm import models
 from mm.documents import Conflicts, Outcome, Problem
+from mm.errors import Invalid
 from mm.models import (
     LIST_COLOR,
     LIST_ICON,
@@ -28,7 +29,7 @@ from mm.models import (
     db,
     fold,
 )
-from mm.services.portable.reading import FileFilm, FileList, FilePerson, FileView, FileVote, Incoming
+from mm.services.portable.reading import FILMS_MAX, FileFilm, FileList, FilePerson, FileView, FileVote, Incoming
 
 SKIPPED = "already in the library"
 OLDER = "the library's is as new or newer"
@@ -133,13 +134,25 @@ def plan(
         version = User.select(User.library_version).where(User.id == user_id).scalar(database)
         library = _library(database, user_id)
     made = Plan(user_id, version, conflicts, [], [], [], [], list(incoming.errors), list(incoming.warnings))
+    _refuse_too_many(library, incoming)
     list_of = _plan_lists(made, library, incoming)
     films = [film for film in incoming.films if _list_is_known(made, film, list_of)]
-    person_of = _plan_people(made, library, incoming.people, films)
+    # Skipped films bring no votes, and so nobody who voted.
+    voted = [film for film in films if conflicts != "skip" or film.imdb_id not in library.films]
+    person_of = _plan_people(made, library, incoming.people, voted)
+    for film in voted:
+        _join_votes(made, film, person_of)
     made.views = [_view_step(made, library.views.get(row.key), row, n) for n, row in enumerate(incoming.views)]
     for film in films:
         made.films.append(_film_step(made, library, film, person_of, list_of))
     return made
+
+
+def _refuse_too_many(library: _Library, incoming: Incoming) -> None:
+    """A library that grew past what an import takes could not be restored."""
+    total = len(library.films.keys() | {film.imdb_id for film in incoming.films})
+    if total > FILMS_MAX:
+        raise Invalid(f"The library would hold {total:,} films; the limit is {FILMS_MAX:,}.")
 
 
 def _library(database: Database, user_id: str) -> _Library:
@@ -147,7 +160,8 @@ def _library(database: Database, user_id: str) -> _Library:
         return list(query.dicts().execute(database))
 
     people = rows(Person.select().where(Person.user == user_id))
-    lists = rows(CustomList.select().where(CustomList.user == user_id))
+    in_order = (CustomList.position, CustomList.id)
+    lists = rows(CustomList.select().where(CustomList.user == user_id).order_by(*in_order))
     films = rows(
         Movie.select(Movie, CustomList.id.alias("list_id"))
         .left_outer_join(CustomList)
@@ -341,6 +355,16 @@ def _list_is_known(made: Plan, film: FileFilm, list_of: dict[str, str]) -> bool:
     return False
 
 
+def _join_votes(made: Plan, film: FileFilm, person_of: dict[str, str]) -> None:
+    """Two names of the file may be one person of the library, who votes once."""
+    first: dict[str, str] = {}
+    for vote in film.votes:
+        if first.setdefault(person_of[vote.key], vote.person_name) != vote.person_name:
+            reason = f"{vote.person_name!r} and {first[person_of[vote.key]]!r} are one person of yours, who votes once"
+            made.errors.append(Problem(f"{film.path}.recommendations", reason))
+    film.votes = [vote for vote in film.votes if first[person_of[vote.key]] == vote.person_name]
+
+
 def _film_step(
     made: Plan, library: _Library, film: FileFilm, person_of: dict[str, str], list_of: dict[str, str]
 ) -> FilmStep:
@@ -450,7 +474,7 @@ def _tally(steps: Iterable) -> dict[str, int]:
 
 
 def kind_of(path: str) -> str:
-    if ".recommendations[" in path:
+    if ".recommendations" in path:
         return "vote"
     return {"movies": "movie", "people": "person", "lists": "list", "views": "view"}.get(
         path.partition("[")[0], "movie"

@@ -15,11 +15,13 @@ from mm.documents import VERSION, Problem, WatchEntry
 from mm.errors import Invalid, TooLarge
 from mm.models import QUICK_RECOMMENDERS, STATUSES, fold
 from mm.services.portable import fields
-from mm.services.portable.fields import Bad
+from mm.services.portable.fields import FILE_MAX, Bad
 
 DAY = 86400
-FILE_MAX = 64 * 2**20
 FILMS_MAX = 200_000
+VOTES_MAX = 10_000
+# So many bad rows are another kind of file, and their list would fill the memory.
+ERRORS_MAX = 100_000
 BOM = b"\xef\xbb\xbf"
 SECTIONS = ("movies", "people", "lists", "views")
 QUICK_KEYS = {key for key, *_ in QUICK_RECOMMENDERS}
@@ -110,13 +112,17 @@ class _Reader(Struct):
 
     def reject(self, path: str, reason: str) -> None:
         self.errors.append(Problem(path, reason))
+        if len(self.errors) > ERRORS_MAX:
+            raise Invalid(
+                f"More than {ERRORS_MAX:,} rows cannot be used, such as {path}: {reason}. Is it the right file?"
+            )
 
 
 def read(data: bytes, own: bool = False) -> Incoming:
     """`own`: a backup of this server, whose times are taken as they are; on a machine whose clock was set back they
     lie in the future. Raises TooLarge, or Invalid for what is no library at all: not JSON, not an object, a newer
     version, or nothing usable in it."""
-    document = _parse(data)
+    document = _parse(data, own)
     _check_version(document)
     latest = fields.LATEST if own else clock.now() + DAY
     reader = _Reader(_exported_at(document, latest), latest, [], [], Counter())
@@ -135,8 +141,8 @@ def read(data: bytes, own: bool = False) -> Incoming:
     return incoming
 
 
-def _parse(data: bytes) -> dict:
-    if len(data) > FILE_MAX:
+def _parse(data: bytes, own: bool) -> dict:
+    if len(data) > FILE_MAX and not own:
         raise TooLarge(f"The file is larger than {FILE_MAX >> 20} MiB.")
     try:
         document = msgspec.json.decode(data.removeprefix(BOM))
@@ -148,9 +154,11 @@ def _parse(data: bytes) -> dict:
 
 
 def _check_version(document: dict) -> None:
-    version = document.get("version", 1)
-    if isinstance(version, bool) or not isinstance(version, int | float):
-        raise Invalid("The file's version is not a number.")
+    try:
+        version = fields.number({"version": 1, **document}, "version", "a number")
+    except Bad as bad:
+        raise Invalid(f"The file's version: {bad.reason}.") from bad
+    version = 1 if version is None else version
     if version > VERSION:
         raise Invalid(f"The file was made by a newer version: {version:g}. This server reads up to {VERSION}.")
     if version not in (1, 2):
@@ -175,8 +183,9 @@ def _sections(document: dict, reader: _Reader) -> dict[str, list]:
             reader.reject(name, "expected a list")
     _count_unknown(reader, "", document)
     found = {name: document[name] if isinstance(document.get(name), list) else [] for name in SECTIONS}
-    if len(found["movies"]) > FILMS_MAX:
-        raise Invalid(f"The file holds {len(found['movies']):,} films; the limit is {FILMS_MAX:,}.")
+    for name, rows in found.items():
+        if len(rows) > FILMS_MAX:
+            raise Invalid(f"The file holds {len(rows):,} {name}; the limit is {FILMS_MAX:,}.")
     return found
 
 
@@ -257,7 +266,10 @@ def _watch(path: str, entry) -> WatchEntry:
 
 def _votes(reader: _Reader, film_path: str, row: dict) -> Iterator[FileVote]:
     first: dict[str, str] = {}
-    for index, entry in enumerate(_list_of(row, "recommendations")):
+    entries = _list_of(row, "recommendations")
+    if len(entries) > VOTES_MAX:
+        raise Bad("recommendations", f"{len(entries):,} votes; the limit is {VOTES_MAX:,}")
+    for index, entry in enumerate(entries):
         path = f"{film_path}.recommendations[{index}]"
         try:
             vote = _vote(entry)
