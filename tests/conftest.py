@@ -76,6 +76,15 @@ def client(app):
 
 
 @pytest.fixture
+def page(client, alice):
+    """Alice's browser, logged in: page.get(…), page.post(…)."""
+    client.environ_base["HTTP_SEC_FETCH_SITE"] = "same-origin"
+    with client.session_transaction() as session:
+        session["_user_id"] = alice.get_id()
+    return client
+
+
+@pytest.fixture
 def as_user(app):
     """as_user(alice): a client of the API that sends alice's token."""
 

@@ -185,14 +185,6 @@ def test_a_list_comes_back_only_where_its_films_are_as_it_left_them(home):
 # Its button.
 
 
-@pytest.fixture
-def page(client, home):
-    client.environ_base["HTTP_SEC_FETCH_SITE"] = "same-origin"
-    with client.session_transaction() as session:
-        session["_user_id"] = home.get_id()
-    return client
-
-
 def test_the_button_leads_back_to_where_it_was(page, home):
     token = do(home, library.delete, FILM, imdb_ids=[FILM])
     answer = page.post(f"/undo/{token}", headers={"Referer": "http://localhost/?status=watched#x"})
@@ -202,6 +194,6 @@ def test_the_button_leads_back_to_where_it_was(page, home):
 
 
 @pytest.mark.parametrize("referer", ["http://localhost//evil.example/", "nonsense", ""])
-def test_the_button_leads_nowhere_else(page, referer):
+def test_the_button_leads_nowhere_else(home, page, referer):
     assert page.post("/undo/none", headers={"Referer": referer}).location == "/"
     assert "no longer be undone" in page.get("/").text

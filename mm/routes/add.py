@@ -11,6 +11,8 @@ from mm.services.adding import Choice, Found
 
 # People shown at once; the others are one tap away.
 SHOWN = 12
+# Beyond these, one types the name.
+OFFERED = 100
 ON_LIST = "list:"
 WHERE = {"toWatch": "To watch", "watched": "Watched"}
 
@@ -67,8 +69,8 @@ def _form(found: Found, problems: dict | None = None) -> Response:
     shown = [person for place, person in enumerate(people) if place < SHOWN or str(person.id) in chosen]
     return htmx.render(
         "add/pick.html", "add/_pick.html", status=422 if problems else 200, found=found, problems=problems or {},
-        shown=shown, others=[person for person in people if person not in shown], chosen=chosen, typed=request.form,
-        lists=lists.listing(current_user.id), today=_today(), q=request.values.get("q", ""), where=WHERE,
+        shown=shown, others=[person for person in people[:OFFERED] if person not in shown], chosen=chosen,
+        typed=request.form, lists=lists.listing(current_user.id), today=_today(), q=request.values.get("q", ""), where=WHERE,
     )  # fmt: skip
 
 

@@ -8,8 +8,6 @@ from mm.errors import Conflict, Invalid
 from mm.routes.forms import problems_of, typed
 from mm.services import lists, undo
 
-NEW = "new"
-
 bp = Blueprint("lists", __name__, url_prefix="/lists")
 
 
@@ -26,7 +24,7 @@ def create() -> Response:
     try:
         made = lists.create(auth.account().id, **_entered(), list_id=request.form.get("id") or None)
     except Invalid as error:
-        return _page(NEW, problems_of(error))
+        return _page(problems_of(error))
     except Conflict:
         return htmx.go(url_for(".index"))
     htmx.toast(f"The list “{made.name}” is made.")
@@ -40,6 +38,12 @@ def reorder() -> Response:
     return htmx.fragment("lists/_lists.html", url_for(".index"), **_context())
 
 
+@bp.get("/<list_id>")
+@login_required
+def edit(list_id: str) -> Response:
+    return _one(list_id)
+
+
 @bp.post("/<list_id>")
 @login_required
 def change(list_id: str) -> Response:
@@ -47,7 +51,7 @@ def change(list_id: str) -> Response:
         with undo.step(current_user.id, list_id=list_id) as step:
             changed = lists.change(current_user.id, list_id, _entered())
     except Invalid as error:
-        return _page(list_id, problems_of(error))
+        return _one(list_id, problems_of(error))
     htmx.toast(f"The list “{changed.name}” is saved.", undo=step.token)
     return htmx.go(url_for(".index"))
 
@@ -69,16 +73,26 @@ def delete(list_id: str) -> Response:
     return htmx.go(url_for(".index"))
 
 
-def _page(edited: str | None = None, problems: dict | None = None) -> Response:
-    return htmx.render("lists/index.html", status=422 if problems else 200, **_context(edited, problems))
+def _page(problems: dict | None = None) -> Response:
+    return htmx.render("lists/index.html", status=422 if problems else 200, problems=problems or {}, form=_typed(),
+                       **_context())  # fmt: skip
 
 
-def _context(edited: str | None = None, problems: dict | None = None) -> dict:
-    """`edited`: the list whose form is open because of its `problems`, or NEW."""
-    return {"lists": lists.listing(current_user.id), "fates": lists.fates(current_user.id), "edited": edited,
-            "problems": problems or {}, "entered": typed("name", "color", "icon")}  # fmt: skip
+def _one(list_id: str, problems: dict | None = None) -> Response:
+    row = lists.view(lists.find(current_user.id, list_id))
+    watched, unwatched = lists.fates(current_user.id)[list_id]
+    return htmx.render("lists/edit.html", status=422 if problems else 200, problems=problems or {}, list=row,
+                       form=_typed() if problems else row, watched=watched, unwatched=unwatched)  # fmt: skip
+
+
+def _context() -> dict:
+    return {"lists": lists.listing(current_user.id), "fates": lists.fates(current_user.id)}
+
+
+def _typed() -> dict[str, str]:
+    return typed("name", "color", "icon")
 
 
 def _entered() -> dict:
-    form = typed("name", "color", "icon")
+    form = _typed()
     return {"name": form["name"], "color": form["color"] or None, "icon": form["icon"] or None}

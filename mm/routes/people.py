@@ -10,7 +10,8 @@ from mm.routes.forms import problems_of, typed
 from mm.services import people, recommenders, undo
 
 SHOWS = {"all": "All", "trusted": "Trusted", "quick": "Quick"}
-PAGE_SIZE = 60
+PAGE_SIZE = 50
+# Keeps the offset within what a database takes.
 PAGES_MAX = 10**6
 
 bp = Blueprint("people", __name__, url_prefix="/people")
@@ -78,19 +79,28 @@ def delete(person_id: int) -> Response:
 def _page(problems: dict | None = None) -> Response:
     show = request.args.get("show", "all")
     show = show if show in SHOWS else "all"
+    number, standings = _number(), recommenders.standings(current_user.id, show)
     return htmx.render("people/index.html", status=422 if problems else 200, show=show, shows=SHOWS,
-                       standings=recommenders.standings(current_user.id, show), problems=problems or {},
-                       form=_typed())  # fmt: skip
+                       standings=standings[(number - 1) * PAGE_SIZE : number * PAGE_SIZE], number=number,
+                       pages=_pages(len(standings)), problems=problems or {}, form=_typed())  # fmt: skip
 
 
 def _one(person: Person, problems: dict | None = None) -> Response:
-    number = min(max(request.args.get("page", 1, type=int), 1), PAGES_MAX)
+    number = _number()
     standing = recommenders.standing(person)
     films = recommenders.films_of(person, (number - 1) * PAGE_SIZE, PAGE_SIZE)
     form = _typed() if problems else {name: getattr(person, name) for name in ("name", "color", "emoji", "is_trusted")}
     return htmx.render("people/show.html", status=422 if problems else 200, standing=standing, person=standing.person,
-                       films=films, number=number, pages=max(1, -(-standing.films // PAGE_SIZE)),
+                       films=films, number=number, pages=_pages(standing.films),
                        problems=problems or {}, form=form)  # fmt: skip
+
+
+def _number() -> int:
+    return min(max(request.args.get("page", 1, type=int), 1), PAGES_MAX)
+
+
+def _pages(count: int) -> int:
+    return max(1, -(-count // PAGE_SIZE))
 
 
 def _entered() -> dict:
