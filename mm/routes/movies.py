@@ -20,7 +20,7 @@ bp = Blueprint("movies", __name__, url_prefix="/movies/<imdb_id>")
 @login_required
 def show(imdb_id: str) -> Response:
     film = details.film(current_user.id, imdb_id)
-    if details.want(film.title):
+    if library.want(film.title):
         tasks.start_enrichment()
     return htmx.render("movies/show.html", "movies/_movie.html", **_context(film))
 

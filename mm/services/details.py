@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from peewee import JOIN
 
-from mm import clock
 from mm.errors import NotFound
-from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch, db
+from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch
 from mm.services import values
 
 # Not the providers' bodies, which are long.
@@ -53,15 +52,6 @@ def film(user_id: str, imdb_id: str) -> Film:
         .order_by(Recommendation.vote_type.desc(), Recommendation.date_recommended, Recommendation.id)
     )
     return Film(movie, list(watches), list(votes))
-
-
-def want(title: Title) -> bool:
-    """Put a title that was not looked up yet at the head of the queue, for somebody looks at it; whether it is one."""
-    if title.tmdb_state != "stub":
-        return False
-    with db.atomic():
-        Title.update(wanted_at=clock.now()).where(Title.imdb_id == title.imdb_id).execute()
-    return True
 
 
 def others_of(user_id: str, film: Film) -> list[tuple[Person, int]]:
