@@ -19,6 +19,10 @@ ARGUMENTS = [
 CDN = "https://cdn.jsdelivr.net/**"
 HTMX = config.ROOT / "static/vendor/htmx.min.js"
 WIDTHS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
+AXE = config.ROOT / "tests/vendor/axe-core/axe.min.js"
+FAULTS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
+  .filter((fault) => ["serious", "critical"].includes(fault.impact))
+  .map((fault) => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)} ${fault.nodes[0].failureSummary}`)"""
 WAIT_MS = 30_000
 
 expect.set_options(timeout=WAIT_MS)
@@ -38,6 +42,12 @@ class Visitor:
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
         expect(self.page.get_by_role("heading", name="Library", exact=True)).to_be_visible()
+
+    def accessibility_faults(self) -> list[str]:
+        """What axe finds serious or critical on the page as it is now."""
+        # Not by a script tag: the page's policy rightly refuses one.
+        self.page.evaluate(AXE.read_text())
+        return self.page.evaluate(FAULTS)
 
 
 @pytest.fixture(scope="module")

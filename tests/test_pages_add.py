@@ -7,6 +7,7 @@ from playhouse.test_utils import count_queries
 
 from mm import config
 from mm.models import Movie, Person
+from mm.providers import limits
 from mm.services import library, lists, lookups, people
 from tests.libraries import document, film, many, person, put, vote
 from tests.standin import FILM_IDS, SERIES_ID, UNKNOWN_ID
@@ -19,6 +20,12 @@ OURS = {"movie": 5000}
 @pytest.fixture
 def settings(tmp_path, standin):
     return config.Config(data_dir=tmp_path / "data", **standin.config())
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """The pace is tested where the look-ups are."""
+    monkeypatch.setattr(limits, "tmdb_interactive", limits.Pace(1000, 1000))
 
 
 @pytest.fixture

@@ -70,7 +70,8 @@ def _form(found: Found, problems: dict | None = None) -> Response:
     return htmx.render(
         "add/pick.html", "add/_pick.html", status=422 if problems else 200, found=found, problems=problems or {},
         shown=shown, others=[person for person in people[:OFFERED] if person not in shown], chosen=chosen,
-        typed=request.form, lists=lists.listing(current_user.id), today=_today(), q=request.values.get("q", ""), where=WHERE,
+        typed=request.form, lists=lists.listing(current_user.id), today=_today(), where=WHERE,
+        q=request.values.get("q", ""),
     )  # fmt: skip
 
 
