@@ -45,8 +45,16 @@ def test_a_task_delivered_twice_runs_once(alice):
 
 def test_a_job_that_another_process_runs_is_left_to_it(alice):
     job = jobs.create("backup", alice.id)
+    Job.update(state="running").execute()
     with locks.hold(f"job-{job.id}"):
-        jobs.run(job.id, lambda job: pytest.fail("ran twice"))
+        assert not jobs.run(job.id, lambda job: pytest.fail("ran twice"))
+    assert state_of(job) == "running"
+
+
+def test_a_job_that_was_only_looked_at_is_still_to_be_done(alice):
+    job = jobs.create("backup", alice.id)
+    with locks.hold(f"job-{job.id}"):
+        assert jobs.run(job.id, lambda job: pytest.fail("ran beside"))
     assert state_of(job) == "queued"
 
 

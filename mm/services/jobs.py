@@ -71,7 +71,8 @@ def run(job_id: str, work: Work, failed: Failed | None = None) -> bool:
             job = _claim(job_id)
             return job is not None and _run_held(job, work, failed or _nobody_to_tell)
     except locks.Busy:
-        return False
+        # Somebody runs it, or only looks whether somebody does.
+        return Job.select().where((Job.id == job_id) & (Job.state == "queued")).exists()
 
 
 def _claim(job_id: str) -> Job | None:
