@@ -1,8 +1,8 @@
 // Lists are dragged by their grip; buttons and the keyboard do the same without this file.
 let dragged = null;
 
-const rows = () => [...document.querySelectorAll("#lists > li")];
-const order = () => rows().map((row) => row.dataset.id).join("\n");
+const rows = () => [...document.querySelectorAll("#lists li")];
+const order = () => JSON.stringify(rows().map((row) => row.querySelector("[name=id]").value));
 let before = "";
 
 document.addEventListener("pointerdown", (event) => {
@@ -28,8 +28,5 @@ for (const name of ["pointerup", "pointercancel"])
     if (!dragged) return;
     dragged.classList.remove("dragged");
     dragged = null;
-    if (order() === before) return;
-    const list = document.getElementById("lists");
-    const ids = rows().map((row) => row.dataset.id);
-    htmx.ajax("POST", list.dataset.order, { target: "#lists", swap: "outerHTML", values: { id: ids } });
+    if (order() !== before) document.getElementById("order").dispatchEvent(new Event("reorder"));
   });

@@ -45,6 +45,8 @@ class Visitor:
 
     def accessibility_faults(self) -> list[str]:
         """What axe finds serious or critical on the page as it is now."""
+        # What is still fading in has no contrast yet.
+        self.page.emulate_media(reduced_motion="reduce")
         # Not by a script tag: the page's policy rightly refuses one.
         self.page.evaluate(AXE.read_text())
         return self.page.evaluate(FAULTS)

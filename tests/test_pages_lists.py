@@ -91,7 +91,7 @@ def test_a_list_moves_up_and_down_and_stays_at_the_ends(page, alice, three):
 
 def test_a_whole_order_is_taken_as_it_was_dragged(page, alice, three):
     answer = page.post("/lists/order", data={"id": ["list-2", "list-0", "list-1"]}, headers=PARTIAL)
-    assert answer.text.lstrip().startswith('<ul id="lists"')
+    assert answer.text.lstrip().startswith('<div id="lists"')
     assert order(alice) == ["Flight", "Winter", "Children"]
 
 
