@@ -168,6 +168,20 @@ def test_a_film_goes_on_a_list(page, alice):
     assert the_film().custom_list == favourites
 
 
+def test_a_film_goes_on_a_list_that_is_made_for_it_and_both_are_undone(page, alice):
+    form = {"where": "new-list", "new_list": "Winter", "list_id": "made-up"}
+    add(page, **form)
+    add(page, **form)
+    assert [row.name for row in lists.listing(alice.id)] == ["Winter"]
+    assert the_film().custom_list.id == "made-up"
+    library.delete(alice.id, FIRST)
+    lists.delete(alice.id, "made-up")
+    shown = page.get(add(page, **form).location).text
+    page.post(re.findall(r'action="(/undo/[^"]+)"', shown)[-1])
+    assert lists.listing(alice.id) == []
+    assert Movie.select().count() == 0
+
+
 def test_a_film_that_is_there_stays_where_it_is_and_gets_its_recommenders(page, alice):
     library.add(alice.id, FIRST)
     library.watch(alice.id, FIRST, "2020-05-04", 9.0)
@@ -209,6 +223,7 @@ def test_an_id_that_tmdb_does_not_know_can_be_added_all_the_same(page):
         ({"new_person": "a" * 501}, "Name: longer than 500 characters"),
         ({"new_person": ".."}, "cannot be a name"),
         ({"where": "nowhere"}, "is none of"),
+        ({"where": "new-list", "list_id": "x", "new_list": " "}, "List: is missing or empty"),
         ({"where": "watched", "rating": "11"}, "11 is above 10"),
         ({"where": "watched", "rating": "nan"}, "Rating: is not a number"),
         ({"where": "watched", "date_watched": "yesterday"}, "Date:"),

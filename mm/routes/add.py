@@ -13,7 +13,7 @@ from mm.services.adding import Choice, Found
 SHOWN = 12
 # Beyond these, one types the name.
 OFFERED = 100
-ON_LIST = "list:"
+ON_LIST, ON_NEW_LIST = "list:", "new-list"
 WHERE = {"toWatch": "To watch", "watched": "Watched"}
 
 bp = Blueprint("add", __name__, url_prefix="/add")
@@ -95,6 +95,8 @@ def _choice() -> Choice:
     where = request.form.get("where", "")
     if where.startswith(ON_LIST):
         return Choice("custom", where.removeprefix(ON_LIST))
+    if where == ON_NEW_LIST:
+        return Choice("custom", request.form.get("list_id"), new_list=request.form.get("new_list", ""))
     rating = request.form.get("rating", type=float)
     return Choice(where, None, rating, request.form.get("date_watched") or (_today() if rating else None))
 

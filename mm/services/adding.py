@@ -1,5 +1,6 @@
 """Finding a film to add: by words, or by an address or id of IMDb or TMDB; and adding it."""
 
+import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -8,9 +9,9 @@ from typing import NamedTuple
 from peewee import JOIN
 
 from mm.documents import SearchResult
-from mm.errors import Invalid, ProviderError, Unavailable, UserError
+from mm.errors import Conflict, Invalid, ProviderError, Unavailable, UserError
 from mm.models import CustomList, Movie, Title
-from mm.services import library, lookups, pauses, posters, titles, undo, values
+from mm.services import library, lists, lookups, pauses, posters, titles, undo, values
 
 IMDB = re.compile(r"(?<![a-z0-9])tt[0-9]{7,10}(?![0-9])", re.IGNORECASE)
 TMDB = re.compile(r"themoviedb\.org/(movie|tv)/([0-9]{1,9})(?![0-9])", re.IGNORECASE)
@@ -52,12 +53,13 @@ class Found:
 
 class Choice(NamedTuple):
     """Where a film goes: `status` empty leaves one that is there where it is. `date_watched` is an ISO date; without
-    one the film was watched, nobody knows when, and has no rating."""
+    one the film was watched, nobody knows when, and has no rating. `new_list`: the name of a list to make first."""
 
     status: str = ""
     list_id: str | None = None
     my_rating: float | None = None
     date_watched: str | None = None
+    new_list: str | None = None
 
 
 def search(user_id: str, text: str) -> list[Found]:
@@ -88,7 +90,12 @@ def add(user_id: str, found: Found, recommenders: Iterable[str], choice: Choice)
     """The token that takes it back. Raises Invalid for what cannot be used, and for a film without an IMDb id."""
     if found.imdb_id is None:
         raise Invalid("TMDB knows no IMDb id of it, so it cannot be added.")
-    with undo.step(user_id, imdb_ids=[found.imdb_id]) as step:
+    new_list = choice.list_id if choice.new_list is not None else None
+    with undo.step(user_id, imdb_ids=[found.imdb_id], list_id=new_list) as step:
+        # The form brings the id, so that sending it twice makes one list.
+        with contextlib.suppress(Conflict):
+            if choice.new_list is not None:
+                lists.create(user_id, choice.new_list, list_id=new_list)
         library.add(user_id, found.imdb_id, status=choice.status or None, recommenders=recommenders,
                     custom_list_id=choice.list_id)  # fmt: skip
         if choice.status == "watched" and choice.date_watched:
