@@ -4,3 +4,7 @@ document.addEventListener("added", () => {
   search.focus({ preventScroll: true });
   search.select();
 });
+// What was said of the last film would lie over the form of the next one.
+document.addEventListener("htmx:after:swap", () => {
+  if (document.querySelector(".find.open")) document.querySelectorAll(".toast.good").forEach((box) => box.remove());
+});

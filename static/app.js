@@ -9,7 +9,6 @@ const useLocalCopy = () => {
 };
 addEventListener("error", (event) => event.target.matches?.("script[data-local]") && useLocalCopy(), true);
 setTimeout(useLocalCopy, 3000);
-
 const toast = (message, kind, { undo, link } = {}) => {
   const box = document.createElement("div");
   box.className = `toast ${kind}`;
@@ -36,7 +35,6 @@ document.addEventListener("htmx:response:error", (event) => {
   const { raw } = event.detail.ctx.response;
   if (!raw.headers.has("HX-Reswap") && !raw.headers.has("HX-Redirect") && raw.status >= 500) toast(`The server answered with an error (${raw.status}).`, "bad");
 });
-
 // What a polled fragment says is read out when it changes, and not with each of its swaps.
 const announce = () => {
   const live = document.getElementById("live");
@@ -44,7 +42,6 @@ const announce = () => {
   if (live.textContent !== words) live.textContent = words;
 };
 document.addEventListener("htmx:after:swap", announce);
-
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".toast").forEach(expire);
   announce();
@@ -52,8 +49,11 @@ document.addEventListener("DOMContentLoaded", () => {
 // One key away wherever nothing is being typed; Esc leaves a field.
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") return document.activeElement?.blur();
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, [contenteditable]")) return;
-  const target = { "/": "input[type=search]", a: ".places a[href='/add']" }[event.key];
-  const found = target && document.querySelector(target);
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea")) return;
+  const found = document.querySelector({ "/": "input[type=search]", a: ".places a[href='/add']" }[event.key] || "none");
   if (found) event.preventDefault(), found.matches("a") ? found.click() : found.focus();
+});
+// A form is sent once, however impatient the finger is; the button's own value is on its way by then.
+document.addEventListener("submit", ({ target }) => {
+  if (!target.matches("[hx-post]")) setTimeout(() => target.querySelectorAll("button").forEach((button) => (button.disabled = true)));
 });

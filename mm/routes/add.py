@@ -40,7 +40,8 @@ def add() -> Response:
     found = _asked_for(request.form)
     try:
         choice = _choice()
-        token = adding.add(auth.account().id, found, _recommenders(), choice)
+        new = request.form.get("new_person", "")
+        token = adding.add(auth.account().id, found, _recommenders(), choice, new)
     except Invalid as error:
         return _form(found, problems_of(error, "film"))
     tasks.start_enrichment()
@@ -104,9 +105,7 @@ def _choice() -> Choice:
 def _recommenders() -> list[str]:
     """Names; the ids of the form are those of people who may have been deleted meanwhile."""
     chosen = set(request.form.getlist("person"))
-    names = [person.name for person in recommenders.by_last_use(current_user.id) if str(person.id) in chosen]
-    new = request.form.get("new_person", "").strip()
-    return [*names, new] if new else names
+    return [person.name for person in recommenders.by_last_use(current_user.id) if str(person.id) in chosen]
 
 
 def _today() -> str:

@@ -7,7 +7,7 @@ from mm import auth, htmx
 from mm.errors import Conflict, Invalid
 from mm.models import Person
 from mm.routes.forms import problems_of, typed
-from mm.services import people, recommenders, undo
+from mm.services import colors, people, recommenders, undo
 
 SHOWS = {"all": "All", "trusted": "Trusted", "quick": "Quick"}
 PAGE_SIZE = 50
@@ -82,7 +82,8 @@ def _page(problems: dict | None = None) -> Response:
     number, standings = _number(), recommenders.standings(current_user.id, show)
     return htmx.render("people/index.html", status=422 if problems else 200, show=show, shows=SHOWS,
                        standings=standings[(number - 1) * PAGE_SIZE : number * PAGE_SIZE], number=number,
-                       pages=_pages(len(standings)), problems=problems or {}, form=_typed())  # fmt: skip
+                       pages=_pages(len(standings)), problems=problems or {},
+                       form=_typed() if problems else {"color": colors.next_color(len(standings))})  # fmt: skip
 
 
 def _one(person: Person, problems: dict | None = None) -> Response:

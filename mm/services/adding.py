@@ -11,7 +11,7 @@ from peewee import JOIN
 from mm.documents import SearchResult
 from mm.errors import Conflict, Invalid, ProviderError, Unavailable, UserError
 from mm.models import CustomList, Movie, Title
-from mm.services import library, lists, lookups, pauses, posters, titles, undo, values
+from mm.services import colors, library, lists, lookups, pauses, people, posters, titles, undo, values
 
 IMDB = re.compile(r"(?<![a-z0-9])tt[0-9]{7,10}(?![0-9])", re.IGNORECASE)
 TMDB = re.compile(r"themoviedb\.org/(movie|tv)/([0-9]{1,9})(?![0-9])", re.IGNORECASE)
@@ -86,16 +86,16 @@ def find(user_id: str, imdb: str | None = None, movie: int | None = None, tv: in
     return placed(user_id, [found])[0]
 
 
-def add(user_id: str, found: Found, recommenders: Iterable[str], choice: Choice) -> str | None:
-    """The token that takes it back. Raises Invalid for what cannot be used, and for a film without an IMDb id."""
+def add(user_id: str, found: Found, recommenders: Iterable[str], choice: Choice, new_person: str = "") -> str | None:
+    """The token that takes it back; `new_person`, who recommended it too, stays. Raises Invalid for what cannot be
+    used, and for a film without an IMDb id."""
     if found.imdb_id is None:
         raise Invalid("TMDB knows no IMDb id of it, so it cannot be added.")
     new_list = choice.list_id if choice.new_list is not None else None
     with undo.step(user_id, imdb_ids=[found.imdb_id], list_id=new_list) as step:
-        # The form brings the id, so that sending it twice makes one list.
-        with contextlib.suppress(Conflict):
-            if choice.new_list is not None:
-                lists.create(user_id, choice.new_list, list_id=new_list)
+        if choice.new_list is not None:
+            _make_list(user_id, choice.new_list, new_list)
+        recommenders = [*recommenders, *_made(user_id, new_person)]
         library.add(user_id, found.imdb_id, status=choice.status or None, recommenders=recommenders,
                     custom_list_id=choice.list_id)  # fmt: skip
         if choice.status == "watched" and choice.date_watched:
@@ -124,6 +124,22 @@ def placed(user_id: str, results: list[Found]) -> list[Found]:
 
 def _offer(results: list[Found]) -> None:
     posters.offer({result.poster: result.title for result in results if result.poster})
+
+
+def _make_list(user_id: str, name: str, list_id: str | None) -> None:
+    """The form brings the id, so that sending it twice makes one list."""
+    with contextlib.suppress(Conflict):
+        lists.create(user_id, name, colors.next_color(len(lists.listing(user_id))), list_id=list_id)
+
+
+def _made(user_id: str, name: str) -> list[str]:
+    """The name of the person who was made where there was none; nothing without a name. Raises Invalid."""
+    if not name.strip():
+        return []
+    name = values.name(name, "person_name")
+    with contextlib.suppress(Conflict):
+        people.create(user_id, name, color=colors.next_color(len(people.listing(user_id))))
+    return [name]
 
 
 def _named(text: str) -> dict | None:
