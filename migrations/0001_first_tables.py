@@ -1,6 +1,7 @@
 """All tables of the first release: frozen copies, independent of the models of today."""
 
 from peewee import *
+from peewee import NodeList
 
 
 def up(migrator, db):
@@ -104,7 +105,13 @@ def up(migrator, db):
         class Meta:
             indexes = ((("movie", "date_watched"), True),)
 
+    class NeverAgain(AutoField):
+        def ddl(self, ctx):
+            made = super().ddl(ctx)
+            return NodeList((made, SQL("AUTOINCREMENT"))) if isinstance(db, SqliteDatabase) else made
+
     class Person(Table):
+        id = NeverAgain()
         user = ForeignKeyField(User, on_delete="CASCADE", index=False)
         name = TextField()
         name_key = TextField()

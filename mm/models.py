@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
 from peewee import (
+    SQL,
     AutoField,
     BooleanField,
     Database,
@@ -22,6 +23,7 @@ from peewee import (
     IntegerField,
     JSONField,
     Model,
+    NodeList,
     SchemaManager,
     SqliteDatabase,
     TextField,
@@ -174,8 +176,16 @@ class Watch(Table):
         indexes = ((("movie", "date_watched"), True),)
 
 
+class NeverAgain(AutoField):
+    """SQLite gives the largest id out again when its row is deleted; clients still know that id as somebody else's."""
+
+    def ddl(self, ctx):
+        made = super().ddl(ctx)
+        return NodeList((made, SQL("AUTOINCREMENT"))) if isinstance(db.obj, SqliteDatabase) else made
+
+
 class Person(Table):
-    id = AutoField()
+    id = NeverAgain()
     user = ForeignKeyField(User, backref="people", on_delete="CASCADE", index=False)
     name = TextField()
     name_key = TextField()
@@ -351,8 +361,9 @@ def ensure_titles(database: Database, imdb_ids: Iterable[str]) -> None:
     insert_rows(database, fields, ((imdb_id, *values) for imdb_id in imdb_ids), ignore=True)
 
 
-def next_update(database: Database) -> float:
-    """The `updated_at` of this transaction's rows: larger than any given before. Call inside a write transaction.
+def next_update(database: Database, count: int = 1) -> float:
+    """The first of `count` values of `updated_at`, CLOCK_STEP apart, for this transaction's rows: all larger than any
+    given before. Call inside a write transaction.
 
     The row of the clock is locked until the commit, so the order of the values is the order of the commits.
     """
@@ -360,9 +371,22 @@ def next_update(database: Database) -> float:
     clock_row = Setting.key == "clock"
     Setting.update(value=Setting.value).where(clock_row).execute(database)
     last = Setting.select(Setting.value).where(clock_row).scalar(database)
-    value = max(clock.now(), float(last) + CLOCK_STEP)
-    Setting.update(value=repr(value)).where(clock_row).execute(database)
-    return value
+    first = max(clock.now(), float(last) + CLOCK_STEP)
+    Setting.update(value=repr(first + (count - 1) * CLOCK_STEP)).where(clock_row).execute(database)
+    return first
+
+
+def spread_updates(database: Database, user_id: str, updated_at: float) -> None:
+    """Give this user's rows that share one `updated_at` consecutive values, after a write of many: the sync feed tells
+    what a client read last once more at each poll, and that should be one row."""
+    for table in (Person, CustomList, Movie):
+        key = table._meta.primary_key
+        alike = table.select(key).where((table.user == user_id) & (table.updated_at == updated_at)).order_by(key)
+        keys = [row[0] for row in database.execute(alike)]
+        if len(keys) > 1:
+            first = next_update(database, len(keys))
+            rows = ((first + number * CLOCK_STEP, row_key) for number, row_key in enumerate(keys))
+            update_rows(database, [table.updated_at], [key], rows)
 
 
 def setting(key: str, default=None):

@@ -236,6 +236,24 @@ def test_each_apply_counts_one_write_and_wakes_what_it_changed(alice):
     assert first["tt0000002"] < second["tt0000002"]
 
 
+def test_the_rows_of_an_import_are_told_apart_in_the_sync_feed(alice):
+    put(alice, many(50, 1))
+    stamps = [row.updated_at for row in Movie.select()]
+    assert len(set(stamps)) == 50
+    assert models.next_update(models.db.obj) > max(stamps)
+    put(alice, document(people=[person("Person 7", color="#123456")]))
+    put(alice, document(people=[person("The web", quick_key="google")]))
+    assert len({row.updated_at for row in Movie.select()}) == 50
+
+
+def test_a_persons_id_is_never_given_to_somebody_else(alice, bob):
+    put(alice, document(people=[person("Ann")]))
+    gone = Person.get(Person.name == "Ann")
+    gone.delete_instance()
+    put(bob, document(people=[person("Ben")]))
+    assert Person.get(Person.name == "Ben").id > gone.id
+
+
 def test_renaming_a_person_wakes_the_films_they_voted_for(alice):
     put(alice, document([film(1, recommendations=[vote("Google Search")]), film(2)]))
     before = {row.imdb_id: row.updated_at for row in Movie.select()}

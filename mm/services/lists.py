@@ -4,9 +4,10 @@ import contextlib
 
 from peewee import JOIN, Case, fn
 
+from mm import models
 from mm.documents import ListView
 from mm.errors import Conflict, Invalid, NotFound
-from mm.models import LIST_COLOR, LIST_ICON, CustomList, Movie, Watch
+from mm.models import LIST_COLOR, LIST_ICON, CustomList, Movie, Watch, db
 from mm.services import values
 from mm.services.portable.fields import NUMBER_MAX
 from mm.services.writing import Write, bury, unbury, write
@@ -118,6 +119,7 @@ def delete(user_id: str, list_id: str, at: float | None = None) -> None:
             marks = {"last_modified": later, "updated_at": made.updated_at}
             Movie.update(status=status, custom_list=None, **marks).where(condition).execute()
         CustomList.delete().where(CustomList.pk == found.pk).execute()
+        models.spread_updates(db.obj, user_id, made.updated_at)
         bury(made, "list", found.id)
 
 

@@ -67,6 +67,7 @@ def back(user_id: str, token: str) -> None:
             _put_person(made, int(person_id), row)
         # A list or a person that was put back has already changed films.
         _put_films(made, before["films"])
+        models.spread_updates(db.obj, user_id, made.updated_at)
         kept.delete_instance()
 
 
@@ -167,7 +168,7 @@ def _put_person(made: Write, person_id: int, row: dict | None) -> None:
     marked = {**row["person"], "updated_at": made.updated_at}
     mine = (Person.id == person_id) & (Person.user == made.user_id)
     if not Person.update(**marked).where(mine).execute():
-        # Under the old id, which the sync feed's clients know; had somebody new got it, the step would not be here.
+        # Under the old id, which the sync feed's clients know and nobody else was given.
         Person.create(id=person_id, user=made.user_id, **marked)
         unbury(made, "person", str(person_id))
         _put_votes_of(person_id, made.user_id, row["votes"])

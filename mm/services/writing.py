@@ -50,3 +50,4 @@ def wake_films_of(made: Write, person_id: int) -> None:
     """A film's JSON carries the names of those who recommended it."""
     films = Recommendation.select(Recommendation.movie).where(Recommendation.person == person_id)
     Movie.update(updated_at=made.updated_at).where(Movie.id.in_(films)).execute()
+    models.spread_updates(db.obj, made.user_id, made.updated_at)

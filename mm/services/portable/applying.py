@@ -32,6 +32,7 @@ def apply(plan: Plan, database: Database | None = None) -> None:
         _apply_films(database, plan.user_id, films, updated_at)
         _apply_votes(database, plan.user_id, films)
         _apply_watches(database, plan.user_id, films)
+        models.spread_updates(database, plan.user_id, updated_at)
 
 
 def _claim_version(database: Database, plan: Plan) -> None:
