@@ -39,17 +39,21 @@ const count = () => {
 document.addEventListener("DOMContentLoaded", () => (one("[data-all]").hidden = false));
 
 // A film that was changed, or got its details, is drawn anew where it stands; the grid keeps its place.
-const redraw = (id) => {
+const redraw = (id, only = "") => {
   const card = document.getElementById(`c-${id}`);
   const query = new URL(one("#browse").dataset.address, location).search;
-  if (card) htmx.ajax("GET", `/movies/${id}/card${query}`, { target: card, swap: "outerHTML" });
+  if (card) htmx.ajax("GET", `/movies/${id}/card${query}${only}`, { target: card, swap: "outerHTML" });
 };
 document.addEventListener("film", () => one("#movie") && redraw(one("#movie").dataset.film));
 const isSeen = (card) => card.getBoundingClientRect().top < innerHeight && card.getBoundingClientRect().bottom > 0;
+const isInUse = (card) => card.matches(":focus-within, :has(:checked)");
 document.addEventListener("htmx:after:swap", (event) => {
   if (event.target.id === "enrichment" || event.detail.ctx?.target?.id === "enrichment")
-    [...document.querySelectorAll(".film[data-stub]")].filter(isSeen).slice(0, 8).forEach((card) => redraw(card.id.slice(2)));
-  if (event.detail.ctx?.target?.id === "film") one("#film").focus({ preventScroll: true });
+    [...document.querySelectorAll(".film[data-stub]")].filter((card) => isSeen(card) && !isInUse(card)).slice(0, 8).forEach((card) => redraw(card.id.slice(2), "&waiting=1"));
+  if (event.detail.ctx?.target?.id !== "film") return;
+  one("#film").focus({ preventScroll: true });
+  // The grid has become narrower, and its rows have moved.
+  one(`#c-${one("#movie")?.dataset.film}`)?.scrollIntoView({ block: "nearest" });
 });
 
 const steps = { ArrowLeft: () => -1, ArrowRight: () => 1, ArrowUp: (row) => -row, ArrowDown: (row) => row };

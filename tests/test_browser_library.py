@@ -64,6 +64,11 @@ def status_of(user, imdb_id):
         return Movie.get((Movie.user == user.id) & (Movie.title == imdb_id)).status
 
 
+def wait_for_htmx(page):
+    """Until then a select changes nothing; a person takes longer to reach it."""
+    expect(page.locator("#view[data-htmx-powered]")).to_be_attached()
+
+
 def films(page):
     return page.locator(".film")
 
@@ -92,6 +97,7 @@ def test_a_library_is_searched_filtered_sorted_and_scrolled(server, user, visit,
     expect(page.get_by_role("heading", name="The Third Umbrella")).to_be_visible()
     page.get_by_role("link", name="“umbrella”").click()
     expect(films(page)).to_have_count(60)
+    wait_for_htmx(page)
     page.locator("#filters-button").click()
     page.get_by_label("Genre").select_option("Drama")
     expect(page.locator("a.chip", has_text="Drama")).to_be_visible()
@@ -275,3 +281,17 @@ def test_everything_works_without_scripts(server, user, visit):
     page.get_by_role("link", name="Edit").click()
     page.get_by_role("button", name="Delete this view").click()
     expect(page.locator(".saved")).to_have_count(0)
+
+
+def test_enter_in_the_name_of_a_recommender_deletes_nothing(server, user, visit):
+    with db.connection_context():
+        library.set_status(user.id, "tt0000002", "deleted")
+    page = open_library(visit, server, user).page
+    page.goto(f"{server.url}/?status=deleted")
+    page.locator(".toggle").click()
+    page.locator(".pick").first.click()
+    page.locator(".chosen").get_by_text("Recommended by").first.click()
+    page.get_by_placeholder("A name").fill("Tom")
+    page.get_by_placeholder("A name").press("Enter")
+    expect(page.get_by_text("1 film marked as recommended by Tom.")).to_be_visible()
+    assert status_of(user, "tt0000002") == "toWatch"

@@ -368,3 +368,12 @@ def test_a_page_weighs_less_than_100_kb(page, alices_films):
                  tmdb_state="ready").execute()  # fmt: skip
     assert len(page.get("/?status=all&filters=1").data) < 100_000
     assert len(page.get(f"/movies/{FILM}").data) < 100_000
+
+
+def test_a_card_is_drawn_anew_only_once_its_details_are_there(page, alices_films):
+    address = f"/movies/{FILM}/card?status=watched"
+    assert page.get(f"{address}&waiting=1", headers=PARTIAL).status_code == 204
+    assert 'class="film"' in page.get(address, headers=PARTIAL).text
+    assert 'class="film moved"' in page.get(f"/movies/{FILM}/card?status=toWatch", headers=PARTIAL).text
+    Title.update(title="Alien").where(Title.imdb_id == FILM).execute()
+    assert "Alien" in page.get(f"{address}&waiting=1", headers=PARTIAL).text

@@ -36,9 +36,11 @@ def about(imdb_id: str) -> Response:
 @bp.get("/card")
 @login_required
 def card(imdb_id: str) -> Response:
-    """As the grid shows it, which may show a tab that the film has left."""
+    """As the grid shows it, which may show a tab that the film has left. `waiting`: nothing while it has no details."""
     view = browse.parse(request.args)
     found = browse.card(current_user.id, values.imdb_id_or_404(imdb_id))
+    if "waiting" in request.args and found and not found.title:
+        return Response(status=204)
     home = url_for(".show", imdb_id=imdb_id)
     return htmx.fragment("library/_card.html", home, card=found, view=view, part=True)
 
