@@ -24,6 +24,8 @@ lint: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m tests.bench.bench_portable
 	$(BIN)/python -m tests.bench.bench_nightly
+	$(BIN)/python -m tests.bench.bench_movies
+	$(BIN)/python -m tests.bench.bench_pages
 
 # Debian's Chromium, where it may be installed; without it pytest says which tests it left out.
 browser:
