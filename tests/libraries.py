@@ -78,7 +78,11 @@ def hard_document():
         custom_list("list-2", color="#00FF00", icon="❤"),
         custom_list("list-3", "  ÄÖ".strip(), position=7),
     ]
-    views = [view("Grüße / 笑", {"genre": "Drama", "q": "a&b=ü"}), view("Later", position=3)]
+    views = [
+        view("Grüße / 笑", {"genre": "Drama", "q": "a&b=ü"}),
+        view("Later", position=3),
+        view("Theirs", {"list": "list-2", "person": "/Bob"}, position=4),
+    ]
     return document(movies, people, lists, views=views)
 
 

@@ -169,6 +169,30 @@ def test_a_saved_view_joins_by_its_name(alice):
     ]
 
 
+def test_a_view_of_a_persons_films_finds_that_person_wherever_it_goes(alice, bob):
+    put(bob, document(people=[person("Somebody"), person("Else")]))
+    for user in (alice, bob):
+        put(user, document(people=[person("Ann")], views=[view("Hers", {"person": "ANN", "q": "x"})]))
+        ann = Person.get((Person.user == user.id) & (Person.name == "Ann"))
+        assert SavedView.get(SavedView.user == user.id).filters == {"person": str(ann.id), "q": "x"}
+    assert json.loads(export(alice))["views"][0]["filters"] == {"person": "Ann", "q": "x"}
+
+
+def test_a_view_of_somebody_who_is_gone_is_exported_without_them(alice):
+    put(alice, document(people=[person("Ann")], lists=[custom_list("one")],
+                        views=[view("Hers", {"person": "Ann", "list": "one"})]))  # fmt: skip
+    Person.delete().where(Person.name == "Ann").execute()
+    CustomList.delete().execute()
+    assert json.loads(export(alice))["views"][0]["filters"] == {}
+    assert backups.create(alice).state == "verified"
+
+
+def test_a_view_of_nobody_known_is_taken_without_them(alice):
+    plan = put(alice, document(views=[view("Theirs", {"person": "Nobody", "list": "none", "q": "x"})]))
+    assert SavedView.get().filters == {"q": "x"}
+    assert len(plan.warnings) == 2
+
+
 def test_the_order_of_a_views_filters_does_not_matter_to_a_backup(alice):
     SavedView.create(user=alice, name="Mine", filters={"status": "watched", "genre": "Drama"}, last_modified=T)
     assert backups.create(alice).state == "verified"

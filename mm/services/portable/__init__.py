@@ -6,8 +6,9 @@ The format is the v2 document: `mm/documents.py` gives its shape, `dumping` its 
 from mm.services.portable.applying import apply
 from mm.services.portable.dumping import dump, encode
 from mm.services.portable.fields import FILE_MAX
-from mm.services.portable.planning import Plan, count, plan
+from mm.services.portable.planning import count, plan
 from mm.services.portable.reading import Incoming, read
+from mm.services.portable.steps import Plan
 from mm.services.portable.viewing import result, view
 
 __all__ = ["FILE_MAX", "Incoming", "Plan", "apply", "count", "dump", "encode", "plan", "read", "result", "view"]

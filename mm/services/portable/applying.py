@@ -9,7 +9,7 @@ from peewee import Database
 from mm import models
 from mm.errors import Conflict
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Tombstone, User, Watch, db
-from mm.services.portable.planning import FilmStep, Plan
+from mm.services.portable.steps import FilmStep, Plan
 
 PERSON_FIELDS = (Person.name, Person.name_key, Person.is_trusted, Person.color, Person.emoji, Person.last_modified)
 LIST_FIELDS = (CustomList.name, CustomList.color, CustomList.icon, CustomList.position, CustomList.created_at,
@@ -89,10 +89,14 @@ def _apply_lists(database: Database, plan: Plan, updated_at: float) -> None:
 
 def _apply_views(database: Database, plan: Plan) -> None:
     rows = {"new": [], "changed": [], "same": [], "kept": []}  # type: ignore[var-annotated]
+    people = dict(database.execute(Person.select(Person.name_key, Person.id).where(Person.user == plan.user_id)))
     for step in plan.views:
         values = step.values
-        filters = json.dumps(values["filters"], ensure_ascii=False)
-        row = (values["name"], filters, values["position"], values["last_modified"])
+        filters = dict(values["filters"])
+        if "person" in filters:
+            filters["person"] = str(people.get(filters["person"], 0))
+        text = json.dumps(filters, ensure_ascii=False)
+        row = (values["name"], text, values["position"], values["last_modified"])
         rows[step.outcome].append((*row, step.mine or str(uuid.uuid4())))
     inserted = ((*row, plan.user_id) for row in rows["new"])
     models.insert_rows(database, (*VIEW_FIELDS, SavedView.id, SavedView.user), inserted)

@@ -96,8 +96,22 @@ def _lists(database: Database, user_id: str) -> Iterator[ListEntry]:
 
 
 def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:
+    people = dict(database.execute(Person.select(Person.id, Person.name).where(Person.user == user_id)))
+    lists = {
+        list_id for (list_id,) in database.execute(CustomList.select(CustomList.id).where(CustomList.user == user_id))
+    }
     columns = (SavedView.name, SavedView.filters, SavedView.position, SavedView.last_modified)
     for name, filters, *rest in database.execute(SavedView.select(*columns).where(SavedView.user == user_id)):
         # PostgreSQL's driver has read the JSON already.
         given = json.loads(filters) if isinstance(filters, str) else filters
-        yield ViewEntry(name, dict(sorted(given.items())), *rest)
+        yield ViewEntry(name, _portable(given, people, lists), *rest)
+
+
+def _portable(filters: dict[str, str], people: dict[int, str], lists: set[str]) -> dict[str, str]:
+    """A person by name, because ids mean nothing elsewhere; without a person or list that is gone."""
+    named = dict(sorted(filters.items()))
+    if "person" in named:
+        named["person"] = people.get(int(named["person"]), "")
+    if named.get("list") not in lists:
+        named.pop("list", None)
+    return {name: value for name, value in named.items() if value}

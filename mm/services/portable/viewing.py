@@ -6,7 +6,8 @@ from mm import models
 from mm.documents import Change, Counts, ImportResult, Problem
 from mm.documents import PlanView as View
 from mm.models import Movie, Title
-from mm.services.portable.planning import FilmStep, ListStep, PersonStep, Plan, ViewStep, count, kind_of
+from mm.services.portable.planning import count, kind_of
+from mm.services.portable.steps import FilmStep, ListStep, PersonStep, Plan, ViewStep
 
 
 def view(plan: Plan) -> View:
