@@ -135,6 +135,7 @@ def test_a_bad_film_is_kept_out_by_path_and_reason_and_the_good_ones_go_in(alice
         {"name": ".."},
         {"name": None},
         {"name": "x" * 501},
+        {"name": "a\nb"},
         {"is_trusted": "yes"},
         {"emoji": 3},
     ],
@@ -161,7 +162,9 @@ def test_a_bad_view_is_kept_out(alice, values):
     assert plan.errors[0].path.startswith("views[0].")
 
 
-@pytest.mark.parametrize("bad", [{"person_name": ""}, 7, {"person_name": "Ben", "vote_type": "maybe"}, {}])
+@pytest.mark.parametrize(
+    "bad", [{"person_name": ""}, {"person_name": "a\nb"}, 7, {"person_name": "Ben", "vote_type": "maybe"}, {}]
+)
 def test_a_bad_vote_is_kept_out_alone(alice, bad):
     plan = put(alice, document([film(1, recommendations=[vote("Ann"), bad])]))
     assert [row["person_name"] for row in exported(alice)["movies"]["tt0000001"]["recommendations"]] == ["Ann"]

@@ -10,8 +10,10 @@ def _documented(description: str, **schema) -> Meta:
 
 
 Name = Annotated[
-    str, _documented("1 to 500 characters, and neither . nor ..", minLength=1, maxLength=500, examples=["Eve"])
-]
+    str,
+    _documented("1 to 500 characters, no control characters, and neither . nor ..", minLength=1, maxLength=500,
+                examples=["Eve"]),
+]  # fmt: skip
 Color = Annotated[str, _documented("#rrggbb", pattern="^#[0-9a-fA-F]{6}$", examples=["#0a84ff"])]
 Text = Annotated[str, _documented("Up to 500 characters; spaces around it are not kept.", maxLength=500)]
 ImdbId = Annotated[

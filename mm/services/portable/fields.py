@@ -15,6 +15,7 @@ READABLE_MAX = 1e15
 EARLIEST = datetime.fromisoformat("1870-01-01T00:00:00+00:00").timestamp()
 LATEST = datetime.fromisoformat("2200-01-01T00:00:00+00:00").timestamp()
 IMDB_ID = re.compile(r"tt[0-9]{7,}")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 VOTES = {True: True, "true": True, "upvote": True, "1": True,
          False: False, "false": False, "downvote": False, "0": False}  # fmt: skip
@@ -60,6 +61,8 @@ def name(row: dict, key: str = "name") -> str:
         raise Bad(key, "is missing or empty")
     if value in (".", ".."):
         raise Bad(key, f"{value!r} cannot be a name")
+    if CONTROL.search(value):
+        raise Bad(key, "holds a line end or another control character")
     return value
 
 
