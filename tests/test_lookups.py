@@ -1,5 +1,6 @@
 """Look-ups for somebody who waits: what is found, what is kept, what is shared with the worker, and what fails how."""
 
+import re
 import threading
 
 import pytest
@@ -218,6 +219,25 @@ def test_a_film_that_tmdb_does_not_know_is_missing_and_what_omdb_knows_is_taken(
     with pytest.raises(ProviderError, match="TMDB knows no film"):
         lookups.refresh(stand.UNKNOWN_ID)
     assert states(stand.UNKNOWN_ID) == ("missing", "missing")
+
+
+def test_what_was_found_missing_within_the_hour_is_not_asked_for_again(alice, standin, frozen_clock):
+    hold(alice, stand.OMDB_ONLY_ID, stand.UNKNOWN_ID)
+    lookups.refresh(stand.OMDB_ONLY_ID)
+    with pytest.raises(ProviderError) as first:
+        lookups.refresh(stand.UNKNOWN_ID)
+    asked = len(standin.tmdb.asked), len(standin.omdb.asked)
+
+    frozen_clock.move(HOUR - 1)
+    assert lookups.refresh(stand.OMDB_ONLY_ID) == lookups.Updated(tmdb=False, omdb=True)
+    with pytest.raises(ProviderError, match=f"^{re.escape(first.value.message)}$"):
+        lookups.refresh(stand.UNKNOWN_ID)
+    assert (len(standin.tmdb.asked), len(standin.omdb.asked)) == asked
+
+    frozen_clock.move(1)
+    with pytest.raises(ProviderError):
+        lookups.refresh(stand.UNKNOWN_ID)
+    assert len(standin.tmdb.asked) > asked[0]
 
 
 def test_a_refresh_that_fails_leaves_a_filled_title_as_it_was(alice, standin, frozen_clock):

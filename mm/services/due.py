@@ -60,6 +60,13 @@ def one(provider: str, imdb_id: str) -> Due:
     return Due(*Title.select(Title.imdb_id, state, attempts).where(Title.imdb_id == imdb_id).tuples().get())
 
 
+def missing_lately(provider: str, imdb_id: str, seconds: float) -> str | None:
+    """The reason, where the provider said within so many seconds that it does not know the title."""
+    state, _, retry_at = _columns(provider)
+    said = (state == "missing") & (retry_at > clock.now() + MISSING_AGAIN - seconds)
+    return Title.select(Title._meta.fields[f"{provider}_reason"]).where((Title.imdb_id == imdb_id) & said).scalar()
+
+
 def fill(provider: str, imdb_id: str, body: dict) -> None:
     """Store a provider's body and the columns that come from it. Call inside a transaction, as the verbs below."""
     title = Title.imdb_id == imdb_id

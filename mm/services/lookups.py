@@ -129,13 +129,13 @@ def fill_from_cache(imdb_id: str) -> bool:
 def refresh(imdb_id: str) -> Updated:
     """Ask both providers about a film that some library holds.
 
-    What was fetched within the hour counts as asked. What the worker is about to look up moves to the head of its queue
-    and is waited for. Raises ProviderError or Unavailable where neither provider told anything.
+    What was fetched, or found missing, within the hour counts as asked. What the worker is about to look up moves to
+    the head of its queue and is waited for. Raises ProviderError or Unavailable where neither provider told anything.
     """
     if not any(map(pauses.key, pauses.PROVIDERS)):
         raise Unavailable("TMDB API key not configured")
     with _turns.take(imdb_id):
-        if not all(_is_fresh(imdb_id, provider) for provider in _providers()):
+        if not all(_is_fresh(imdb_id, name) or _missing(imdb_id, name) for name in _providers()):
             _let_worker(imdb_id)
         problems = [_refresh_at(provider, imdb_id) for provider in _providers()]
     updated = Updated(tmdb=_is_fresh(imdb_id, "tmdb"), omdb=_is_fresh(imdb_id, "omdb"))
@@ -151,6 +151,10 @@ def _providers() -> list[str]:
 def _is_fresh(imdb_id: str, provider: str) -> bool:
     state, fetched_at = _state(imdb_id, provider)
     return state == "ready" and fetched_at is not None and fetched_at > clock.now() - cache.seconds
+
+
+def _missing(imdb_id: str, provider: str) -> str | None:
+    return due.missing_lately(provider, imdb_id, cache.seconds)
 
 
 def _state(imdb_id: str, provider: str) -> tuple[str, float | None]:
@@ -181,6 +185,8 @@ def _refresh_at(provider: str, imdb_id: str) -> ProviderError | Unavailable | No
     """Ask, and store the answer as the worker would; the problem, where there was one."""
     if _is_fresh(imdb_id, provider):
         return None
+    if reason := _missing(imdb_id, provider):
+        return ProviderError(reason)
     title = due.one(provider, imdb_id)
     try:
         body = _ask_provider(provider, imdb_id)
