@@ -51,7 +51,7 @@ class TestOwnAccount:
         assert (wrong.status_code, wrong.json) == (400, {"detail": "The current password is incorrect"})
         short = as_user(alice).put("/api/auth/password", json={"current": PASSWORD, "new": "1234567"})
         assert short.status_code == 422
-        assert short.json["detail"][0]["loc"] == ["password"]
+        assert short.json["detail"][0]["loc"] == ["new"]
 
 
 class TestManagingAccounts:

@@ -50,6 +50,7 @@ def change_password(json: PasswordChange):
     """Change your password. Ends every session and token of your account; the answer has a new one."""
     user = auth.account()
     auth.confirm_password(user, json.current)
+    accounts.check_new_password(json.new, "new")
     return _log_in_answer(accounts.change(user, password=json.new))
 
 

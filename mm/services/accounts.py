@@ -123,9 +123,10 @@ def _require_another_administrator(user: User) -> None:
         raise Conflict("This is the last active administrator. Make another account an administrator first.")
 
 
-def check_new_password(password: str) -> None:
+def check_new_password(password: str, key: str = "password") -> None:
+    """Raises Invalid, with `key` as the field's path."""
     if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
-        raise _invalid("password", f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
+        raise _invalid(key, f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
 
 
 def _change_and_end_sessions(user: User, **values) -> None:
