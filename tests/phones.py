@@ -75,13 +75,11 @@ class Phone:
         self.since = max(self.since, page["server_timestamp"])
 
     def library(self):
-        """Without the counts of people, which change with the films and not with the person."""
-        people = {key: {**row, "movie_count": None} for key, row in self.people.items()}
-        return self.movies, people, self.lists
+        return self.movies, self.people, self.lists
 
 
 def server_library(ask):
     """As `Phone.library`, from the resources themselves."""
     movies = {row["imdb_id"]: row for row in ask("GET", "/api/movies", None) if row["status"] != "deleted"}
-    people = {row["id"]: {**row, "movie_count": None} for row in ask("GET", "/api/people", None)}
+    people = {row["id"]: row for row in ask("GET", "/api/people", None)}
     return movies, people, {row["id"]: row for row in ask("GET", "/api/lists", None)}

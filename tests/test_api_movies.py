@@ -71,7 +71,8 @@ class TestAdding:
         [({}, ["imdb_id"]), ({"imdb_id": "0111161"}, ["imdb_id"]), ({"imdb_id": 111161}, ["imdb_id"]),
          ({"imdb_id": FILM, "status": "seen"}, ["status"]), ({"imdb_id": FILM, "status": "custom"}, ["custom_list_id"]),
          ({"imdb_id": FILM, "recommenders": ["Eve", 7]}, ["recommenders", 1]),
-         ({"imdb_id": FILM, "recommender": ".."}, ["person_name"]), ({"tmdb_id": -1}, ["tmdb_id"]),
+         ({"imdb_id": FILM, "recommenders": ["Eve", "."]}, ["recommenders", 1]),
+         ({"imdb_id": FILM, "recommender": ".."}, ["recommender"]), ({"tmdb_id": -1}, ["tmdb_id"]),
          ({"imdb_id": FILM, "media_type": "x" * 501}, ["media_type"])],
     )  # fmt: skip
     def test_what_cannot_be_added_is_refused_by_its_field(self, phone, body, loc):
@@ -164,6 +165,12 @@ class TestVotes:
 
 
 class TestWatching:
+    def test_a_watch_without_a_body_is_now_and_not_rated(self, phone):
+        phone.post("/api/movies", json={"imdb_id": FILM})
+        for answer in (phone.put(f"{URL}/watch"), phone.put(f"{URL}/watch", data=b"", content_type="application/json")):
+            assert (answer.status_code, answer.json["my_rating"]) == (200, None)
+        assert phone.get(URL).json["status"] == "watched"
+
     def test_a_watch_is_added_rated_and_taken_back(self, phone, alice):
         phone.post("/api/movies", json={"imdb_id": FILM})
         first = phone.put(f"{URL}/watch", json={"date_watched": 1.7e9, "my_rating": 8.5})
@@ -277,6 +284,7 @@ class TestListing:
             ("limit=2", "43"),
             ("limit=2&offset=1", "32"),
             ("offset=3", "1"),
+            ("status=&list=&q=&sort=&limit=&offset=", "4321"),
             ("limit=2147483647&offset=2147483647", ""),
             ("status=watched&q=zoo&sort=title&limit=1", "2"),
             ("list=nothing", ""),

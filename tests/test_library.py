@@ -70,8 +70,9 @@ class TestAdding:
         assert entry(alice)["status"] == status
 
     def test_a_bad_recommender_leaves_nothing_behind(self, alice):
-        with pytest.raises(Invalid, match="person_name"):
+        with pytest.raises(Invalid) as raised:
             library.add(alice.id, FILM, recommenders=["Bob", " "])
+        assert [problem.path for problem in raised.value.errors] == ["recommenders[1]"]
         assert not Movie.select().exists()
         assert not Person.select().where(Person.name == "Bob").exists()
         assert not Title.select().exists()
@@ -122,6 +123,11 @@ class TestMarks:
         assert marks(alice)[0] == clock.now() - HOUR
         assert marks(alice)[1] > updated_at
 
+    def test_a_clock_that_is_late_sets_nothing_back(self, alice):
+        library.set_status(alice.id, FILM, "toWatch")
+        library.set_status(alice.id, FILM, "watched", at=clock.now() - 0.9)
+        assert marks(alice)[0] == clock.now()
+
     def test_a_time_of_tomorrow_is_taken_as_now(self, alice):
         library.set_status(alice.id, FILM, "watched", at=clock.now() + DAY)
         assert marks(alice)[0] == clock.now()
@@ -144,6 +150,40 @@ class TestMarks:
             with pytest.raises(Invalid):
                 library.recommend_many(alice.id, FILM, ["Zoe", "."])
         assert names(alice) == ["Eve", "Kim"]
+
+
+class TestCounts:
+    """Clients are told again of people whose movie_count changed, and of nobody else; nobody's last_modified moves."""
+
+    VERBS = {
+        "a vote": (lambda user_id: library.recommend(user_id, OTHER, "Eve"), {"Eve"}),
+        "an unvote": (lambda user_id: library.unrecommend(user_id, FILM, "Kim"), {"Kim"}),
+        "a film deleted": (lambda user_id: library.delete(user_id, FILM), {"Eve", "Kim"}),
+        "status deleted": (lambda user_id: library.set_status(user_id, FILM, "deleted"), {"Eve", "Kim"}),
+        "another vote": (lambda user_id: library.recommend(user_id, FILM, "Eve", False), set()),
+        "a watch": (lambda user_id: library.watch(user_id, FILM), set()),
+    }
+
+    @pytest.fixture(autouse=True)
+    def in_use(self, alice, frozen_clock):
+        library.add(alice.id, FILM, recommenders=["Eve", "Kim"])
+        people.create(alice.id, "Zoe")
+        frozen_clock.move(DAY)
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_whose_count_changed_is_told_again(self, alice, verb):
+        act, expected = self.VERBS[verb]
+        before = {person.id: person for person in Person.select()}
+        act(alice.id)
+        after = list(Person.select())
+        assert {person.name for person in after if person.updated_at > before[person.id].updated_at} == expected
+        assert all(person.last_modified == before[person.id].last_modified for person in after)
+
+    def test_a_film_that_comes_back_counts_again(self, alice):
+        library.set_status(alice.id, FILM, "deleted")
+        before = people.find(alice.id, "Kim").updated_at
+        library.recommend(alice.id, FILM, "Eve")
+        assert people.find(alice.id, "Kim").updated_at > before
 
 
 class TestWatching:
@@ -181,6 +221,13 @@ class TestWatching:
         library.watch(alice.id, FILM, 1e9, rating)
         assert entry(alice)["watch_history"] == {"date_watched": 1e9, "my_rating": left}
         assert Watch.select().count() == 1
+
+    @pytest.mark.parametrize("rating, left", [(UNSET, 5), (None, None)])
+    def test_a_watch_without_a_rating_takes_that_of_the_date_it_is_moved_onto(self, alice, film, rating, left):
+        library.watch(alice.id, FILM, 1e9, 5)
+        library.watch(alice.id, FILM, 1.1e9, again=True)
+        library.watch(alice.id, FILM, 1e9, rating)
+        assert [(row.date_watched, row.my_rating) for row in Watch.select()] == [(1e9, left)]
 
     def test_a_second_watch_of_the_same_moment_is_the_same_watch(self, alice, film):
         library.watch(alice.id, FILM, 1e9, 5)
@@ -278,8 +325,30 @@ class TestVotes:
     def test_the_same_persons_vote_is_changed_and_keeps_its_date(self, alice, frozen_clock):
         first = library.recommend(alice.id, FILM, "Eve", False)
         frozen_clock.move(DAY)
-        again = library.recommend(alice.id, FILM, "EVE")
+        again = library.recommend(alice.id, FILM, "EVE", True)
         assert (again.id, again.vote_type, again.date_recommended) == (first.id, True, first.date_recommended)
+
+    @pytest.mark.parametrize(
+        "verb",
+        [
+            lambda user_id: library.add(user_id, FILM, recommenders=["Eve", "New"]),
+            lambda user_id: library.recommend_many(user_id, FILM, ["Eve", "New"], None, 1e9),
+        ],
+    )
+    def test_a_vote_that_is_not_given_keeps_what_it_is_and_is_up_for_a_new_one(self, alice, verb):
+        library.recommend(alice.id, FILM, "Eve", "downvote")
+        verb(alice.id)
+        votes = entry(alice)["recommendations"]
+        assert {vote["person_name"]: vote["vote_type"] for vote in votes} == {"Eve": False, "New": True}
+
+    def test_a_changed_vote_leaves_a_deleted_film_deleted(self, alice):
+        eve = library.recommend(alice.id, FILM, "Eve").person
+        library.set_status(alice.id, FILM, "deleted")
+        assert not library.change_vote(alice.id, FILM, eve.id, False).vote_type
+        assert entry(alice)["status"] == "deleted"
+        library.unrecommend(alice.id, FILM, eve.id)
+        with pytest.raises(NotFound, match=r"^Recommendation not found$"):
+            library.change_vote(alice.id, FILM, eve.id, True)
 
     def test_a_person_is_found_by_id_or_not_at_all(self, alice, bob):
         eve, foreign = people.create(alice.id, "Eve"), people.create(bob.id, "Eve")

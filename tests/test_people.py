@@ -47,7 +47,9 @@ class TestCreating:
     def test_another_user_may_have_the_same_name(self, bob, eve):
         assert people.create(bob.id, "Eve").id != eve.id
 
-    @pytest.mark.parametrize("name", ["", " ", ".", "..", "a" * 501, "a\0b", None, 7])
+    @pytest.mark.parametrize(
+        "name", ["", " ", ".", "..", "a" * 501, "a\0b", "a\nb", "a\tb", "a\x7fb", "a\x85b", "a\u2028b", None, 7]
+    )
     def test_what_cannot_be_a_name_is_refused(self, alice, name):
         with pytest.raises(Invalid, match="name"):
             people.create(alice.id, name)
@@ -60,21 +62,35 @@ class TestCreating:
 
 
 class TestFinding:
-    def test_a_name_comes_before_an_id(self, alice, eve):
-        by_id = people.find(alice.id, str(eve.id))
-        assert by_id == eve
+    def test_a_name_that_is_a_number_is_nobodys_id(self, alice, eve):
+        with pytest.raises(NotFound):
+            people.find(alice.id, str(eve.id))
+        with pytest.raises(NotFound):
+            people.delete(alice.id, str(eve.id))
         bond = people.create(alice.id, str(eve.id))
         assert people.find(alice.id, str(eve.id)) == bond
 
+    def test_where_both_are_taken_a_name_comes_before_an_id(self, alice, eve):
+        assert people.by_name_or_id(alice.id, str(eve.id)) == eve
+        bond = people.create(alice.id, str(eve.id))
+        assert people.by_name_or_id(alice.id, str(eve.id)) == bond
+
+    def test_a_text_is_an_id_only_as_the_id_is_written(self, alice, eve):
+        assert people.by_id(alice.id, str(eve.id)) == eve
+        for text in (f"0{eve.id}", f" {eve.id}", f"+{eve.id}", f"{eve.id}.0"):
+            with pytest.raises(NotFound):
+                people.by_id(alice.id, text)
+
     @pytest.mark.parametrize("text", ["Nobody", "", ".", "\0", "-1", "0", "9" * 400, "١", "1.0", "a" * 600])
     def test_who_is_not_there_is_not_found(self, alice, text):
-        with pytest.raises(NotFound, match="Person not found"):
-            people.find(alice.id, text)
+        for look in (people.find, people.by_name_or_id):
+            with pytest.raises(NotFound, match="Person not found"):
+                look(alice.id, text)
 
     def test_another_users_person_is_not_found_by_name_or_id(self, bob, eve):
         for text in (eve.name, str(eve.id)):
             with pytest.raises(NotFound):
-                people.find(bob.id, text)
+                people.by_name_or_id(bob.id, text)
 
 
 class TestChanging:
@@ -96,7 +112,8 @@ class TestChanging:
             people.change(alice.id, "Eve", {"name": "google search"})
 
     @pytest.mark.parametrize("change", [{"name": "Eva"}, {"color": "#112233"}, {"emoji": None}])
-    def test_films_are_told_of_what_they_show(self, alice, eve, change):
+    def test_films_are_told_of_what_they_show(self, alice, eve, change, frozen_clock):
+        frozen_clock.move(120)
         library.add(alice.id, FILM, recommenders=["Eve"])
         library.add(alice.id, "tt0000001")
         before = {movie.imdb_id: (movie.updated_at, movie.last_modified) for movie in Movie.select()}
@@ -106,6 +123,10 @@ class TestChanging:
         assert after[FILM][1] == before[FILM][1]
         assert after["tt0000001"] == before["tt0000001"]
         assert Person.get_by_id(eve.id).last_modified == clock.now() - 60
+
+    def test_a_change_of_a_clock_that_is_late_sets_nothing_back(self, alice, eve):
+        changed = people.change(alice.id, "Eve", {"color": "#112233"}, at=clock.now() - 0.9)
+        assert (changed.color, changed.last_modified) == ("#112233", eve.last_modified)
 
     def test_films_are_not_told_of_trust(self, alice, eve):
         library.add(alice.id, FILM, recommenders=["Eve"])

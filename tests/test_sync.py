@@ -104,7 +104,8 @@ def test_a_person_called_007_is_a_name_and_not_an_id(do, alice):
 def test_a_vote_that_is_not_there_cannot_be_changed_but_taken_back(do):
     do("addMovie", imdb_id=FILM)
     do("addPerson", name="Ann")
-    assert do("updateRecommendationVote", imdb_id=FILM, person="Ann").error == "Recommendation not found"
+    change = {"imdb_id": FILM, "person": "Ann", "vote_type": False}
+    assert do("updateRecommendationVote", **change).error == "Recommendation not found"
     assert do("removeRecommendation", imdb_id=FILM, person="Ann").success
     assert do("removeRecommendation", imdb_id=FILM, person="Nobody").success
 
@@ -173,7 +174,7 @@ def test_a_person_whom_two_phones_add_is_one_person(do, alice):
 
 
 def test_quick_recommenders_stay(do):
-    assert do("deletePerson", name="Google Search").error == "Quick recommenders cannot be deleted"
+    assert do("deletePerson", ago=0, name="Google Search").error == "Quick recommenders cannot be deleted"
 
 
 def test_lists_are_added_changed_and_removed(do, alice):
@@ -199,7 +200,9 @@ def test_lists_are_added_changed_and_removed(do, alice):
         ("addMovie", {}, "imdb_id"),
         ("addMovie", {"imdb_id": "../../etc"}, "imdb_id"),
         ("addMovie", {"imdb_id": FILM, "recommenders": "Ann"}, "recommenders"),
-        ("addMovie", {"imdb_id": FILM, "recommenders": [7]}, "person_name"),
+        ("addMovie", {"imdb_id": FILM, "recommenders": ["Ann", 7]}, "recommenders[1]"),
+        ("addMovie", {"imdb_id": FILM, "recommender": 7}, "recommender"),
+        ("updateRecommendationVote", {"imdb_id": FILM, "person": "Ann"}, "vote_type"),
         ("addRecommendation", {"imdb_id": FILM}, "person_name"),
         ("addRecommendation", {"imdb_id": FILM, "person": "Ann", "vote_type": "sideways"}, "vote_type"),
         ("markWatched", {"imdb_id": FILM, "my_rating": 11}, "my_rating"),
@@ -217,7 +220,7 @@ def test_lists_are_added_changed_and_removed(do, alice):
 )
 def test_a_malformed_action_is_refused_by_its_field_and_does_nothing(do, alice, action, data, path):
     with pytest.raises(Invalid) as caught:
-        do(action, **data)
+        do(action, ago=0, **data)
     assert [problem.path for problem in caught.value.errors] == [path]
     assert not Movie.select().exists()
     assert not models.SyncAction.select().exists()
@@ -253,9 +256,10 @@ def test_an_action_older_than_the_film_is_a_conflict_that_shows_the_films_state(
     do("markWatched", ago=30, imdb_id=FILM, my_rating=9)
 
     answer = do("markWatched", ago=40, imdb_id=FILM, my_rating=2)
-    assert (answer.success, answer.conflict, answer.error) == (False, True, sync.CONFLICT)
+    assert (answer.success, answer.conflict) == (False, True)
+    assert answer.error == "Conflict: server has a newer version of this movie"
     assert answer.last_modified == at(30)
-    assert answer.server_state.watch_history.my_rating == film(alice).watch_history.my_rating == 9
+    assert answer.server_state["watch_history"]["my_rating"] == film(alice).watch_history.my_rating == 9
 
 
 def test_a_second_more_or_less_is_no_conflict(do):
@@ -335,9 +339,102 @@ def test_a_list_deleted_before_a_film_was_changed_does_not_make_the_film_older(d
     assert (film(alice).status, film(alice).last_modified) == ("toWatch", at(30))
 
 
-def test_people_and_lists_know_no_conflict(do):
-    do("addPerson", ago=10, name="Ann")
-    assert do("updatePerson", ago=5000, name="Ann", color="#000000").success
+@pytest.mark.parametrize(
+    "action, data",
+    [
+        ("addPerson", {"name": "ann", "color": "#333333"}),
+        ("updatePerson", {"name": "Ann", "color": "#333333"}),
+        ("updatePersonTrust", {"name": "Ann", "is_trusted": False}),
+        ("deletePerson", {"name": "Ann"}),
+    ],
+)
+def test_an_action_older_than_the_person_is_a_conflict_that_shows_the_persons_state(do, alice, at, action, data):
+    do("addPerson", ago=90, name="Ann")
+    do("updatePerson", ago=30, name="Ann", color="#222222", is_trusted=True)
+
+    answer = do(action, ago=40, **data)
+    assert (answer.success, answer.conflict) == (False, True)
+    assert answer.error == "Conflict: server has a newer version of this person"
+    assert answer.last_modified == at(30)
+    ann = people.find(alice.id, "Ann")
+    assert answer.server_state.items() >= {"id": ann.id, "color": "#222222", "is_trusted": True}.items()
+    assert (ann.color, ann.is_trusted, ann.last_modified) == ("#222222", True, at(30))
+
+
+@pytest.mark.parametrize("action", ["addList", "updateList", "deleteList"])
+def test_an_action_older_than_the_list_is_a_conflict_that_shows_the_lists_state(do, alice, at, action):
+    do("addList", ago=90, id="l1", name="Best")
+    do("updateList", ago=30, id="l1", name="Very best")
+
+    answer = do(action, ago=40, id="l1", name="Old")
+    assert (answer.success, answer.conflict, answer.last_modified) == (False, True, at(30))
+    assert answer.error == "Conflict: server has a newer version of this list"
+    assert answer.server_state["name"] == lists.find(alice.id, "l1").name == "Very best"
+
+
+def test_a_second_more_or_less_is_no_conflict_for_people_and_lists_and_sets_nothing_back(do, alice, at):
+    do("addPerson", ago=30, name="Ann")
+    do("addList", ago=30, id="l1", name="Best")
+    answers = [do("updatePerson", ago=30.9, name="Ann", color="#222222"), do("updateList", ago=30.9, id="l1", name="B")]
+    assert [(answer.success, answer.last_modified) for answer in answers] == [(True, at(30))] * 2
+    assert people.find(alice.id, "Ann").last_modified == lists.find(alice.id, "l1").last_modified == at(30)
+
+
+def test_films_do_not_drift_back_within_the_tolerance(do, alice, at):
+    do("addMovie", ago=30, imdb_id=FILM)
+    assert do("updateStatus", ago=30.9, imdb_id=FILM, status="watched").last_modified == at(30)
+    assert do("updateStatus", ago=31.8, imdb_id=FILM, status="toWatch").conflict
+    assert film(alice).last_modified == at(30)
+
+
+def test_an_action_older_than_the_deletion_of_its_person_or_list_is_a_conflict(do, alice):
+    do("addPerson", ago=90, name="Ann")
+    do("addList", ago=90, id="l1", name="Best")
+    ann = people.find(alice.id, "Ann").id
+    do("deletePerson", ago=30, id=ann)
+    do("deleteList", ago=30, id="l1")
+
+    for late in (do("updatePerson", ago=60, id=ann, name="Anne"), do("addList", ago=60, id="l1", name="Back")):
+        assert (late.success, late.conflict, late.server_state) == (False, True, None)
+    # Doing again what is done already is no error, however late.
+    assert do("deletePerson", ago=60, id=ann).success
+    assert do("deleteList", ago=60, id="l1").success
+    assert do("addList", ago=10, id="l1", name="Back").success
+    assert lists.find(alice.id, "l1").name == "Back"
+
+
+@pytest.mark.parametrize("spelled", ["{}", "0{}", "00{}"])
+def test_a_name_that_is_a_number_reaches_nobody_by_their_id(do, alice, spelled):
+    ann = library.recommend(alice.id, FILM, "Ann").person
+    number = spelled.format(ann.id)
+    assert do("deletePerson", ago=0, name=number).success
+    assert do("updatePerson", ago=0, name=number, color="#333333").error == "Person not found"
+    assert do("removeRecommendation", ago=0, imdb_id=FILM, person=number).success
+    assert voters(alice) == {"Ann": True}
+    assert do("addPerson", ago=0, name=number).success
+    assert people.find(alice.id, number).id != ann.id
+
+
+def test_a_changed_vote_leaves_a_deleted_film_deleted(do, alice):
+    do("addMovie", ago=90, imdb_id=FILM, recommender="Ann")
+    do("updateStatus", ago=80, imdb_id=FILM, status="deleted")
+    assert do("updateRecommendationVote", ago=70, imdb_id=FILM, person="Ann", vote_type=False).success
+    assert (film(alice).status, voters(alice)) == ("deleted", {"Ann": False})
+
+
+def test_a_film_added_again_keeps_a_downvote(do, alice):
+    do("addRecommendation", ago=90, imdb_id=FILM, person="Ann", vote_type=False)
+    do("addMovie", ago=80, imdb_id=FILM, recommenders=["Ann", "Bo"])
+    do("addRecommendation", ago=70, imdb_id=FILM, person="Ann")
+    assert voters(alice) == {"Ann": False, "Bo": True}
+
+
+def test_the_status_deleted_of_a_film_that_is_gone_is_done_already(do, alice):
+    do("addMovie", ago=90, imdb_id=FILM)
+    library.delete(alice.id, FILM)
+    assert do("updateStatus", ago=0, imdb_id=FILM, status="deleted").success
+    assert not Movie.select().exists()
+    assert Tombstone.select().where(Tombstone.kind == "movie").exists()
 
 
 # Sent twice.
@@ -366,6 +463,12 @@ def test_an_action_with_an_id_is_known_by_it(alice, at):
     assert send(5) == send(6)
     assert film(alice).watch_history.my_rating == 5
     assert Watch.select().count() == 1
+
+
+def test_an_id_may_be_a_number(do, alice, at):
+    sent = {"action": "addList", "data": {"name": "Best"}, "timestamp": at(), "id": 7}
+    assert [answer.success for answer in sync.perform_all(alice.id, [sent, sent])] == [True, True]
+    assert CustomList.select().where(CustomList.user == alice).count() == 1
 
 
 def test_conflicts_and_failures_are_answered_again_too(do, frozen_clock):

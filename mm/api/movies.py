@@ -20,7 +20,7 @@ from mm.documents import (
     WatchView,
 )
 from mm.errors import Invalid
-from mm.services import films, library, lookups
+from mm.services import films, library, lookups, values
 
 bp = Blueprint("movies", __name__, url_prefix="/movies")
 SERIES = ("tv", "series", "show")
@@ -41,7 +41,9 @@ def listing(query: MovieFilters):
 def add(json: NewMovie):
     """Add a film, or add to one that is there. Its details follow when the server has looked them up."""
     user = auth.account()
-    names = [*(json.recommenders or ()), *([json.recommender] if json.recommender else ())]
+    names = list(json.recommenders or ())
+    if json.recommender:
+        names.append(values.name(json.recommender, "recommender"))
     movie = library.add(user.id, _imdb_id(json), json.media_type, json.status, names, json.custom_list_id)
     tasks.start_enrichment()
     return films.one(user.id, movie.imdb_id), 201

@@ -33,7 +33,7 @@ def create(json: NewPerson):
 @login_required
 @api.validate(resp=answers(401, 403, 404, 409, 413, 415, 503, HTTP_200=PersonView), tags=["People"])
 def change(name: str, json: PersonChange):
-    """Change a person, found by name or else by id. Their films show a new name at once."""
+    """Change a person, found by name. Their films show a new name at once."""
     return people.view(people.change(auth.account().id, name, msgspec.to_builtins(json)))
 
 
@@ -41,7 +41,7 @@ def change(name: str, json: PersonChange):
 @login_required
 @api.validate(resp=answers(400, 401, 403, 404, 503, HTTP_204=None), tags=["People"])
 def delete(name: str):
-    """Remove a person, found by name or else by id, with their votes. Quick recommenders stay."""
+    """Remove a person, found by name, with their votes. Quick recommenders stay."""
     people.delete(auth.account().id, name)
     return "", 204
 
@@ -50,5 +50,5 @@ def delete(name: str):
 @login_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=PersonStats), tags=["People"])
 def stats(name: str):
-    """How the films of a person, found by name or else by id, turned out."""
+    """How the films of a person, found by name, turned out."""
     return films.stats(people.find(auth.account().id, name))

@@ -10,7 +10,13 @@ from mm.documents.texts import ImdbId, Moment, Name, Text
 
 Rating = Annotated[float, Meta(ge=1, le=10)]
 # Older clients also send "1", "true" or 1.
-VoteType = Annotated[bool | int | str, Meta(description='true or "upvote", false or "downvote"', examples=[True])]
+VoteType = Annotated[
+    bool | int | str,
+    Meta(
+        description='true or "upvote", false or "downvote"; left out, a vote that is there stays and a new one is up',
+        examples=[True],
+    ),
+]
 PersonId = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Sort = Literal["added", "modified", "watched", "my_rating", "imdb_rating", "year", "title"]
 

@@ -8,6 +8,11 @@ from mm.documents.lists import ListView
 from mm.documents.movies import MovieView
 from mm.documents.people import PersonView
 
+# msgspec takes no union of several Structs.
+_STATES = [{"$ref": f"#/components/schemas/{view.__name__}"} for view in (MovieView, PersonView, ListView)]
+ServerState = Annotated[Any, Meta(extra_json_schema={"anyOf": [*_STATES, {"type": "null"}]})]
+ActionId = Annotated[str, Meta(max_length=200)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
 Action = Literal[
     "addMovie", "addRecommendation", "removeRecommendation", "updateRecommendationVote", "watchMovie", "markWatched",
     "updateRating", "updateMovieStatus", "updateStatus", "addPerson", "updatePerson", "updatePersonTrust",
@@ -54,7 +59,7 @@ class SyncAction(Struct):
     action: Action
     data: dict[str, Any]
     timestamp: float
-    id: Annotated[str, Meta(max_length=200)] | None = None
+    id: ActionId | None = None
 
 
 class SyncBatch(Struct):
@@ -64,18 +69,19 @@ class SyncBatch(Struct):
 
 
 class SyncAnswer(Struct):
-    """`conflict`: nothing was done, because the server has a newer version of the film, which is `server_state` (null
-    where it is deleted). `error`: why nothing was done."""
+    """`conflict`: nothing was done, because the server has a newer version of the film, person or list, which is
+    `server_state` (null where it is deleted). `error`: why nothing was done."""
 
     success: bool
     last_modified: float | None = None
     error: str | None = None
     conflict: bool = False
-    server_state: MovieView | None = None
+    server_state: ServerState = None
 
 
 class SyncAnswers(Struct):
-    """An answer for each action, in their order."""
+    """An answer for each action, in their order. `server_timestamp` is no `since`: it passes over what others changed
+    meanwhile. Ask the feed from its own last `server_timestamp`."""
 
     results: list[SyncAnswer]
     server_timestamp: float

@@ -6,27 +6,41 @@ already is no error.
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
 from mm.documents import Problem
 from mm.errors import Invalid, NotFound
-from mm.models import CustomList, Person, Recommendation
+from mm.models import CustomList, Movie, Person
 from mm.services import library, lists, people, values
 
-Perform = Callable[[str, dict[str, Any], float], object]
 PERSON_FIELDS = ("is_trusted", "color", "emoji")
 LIST_FIELDS = ("name", "color", "icon", "position")
+
+
+class Subject(NamedTuple):
+    """What an action is about, as it is now: None as `row` where it is not there. `kind` and `key` are those of its
+    tombstone."""
+
+    kind: str
+    key: str | None
+    row: Movie | Person | CustomList | None
+
+
+class Action(NamedTuple):
+    perform: Callable[[str, dict[str, Any], float], object]
+    find: Callable[[str, dict[str, Any]], Subject]
+    deletes: bool = False
 
 
 def _add_movie(user_id: str, data: dict, at: float) -> None:
     names = data.get("recommenders") or []
     if not isinstance(names, list):
         raise _missing("recommenders", "is not a list of names")
-    recommender = data.get("recommender")
-    library.add(user_id, data["imdb_id"], _media_type(data), data.get("status"),
-                names if recommender is None else [*names, recommender], data.get("custom_list_id"), at)  # fmt: skip
+    if data.get("recommender") is not None:
+        names = [*names, values.name(data["recommender"], "recommender")]
+    library.add(user_id, data["imdb_id"], _media_type(data), data.get("status"), names, data.get("custom_list_id"), at)
 
 
 def _add_recommendation(user_id: str, data: dict, at: float) -> None:
@@ -36,15 +50,14 @@ def _add_recommendation(user_id: str, data: dict, at: float) -> None:
 
 def _remove_recommendation(user_id: str, data: dict, at: float) -> None:
     with contextlib.suppress(NotFound):
-        library.unrecommend(user_id, data["imdb_id"], _voter(user_id, data).name, at)
+        library.unrecommend(user_id, data["imdb_id"], _voter(user_id, data).id, at)
 
 
 def _change_vote(user_id: str, data: dict, at: float) -> None:
-    movie, person = library.find(user_id, data["imdb_id"]), _voter(user_id, data)
-    votes = Recommendation.select().where(Recommendation.movie == movie.id)
-    if not votes.where(Recommendation.person == person.id).exists():
-        raise NotFound("Recommendation not found")
-    library.recommend(user_id, movie.imdb_id, person.id, data.get("vote_type"), data.get("date_recommended"), at=at)
+    if data.get("vote_type") is None:
+        raise _missing("vote_type")
+    voter = _voter(user_id, data)
+    library.change_vote(user_id, data["imdb_id"], voter.id, data["vote_type"], data.get("date_recommended"), at)
 
 
 def _watch(user_id: str, data: dict, at: float) -> None:
@@ -62,6 +75,10 @@ def _rate(user_id: str, data: dict, at: float) -> None:
 
 def _set_status(user_id: str, data: dict, at: float) -> None:
     status = values.status(data.get("status"))
+    if status == "deleted":
+        with contextlib.suppress(NotFound):
+            library.set_status(user_id, data["imdb_id"], status, at=at)
+        return
     _require_film(user_id, data, at)
     library.set_status(user_id, data["imdb_id"], status, _list_id(data, "custom_list_id"), at)
 
@@ -73,38 +90,36 @@ def _add_person(user_id: str, data: dict, at: float) -> None:
         known = people.find(user_id, name)
     except NotFound:
         people.create(user_id, name, data.get("is_trusted"), data.get("color"), data.get("emoji"), at)
-        return
-    if known.last_modified <= at:
-        people.change(user_id, known.name, _given(data, PERSON_FIELDS), at)
+    else:
+        people.change(user_id, known.id, _given(data, PERSON_FIELDS), at)
 
 
 def _change_person(user_id: str, data: dict, at: float) -> None:
     """`new_name` is a rename, and so is a `name` beside an `id`."""
     person = _person(user_id, data)
     new_name = data.get("new_name", data.get("name") if data.get("id") is not None else None)
-    people.change(user_id, person.name, _given(data, PERSON_FIELDS) | ({"name": new_name} if new_name else {}), at)
+    people.change(user_id, person.id, _given(data, PERSON_FIELDS) | ({"name": new_name} if new_name else {}), at)
 
 
 def _trust_person(user_id: str, data: dict, at: float) -> None:
     is_trusted = values.flag(data.get("is_trusted"), "is_trusted")
     if is_trusted is None:
         raise _missing("is_trusted")
-    people.change(user_id, _person(user_id, data).name, {"is_trusted": is_trusted}, at)
+    people.change(user_id, _person(user_id, data).id, {"is_trusted": is_trusted}, at)
 
 
 def _delete_person(user_id: str, data: dict, at: float) -> None:
     with contextlib.suppress(NotFound):
-        people.delete(user_id, _person(user_id, data).name, at)
+        people.delete(user_id, _person(user_id, data).id, at)
 
 
 def _add_list(user_id: str, data: dict, at: float) -> None:
-    list_id = _list_id(data)
-    known = (CustomList.user == user_id) & (CustomList.id == list_id)
-    if list_id is not None and CustomList.select().where(known).exists():
-        lists.change(user_id, list_id, _given(data, LIST_FIELDS), at)
+    known = _list(user_id, data)
+    if known.row is not None:
+        lists.change(user_id, known.row.id, _given(data, LIST_FIELDS), at)
     else:
         name, color, icon, position = (data.get(field) for field in LIST_FIELDS)
-        lists.create(user_id, name, color, icon, position, list_id, at)  # type: ignore[arg-type]
+        lists.create(user_id, name, color, icon, position, known.key, at)  # type: ignore[arg-type]
 
 
 def _change_list(user_id: str, data: dict, at: float) -> None:
@@ -116,24 +131,48 @@ def _delete_list(user_id: str, data: dict, at: float) -> None:
         lists.delete(user_id, _required_list_id(data), at)
 
 
-# What does it, and whether it is about one film.
-ACTIONS: dict[str, tuple[Perform, bool]] = {
-    "addMovie": (_add_movie, True),
-    "addRecommendation": (_add_recommendation, True),
-    "removeRecommendation": (_remove_recommendation, True),
-    "updateRecommendationVote": (_change_vote, True),
-    "watchMovie": (_watch, True),
-    "markWatched": (_watch, True),
-    "updateRating": (_rate, True),
-    "updateMovieStatus": (_set_status, True),
-    "updateStatus": (_set_status, True),
-    "addPerson": (_add_person, False),
-    "updatePerson": (_change_person, False),
-    "updatePersonTrust": (_trust_person, False),
-    "deletePerson": (_delete_person, False),
-    "addList": (_add_list, False),
-    "updateList": (_change_list, False),
-    "deleteList": (_delete_list, False),
+def _film(user_id: str, data: dict) -> Subject:
+    imdb_id = values.imdb_id(data.get("imdb_id"))
+    return Subject("movie", imdb_id, Movie.get_or_none((Movie.user == user_id) & (Movie.title == imdb_id)))
+
+
+def _known_person(user_id: str, data: dict) -> Subject:
+    """Who is gone is known by the id alone: a name may be somebody else's by now."""
+    try:
+        person = _person(user_id, data)
+    except NotFound:
+        return Subject("person", None if data.get("id") is None else str(data["id"]), None)
+    return Subject("person", str(person.id), person)
+
+
+def _named_person(user_id: str, data: dict) -> Subject:
+    """A new person's id would be one of the client's own."""
+    return _known_person(user_id, {"name": data.get("name")})
+
+
+def _list(user_id: str, data: dict) -> Subject:
+    list_id = _list_id(data)
+    row = CustomList.get_or_none((CustomList.user == user_id) & (CustomList.id == list_id))
+    return Subject("list", list_id, row)
+
+
+ACTIONS = {
+    "addMovie": Action(_add_movie, _film),
+    "addRecommendation": Action(_add_recommendation, _film),
+    "removeRecommendation": Action(_remove_recommendation, _film),
+    "updateRecommendationVote": Action(_change_vote, _film),
+    "watchMovie": Action(_watch, _film),
+    "markWatched": Action(_watch, _film),
+    "updateRating": Action(_rate, _film),
+    "updateMovieStatus": Action(_set_status, _film),
+    "updateStatus": Action(_set_status, _film),
+    "addPerson": Action(_add_person, _named_person),
+    "updatePerson": Action(_change_person, _known_person),
+    "updatePersonTrust": Action(_trust_person, _known_person),
+    "deletePerson": Action(_delete_person, _known_person, deletes=True),
+    "addList": Action(_add_list, _list),
+    "updateList": Action(_change_list, _list),
+    "deleteList": Action(_delete_list, _list, deletes=True),
 }
 
 

@@ -8,12 +8,14 @@ NotFound without it.
 from collections.abc import Iterable
 
 from msgspec import UNSET, UnsetType
+from peewee import Expression
 
 from mm import clock, models
 from mm.documents import Problem
 from mm.errors import Invalid, NotFound
 from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch, db
 from mm.services import lists, lookups, people, values
+from mm.services.marks import later
 from mm.services.writing import Write, bury, unbury, write
 
 
@@ -34,13 +36,14 @@ def add(
     custom_list_id: str | None = None,
     at: float | None = None,
 ) -> Movie:
-    """A film that is there gets the recommenders and, where given, the status; a deleted one comes back."""
+    """A film that is there gets the recommenders and, where given, the status; a deleted one comes back. Whoever voted
+    on it before, up or down, keeps that vote."""
     with write(user_id, at) as made:
         movie = _obtain(made, imdb_id, media_type)
-        for name in recommenders:
-            _vote(made, movie, people.obtain(made, name))
+        for place, name in enumerate(recommenders):
+            _vote(made, movie, people.obtain(made, name, f"recommenders[{place}]"))
         if status is not None:
-            _set_status(movie, values.status(status), _list_for(movie, status, custom_list_id))
+            _set_status(made, movie, values.status(status), _list_for(movie, status, custom_list_id))
         return _touch(made, movie)
 
 
@@ -50,7 +53,7 @@ def set_status(
     """`custom` needs a list, or the one that the film is on; every other status takes it off its list."""
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
-        _set_status(movie, values.status(status), _list_for(movie, status, custom_list_id))
+        _set_status(made, movie, values.status(status), _list_for(movie, status, custom_list_id))
         return _touch(made, movie)
 
 
@@ -73,7 +76,7 @@ def watch(
             seen = _put_watch(movie, made.at if moment is None else moment, rating)
         else:
             seen = _change_watch(movie, latest, moment, rating)
-        _set_status(movie, "watched", None)
+        _set_status(made, movie, "watched", None)
         _touch(made, movie)
         return seen
 
@@ -101,7 +104,7 @@ def unwatch(user_id: str, imdb_id: str, date_watched: float | None = None, at: f
         if seen is not None:
             seen.delete_instance()
         if movie.status == "watched" and latest_watch(movie) is None:
-            _set_status(movie, "toWatch", None)
+            _set_status(made, movie, "toWatch", None)
         return _touch(made, movie)
 
 
@@ -114,8 +117,8 @@ def recommend(
     media_type: str | None = None,
     at: float | None = None,
 ) -> Recommendation:
-    """Set the vote of a person, up where not given. `person`: a name, or an id as a number. Makes the film and a named
-    person where missing; raises NotFound for an unknown id."""
+    """Set the vote of a person. Where not given, a vote that is there stays as it is, and a new one is up. `person`: a
+    name, or an id as a number. Makes the film and a named person where missing; raises NotFound for an unknown id."""
     [vote] = recommend_many(user_id, imdb_id, [person], vote_type, date_recommended, media_type, at)
     return vote
 
@@ -130,7 +133,7 @@ def recommend_many(
     at: float | None = None,
 ) -> list[Recommendation]:
     """As `recommend`, of several people in one transaction; each of them once, in the order given."""
-    is_up = values.vote(vote_type)
+    is_up = None if vote_type is None else values.vote(vote_type)
     moment = values.moment(date_recommended, "date_recommended")
     with write(user_id, at) as made:
         movie = _obtain(made, imdb_id, media_type)
@@ -140,14 +143,34 @@ def recommend_many(
         return votes
 
 
-def unrecommend(user_id: str, imdb_id: str, person: str | int, at: float | None = None) -> Movie:
-    """`person`: a name, or else an id. Raises NotFound where there is no such vote."""
+def change_vote(
+    user_id: str,
+    imdb_id: str,
+    person_id: int,
+    vote_type: bool | int | str,
+    date_recommended: float | str | None = None,
+    at: float | None = None,
+) -> Recommendation:
+    """Change a vote that is there and nothing else: a deleted film stays deleted. Raises NotFound."""
+    is_up = values.vote(vote_type)
+    moment = values.moment(date_recommended, "date_recommended")
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
-        voter = people.find(user_id, person)
-        theirs = (Recommendation.movie == movie.id) & (Recommendation.person == voter.id)
-        if not Recommendation.delete().where(theirs).execute():
+        voter = people.by_id(user_id, person_id)
+        if not Recommendation.select().where(_vote_of(movie, voter)).exists():
             raise NotFound("Recommendation not found")
+        _touch(made, movie)
+        return _vote(made, movie, voter, is_up, moment)
+
+
+def unrecommend(user_id: str, imdb_id: str, person: str | int, at: float | None = None) -> Movie:
+    """`person`: a name or else an id, or an id as a number. Raises NotFound where there is no such vote."""
+    with write(user_id, at) as made:
+        movie = find(user_id, imdb_id)
+        voter = people.by_name_or_id(user_id, person) if isinstance(person, str) else people.by_id(user_id, person)
+        if not Recommendation.delete().where(_vote_of(movie, voter)).execute():
+            raise NotFound("Recommendation not found")
+        people.recount(made, Person.id == voter.id)
         return _touch(made, movie)
 
 
@@ -155,6 +178,7 @@ def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
     """Gone with its votes and watches; the status `deleted` is the way to keep them."""
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
+        people.recount(made, _voted_on(movie))
         Movie.delete().where(Movie.id == movie.id).execute()
         bury(made, "movie", movie.imdb_id)
 
@@ -198,7 +222,7 @@ def _obtain(made: Write, imdb_id: str, media_type: str | None) -> Movie:
         return Movie.create(user=made.user_id, title=imdb_id, media_type=media_type, date_added=made.at,
                             last_modified=made.at, updated_at=made.updated_at)  # fmt: skip
     if movie.status == "deleted":
-        _set_status(movie, "watched" if latest_watch(movie) else "toWatch", None)
+        _set_status(made, movie, "watched" if latest_watch(movie) else "toWatch", None)
     return movie
 
 
@@ -213,12 +237,14 @@ def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | No
     return movie.custom_list
 
 
-def _set_status(movie: Movie, status: str, custom_list: CustomList | None) -> None:
+def _set_status(made: Write, movie: Movie, status: str, custom_list: CustomList | None) -> None:
+    if (status == "deleted") != (movie.status == "deleted"):
+        people.recount(made, _voted_on(movie))
     movie.status, movie.custom_list = status, custom_list
 
 
 def _touch(made: Write, movie: Movie) -> Movie:
-    movie.last_modified, movie.updated_at = made.at, made.updated_at
+    movie.last_modified, movie.updated_at = later(made.at, movie), made.updated_at
     movie.save()
     return movie
 
@@ -227,10 +253,23 @@ def _person(made: Write, person: str | int) -> Person:
     return people.obtain(made, person) if isinstance(person, str) else people.by_id(made.user_id, person)
 
 
-def _vote(made: Write, movie: Movie, person: Person, is_up: bool = True, moment: float | None = None) -> Recommendation:
-    theirs = (Recommendation.movie == movie.id) & (Recommendation.person == person.id)
-    vote = Recommendation.get_or_none(theirs) or Recommendation(movie=movie, person=person, date_recommended=made.at)
-    vote.vote_type = is_up
+def _vote_of(movie: Movie, person: Person) -> Expression:
+    return (Recommendation.movie == movie.id) & (Recommendation.person == person.id)
+
+
+def _voted_on(movie: Movie) -> Expression:
+    return Person.id.in_(Recommendation.select(Recommendation.person).where(Recommendation.movie == movie.id))
+
+
+def _vote(
+    made: Write, movie: Movie, person: Person, is_up: bool | None = None, moment: float | None = None
+) -> Recommendation:
+    vote = Recommendation.get_or_none(_vote_of(movie, person))
+    if vote is None:
+        vote = Recommendation(movie=movie, person=person, date_recommended=made.at)
+        people.recount(made, Person.id == person.id)
+    if is_up is not None:
+        vote.vote_type = is_up
     if moment is not None:
         vote.date_recommended = moment
     vote.save()
@@ -240,9 +279,11 @@ def _vote(made: Write, movie: Movie, person: Person, is_up: bool = True, moment:
 def _change_watch(movie: Movie, seen: Watch, moment: float | None, rating: float | UnsetType | None) -> Watch:
     if moment is None or moment == seen.date_watched:
         return _rate(seen, rating)
-    # Another watch may have that date: the two become one.
+    # Another watch may have that date: the two become one, and keep a rating where one of them has any.
     seen.delete_instance()
-    return _put_watch(movie, moment, seen.my_rating if rating is UNSET else rating)
+    if rating is UNSET and seen.my_rating is not None:
+        rating = seen.my_rating
+    return _put_watch(movie, moment, rating)
 
 
 def _put_watch(movie: Movie, moment: float, rating: float | UnsetType | None) -> Watch:

@@ -9,6 +9,7 @@ from mm.documents import ListView
 from mm.errors import Conflict, Invalid, NotFound
 from mm.models import LIST_COLOR, LIST_ICON, CustomList, Movie, Watch, db
 from mm.services import values
+from mm.services.marks import later
 from mm.services.portable.fields import NUMBER_MAX
 from mm.services.writing import Write, bury, unbury, write
 
@@ -69,7 +70,8 @@ def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -
     with write(user_id, at) as made:
         found = find(user_id, list_id)
         mine = CustomList.pk == found.pk
-        CustomList.update(**details, last_modified=made.at, updated_at=made.updated_at).where(mine).execute()
+        marks = {"last_modified": later(made.at, found), "updated_at": made.updated_at}
+        CustomList.update(**details, **marks).where(mine).execute()
         return CustomList.get_by_id(found.pk)
 
 
@@ -81,7 +83,7 @@ def reorder(user_id: str, ids: list[str], at: float | None = None) -> None:
         order = [list_id for list_id in dict.fromkeys([*ids, *mine]) if list_id in mine]
         for position, list_id in enumerate(order):
             if mine[list_id].position != position:
-                marks = {"last_modified": made.at, "updated_at": made.updated_at}
+                marks = {"last_modified": later(made.at, mine[list_id]), "updated_at": made.updated_at}
                 CustomList.update(position=position, **marks).where(CustomList.pk == mine[list_id].pk).execute()
 
 

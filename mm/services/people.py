@@ -1,17 +1,20 @@
 """Who recommends films: one user's people, four of them quick recommenders that stay."""
 
 import contextlib
+import re
 
-from peewee import JOIN, ModelSelect, fn
+from peewee import JOIN, Expression, ModelSelect, fn
 
 from mm.documents import PersonView
 from mm.errors import Conflict, Invalid, NotFound, UserError
 from mm.models import PERSON_COLOR, Movie, Person, Recommendation, fold
 from mm.services import values
+from mm.services.marks import later
 from mm.services.writing import Write, bury, unbury, wake_films_of, write
 
 # A person's id as a database takes it.
 ID_MAX = 2**31 - 1
+ID = re.compile(r"[1-9][0-9]{0,9}")
 # Of what a film shows of who recommended it.
 SHOWN = {"name", "color", "emoji"}
 
@@ -31,23 +34,32 @@ def views(user_id: str, ids: list[int]) -> list[PersonView]:
     return [_view(person) for person in people]
 
 
-def find(user_id: str, text: str | int) -> Person:
-    """By name, or else by id. Raises NotFound."""
+def find(user_id: str, name: str) -> Person:
+    """By name alone: a name that is a number is nobody's id. Raises NotFound."""
+    person = None
     with contextlib.suppress(Invalid):
-        if person := _named(user_id, values.name(str(text))):
-            return person
-    return by_id(user_id, text)
+        person = _named(user_id, values.name(name))
+    if person is None:
+        raise NotFound("Person not found")
+    return person
 
 
 def by_id(user_id: str, person_id: str | int) -> Person:
-    """Raises NotFound."""
+    """A text is an id only as the id itself is written, "9" and not "009". Raises NotFound."""
     text = str(person_id)
     person = None
-    if text.isascii() and text.isdecimal() and int(text[:20]) <= ID_MAX:
+    if ID.fullmatch(text) and int(text) <= ID_MAX:
         person = Person.get_or_none((Person.user == user_id) & (Person.id == int(text)))
     if person is None:
         raise NotFound("Person not found")
     return person
+
+
+def by_name_or_id(user_id: str, text: str) -> Person:
+    """Raises NotFound."""
+    with contextlib.suppress(NotFound):
+        return find(user_id, text)
+    return by_id(user_id, text)
 
 
 def create(
@@ -66,41 +78,52 @@ def create(
         return _insert(made, name, **details)
 
 
-def obtain(made: Write, name: str) -> Person:
-    """The person of this name, made where there is none. Raises Invalid."""
-    name = values.name(name, "person_name")
+def obtain(made: Write, name: str, key: str = "person_name") -> Person:
+    """The person of this name, made where there is none. Raises Invalid, with `key` as the field's path."""
+    name = values.name(name, key)
     return _named(made.user_id, name) or _insert(made, name)
 
 
 def change(user_id: str, person: str | int, changes: dict, at: float | None = None) -> Person:
     """Set those of name, is_trusted, color and emoji that `changes` has; only an emoji can be cleared with None.
+    `person`: a name, or an id as a number.
 
     Raises NotFound, Invalid, or Conflict for another person's name.
     """
     details = _checked(changes)
     with write(user_id, at) as made:
-        found = find(user_id, person)
+        found = _chosen(user_id, person)
         if name := details.get("name"):
             _require_free(user_id, name, besides=found.id)
             details["name_key"] = fold(name)
         # A form sends everything again; the films need to be sent again only for what they show.
         shows = any(getattr(found, field) != details[field] for field in SHOWN & details.keys())
         mine = Person.id == found.id
-        Person.update(**details, last_modified=made.at, updated_at=made.updated_at).where(mine).execute()
+        marks = {"last_modified": later(made.at, found), "updated_at": made.updated_at}
+        Person.update(**details, **marks).where(mine).execute()
         if shows:
             wake_films_of(made, found.id)
         return Person.get_by_id(found.id)
 
 
 def delete(user_id: str, person: str | int, at: float | None = None) -> None:
-    """Their votes go too. Raises NotFound, and UserError for a quick recommender."""
+    """Their votes go too. `person` as for `change`. Raises NotFound, and UserError for a quick recommender."""
     with write(user_id, at) as made:
-        found = find(user_id, person)
+        found = _chosen(user_id, person)
         if found.quick_key:
             raise UserError("Quick recommenders cannot be deleted")
         wake_films_of(made, found.id)
         Person.delete().where(Person.id == found.id).execute()
         bury(made, "person", str(found.id))
+
+
+def recount(made: Write, who: Expression) -> None:
+    """Tell clients once more of those for whom `who` holds: their movie_count is another one."""
+    Person.update(updated_at=made.updated_at).where((Person.user == made.user_id) & who).execute()
+
+
+def _chosen(user_id: str, person: str | int) -> Person:
+    return find(user_id, person) if isinstance(person, str) else by_id(user_id, person)
 
 
 def _named(user_id: str, name: str) -> Person | None:

@@ -1,7 +1,7 @@
 """What a client did while it was offline: actions with the time at which the user did them.
 
-The last write wins: an action that is older than the film is refused as a conflict. Every answer is kept, so that a
-queue that is sent twice changes nothing the second time.
+The last write wins: an action that is older than the film, person or list is refused as a conflict. Every answer is
+kept, so that a queue that is sent twice changes nothing the second time.
 """
 
 import hashlib
@@ -12,27 +12,29 @@ import msgspec
 from mm import clock, models
 from mm.documents import SyncAction, SyncAnswer
 from mm.errors import Invalid, UserError
-from mm.models import Movie, Tombstone, db
-from mm.services import actions, feed, films, values
+from mm.models import CustomList, Movie, Person, Tombstone, db
+from mm.services import actions, feed, films, lists, people, values
+from mm.services.actions import Action, Subject
+from mm.services.marks import changed_at, later
 
-CONFLICT = "Conflict: server has a newer version of this movie"
+CONFLICT = "Conflict: server has a newer version of this {kind}"
 # Clocks of phones and servers differ by as much.
 TOLERANCE = 1.0
 
 
 def perform(user_id: str, action: SyncAction) -> SyncAnswer:
     """Do an action, or answer what was answered to it before. Raises Invalid for a malformed one, which is not kept."""
-    perform_it, concerns_film = actions.ACTIONS[action.action]
+    kind = actions.ACTIONS[action.action]
     at = min(values.moment(action.timestamp, "timestamp") or 0.0, clock.now())
-    imdb_id = values.imdb_id(action.data.get("imdb_id")) if concerns_film else None
     with db.atomic():
         # From here to the commit nobody else writes, so that an action sent twice at once is done once.
         models.next_update(db.obj)
         this_one = (models.SyncAction.user == user_id) & (models.SyncAction.action_key == _key(action))
         if known := models.SyncAction.get_or_none(this_one):
             return msgspec.convert(known.answer, SyncAnswer)
-        conflict = _conflict(user_id, imdb_id, at) if imdb_id else None
-        answer = conflict or _outcome(perform_it, user_id, action.data, at)
+        subject = kind.find(user_id, action.data)
+        conflict = _conflict(user_id, kind, subject, at)
+        answer = conflict or _outcome(user_id, kind, subject, action.data, at)
         models.SyncAction.create(
             user=user_id, action_key=_key(action), answer=msgspec.to_builtins(answer), created_at=clock.now()
         )
@@ -62,38 +64,47 @@ def _perform_one(user_id: str, item: object) -> SyncAnswer:
         return SyncAnswer(False, error=error.message)
 
 
-def _outcome(perform_it: actions.Perform, user_id: str, data: dict, at: float) -> SyncAnswer:
+def _outcome(user_id: str, kind: Action, subject: Subject, data: dict, at: float) -> SyncAnswer:
     try:
         with db.atomic():
-            perform_it(user_id, data, at)
+            kind.perform(user_id, data, at)
     except Invalid:
         raise
     except UserError as error:
         return SyncAnswer(False, error=error.message)
-    return SyncAnswer(True, last_modified=at)
+    return SyncAnswer(True, last_modified=later(at, subject.row) if subject.row else at)
 
 
-def _conflict(user_id: str, imdb_id: str, at: float) -> SyncAnswer | None:
-    movie = Movie.get_or_none((Movie.user == user_id) & (Movie.title == imdb_id))
-    changed_at = _changed_at(movie) if movie else _deleted_at(user_id, imdb_id)
-    if changed_at is None or at >= changed_at - TOLERANCE:
+def _conflict(user_id: str, kind: Action, subject: Subject, at: float) -> SyncAnswer | None:
+    if kind.deletes and subject.row is None:
         return None
-    state = films.one(user_id, imdb_id) if movie else None
-    return SyncAnswer(False, last_modified=changed_at, error=CONFLICT, conflict=True, server_state=state)
+    newest = _newest(subject.row) if subject.row else _deleted_at(user_id, subject)
+    if newest is None or at >= newest - TOLERANCE:
+        return None
+    error = CONFLICT.format(kind=subject.kind)
+    return SyncAnswer(False, last_modified=newest, error=error, conflict=True, server_state=_state(subject.row))
 
 
-def _changed_at(movie: Movie) -> float:
-    """A file may say that a film was last changed tomorrow; it was not, after the server wrote it down."""
-    return max(min(movie.last_modified, movie.updated_at), movie.imported_at or 0.0)
+def _newest(row: Movie | Person | CustomList) -> float:
+    """An import or an undo brings a film's old last_modified back, and is newer than that."""
+    return max(changed_at(row), row.imported_at or 0.0) if isinstance(row, Movie) else changed_at(row)
 
 
-def _deleted_at(user_id: str, imdb_id: str) -> float | None:
+def _deleted_at(user_id: str, subject: Subject) -> float | None:
     return (
         Tombstone.select(Tombstone.deleted_at)
         .where(Tombstone.user == user_id)
-        .where((Tombstone.kind == "movie") & (Tombstone.key == imdb_id))
+        .where((Tombstone.kind == subject.kind) & (Tombstone.key == subject.key))
         .scalar()
     )
+
+
+def _state(row: Movie | Person | CustomList | None) -> dict | None:
+    if isinstance(row, Movie):
+        return msgspec.to_builtins(films.one(row.user_id, row.imdb_id))
+    if isinstance(row, Person):
+        return msgspec.to_builtins(people.view(row))
+    return None if row is None else msgspec.to_builtins(lists.view(row))
 
 
 def _key(action: SyncAction) -> str:

@@ -67,7 +67,7 @@ def rating(value: object) -> float | None:
 
 
 def vote(value: object) -> bool:
-    """True is up, and so is None."""
+    """True is up."""
     with checked():
         return fields.vote({"vote_type": value})
 
