@@ -2,6 +2,8 @@
 
 import json
 import re
+from contextlib import closing
+from http.client import HTTPConnection
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from mm import config, models
 from mm.services import backups
+from tests.processes import running
 
 JSON = "application/json"
 # Each route that takes a body: its method, path, and a body that would do.
@@ -58,13 +61,14 @@ def assert_validation(answer):
 class TestBodies:
     @pytest.mark.parametrize("method, path, body", ALL_BODIES)
     def test_what_is_no_json_is_refused(self, carol_speaks, method, path, body):
-        for data in (data.replace(b"KEY", next(iter(body)).encode()) for data in NO_JSON):
+        no_json = NO_JSON[1:] if path.endswith("/watch") else NO_JSON
+        for data in (data.replace(b"KEY", next(iter(body)).encode()) for data in no_json):
             assert_validation(carol_speaks.open(path, method=method, data=data, content_type=JSON))
 
     @pytest.mark.parametrize("method, path, body", ALL_BODIES)
     def test_a_body_of_another_type_is_refused(self, carol_speaks, method, path, body):
         for value in (None, 7, "x", True, [], [body]):
-            assert_validation(carol_speaks.open(path, method=method, json=value))
+            assert_validation(carol_speaks.open(path, method=method, data=json.dumps(value), content_type=JSON))
 
     @pytest.mark.parametrize("method, path, body", BODIES)
     def test_a_field_of_another_type_is_refused_by_name(self, carol_speaks, method, path, body):
@@ -167,6 +171,23 @@ class TestShape:
         monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
         monkeypatch.setattr(backups, "listing", lambda _: models.Setting.create(key=None))
         assert as_user(alice).get("/api/backup/list").status_code == 500
+
+
+@pytest.mark.processes
+def test_after_what_is_too_large_the_connection_goes_on(tmp_path):
+    """Over a real gunicorn, which else resets it, and the client may never see why."""
+    bodies = [("/api/auth/login", JSON, 2), ("/login", "application/x-www-form-urlencoded", 65)]
+    with running(tmp_path / "data") as server, closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as here:
+        server.start("web")
+        for path, mimetype, mib in bodies:
+            here.request("POST", path, b" " * mib * 2**20, {"Content-Type": mimetype, "Origin": server.url})
+            answer = here.getresponse()
+            assert (answer.status, bool(answer.read())) == (413, True)
+            # It makes no new one where the server has ended it.
+            here.auto_open = False
+            here.request("GET", "/api/health")
+            answer = here.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
 
 
 class TestHealth:

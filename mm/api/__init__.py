@@ -58,6 +58,8 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(bp)
     app.register_blueprint(docs.bp)
     app.after_request(_allow_origins)
+    # Of the pages too: an upload that is too large is sent to them as well.
+    app.after_request(transfer.take_the_rest)
 
 
 def _keep_private(response: Response) -> Response:

@@ -18,7 +18,7 @@ MESSAGES = {
     400: "Bad request",
     404: "Not found",
     405: "Method not allowed",
-    413: "The request is too large: an import takes 64 MiB, anything else 1 MiB",
+    413: "The request is too large: an import takes 64 MiB, a queue of actions 16 MiB, anything else 1 MiB",
     500: "Internal server error",
 }
 PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")

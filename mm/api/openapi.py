@@ -13,14 +13,20 @@ from spectree.models import SecureType
 from spectree.plugins.base import Context
 from spectree.plugins.flask_plugin import FlaskPlugin
 from spectree.utils import get_multidict_items
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
 from mm import __version__
 from mm.api import examples
 from mm.api.errors import problems
-from mm.documents import ErrorDetail, PlanView, ValidationDetail
+from mm.documents import ErrorDetail, PlanView, SyncAction, SyncBatch, ValidationDetail, WatchChange
 
 BODY_MAX = 2**20
+# A phone may have been offline for weeks, and older ones send along what they know of each film.
+QUEUE_MAX = 16 * 2**20
+QUEUES = (SyncAction, SyncBatch)
+# Bodies that may be left out.
+OPTIONAL = (WatchChange,)
 WHERE = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _amendments: dict[tuple[str, str], dict[str, dict]] = {}
 
@@ -36,7 +42,7 @@ class _Plugin(FlaskPlugin):
     def request_validation(self, request, query, json, form, headers, cookies) -> None:
         """spectree's own reading takes "7.5" for a number, and a body that is not JSON for an empty one."""
         request.context = Context(
-            self.model_adapter.validate_obj(query, get_multidict_items(request.args, query)) if query else None,
+            self.model_adapter.validate_obj(query, _given(query, request.args)) if query else None,
             read_json(json) if json else None,
             None,
             None,
@@ -52,15 +58,24 @@ class _Plugin(FlaskPlugin):
 
 def read_json(model: Any) -> Any:
     """The request's body as `model`. Raises msgspec.ValidationError, and 413 or 415."""
+    request.max_content_length = QUEUE_MAX if model in QUEUES else BODY_MAX
+    if model in OPTIONAL and not request.get_data():
+        return model()
     if request.mimetype and not request.is_json:
         raise UnsupportedMediaType("Send JSON, with Content-Type: application/json")
-    request.max_content_length = BODY_MAX
     try:
         return msgspec.json.decode(request.get_data(), type=model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise msgspec.ValidationError(str(error)) from error
     except RecursionError as error:
         raise msgspec.ValidationError("JSON is nested too deeply") from error
+
+
+def _given(model: Any, args: MultiDict) -> dict:
+    """The query without what is left empty where it may be left out, as forms and generated clients send it."""
+    optional = {field.encode_name for field in msgspec.structs.fields(model) if not field.required}
+    items = get_multidict_items(args, model)
+    return {name: value for name, value in items.items() if value != "" or name not in optional}
 
 
 def answers(*errors: int, **models: Any) -> Response:
@@ -85,6 +100,7 @@ def document() -> dict:
     for operation in (item for methods in spec["paths"].values() for item in methods.values()):
         _drop_needless_validation(operation)
         _describe_own_converters(operation)
+        _free_optional_body(operation)
     for (path, method), parts in _amendments.items():
         operation = spec["paths"][path][method]
         for name, value in parts.items():
@@ -103,6 +119,14 @@ def _describe_own_converters(operation: dict) -> None:
     """Of what stands in a path spectree knows only Werkzeug's own kinds."""
     for parameter in operation["parameters"]:
         parameter["schema"] = parameter["schema"] or {"type": "string", "minLength": 1}
+
+
+def _free_optional_body(operation: dict) -> None:
+    """spectree takes every body for required."""
+    names = {f"#/components/schemas/{model.__name__}" for model in OPTIONAL}
+    body = operation.get("requestBody", {"content": {}})
+    if names & {content["schema"].get("$ref") for content in body["content"].values()}:
+        body["required"] = False
 
 
 def _schema_name(model: Any) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -13,6 +14,9 @@ from mm import __version__
 # Below one packet there is nothing to gain.
 COMPRESS_FROM = 1400
 LEVEL = 2
+# Of a body that is refused. Beyond it the server closes the connection, and the client may never see the answer.
+REFUSED_MAX = 256 * 2**20
+PART = 2**16
 
 
 def conditional(state: str, make: Callable[[], Any]) -> Response:
@@ -25,6 +29,15 @@ def conditional(state: str, make: Callable[[], Any]) -> Response:
     # Weak, because it stands for the compressed answer as well.
     response.set_etag(etag, weak=True)
     response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def take_the_rest(response: Response) -> Response:
+    """After a 413, so that the connection can go on: gunicorn drops the `Connection: close` of an application."""
+    if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and request.environ.get("wsgi.input_terminated"):
+        body, taken = request.environ["wsgi.input"], 0
+        while taken < REFUSED_MAX and (part := body.read(PART)):
+            taken += len(part)
     return response
 
 
