@@ -8,7 +8,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from mm import clock, config, schema
+from mm import clock, config, schema, tasks
 from mm.documents import BackupEntry, ImportResult, PlanView
 from mm.errors import UserError
 from mm.models import Job, User, db
@@ -148,6 +148,7 @@ def _verify(user: User, filename: str) -> bool:
 def backup_restore(name: str, filename: str, conflicts, dry_run: bool) -> None:
     """Merge a backup into the library; a safety backup is made first."""
     _say(imports.restore_backup(accounts.find(name), filename, conflicts, dry_run))
+    tasks.start_enrichment()
 
 
 @backup_group.command("prune")
@@ -180,6 +181,7 @@ def export(name: str, file: Path) -> None:
 def import_file(name: str, file, conflicts, dry_run: bool) -> None:
     """Merge FILE (- for standard input) into the library; a safety backup is made first."""
     _say(imports.import_bytes(accounts.find(name), file.read(portable.FILE_MAX + 1), conflicts, dry_run))
+    tasks.start_enrichment()
 
 
 @click.command("enrich")
