@@ -72,9 +72,12 @@ def read_json(model: Any) -> Any:
 
 
 def _given(model: Any, args: MultiDict) -> dict:
-    """The query without what is left empty where it may be left out, as forms and generated clients send it."""
-    optional = {field.encode_name for field in msgspec.structs.fields(model) if not field.required}
+    """The query without what is left empty where it may be left out, as forms and generated clients send it. But how
+    something is written is not guessed."""
     items = get_multidict_items(args, model)
+    if request.method not in ("GET", "HEAD"):
+        return items
+    optional = {field.encode_name for field in msgspec.structs.fields(model) if not field.required}
     return {name: value for name, value in items.items() if value != "" or name not in optional}
 
 
