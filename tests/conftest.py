@@ -2,7 +2,10 @@
 
 import functools
 import os
+import shutil
 import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 # `mm.tasks` opens its queue where the environment says, at import.
 os.environ["MM_DATA_DIR"] = tempfile.mkdtemp(prefix="mm-tests-")
@@ -53,11 +56,38 @@ def settings(tmp_path):
     return config.Config(data_dir=tmp_path / "data")
 
 
+@functools.cache
+def app_of_defaults():
+    """Made once, because its routes and templates are compiled for a tenth of a second."""
+    return create_app(config.Config(data_dir=Path(tempfile.mkdtemp(prefix="mm-tests-"))))
+
+
+@functools.cache
+def migrated():
+    """A database at the current schema, to copy."""
+    settings = config.use(config.Config(data_dir=Path(tempfile.mkdtemp(prefix="mm-tests-"))))
+    config.prepare(settings)
+    models.connect(settings.database)
+    schema.upgrade()
+    with models.db.connection_context():
+        models.db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    return settings.data_dir / "mm.db"
+
+
 @pytest.fixture
 def app(settings):
-    app = create_app(settings)
+    """The app on a data directory of the test's own; with variables of its own it is an app of its own."""
+    template = migrated()
+    if replace(settings, data_dir=config.Config().data_dir) == config.Config():
+        app = app_of_defaults()
+        app.extensions["failed_log_ins"].storage.reset()
+        config.use(settings)
+        config.prepare(settings)
+        models.connect(settings.database)
+    else:
+        app = create_app(settings)
     app.testing = True
-    schema.upgrade()
+    shutil.copy(template, settings.data_dir / "mm.db")
     yield app
     if not models.db.is_closed():
         models.db.close()

@@ -326,7 +326,11 @@ class TestBehindAProxy:
         assert api_log_in(client, headers={"X-Forwarded-For": "192.0.2.2"}).status_code == 200
 
     def test_its_https_makes_the_cookie_secure_and_its_host_our_own(self, client, alice):
-        forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "movies.example", "Origin": "https://movies.example"}
+        forwarded = {
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "movies.example",
+            "Origin": "https://movies.example",
+        }
         form = {"email": "alice@example.org", "password": PASSWORD}
         answer = client.post("/login", data=form, headers=forwarded)
         assert answer.status_code == 303

@@ -1,6 +1,6 @@
 """Export and import beside the bare work: the same SELECTs, JSON, rows and transaction without us.
 
-    python -m tests.bench.bench_portable [--films 5000] [--votes 2] [--rounds 7]
+python -m tests.bench.bench_portable [--films 5000] [--votes 2] [--rounds 7]
 """
 
 import argparse

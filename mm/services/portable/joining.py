@@ -161,9 +161,7 @@ def _put_or_drop(made: Plan, row: FileView, filters: dict[str, str], name: str, 
     if name not in filters:
         return
     if value is None:
-        made.warnings.append(
-            f"{row.path}.filters.{name}: nothing here is called that; the view was taken without."
-        )
+        made.warnings.append(f"{row.path}.filters.{name}: nothing here is called that; the view was taken without.")
         del filters[name]
     else:
         filters[name] = value
