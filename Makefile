@@ -14,7 +14,7 @@ test: .venv/ready browser lint
 
 # What runs in under a minute: no processes, no browser.
 quick: .venv/ready
-	$(BIN)/python -m pytest -m "not slow and not processes and not browser"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not processes and not browser"
 
 lint: .venv/ready
 	$(BIN)/ruff check .

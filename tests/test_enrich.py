@@ -161,6 +161,7 @@ def test_a_title_that_no_library_holds_is_not_looked_up(alice, standin):
 # The order.
 
 
+@pytest.mark.slow
 def test_one_import_of_200_thousand_does_not_keep_the_others_waiting(alice, bob):
     ids = [f"tt{number:08}" for number in range(200_000)]
     now = clock.now()

@@ -1,5 +1,7 @@
 """Providers that may not be asked: wrong keys, daily limits, outages, no keys at all."""
 
+import pytest
+
 from mm import clock, models
 from mm.models import Title
 from mm.providers import client, limits
@@ -154,6 +156,7 @@ def test_without_keys_nothing_is_asked_and_the_notices_say_what_a_key_would_add(
     assert "adds titles" in notices[0]
 
 
+@pytest.mark.slow
 def test_a_real_rate_limit_without_retry_after_loses_no_film(alice, standin, monkeypatch):
     """The pace is far over what the server allows, so that it refuses again and again."""
     monkeypatch.undo()

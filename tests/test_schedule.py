@@ -111,6 +111,7 @@ def test_one_failure_does_not_stop_the_others(alice, bob, frozen_clock, monkeypa
     assert (scheduled(alice), scheduled(bob)) == ([], ["2026-03-02.json"])
 
 
+@pytest.mark.slow
 def test_a_night_whose_disk_is_full_is_tried_again_after_15_minutes_and_an_hour_and_says_so(
     alice, frozen_clock, monkeypatch
 ):
