@@ -270,6 +270,15 @@ def test_the_rows_of_an_import_are_told_apart_in_the_sync_feed(alice):
     assert len({row.updated_at for row in Movie.select()}) == 50
 
 
+def test_a_vote_that_comes_in_wakes_the_person_whose_count_it_changes(alice):
+    put(alice, document(people=[person("Ann"), person("Ben")]))
+    before = {row.name: row.updated_at for row in Person.select()}
+    put(alice, document([film(1, recommendations=[vote("Ann")])]))
+    after = {row.name: row.updated_at for row in Person.select()}
+    assert after["Ann"] > before["Ann"]
+    assert after["Ben"] == before["Ben"]
+
+
 def test_a_persons_id_is_never_given_to_somebody_else(alice, bob):
     put(alice, document(people=[person("Ann")]))
     gone = Person.get(Person.name == "Ann")

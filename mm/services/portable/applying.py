@@ -30,7 +30,7 @@ def apply(plan: Plan, database: Database | None = None) -> None:
         _apply_views(database, plan)
         films = [film for film in plan.films if film.outcome in ("new", "changed")]
         _apply_films(database, plan.user_id, films, updated_at)
-        _apply_votes(database, plan.user_id, films)
+        _apply_votes(database, plan.user_id, films, updated_at)
         _apply_watches(database, plan.user_id, films)
         models.spread_updates(database, plan.user_id, updated_at)
 
@@ -125,7 +125,7 @@ def _movie_row(film: FilmStep, lists: dict[str, int]) -> tuple:
     return (values["media_type"], values["status"], list_pk, values["date_added"], values["last_modified"])
 
 
-def _apply_votes(database: Database, user_id: str, films: list[FilmStep]) -> None:
+def _apply_votes(database: Database, user_id: str, films: list[FilmStep], updated_at: float) -> None:
     movies = _movie_ids(database, user_id)
     people = dict(database.execute(Person.select(Person.name_key, Person.id).where(Person.user == user_id)))
     rows: dict[str, list[tuple]] = {"new": [], "changed": [], "same": []}
@@ -139,6 +139,9 @@ def _apply_votes(database: Database, user_id: str, films: list[FilmStep]) -> Non
     )
     models.insert_rows(database, (*values, *key), rows["new"])
     models.update_rows(database, values, key, rows["changed"])
+    # A person's JSON carries how many films they recommended.
+    for some in models.chunks({row[-1] for row in rows["new"]}):
+        Person.update(updated_at=updated_at).where(Person.id.in_(some)).execute(database)
 
 
 def _apply_watches(database: Database, user_id: str, films: list[FilmStep]) -> None:
