@@ -262,6 +262,8 @@ def test_a_key_leads_to_the_search_and_to_add(server, alice, visit):
     visitor.page.goto(f"{server.url}/people")
     visitor.page.keyboard.press("a")
     expect(visitor.page.get_by_role("heading", name="Add a film")).to_be_visible()
+    # The browser gives it the focus a moment after the page is seen.
+    expect(visitor.page.get_by_role("searchbox")).to_be_focused()
     visitor.page.keyboard.press("Escape")
     expect(visitor.page.get_by_role("searchbox")).not_to_be_focused()
     visitor.page.keyboard.press("/")
