@@ -49,7 +49,7 @@ document.addEventListener("DOMContentLoaded", () => {
 // One key away wherever nothing is being typed; Esc leaves a field.
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") return document.activeElement?.blur();
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input:not([type=checkbox]), select, textarea")) return;
   const found = document.querySelector({ "/": "input[type=search]", a: ".places a[href='/add']" }[event.key] || "none");
   if (found) event.preventDefault(), found.matches("a") ? found.click() : found.focus();
 });

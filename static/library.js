@@ -71,6 +71,4 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape" && !close() && chosen().length) one("#chosen").reset();
   else if (event.key in steps && (!typing || (event.target.id === "q" && event.key === "ArrowDown"))) move(event);
-  else if (event.key === "/" && !typing) (event.preventDefault(), one("#q")?.focus());
-  else if (event.key === "a" && !typing) one("#add").click();
 });

@@ -66,7 +66,6 @@ def run_scheduled(user_id: str) -> BackupEntry:
         user = User.get_by_id(user_id)
         archive.sweep(folder_of(user_id))
         night = _settled(user) or _make(user)
-        backups.prune_held(user)
         _complete([night.row(user)])
     return night.entry
 
@@ -93,7 +92,6 @@ def _repeat_nights(user_ids: list[str]) -> Iterator[tuple]:
             with backups.holding(user.id):
                 night = _settled(user)
                 if night:
-                    backups.prune_held(user)
                     yield night.row(user)
                 else:
                     _mark_changed(user)
@@ -104,7 +102,14 @@ def _repeat_nights(user_ids: list[str]) -> Iterator[tuple]:
 
 
 def _settled(user: User) -> Night | None:
-    """This day's backup, where it is there already or a link makes it."""
+    """This day's backup, where it is there already or a link makes it; then retention, as a new file brings its own."""
+    night = _found_or_linked(user)
+    if night:
+        backups.prune_held(user)
+    return night
+
+
+def _found_or_linked(user: User) -> Night | None:
     if found := _todays(user):
         # Older than this night, and what it holds is not what this database knows: the next night makes its own file.
         return Night(found, clock.now(), None)
