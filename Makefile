@@ -9,12 +9,17 @@ run: .venv/ready
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho run sh -c 'echo "Movie Manager: http://$${MM_BIND:-127.0.0.1:8000}  (Ctrl-C ends it)"'
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
 
+# Two at a time. A test of servers and browsers that fails beside another one is tried once more
+# with the machine to itself: then the machine was too slow, and not the program.
 test: .venv/ready browser lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes and not browser"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "processes or browser" || \
+	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
-# What runs in under a minute: no processes, no browser.
+# What runs in under a minute: no processes, no browser, no PostgreSQL.
 quick: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not processes and not browser"
+	$(BIN)/python -m pytest -n 2 --dist loadfile \
+	  -m "not slow and not processes and not browser and not postgres"
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -27,9 +32,11 @@ bench: .venv/ready
 	$(BIN)/python -m tests.bench.bench_movies
 	$(BIN)/python -m tests.bench.bench_pages
 
-# Debian's Chromium, where it may be installed; without it pytest says which tests it left out.
+# Debian's Chromium and nginx, where they may be installed; without them pytest says which tests
+# it left out.
 browser:
 	@sh tests/install_chromium.sh
+	@sh tests/install_nginx.sh
 
 .venv/ready: requirements.txt
 	$(PYTHON) -m venv .venv

@@ -2,10 +2,11 @@
 
 import sys
 
-from mm import create_app, schema
+from mm import config, create_app, disk, schema
 
 app = create_app()
 try:
-    schema.require_current()
+    with disk.needed_to_start(config.current.data_dir):
+        schema.require_current()
 except schema.SchemaError as error:
     sys.exit(str(error))

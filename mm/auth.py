@@ -7,17 +7,15 @@ the API nor plant a token in a page.
 import contextlib
 import hashlib
 import hmac
-import math
-import threading
+import secrets
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import wraps
-from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 import jwt
-from flask import Flask, Request, current_app, g, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, Response, current_app, g, request, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import (
     AnonymousUserMixin,
     LoginManager,
@@ -27,23 +25,22 @@ from flask_login import (
     login_user,
     logout_user,
 )
-from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from peewee import DatabaseError, InterfaceError
+from peewee import DatabaseError, InterfaceError, fn
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from mm import clock, config
-from mm.errors import Forbidden, TooMany, Unauthenticated, Unavailable, UserError
+from mm import attempts, clock, config, log, models
+from mm.errors import Forbidden, Unauthenticated, Unavailable, UserError
 from mm.models import User, fold
 from mm.services import accounts
 
-LOG_IN_SECONDS = 30 * 86400
+LOG_IN_SECONDS = accounts.LOG_IN_SECONDS
 ADMIN_SECONDS = 12 * 3600
 ADMINISTRATOR = "administrator"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-FAILED_LOG_INS = RateLimitItemPerMinute(10, 15)
-_one_at_a_time = threading.Lock()
+# In a session: what log-out writes down to end it.
+SESSION_KEY = "key"
 
 
 class TokenAdministrator(UserMixin):
@@ -57,6 +54,12 @@ class _Sessions(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: Flask) -> bool:
         """The same server is often reached by https through a proxy and by plain http at home."""
         return request.is_secure
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Static files are the same for everybody: `Vary: Cookie` would fetch them anew after a
+        log-in."""
+        if request.endpoint != "static":
+            super().save_session(app, session, response)
 
 
 def init_app(app: Flask) -> None:
@@ -83,6 +86,14 @@ def is_api() -> bool:
     return request.path == "/api" or request.path.startswith("/api/")
 
 
+def is_logged_in() -> bool:
+    """For what comes after the answer: where that cannot be found out, no."""
+    try:
+        return current_user.is_authenticated
+    except Unavailable:
+        return False
+
+
 def account() -> User:
     """The account that is asking. Raises Forbidden for an administrator who came with ADMIN_TOKEN."""
     if current_user.id is None:
@@ -101,11 +112,14 @@ def admin_required(view: Callable) -> Callable:
     return guarded
 
 
-def attempt_log_in(email: str, password: str) -> User:
-    """The account of this address and password. Raises Unauthenticated, or TooMany after 10 failures in 15 minutes by
-    address or by account; an unknown address is answered in the same time and words."""
-    with _counting_failures(f"account {fold(email)[:254]}"):
-        user = accounts.log_in(email, password)
+def attempt_log_in(name: str, password: str) -> User:
+    """The account of this e-mail address or user name, and password. Raises Unauthenticated, or
+    TooMany (see `attempts.counted`); an unknown name is answered in the same time and words."""
+    known = models.user_by_name(name)
+    # One account, whichever of its names is used.
+    key = f"account {known.id}" if known else f"name {fold(name)[:254]}"
+    with _counting_failures(key, known.id if known else None):
+        user = accounts.log_in(name, password)
         if user is None:
             raise Unauthenticated("Incorrect email or password")
     return user
@@ -113,7 +127,7 @@ def attempt_log_in(email: str, password: str) -> User:
 
 def confirm_password(user: User, password: str) -> None:
     """Before a change to the account. Raises UserError or TooMany: 401 would say that the log-in itself is bad."""
-    with _counting_failures(f"account {user.email_key}"):
+    with _counting_failures(f"account {user.id}", user.id):
         if accounts.log_in(user.email, password) is None:
             raise UserError("The current password is incorrect")
 
@@ -122,12 +136,22 @@ def log_in(user: User, remember: bool = False) -> None:
     """Start a session of this browser, ending any other; `remember` keeps it for 30 days."""
     session.clear()
     session.permanent = remember
+    session[SESSION_KEY] = secrets.token_urlsafe(16)
     login_user(user)
 
 
 def log_out() -> None:
-    logout_user()
+    """End this session on the server, so that a copy of its cookie is worth nothing either. This
+    browser is logged out in any case, also where the database is full, busy or gone."""
+    key = session.get(SESSION_KEY)
+    # First, because without it nobody has to be looked up.
     session.clear()
+    logout_user()
+    if key:
+        try:
+            accounts.end_session(key)
+        except (DatabaseError, InterfaceError) as error:
+            log.unexpected("session.not_ended", error)
 
 
 def issue_token(user: User) -> str:
@@ -140,7 +164,7 @@ def issue_admin_token(admin_token: str) -> str:
     ADMIN_TOKEN is unset."""
     if not config.current.admin_token:
         raise Unavailable("ADMIN_TOKEN is not set on this server")
-    with _counting_failures("admin token"):
+    with _counting_failures("admin token", ADMINISTRATOR):
         if not hmac.compare_digest(admin_token.encode(), config.current.admin_token.encode()):
             raise Unauthenticated("Invalid admin token")
     return _encode(ADMINISTRATOR, _admin_version(), ADMIN_SECONDS)
@@ -160,14 +184,23 @@ def _load_from_session(session_id: str) -> User | None:
     if is_api():
         return None
     user_id, _, version = session_id.rpartition(":")
-    return _active_account(user_id, int(version))
+    user = _active_account(user_id, int(version), session.get(SESSION_KEY))
+    if user is None:
+        # A session that is changed gets a new cookie, which would outlive the mark of its end.
+        session.clear()
+    return user
 
 
 def _load_from_token(incoming: Request) -> User | TokenAdministrator | None:
     scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
     if not is_api() or scheme.lower() != "bearer":
         return None
-    claims = _decode(token.strip())
+    return account_of(token.strip())
+
+
+def account_of(token: str) -> User | TokenAdministrator | None:
+    """Whose token this is; None for one that is not ours, has expired or was ended."""
+    claims = _decode(token)
     if claims is None:
         return None
     if claims["sub"] == ADMINISTRATOR:
@@ -175,16 +208,18 @@ def _load_from_token(incoming: Request) -> User | TokenAdministrator | None:
     return _active_account(claims["sub"], claims["ver"])
 
 
-def _active_account(user_id: str, token_version: int) -> User | None:
+def _active_account(
+    user_id: str,
+    token_version: int,
+    session_key: str | None = None,
+) -> User | None:
     """None would be shown as a bad log-in, so a database that does not answer raises Unavailable."""
+    found = User.select().where(User.id == user_id, User.token_version == token_version)
+    found = found.where(User.is_active)
+    if session_key is not None:
+        found = found.where(~fn.EXISTS(accounts.ended_sessions(session_key)))
     try:
-        return (
-            User.select()
-            .where(User.id == user_id)
-            .where(User.token_version == token_version)
-            .where(User.is_active)
-            .first()
-        )
+        return found.first()
     except (DatabaseError, InterfaceError) as error:
         # The error page asks again who is there.
         g._login_user = AnonymousUserMixin()
@@ -201,44 +236,28 @@ def _require_same_origin() -> None:
         return
     site = request.headers.get("Sec-Fetch-Site")
     if site is None:
-        own = request.headers.get("Origin", "").lower() == request.host_url.rstrip("/").lower()
+        own = origin_is_ours()
     else:
         own = site in ("same-origin", "none")
     if not own:
         raise Forbidden("This did not come from a page of this site, so nothing was done. Reload it and try again.")
 
 
+def origin_is_ours() -> bool:
+    return request.headers.get("Origin", "").lower() == request.host_url.rstrip("/").lower()
+
+
 @contextlib.contextmanager
-def _counting_failures(account_key: str) -> Iterator[None]:
-    """Count what ends in a UserError. One log-in at a time: otherwise parallel ones would all be let in before the
-    first failure is counted."""
+def _counting_failures(account_key: str, user_id: str | None) -> Iterator[None]:
+    """Count what ends in a UserError, and log it. `user_id` is None for an unknown name."""
+    network = attempts.network_of(request.remote_addr)
     limiter: MovingWindowRateLimiter = current_app.extensions["failed_log_ins"]
-    keys = (f"address {_network(request.remote_addr)}", account_key)
-    with _one_at_a_time:
-        for key in keys:
-            _require_attempts_left(limiter, key)
+    with attempts.counted(limiter, account_key, network):
         try:
             yield
         except UserError:
-            for key in keys:
-                limiter.hit(FAILED_LOG_INS, key)
+            log.warning("login.refused", **({"user": user_id} if user_id else {}), network=network)
             raise
-
-
-def _require_attempts_left(limiter: MovingWindowRateLimiter, key: str) -> None:
-    if limiter.test(FAILED_LOG_INS, key):
-        return
-    seconds = math.ceil(limiter.get_window_stats(FAILED_LOG_INS, key).reset_time - clock.now())
-    seconds = min(max(1, seconds), FAILED_LOG_INS.get_expiry())
-    minutes = math.ceil(seconds / 60)
-    raise TooMany(f"Too many failed log-ins. Try again in {minutes} minute{'s' * (minutes > 1)}.", seconds)
-
-
-def _network(address: str | None) -> str:
-    """Whoever has one IPv6 address has the whole /64."""
-    if address is None or ":" not in address:
-        return str(address)
-    return str(ip_network((int(ip_address(address.partition("%")[0])), 64), strict=False))
 
 
 def _encode(subject: str, version: int | str, seconds: int) -> str:

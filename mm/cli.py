@@ -1,6 +1,7 @@
 """`flask --app mm …`: the same services as the pages and the worker. A UserError is one line and exit code 1."""
 
 import functools
+import json
 import sys
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from mm import clock, config, schema, tasks
-from mm.documents import BackupEntry, ImportResult, PlanView
+from mm import clock, config, log, schema, tasks
+from mm.documents import BackupEntry, Change, ImportResult
 from mm.errors import UserError
 from mm.models import Job, User, db
-from mm.services import accounts, backups, enrich, imports, jobs, portable
+from mm.services import accounts, backups, due, enrich, health, imports, jobs, portable
 
 user_group = AppGroup("user", help="Accounts.")
 backup_group = AppGroup("backup", help="One user's backup files.")
@@ -24,6 +25,7 @@ conflicts_option = click.option(
     show_default=True,
     help="What happens to rows that are in both.",
 )
+rows_option = click.option("--rows", is_flag=True, help="With --dry-run: say it of each row.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 
 
@@ -39,7 +41,7 @@ def command(function):
     def wrapped(*args, **kwargs):
         try:
             schema.require_current()
-            with db.connection_context():
+            with db.connection_context(), log.only_errors():
                 return function(*args, **kwargs)
         except (UserError, schema.SchemaError) as error:
             raise click.ClickException(str(error)) from error
@@ -51,13 +53,16 @@ def command(function):
 def upgrade() -> None:
     """Bring the database to the current schema."""
     try:
-        names = schema.upgrade()
+        with log.only_errors():
+            names = schema.upgrade()
     except (UserError, schema.SchemaError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"Applied {', '.join(names)}." if names else "The database is up to date.")
-    with db.connection_context():
+    with db.connection_context(), log.only_errors():
         if not User.select().exists():
             click.echo(FIRST_USER)
+        if problem := health.lost_accounts():
+            click.echo(problem, err=True)
 
 
 FIRST_USER = """
@@ -93,10 +98,17 @@ def user_password(name: str, password: str) -> None:
 def user_list() -> None:
     """Every account: name, e-mail address, what it may do, and its last good backup."""
     for user in User.select().order_by(User.username_key):
-        last_good = backups.health(user).last_good
         marks = [mark for mark, is_set in (("admin", user.is_admin), ("inactive", not user.is_active)) if is_set]
-        saved = f"last backup {_when(last_good.created_at)}" if last_good else "no backup yet"
-        click.echo(f"{user.username} <{user.email}> {' '.join(marks)} {saved}")
+        click.echo(f"{user.username} <{user.email}> {' '.join(marks)} {_saved(user)}")
+
+
+def _saved(user: User) -> str:
+    """One whose backups cannot be reached is still listed."""
+    try:
+        last_good = backups.health(user).last_good
+    except UserError as error:
+        return error.message
+    return f"last backup {_when(last_good.created_at)}" if last_good else "no backup yet"
 
 
 @backup_group.command("create")
@@ -143,12 +155,16 @@ def _verify(user: User, filename: str) -> bool:
 @user_option
 @conflicts_option
 @dry_run_option
+@rows_option
 @click.argument("filename")
 @command
-def backup_restore(name: str, filename: str, conflicts, dry_run: bool) -> None:
+def backup_restore(name: str, filename: str, conflicts, dry_run: bool, rows: bool) -> None:
     """Merge a backup into the library; a safety backup is made first."""
-    _say(imports.restore_backup(accounts.find(name), filename, conflicts, dry_run))
+    if _is_dry(dry_run, rows):
+        return _say_plan(imports.plan_backup(accounts.find(name), filename, conflicts), rows)
+    _say(imports.restore_backup(accounts.find(name), filename, conflicts))
     tasks.start_enrichment()
+    return None
 
 
 @backup_group.command("prune")
@@ -176,21 +192,29 @@ def export(name: str, file: Path) -> None:
 @user_option
 @conflicts_option
 @dry_run_option
+@rows_option
 @click.argument("file", type=click.File("rb"))
 @command
-def import_file(name: str, file, conflicts, dry_run: bool) -> None:
+def import_file(name: str, file, conflicts, dry_run: bool, rows: bool) -> None:
     """Merge FILE (- for standard input) into the library; a safety backup is made first."""
-    _say(imports.import_bytes(accounts.find(name), file.read(portable.FILE_MAX + 1), conflicts, dry_run))
+    user, data = accounts.find(name), file.read(portable.FILE_MAX + 1)
+    if _is_dry(dry_run, rows):
+        return _say_plan(imports.plan_bytes(user, data, conflicts), rows)
+    _say(imports.import_bytes(user, data, conflicts))
     tasks.start_enrichment()
+    return None
 
 
 @click.command("enrich")
 @click.option("--retry-failed", is_flag=True, help="Try what failed now, without waiting for its next turn.")
+@click.option("--refresh-all", is_flag=True, help="Look all titles up at TMDB again, new first.")
 @command
-def enrich_command(retry_failed: bool) -> None:
+def enrich_command(retry_failed: bool, refresh_all: bool) -> None:
     """Fill titles from TMDB and OMDb until nothing is due, in this terminal."""
     if retry_failed:
         click.echo(f"{enrich.retry_failed():,} titles are due again.")
+    if refresh_all:
+        click.echo(f"{due.renew_all():,} titles are looked up at TMDB again.")
     job = enrich.start_if_due()
     if job is None:
         click.echo("Nothing is due, or the worker is at it already.")
@@ -203,22 +227,54 @@ def enrich_command(retry_failed: bool) -> None:
         raise click.ClickException(ended.message or "It goes on where it stopped at the next run.")
 
 
-def _say(outcome: ImportResult | PlanView) -> None:
-    if isinstance(outcome, PlanView):
-        for kind, counts in outcome.counts.items():
-            numbers = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-            click.echo(f"{kind}: {numbers or 'none'}")
-    else:
-        click.echo(
-            f"Imported {outcome.movies_imported:,} films, {outcome.people_imported:,} people and "
-            f"{outcome.lists_imported:,} lists."
-        )
-        if outcome.safety_backup:
-            click.echo(f"As it was before: {outcome.safety_backup}")
+def _is_dry(dry_run: bool, rows: bool) -> bool:
+    if rows and not dry_run:
+        raise click.UsageError("--rows goes with --dry-run.")
+    return dry_run
+
+
+def _say(outcome: ImportResult) -> None:
+    click.echo(
+        f"Imported {outcome.movies_imported:,} films, {outcome.people_imported:,} people and "
+        f"{outcome.lists_imported:,} lists."
+    )
+    if outcome.safety_backup:
+        click.echo(f"As it was before: {outcome.safety_backup}")
     for warning in outcome.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    for problem in outcome.errors:
-        click.echo(f"left out: {problem.path}: {problem.reason}", err=True)
+        click.echo(f"warning: {_plain(warning)}", err=True)
+    for error in outcome.errors:
+        click.echo(f"left out: {_plain(error)}", err=True)
+
+
+def _say_plan(plan: portable.Plan, rows: bool) -> None:
+    """`rows`: each that would not stay the same, one by one, because there may be millions."""
+    for change in portable.changes(plan) if rows else ():
+        click.echo(_row(change))
+    for kind, counts in portable.count(plan).items():
+        numbers = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        click.echo(f"{kind}: {numbers or 'none'}")
+    for warning in plan.warnings:
+        click.echo(f"warning: {_plain(warning)}", err=True)
+    for problem in () if rows else plan.errors:
+        click.echo(f"left out: {_plain(f'{problem.path}: {problem.reason}')}", err=True)
+
+
+def _row(change: Change) -> str:
+    """kind outcome key label reason field: from -> to, …"""
+    label = change.label if change.label != change.key else None
+    values = change.fields.items()
+    fields = ", ".join(f"{name}: {_value(old)} -> {_value(new)}" for name, (old, new) in values)
+    parts = [change.kind, change.outcome, change.key, label, change.reason, fields]
+    return _plain("  ".join(part for part in parts if part))
+
+
+def _value(value) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(text: str) -> str:
+    """A file's text cannot move the cursor or colour the terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _line(entry: BackupEntry) -> str:

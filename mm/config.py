@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +13,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32
+DRAFT_OF_KEY = re.compile(r"secret_key\.[0-9a-f]{8}")
+POSTGRES = ("postgres", "postgresql")
+# An extra, which requirements.txt names for the tests.
+PSYCOPG = "psycopg[binary]==3.3.9"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class ConfigError(Exception):
@@ -37,6 +43,8 @@ class Config:
     omdb_api_key: str = ""
     omdb_base_url: str = "https://www.omdbapi.com/"
     omdb_daily_limit: int = 1000
+    log_level: str = "INFO"
+    allow_root: bool = False
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -75,9 +83,13 @@ class Config:
                 file.write(secrets.token_hex(SECRET_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
+            # Another process was quicker, and may have swept this draft already.
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
                 os.link(draft, path)
-            draft.unlink()
+        # Of this start, and of others that were killed.
+        for draft in self.data_dir.glob("secret_key.*"):
+            if DRAFT_OF_KEY.fullmatch(draft.name) and draft.is_file():
+                draft.unlink(missing_ok=True)
         key = path.read_text().strip()
         if len(key) < SECRET_BYTES:
             raise ConfigError(f"{path} is damaged. Delete it and start again: everybody has to log in anew.")
@@ -91,7 +103,7 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
         "database_url": "DATABASE_URL", "huey_url": "HUEY_URL", "timezone": "TZ", "backup_time": "BACKUP_TIME",
         "admin_token": "ADMIN_TOKEN", "tmdb_api_key": "TMDB_API_KEY", "tmdb_base_url": "TMDB_BASE_URL",
         "tmdb_image_url": "TMDB_IMAGE_URL", "tmdb_language": "TMDB_LANGUAGE", "omdb_api_key": "OMDB_API_KEY",
-        "omdb_base_url": "OMDB_BASE_URL",
+        "omdb_base_url": "OMDB_BASE_URL", "log_level": "MM_LOG_LEVEL",
     }  # fmt: skip
     values: dict = {field: env[name].strip() for field, name in text.items() if env.get(name, "").strip()}
     values |= {
@@ -99,12 +111,16 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
         for field, name in {"trusted_proxies": "MM_TRUSTED_PROXIES", "omdb_daily_limit": "OMDB_DAILY_LIMIT"}.items()
         if env.get(name)
     }
+    values["allow_root"] = env.get("MM_ALLOW_ROOT", "").strip() == "1"
     if env.get("MM_DATA_DIR"):
         values["data_dir"] = Path(env["MM_DATA_DIR"]).expanduser().resolve()
     if env.get("CORS_ORIGINS"):
         values["cors_origins"] = tuple(filter(None, (part.strip() for part in env["CORS_ORIGINS"].split(","))))
     config = Config(**values)
+    for name, url in {"DATABASE_URL": config.database_url, "HUEY_URL": config.huey_url}.items():
+        _check_address(name, url)
     _check_zone(config)
+    _check_log_level(config)
     backup_minutes(config.backup_time)
     return config
 
@@ -137,6 +153,26 @@ def _check_zone(config: Config) -> None:
         _ = config.zone
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ConfigError(f"TZ is {config.timezone!r}: it takes a name such as Europe/Berlin") from error
+
+
+def _check_address(name: str, url: str) -> None:
+    """Never names the address itself, which may hold a password."""
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme not in ("sqlite", *POSTGRES):
+        takes = "it takes sqlite:///path or postgresql://user:password@host/name"
+        raise ConfigError(f"{name} begins with {scheme}://: {takes}")
+    if separator and scheme in POSTGRES:
+        try:
+            import psycopg  # noqa: F401
+        except ImportError as error:
+            raise ConfigError(
+                f'{name} names PostgreSQL, which needs psycopg: .venv/bin/pip install "{PSYCOPG}"'
+            ) from error
+
+
+def _check_log_level(config: Config) -> None:
+    if config.log_level not in LOG_LEVELS:
+        raise ConfigError(f"MM_LOG_LEVEL is {config.log_level!r}: it takes one of {', '.join(LOG_LEVELS)}")
 
 
 current = Config()

@@ -43,6 +43,10 @@ class Invalid(UserError):
         self.errors = errors or []
 
 
+class Unusable(Invalid):
+    """A file or a document of which nothing can be used: its message is the whole answer."""
+
+
 class TooMany(UserError):
     """`retry_after` is in seconds."""
 

@@ -7,6 +7,13 @@ import json
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 
+# In characters. A proxy refuses an answer whose headers are over 4 KB, and a toast is in a header.
+NAME_MAX = 80
+# As JSON, in which an emoji is 12 bytes.
+MESSAGE_BYTES = 2000
+# The copy in static/vendor is the same file.
+CDN_URL = "https://cdn.jsdelivr.net/npm/htmx.org@4.0.1/dist/htmx.min.js"
+
 
 def wants_partial() -> bool:
     """Boosted links ask for "full", and a history restore sends no HX-Request-Type: both need the page."""
@@ -33,9 +40,34 @@ def fragment(partial: str, home: str, **context) -> Response:
     return response
 
 
-def toast(message: str, kind: str = "good", undo: str | None = None, link: str | None = None) -> None:
-    """Say what happened: with this answer, or on the page that a redirect leads to. `kind`: good, bad. `undo`: the
-    token of the step that its button takes back. `link`: where the thing is that it speaks of."""
+def nothing(home: str) -> Response:
+    """After a POST of the page's own that changes nothing on it."""
+    return Response(status=204) if wants_partial() else make_response(redirect(home, 303))
+
+
+def private(response: Response) -> Response:
+    """A file of one user's: nobody on the way may keep it."""
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def toast(
+    message: str,
+    kind: str = "good",
+    undo: str | None = None,
+    link: str | None = None,
+    **names: str,
+) -> None:
+    """Say what happened: with this answer, or on the page that a redirect leads to.
+
+    `names` stand in for the {placeholders} of the message, cut where they are long. `kind`: good,
+    bad. `undo`: the token of the step that its button takes back. `link`: where the thing is that
+    it speaks of.
+    """
+    if names:
+        message = message.format(**{key: _cut(name, NAME_MAX) for key, name in names.items()})
+    while len(json.dumps(message)) > MESSAGE_BYTES:
+        message = _cut(message, len(message) * 3 // 4)
     said = {"message": message, "kind": kind, "undo": undo and url_for("undo.back", token=undo), "link": link}
     if wants_partial():
         _events()["toast"] = said
@@ -62,6 +94,10 @@ def refuse(message: str, status: int) -> Response:
     """A failure met by a fragment: what is on the page stays, and a toast says why."""
     toast(message, "bad")
     return _with_events(Response(status=status, headers={"HX-Reswap": "none"}))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
 def _events() -> dict:

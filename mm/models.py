@@ -7,6 +7,7 @@ user's own writes (plans and nightly backups compare it).
 
 import contextlib
 import json
+import sqlite3
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from peewee import (
     AutoField,
     BooleanField,
     Database,
+    DatabaseError,
     DatabaseProxy,
     DoubleField,
     Field,
@@ -24,13 +26,15 @@ from peewee import (
     JSONField,
     Model,
     NodeList,
+    PostgresqlDatabase,
     SchemaManager,
     SqliteDatabase,
     TextField,
+    __exception_wrapper__,
 )
 from playhouse import db_url
 
-from mm import clock
+from mm import clock, disk
 
 STATUSES = ("toWatch", "watched", "custom", "deleted")
 PROVIDER_STATES = ("stub", "ready", "missing", "failed")
@@ -45,10 +49,17 @@ QUICK_RECOMMENDERS = (
     ("google", "Google Search", "#64d2ff", "🔎"),
 )
 BUSY_SECONDS = 15
+# PostgreSQL's code for a lock that was not given in time, and the key of the writers' lock.
+LOCK_NOT_AVAILABLE = "55P03"
+WRITING = 0x6D6D_7772_6974_65
 # The smallest step that a float near 2e9 still shows, with room to spare.
 CLOCK_STEP = 1e-6
+# Rows of one write that are given values of `updated_at` of their own.
+SPREAD_MAX = 1000
 # SQLite takes 32,766 parameters in one statement; PostgreSQL 65,535.
 IN_CHUNK = 10_000
+
+SEARCH_WORDS = 20
 
 db = DatabaseProxy()
 
@@ -126,6 +137,16 @@ class Title(Table):
         indexes = ((("tmdb_state", "tmdb_retry_at"), False), (("omdb_state", "omdb_retry_at"), False))
 
 
+class TitleJson(Table):
+    """A title as clients get it, made when it is filled: JSON texts, spliced into answers as they are.
+    `version` says which making they come from; others are made anew."""
+
+    title = ForeignKeyField(Title, column_name="imdb_id", primary_key=True, on_delete="CASCADE")
+    version = TextField()
+    tmdb = TextField(null=True)
+    omdb = TextField(null=True)
+
+
 class CustomList(Table):
     # A file keeps its own list ids, so `id` is unique for one user only; `pk` is ours.
     pk = AutoField()
@@ -138,6 +159,8 @@ class CustomList(Table):
     created_at = DoubleField()
     last_modified = DoubleField()
     updated_at = DoubleField()
+    # As of a movie.
+    imported_at = DoubleField(null=True)
 
     class Meta:
         indexes = ((("user", "id"), True), (("user", "updated_at"), False))
@@ -176,6 +199,16 @@ class Watch(Table):
         indexes = ((("movie", "date_watched"), True),)
 
 
+class Ranking(Table):
+    """A watched film's place in its user's own order. `position` sorts the liked films, and apart
+    from them the others; it may have holes, the places that are shown are counted while reading."""
+
+    movie = ForeignKeyField(Movie, primary_key=True, backref="rankings", on_delete="CASCADE")
+    liked = BooleanField()
+    position = IntegerField()
+    ranked_at = DoubleField()
+
+
 class NeverAgain(AutoField):
     """SQLite gives the largest id out again when its row is deleted; clients still know that id as somebody else's."""
 
@@ -195,6 +228,8 @@ class Person(Table):
     quick_key = TextField(null=True)
     last_modified = DoubleField()
     updated_at = DoubleField()
+    # As of a movie.
+    imported_at = DoubleField(null=True)
 
     class Meta:
         indexes = ((("user", "name_key"), True), (("user", "quick_key"), True), (("user", "updated_at"), False))
@@ -224,13 +259,15 @@ class SavedView(Table):
 
 
 class Tombstone(Table):
-    """`key` is an imdb_id, a person's id or a list's id, by `kind`: movie, person, list."""
+    """`key` is an imdb_id, a person's id or a list's id, by `kind`: movie, person, list. `name_key` is
+    a person's, folded: a phone that adds them may know no id."""
 
     user = ForeignKeyField(User, on_delete="CASCADE", index=False)
     kind = TextField()
     key = TextField()
     deleted_at = DoubleField()
     updated_at = DoubleField()
+    name_key = TextField(null=True)
 
     class Meta:
         indexes = ((("user", "kind", "key"), True), (("user", "updated_at"), False))
@@ -280,24 +317,130 @@ class Job(Table):
     created_at = DoubleField(default=clock.now)
     started_at = DoubleField(null=True)
     finished_at = DoubleField(null=True)
+    # When a worker last found in use what the job needs.
+    tried_at = DoubleField(null=True)
+
+
+class EndedSession(Table):
+    """A log-in that was ended by logging out, before its cookie expires. `key` stands in the cookie."""
+
+    key = TextField(primary_key=True)
+    ended_at = DoubleField(index=True)
 
 
 # Parents before children: the order rows can be written in.
 TABLES: list[type[Table]] = [
-    User, Title, CustomList, Movie, Watch, Person, Recommendation,
-    SavedView, Tombstone, SyncAction, UndoStep, Setting, Job,
+    User, Title, TitleJson, CustomList, Movie, Watch, Ranking, Person, Recommendation,
+    SavedView, Tombstone, SyncAction, UndoStep, Setting, Job, EndedSession,
 ]  # fmt: skip
+
+
+class KeptOpen(SqliteDatabase):
+    """A database of which this process always has one connection open, from its first use on.
+
+    SQLite deletes its log with the last connection, and the next one has to create it again: on a
+    full disk nothing could even be read then. A write that finds the disk full is disk.DiskFull.
+    """
+
+    _keeper: sqlite3.Connection | None = None
+
+    def release(self) -> None:
+        """Close the connection that is kept open."""
+        if self._keeper:
+            self._keeper.close()
+            self._keeper = None
+
+    def execute_sql(self, sql, params=None):
+        try:
+            return super().execute_sql(sql, params)
+        except DatabaseError as error:
+            disk.raise_if_full(error)
+            raise
+
+    def begin(self, lock_type=None):
+        try:
+            super().begin(lock_type)
+        except DatabaseError as error:
+            disk.raise_if_full(error)
+            raise
+
+    def commit(self):
+        try:
+            super().commit()
+        except DatabaseError as error:
+            disk.raise_if_full(error)
+            raise
+
+    def rollback(self):
+        """On some errors, a full disk among them, SQLite has ended the transaction already: to say
+        so would hide the error itself."""
+        if self.is_closed() or self.connection().in_transaction:
+            super().rollback()
+
+    def _connect(self):
+        try:
+            connection = super()._connect()
+            self._keeper = self._keeper or self._keep_open()
+        except sqlite3.Error as error:
+            disk.raise_if_full(error)
+            raise
+        return connection
+
+    def _keep_open(self) -> sqlite3.Connection:
+        """Any thread may be the first."""
+        keeper = sqlite3.connect(self.database, timeout=BUSY_SECONDS, check_same_thread=False)
+        # The log is opened with the first look into the file.
+        keeper.execute("SELECT 1 FROM sqlite_schema").close()
+        return keeper
+
+
+class OneWriter(PostgresqlDatabase):
+    """PostgreSQL on which one transaction writes at a time, as on SQLite: the services look before
+    they write, and rely on it that nobody else writes in between. Reads go on beside it.
+
+    Who waits longer than BUSY_SECONDS for another's write gets an OperationalError.
+    """
+
+    def begin(self, isolation_level=None):
+        super().begin(isolation_level)
+        if isolation_level is None:
+            try:
+                self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (WRITING,))
+            except DatabaseError:
+                self.rollback()
+                raise
+
+    def _connect(self):
+        connection = super()._connect()
+        connection.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+        return connection
+
+
+db_url.register_database(KeptOpen, "sqlite")
+db_url.register_database(OneWriter, "postgres", "postgresql")
 
 
 def connect(url: str) -> Database:
     """Point every model at the database of `url` and return it, not yet open."""
+    if isinstance(db.obj, KeptOpen):
+        db.obj.release()
     if url.startswith("sqlite"):
         pragmas = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
         database = db_url.connect(url, pragmas=pragmas, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
     else:
-        database = db_url.connect(url)
+        # As libpq reads an address: a sign such as @ in a password is written %40.
+        reading = {"unquote_user": True, "unquote_password": True}
+        database = db_url.connect(url, **reading, prefer_psycopg3=True)
     db.initialize(database)
     return database
+
+
+@contextlib.contextmanager
+def own_connection() -> Iterator[Database]:
+    """The PostgreSQL database in use on a new connection, beside that of this thread."""
+    own = OneWriter(db.obj.database, **db.obj.connect_params, prefer_psycopg3=True)
+    with own.connection_context():
+        yield own
 
 
 def scratch() -> SqliteDatabase:
@@ -320,7 +463,7 @@ def insert_rows(database: Database, fields: Sequence[Field], rows: Iterable[Sequ
     ending = " ON CONFLICT DO NOTHING" if ignore else ""
     table = fields[0].model._meta.table_name
     sql = f'INSERT INTO "{table}" ({names}) VALUES ({marks}){ending}'  # noqa: S608
-    database.cursor().executemany(sql, rows)
+    _execute_many(database, sql, rows)
 
 
 def update_rows(database: Database, fields: Sequence[Field], key: Sequence[Field], rows: Iterable[Sequence]) -> None:
@@ -328,7 +471,16 @@ def update_rows(database: Database, fields: Sequence[Field], key: Sequence[Field
     values = ", ".join(f'"{field.column_name}" = {database.param}' for field in fields)
     where = " AND ".join(f'"{field.column_name}" = {database.param}' for field in key)
     sql = f'UPDATE "{fields[0].model._meta.table_name}" SET {values} WHERE {where}'  # noqa: S608
-    database.cursor().executemany(sql, rows)
+    _execute_many(database, sql, rows)
+
+
+def _execute_many(database: Database, sql: str, rows: Iterable[Sequence]) -> None:
+    try:
+        with __exception_wrapper__:
+            database.cursor().executemany(sql, rows)
+    except DatabaseError as error:
+        disk.raise_if_full(error)
+        raise
 
 
 @contextlib.contextmanager
@@ -342,6 +494,32 @@ def snapshot(database: Database) -> Iterator[None]:
             yield
 
 
+@contextlib.contextmanager
+def waiting_at_most(database: Database, seconds: float) -> Iterator[None]:
+    """Around a write that may as well not happen: OperationalError after so long behind others, and
+    not after BUSY_SECONDS."""
+    _wait_at_most(database, seconds)
+    try:
+        yield
+    finally:
+        _wait_at_most(database, BUSY_SECONDS)
+
+
+def _wait_at_most(database: Database, seconds: float) -> None:
+    milliseconds = round(seconds * 1000)
+    if isinstance(database, SqliteDatabase):
+        database.execute_sql(f"PRAGMA busy_timeout = {milliseconds}")
+    else:
+        database.execute_sql(f"SET lock_timeout = {milliseconds}")
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether the database gave up waiting for another one's write."""
+    # Peewee keeps the driver's own error there.
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return code == LOCK_NOT_AVAILABLE or "database is locked" in str(error)
+
+
 def chunks(keys: Iterable, size: int = IN_CHUNK) -> Iterable[list]:
     """Keys in lists short enough for one IN (...)."""
     keys = list(keys)
@@ -351,6 +529,12 @@ def chunks(keys: Iterable, size: int = IN_CHUNK) -> Iterable[list]:
 def fold(text: str) -> str:
     """The form in which names, e-mail addresses and searches are compared; SQLite's own lower() is ASCII only."""
     return unicodedata.normalize("NFC", text.strip()).casefold()
+
+
+def search_words(text: str) -> list[str]:
+    """The words a film must have, each once. At most SEARCH_WORDS: each is a condition of the
+    query, and SQLite refuses one that is nested too deeply."""
+    return list(dict.fromkeys(fold(text).split()))[:SEARCH_WORDS]
 
 
 def ensure_titles(database: Database, imdb_ids: Iterable[str]) -> None:
@@ -378,12 +562,18 @@ def next_update(database: Database, count: int = 1) -> float:
 
 def spread_updates(database: Database, user_id: str, updated_at: float) -> None:
     """Give this user's rows that share one `updated_at` consecutive values, after a write of many: the sync feed tells
-    what a client read last once more at each poll, and that should be one row."""
+    what a client read last once more at each poll, and that should be one row.
+
+    Of more than SPREAD_MAX rows only the last is given a value of its own, which is enough for
+    that: writing 100,000 rows twice would keep other writers waiting.
+    """
     for table in (Person, CustomList, Movie):
         key = table._meta.primary_key
-        alike = table.select(key).where((table.user == user_id) & (table.updated_at == updated_at)).order_by(key)
-        keys = [row[0] for row in database.execute(alike)]
+        alike = table.select(key).where((table.user == user_id) & (table.updated_at == updated_at))
+        last = alike.order_by(key.desc()).limit(SPREAD_MAX + 1)
+        keys = [row[0] for row in database.execute(last)]
         if len(keys) > 1:
+            keys = keys[:1] if len(keys) > SPREAD_MAX else keys[::-1]
             first = next_update(database, len(keys))
             rows = ((first + number * CLOCK_STEP, row_key) for number, row_key in enumerate(keys))
             update_rows(database, [table.updated_at], [key], rows)
@@ -399,10 +589,6 @@ def put_setting(key: str, value) -> None:
     Setting.insert(key=key, value=text).on_conflict(
         conflict_target=[Setting.key], update={Setting.value: text}
     ).execute()
-
-
-def user_by_email(email: str) -> User | None:
-    return User.get_or_none(User.email_key == fold(email))
 
 
 def user_by_name(text: str) -> User | None:

@@ -1,89 +1,261 @@
 """The queue and its tasks: each opens the database and makes one call.
 
-The names of tasks are stored in the queue: renaming one strands what is queued. Locks, catch-up and repetition are not
-huey's: see services/locks, schedule and jobs.
+The names of tasks are stored in the queue: renaming one strands what is queued. Locks, catch-up and
+repetition are not huey's: see services/locks, schedule and jobs.
 """
 
-import functools
-import logging
+import contextlib
+import sqlite3
 import sys
+import threading
+from pathlib import Path
 
-from huey import Huey, PostgresHuey, SqliteHuey, crontab
+from huey import Huey, crontab
+from huey.consumer import Consumer, Scheduler
 from huey.exceptions import HueyException
+from huey.storage import BaseStorage, PostgresStorage, SqliteStorage
+from peewee import OperationalError
 
-from mm import config, models, schema
+from mm import clock, config, disk, log, models, schema
 from mm.models import Job, db
-from mm.services import backups, enrich, imports, jobs, nights, posters, rechecks, schedule, sync
-
-log = logging.getLogger(__name__)
+from mm.services import (
+    backups,
+    enrich,
+    health,
+    imports,
+    jobs,
+    nights,
+    posters,
+    problems,
+    rechecks,
+    schedule,
+    sync,
+    tidying,
+    title_json,
+)
 
 ADDS_TITLES = ("import", "restore")
+# Work of minutes or hours that nobody waits for: it leaves one of the worker's threads to the rest.
+LONG = ("enrich", "posters", "recheck")
+# Somebody looks at the progress of these: they go before a night's backups.
+AWAITED = ("import", "restore", "verify")
 
-# When a job finds in use what it needs.
-AGAIN_SECONDS = 3
+# What the queue's storage raises when it is locked, full, damaged or gone.
+QUEUE_ERRORS: tuple[type[Exception], ...] = (HueyException, sqlite3.Error, OSError)
+with contextlib.suppress(ImportError):
+    import psycopg
+
+    QUEUE_ERRORS += (psycopg.Error,)
+
+# Jobs of nobody's: no page shows that one failed, so health does, until one of its kind succeeds.
+OF_THE_SERVER = {
+    "unchanged": "The night of libraries without a change",
+    "recheck": "The check of old backups",
+    "enrich": "The look-up of titles",
+    "posters": "The download of posters",
+    "tidying": "The nightly tidying",
+}
+
+
+def _name_failure(job: Job, message: str) -> None:
+    problems.put(f"job.{job.kind}", f"{OF_THE_SERVER[job.kind]} failed. {message}")
+
 
 # kind of job -> its work, and who else is told of a failure
 WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "backup": (nights.run, nights.failed),
-    "unchanged": (nights.run_unchanged, None),
+    "unchanged": (nights.run_unchanged, _name_failure),
     "verify": (backups.run_verify, None),
-    "import": (imports.run, None),
-    "restore": (imports.run, None),
-    "recheck": (rechecks.run, None),
-    "enrich": (enrich.run, None),
-    "posters": (posters.run, None),
+    "import": (imports.run, imports.failed),
+    "restore": (imports.run, imports.failed),
+    "recheck": (rechecks.run, _name_failure),
+    "enrich": (enrich.run, _name_failure),
+    "posters": (posters.run, _name_failure),
+    "tidying": (tidying.run, _name_failure),
 }
 
 
-class OwnConsumer:
-    """huey_consumer imports this module and asks for a consumer; the web process and the command line never do."""
+class Ticker(Scheduler):
+    """Does periodic tasks in a thread of its own, where huey queues them: behind jobs that take
+    hours, the minute's tick would come hours late."""
 
-    def create_consumer(self, **options):
+    def enqueue_periodic_tasks(self, now):
+        for task in self.huey.read_periodic(now):
+            # The next minute's must come all the same.
+            with log.isolated("tick.failed"):
+                task.execute()
+
+
+class TickingConsumer(Consumer):
+    scheduler_class = Ticker
+
+
+class Queue(Huey):
+    """Its storage is opened at first use, where the configuration in force says.
+
+    It holds nothing that the job rows do not hold, so a damaged file makes room for a new one.
+    """
+
+    def __init__(self, name: str):
+        self._opening = threading.Lock()
+        self._opened: tuple[tuple, BaseStorage] | None = None
+        super().__init__(name, results=False)
+
+    def create_storage(self) -> None:
+        """huey's constructor asks for it; `storage` makes it when it is needed."""
+
+    @property
+    def storage(self) -> BaseStorage:
+        with self._opening:
+            url = config.current.huey_url
+            if url.startswith("postgres"):
+                if self._opened is None or self._opened[0] != (url,):
+                    self._opened = ((url,), PostgresStorage(self.name, dsn=url))
+            else:
+                path = _queue_file()
+                # Another process may have set the file aside and made a new one.
+                if self._opened is None or self._opened[0] != _identity(path):
+                    self.close()
+                    opened = _open_file(self.name, path)
+                    self._opened = (_identity(path), opened)
+            return self._opened[1]
+
+    @storage.setter
+    def storage(self, _: BaseStorage | None) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._opened:
+            self._opened[1].close()
+        self._opened = None
+
+    def dequeue(self):
+        try:
+            return super().dequeue()
+        except sqlite3.DatabaseError:
+            if not self.mend():
+                raise
+        return None
+
+    def mend(self) -> bool:
+        """Replace a damaged file; False when it is whole."""
+        storage = self.storage
+        if not isinstance(storage, SqliteStorage) or not (fault := _fault_of(storage)):
+            return False
+        with self._opening:
+            if self._opened and self._opened[1] is storage:
+                self.close()
+                _set_aside(Path(storage.filename), fault)
+        return True
+
+    def create_consumer(self, **options) -> Consumer:
+        """huey_consumer imports this module and asks for a consumer; the web process and the
+        command line never do."""
         _set_up_consumer()
-        consumer = super().create_consumer(**options)  # type: ignore[misc]
-        # Long work looks at the consumer's own flag: huey's shut-down hooks run only in threads that are idle.
+        consumer = TickingConsumer(self, **options)
+        # Long work looks at the consumer's own flag: huey's shut-down hooks run only in threads
+        # that are idle.
         enrich.stopping = consumer.stop_flag
+        _allow_long_work(consumer.workers)
+        log.info("worker.started", threads=consumer.workers)
         return consumer
 
 
-class SqliteQueue(OwnConsumer, SqliteHuey):
-    pass
+def _queue_file() -> Path:
+    given = config.current.huey_url.removeprefix("sqlite:///")
+    return Path(given) if given else config.current.queue_file
 
 
-class PostgresQueue(OwnConsumer, PostgresHuey):
-    pass
+def _identity(path: Path) -> tuple:
+    try:
+        found = path.stat()
+    except OSError:
+        return (path,)
+    return (path, found.st_dev, found.st_ino)
 
 
-def _queue(settings: config.Config) -> Huey:
-    """Made at import, because huey opens its storage then: the environment must be set before."""
-    config.prepare(settings)
-    if settings.huey_url.startswith("postgres"):
-        return PostgresQueue("mm", dsn=settings.huey_url)
-    return SqliteQueue("mm", filename=settings.huey_url.removeprefix("sqlite:///") or str(settings.queue_file))
+def _open_file(name: str, path: Path) -> SqliteStorage:
+    try:
+        storage = SqliteStorage(name, filename=str(path))
+        fault = _fault_of(storage)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        fault = str(error)
+    if not fault:
+        return storage
+    _set_aside(path, fault)
+    return SqliteStorage(name, filename=str(path))
+
+
+def _fault_of(storage: SqliteStorage) -> str | None:
+    """What is wrong with the file; a locked or full one is not damaged."""
+    try:
+        [(found,)] = storage.sql("pragma quick_check(1)", results=True)
+    except sqlite3.OperationalError:
+        return None
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if found == "ok" else found
+
+
+def _set_aside(path: Path, fault: str) -> None:
+    """The file's log first: beside a new file it would be played into it."""
+    aside = f"{path.name}.damaged-{clock.local(clock.now(), config.current.zone):%Y-%m-%dT%H-%M-%S}"
+    for ending in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + ending).rename(path.with_name(aside + ending))
+    log.error("queue.damaged", set_aside=aside, fault=fault)
 
 
 def _set_up_consumer() -> None:
     settings = config.use(config.from_environ())
+    config.prepare(settings)
+    log.start(settings)
+    log.adopt("huey", settings)
     models.connect(settings.database)
     try:
-        schema.require_current()
+        with disk.needed_to_start(settings.data_dir):
+            schema.require_current()
     except schema.SchemaError as error:
         sys.exit(str(error))
 
 
-huey = _queue(config.from_environ())
+huey = Queue("mm")
+_long_work = threading.BoundedSemaphore()
+_taking_over = threading.Lock()
+
+
+def _allow_long_work(threads: int) -> None:
+    global _long_work
+    _long_work = threading.BoundedSemaphore(max(1, threads - 1))
 
 
 def enqueue(job: Job) -> None:
-    """Hand a queued job to the worker. A queue that cannot be reached is no loss: the minute tick finds the row."""
+    """Hand a queued job to the worker. A queue that cannot be reached is no loss: the minute tick
+    finds the row."""
     try:
-        run_job(job.id, job.kind)
-    except HueyException as error:
-        log.warning("job %s waits for the next minute: %s", job.id, error)
+        run_job(job.id, job.kind, priority=_priority(job))
+    except QUEUE_ERRORS as error:
+        log.warning("queue.unreachable", job=job.id, kind=job.kind, error=repr(error))
+
+
+def _priority(job: Job) -> int:
+    if job.kind in AWAITED or (job.kind == "backup" and job.params.get("kind") == "manual"):
+        return 2
+    return 0 if job.kind in LONG else 1
 
 
 def start_enrichment() -> None:
-    """After anything that may have added titles."""
+    """After anything that may have added titles, which are saved by then: when the database is too
+    busy for one row more, the minute tick starts it."""
+    try:
+        _enrich_if_due()
+    except OperationalError as error:
+        log.warning("enrichment.waits", error=repr(error))
+
+
+def _enrich_if_due() -> None:
     if job := enrich.start_if_due():
         enqueue(job)
 
@@ -96,34 +268,78 @@ def start_posters() -> None:
 
 @huey.task()
 def run_job(job_id: str, kind: str) -> None:
-    with db.connection_context():
-        again = jobs.run(job_id, *WORK[kind])
-        if kind in ADDS_TITLES:
-            start_enrichment()
-        if kind == "enrich":
-            start_posters()
-    # Not at a shut-down: the next start finds the row.
-    if again and not enrich.stopping.is_set():
-        run_job.schedule((job_id, kind), delay=AGAIN_SECONDS)
+    with contextlib.ExitStack() as held:
+        if kind in LONG:
+            if not _long_work.acquire(blocking=False):
+                # The row stays queued until another one has ended.
+                return
+            held.callback(_go_on_with_long_work)
+            held.callback(_long_work.release)
+        with db.connection_context():
+            again = jobs.run(job_id, *WORK[kind])
+            if kind in OF_THE_SERVER and jobs.is_done(job_id):
+                problems.clear(f"job.{kind}")
+            if kind in ADDS_TITLES:
+                start_enrichment()
+            if kind == "enrich":
+                start_posters()
+            # Not at a shut-down: the next start finds the row.
+            again = again and not enrich.stopping.is_set() and jobs.goes_on_trying(job_id)
+    if again:
+        run_job.schedule((job_id, kind), delay=jobs.AGAIN_SECONDS)
+
+
+def _go_on_with_long_work() -> None:
+    """What found no room beside the work that has just ended."""
+    if not enrich.stopping.is_set():
+        with db.connection_context():
+            for job in jobs.waiting_for_a_worker(seconds=0):
+                if job.kind in LONG:
+                    enqueue(job)
+
+
+def enqueue_lost() -> None:
+    """Rows whose task was lost between the database and the queue."""
+    if huey.pending_count() == 0:
+        for job in jobs.waiting_for_a_worker():
+            enqueue(job)
+
+
+def enqueue_due() -> None:
+    for job in schedule.tick():
+        enqueue(job)
+
+
+# part -> what health calls it, and what it does; first what is to be enqueued, then what can wait
+PARTS = {
+    "queue": ("Looking after the queue", huey.mend),
+    # Before anything is put there: what is in the queue now is all that was not lost.
+    "lost": ("Finding lost tasks", enqueue_lost),
+    "due": ("Starting what is due", enqueue_due),
+    "enrichment": ("Starting the look-up of titles", _enrich_if_due),
+    "posters": ("Starting the download of posters", start_posters),
+    "titles": ("Preparing titles for phones", title_json.make_missing),
+    "sweep.uploads": ("Deleting old uploads", imports.sweep),
+    "sweep.sync": ("Deleting old answers to phones", sync.sweep),
+    "sweep.jobs": ("Deleting old jobs", jobs.sweep),
+}
 
 
 @huey.periodic_task(crontab())
 def tick() -> None:
     with db.connection_context():
-        found = schedule.tick()
-        imports.sweep()
-        sync.sweep()
-        for job in found if huey.pending_count() else [*found, *jobs.waiting_for_a_worker()]:
-            enqueue(job)
-        start_enrichment()
-        start_posters()
+        for part, (what, work) in PARTS.items():
+            problems.attempt(part, what, work)
+        schedule.beat()
 
 
 @huey.on_startup()
-@functools.cache
 def take_over() -> None:
     """Once a process, though huey calls it in each thread: what the last one left behind."""
+    if not _taking_over.acquire(blocking=False):
+        return
     with db.connection_context():
-        backups.sweep()
+        health.lost_accounts()
+        problems.attempt("sweep.backups", "Tidying the backup folders", backups.sweep)
         for job in jobs.waiting_for_a_worker(seconds=0):
             enqueue(job)

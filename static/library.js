@@ -42,12 +42,21 @@ document.addEventListener("DOMContentLoaded", () => (one("[data-all]").hidden = 
 const redraw = (id, only = "") => {
   const card = document.getElementById(`c-${id}`);
   const query = new URL(one("#browse").dataset.address, location).search;
-  if (card) htmx.ajax("GET", `/movies/${id}/card${query}${only}`, { target: card, swap: "outerHTML" });
+  // Each is its own source: of several requests from one, htmx sends the first two.
+  const swap = card?.matches(":has(:checked)") ? "outerMorph" : "outerHTML";
+  if (card) htmx.ajax("GET", `/movies/${id}/card${query}${only}`, { source: card, target: card, swap, push: "false" });
 };
 document.addEventListener("film", () => one("#movie") && redraw(one("#movie").dataset.film));
+// A film whose rating was changed may stand in the next page again: it stays where it is.
+const dropRepeated = () => {
+  const ids = new Set();
+  for (const card of document.querySelectorAll(".film"))
+    ids.has(card.id) ? card.remove() : ids.add(card.id);
+};
 const isSeen = (card) => card.getBoundingClientRect().top < innerHeight && card.getBoundingClientRect().bottom > 0;
 const isInUse = (card) => card.matches(":focus-within, :has(:checked)");
 document.addEventListener("htmx:after:swap", (event) => {
+  dropRepeated();
   if (event.target.id === "enrichment" || event.detail.ctx?.target?.id === "enrichment")
     [...document.querySelectorAll(".film[data-stub]")].filter((card) => isSeen(card) && !isInUse(card)).slice(0, 8).forEach((card) => redraw(card.id.slice(2), "&waiting=1"));
   if (event.detail.ctx?.target?.id !== "film") return;
@@ -71,4 +80,19 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape" && !close() && chosen().length) one("#chosen").reset();
   else if (event.key in steps && (!typing || (event.target.id === "q" && event.key === "ArrowDown"))) move(event);
+});
+
+// Another tab or device changed films while this grid is in use: what it shows of them is drawn anew,
+// and the rest is offered, where the shelf itself has changed.
+document.addEventListener("stale", async (event) => {
+  if (event.target.id !== "browse") return;
+  const { films, all } = event.detail;
+  event.preventDefault();
+  const shown = [...films].filter((id) => document.getElementById(`c-${id}`));
+  shown.slice(0, 8).forEach((id) => redraw(id));
+  const size = () => one("#tabs [aria-current] span")?.textContent;
+  const before = size();
+  const tabs = one("#tabs");
+  if (tabs) await htmx.ajax("GET", tabs.getAttribute("hx-get"), { source: tabs, target: tabs, swap: "outerMorph", push: "false" });
+  if (all || shown.length > 8 || size() !== before) document.dispatchEvent(new Event("offer"));
 });

@@ -7,19 +7,29 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-# `mm.tasks` opens its queue where the environment says, at import.
+# What reads the environment must not find the developer's own data.
 os.environ["MM_DATA_DIR"] = tempfile.mkdtemp(prefix="mm-tests-")
 
 import pytest
 from werkzeug.security import generate_password_hash
 
-from mm import auth, clock, config, create_app, models, schema
+from mm import auth, clock, config, create_app, log, models, schema
 from mm.services import accounts
+from tests import postgres
 from tests.browser import chromium, visit  # noqa: F401
+from tests.postgres import postgres_url  # noqa: F401
 from tests.standin import standin_fixture  # noqa: F401
 
 PASSWORD = "correct horse battery"
 QUICK_HASH = functools.partial(generate_password_hash, method="scrypt:1024:8:1")
+
+
+def pytest_generate_tests(metafunc):
+    postgres.repeat(metafunc)
+
+
+def pytest_terminal_summary(terminalreporter):
+    postgres.say_what_was_left_out(terminalreporter)
 
 
 class Clock:
@@ -75,10 +85,19 @@ def migrated():
 
 
 @pytest.fixture
-def app(settings):
+def engine(request):
+    """The test's database: sqlite, or postgres where tests/postgres.py repeats it."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def app(settings, engine, request):
     """The app on a data directory of the test's own; with variables of its own it is an app of its own."""
     template = migrated()
-    if replace(settings, data_dir=config.Config().data_dir) == config.Config():
+    if engine == "postgres":
+        settings = replace(settings, database_url=request.getfixturevalue("postgres_url"))
+    of_its_own = {"data_dir": config.Config().data_dir, "database_url": ""}
+    if replace(settings, **of_its_own) == config.Config():
         app = app_of_defaults()
         app.extensions["failed_log_ins"].storage.reset()
         config.use(settings)
@@ -87,7 +106,11 @@ def app(settings):
     else:
         app = create_app(settings)
     app.testing = True
-    shutil.copy(template, settings.data_dir / "mm.db")
+    if engine == "postgres":
+        with models.db.connection_context():
+            postgres.empty(models.db.obj)
+    else:
+        shutil.copy(template, settings.data_dir / "mm.db")
     yield app
     if not models.db.is_closed():
         models.db.close()
@@ -98,6 +121,13 @@ def database(app):
     """The open database of `app`, for tests that call services."""
     with models.db.connection_context():
         yield models.db.obj
+
+
+@pytest.fixture
+def lines(app, settings, capsys):
+    """lines(): what the log wrote since the test began, or since it was last asked."""
+    log.start(settings)
+    return lambda: capsys.readouterr().err.splitlines()
 
 
 @pytest.fixture

@@ -36,6 +36,16 @@ def view(name="Unseen", filters=None, **values):
     return {"name": name, "filters": filters or {}, "position": 0, "last_modified": T, **values}
 
 
+def ranking(number=1, position=1, liked=True, date=T):
+    """A place of `seen(number)`."""
+    return {
+        "imdb_id": f"tt{number:07d}",
+        "liked": liked,
+        "position": position,
+        "ranked_at": date,
+    }
+
+
 def vote(name, up=True, date=T):
     return {"person_name": name, "date_recommended": date, "vote_type": up}
 
@@ -83,7 +93,12 @@ def hard_document():
         view("Later", position=3),
         view("Theirs", {"list": "list-2", "person": "/Bob"}, position=4),
     ]
-    return document(movies, people, lists, views=views)
+    rankings = [
+        ranking(7, date=-3e9),
+        ranking(2, 2),
+        ranking(3, liked=False, date=T + 0.25),
+    ]
+    return document(movies, people, lists, views=views, rankings=rankings)
 
 
 def many(count, votes_each=0, start=1):

@@ -21,6 +21,7 @@ from urllib.request import urlopen
 import pytest
 
 from mm import config, models, schema
+from tests import postgres
 
 BIN = Path(sys.executable).parent
 READY_SECONDS = 30
@@ -83,6 +84,8 @@ class Server:
 
     def query(self, sql: str, *values) -> list[tuple]:
         """Straight into the database, as nobody but a test may."""
+        if url := self.environment.get("DATABASE_URL"):
+            return postgres.query(url, sql, values)
         with contextlib.closing(sqlite3.connect(self.data_dir / "mm.db", timeout=15)) as database, database:
             return database.execute(sql, values).fetchall()
 
@@ -109,7 +112,8 @@ class Server:
 @contextlib.contextmanager
 def running(data_dir: Path, **environment: str) -> Iterator[Server]:
     """A server on an upgraded database, with nothing started yet; whatever was started is ended."""
-    settings = config.use(config.Config(data_dir=data_dir))
+    database_url = environment.get("DATABASE_URL", "")
+    settings = config.use(config.Config(data_dir=data_dir, database_url=database_url))
     config.prepare(settings)
     models.connect(settings.database)
     schema.upgrade()

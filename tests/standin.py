@@ -21,6 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from mm.services import seats
+
 # (title, year, minutes, director, cast, genres, IMDb rating or None)
 FILMS = [
     ("The Lighthouse Keeper's Tax Return", 1994, 101, "Ilse Brandt", "Omar Quist, Dora Fenn", "Drama", "8.1"),
@@ -128,7 +130,25 @@ def lists(path, query):
         rows = [summary(imdb_id) for imdb_id in FILM_IDS]
     elif re.fullmatch(r"/trending/all/(day|week)", path):
         rows = [summary(FILM_IDS[0], media_type="movie"), series_summary()]
+    elif re.fullmatch(r"/trending/movie/(day|week)", path):
+        rows = [summary(FILM_IDS[0], media_type="movie")]
+    elif match := re.fullmatch(r"/person/(\d+)/movie_credits", path):
+        return credits_of(int(match[1]))
     return None if rows is None else {"page": 1, "results": rows[:20], "total_results": len(rows)}
+
+
+def credits_of(person_id):
+    """What a person did: directing, each film twice as TMDB has it for some, and writing. Later
+    films are more popular."""
+    films = [tmdb_film(imdb_id) for imdb_id in FILM_IDS]
+    crew = [
+        {**summary(film["imdb_id"]), "popularity": film["id"] / 10, "job": row["job"]}
+        for film in films
+        for row in film["credits"]["crew"]
+        if row["id"] == person_id
+    ]
+    written = {**summary(FILM_IDS[7]), "job": "Writer"}
+    return {"id": person_id, "cast": [], "crew": [*crew, *crew, written]}
 
 
 def series_summary():
@@ -155,8 +175,14 @@ def _fits(imdb_id, query):
         ("with_crew", [row["id"] for row in film["credits"]["crew"]]),
     )
     first, last = query.get("release_date.gte", ""), query.get("release_date.lte", "9999")
-    has_all = all(int(query[name]) in ids for name, ids in wanted if name in query)
+    has_all = all(_has(query[name], ids) for name, ids in wanted if name in query)
     return has_all and first <= film["release_date"] <= last
+
+
+def _has(asked, ids):
+    """`1,2` is both, `1|2` is either."""
+    some = any if "|" in asked else all
+    return some(int(number) in ids for number in re.split(r"[|,]", asked))
 
 
 def omdb_body(imdb_id):
@@ -193,8 +219,9 @@ def picture(seed):
 
 @dataclass
 class Provider:
-    """Switches of one provider. `fault`: wrong_key, busy (429), error (500), html, hang, truncated, list (JSON, but
-    not an object), invalid_json, over_quota; for the next `times` requests, or for as long as it is set.
+    """Switches of one provider. `fault`: wrong_key, busy (429), error (500), html, hang, truncated,
+    trickle, list (JSON, but not an object), invalid_json, broken_utf8, echo (of what was sent),
+    over_quota; for the next `times` requests, or for as long as it is set.
     `only`: a part of the path or query that the fault is for. `rate`: requests a second, 429 above. `quota`: answers
     in all, refused above as OMDb refuses."""
 
@@ -344,6 +371,23 @@ class _Handler(BaseHTTPRequestHandler):
         body = b'{"Response":"False","Error":"Conversion from string "0011f8539" to type \'Double\' is not valid."}'
         return self._send(200, body, "application/json; charset=utf-8")
 
+    def _fault_broken_utf8(self, provider):
+        self._send(200, b'{"id": 5001, "title": "Caf\xff"}', "application/json; charset=utf-8")
+
+    def _fault_trickle(self, provider):
+        """A byte every 50 ms, for as long as somebody reads."""
+        self.send_response(200)
+        self.send_header("Content-Length", "100000")
+        self.end_headers()
+        while not self.standin.ending.wait(0.05):
+            self.wfile.write(b" ")
+
+    def _fault_echo(self, provider):
+        """An error whose words repeat what was sent."""
+        said = f"Refused: {self.path} {self.headers.get('Authorization', '')}"
+        body = {"status_code": 1, "status_message": said, "Response": "False", "Error": said}
+        self._json(404 if provider is self.standin.tmdb else 200, body)
+
     def _fault_hang(self, provider):
         self.standin.ending.wait(HANG_SECONDS)
         self.close_connection = True
@@ -385,6 +429,8 @@ def running(port=0):
 
 @pytest.fixture(name="standin")
 def standin_fixture():
+    # Its port may be one that an earlier test left silent.
+    seats.silence.clear()
     with running() as standin:
         yield standin
 

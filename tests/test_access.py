@@ -13,7 +13,18 @@ import pytest
 
 from mm import auth, config, create_app, models, schema
 from mm.models import Job
-from mm.services import accounts, backups, browse, imports, library, lists, people, views
+from mm.services import (
+    accounts,
+    backups,
+    browse,
+    imports,
+    library,
+    lists,
+    people,
+    quotas,
+    rankings,
+    views,
+)
 from tests.conftest import PASSWORD
 from tests.standin import picture
 
@@ -71,6 +82,7 @@ TABLE = {
     "GET /movies/<imdb_id>": alices(200),
     "GET /movies/<imdb_id>/about": alices(ON),
     "GET /movies/<imdb_id>/card": own(ON),
+    "POST /movies/<imdb_id>/want": alices(ON),
     "POST /movies/<imdb_id>/status": alices(ON, data={"to": "watched"}),
     "POST /movies/<imdb_id>/watch": alices(ON, data={"my_rating": "7"}),
     "POST /movies/<imdb_id>/unwatch": alices(ON),
@@ -111,7 +123,7 @@ TABLE = {
     "POST /people/<int:person_id>/delete": alices(ON),
     "GET /lists": own(200),
     "POST /lists": own(ON, data={"name": "Favourites"}),
-    "POST /lists/order": own(ON, data={"id": "none"}),
+    "POST /lists/order/all": own(ON, data={"id": "none"}),
     "GET /lists/<list_id>": alices(200),
     "POST /lists/<list_id>": alices(ON, data={"name": "Others"}),
     "POST /lists/<list_id>/move": alices(ON, data={"to": "up"}),
@@ -138,7 +150,7 @@ TABLE = {
     "POST /api/movies/<imdb_id>/recommendations": own(201, json={"person": "Eve"}),
     "POST /api/movies/<imdb_id>/recommendations/bulk": own(201, json={"people": ["Eve"]}),
     "DELETE /api/movies/<imdb_id>/recommendations/<name:person>": alices(204),
-    "PUT /api/movies/<imdb_id>/watch": alices(200, json={}),
+    "PUT /api/movies/<imdb_id>/watch": own(200, json={}),
     "DELETE /api/movies/<imdb_id>/watch": alices(204),
     "PUT /api/movies/<imdb_id>/status": alices(200, json={"status": "watched"}),
     "GET /api/people": own(200),
@@ -152,6 +164,10 @@ TABLE = {
     "PUT /api/lists/<list_id>": alices(200, json={}),
     "DELETE /api/lists/<list_id>": alices(204),
     "GET /api/lists/<list_id>/movies": alices(200),
+    "GET /api/ranking": own(200),
+    "GET /api/ranking/unranked": own(200),
+    "POST /api/ranking/insert": alices(201, json=lambda: a_place()),
+    "DELETE /api/ranking/<imdb_id>": alices(204),
     "POST /api/movies/<imdb_id>/refresh": alices(503),
     "GET /api/movies/<imdb_id>/refresh": alices(503),
     "GET /api/sync": own(200),
@@ -191,15 +207,22 @@ def server(tmp_path_factory):
     schema.upgrade()
     for name, email in {"alice": ALICE, "bob": BOB, "carol": CAROL}.items():
         accounts.create(email, name, PASSWORD, is_admin=name == "carol")
-    yield app
+    with pytest.MonkeyPatch.context() as patched:
+        # Alice gets a new backup for each question about one.
+        patched.setattr(quotas, "MOST_AN_HOUR", 10_000)
+        patched.setattr(quotas, "MOST_FILES", 10_000)
+        yield app
     models.db.close()
 
 
 def test_every_route_has_a_row_and_every_row_a_route(server):
+    rules = list(server.url_map.iter_rules())
     routes = {
-        f"{method} {rule.rule}" for rule in server.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}
+        f"{method} {rule.rule}" for rule in rules for method in rule.methods - {"HEAD", "OPTIONS"} if not rule.websocket
     }
     assert routes == set(TABLE)
+    # Who may listen is shown with real connections, in test_live.py.
+    assert {rule.rule for rule in rules if rule.websocket} == {"/ws/sync"}
 
 
 @pytest.mark.parametrize("key", TABLE)
@@ -241,7 +264,10 @@ def path_for(key):
     """The route's path, with something of Alice's that fits in place of each <name>."""
     fitting = {"tmdb_id": lambda: "550", "filename": a_backup,
                "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
-               "user_id": a_bystander, "imdb_id": a_watched_film, "person": lambda: "Zoe", "name": a_person,
+               "user_id": a_bystander,
+               "imdb_id": a_ranked_film if "ranking" in key else a_watched_film,
+               "person": lambda: "Zoe",
+               "name": a_person,
                "size": lambda: "w342", "file": a_poster, "list_id": a_list, "token": lambda: "none",
                "person_id": zoes_id if "votes" in key else a_persons_id, "view_id": a_view}  # fmt: skip
     if key.endswith("/static/<path:filename>"):
@@ -268,6 +294,16 @@ def a_watched_film():
     library.add(user(ALICE).id, imdb_id, recommenders=["Zoe"])
     library.watch(user(ALICE).id, imdb_id)
     return imdb_id
+
+
+def a_ranked_film():
+    imdb_id = a_watched_film()
+    rankings.insert(user(ALICE).id, imdb_id, 1, True)
+    return imdb_id
+
+
+def a_place():
+    return {"imdb_id": a_watched_film(), "position": 1, "liked": True}
 
 
 def an_action():
@@ -315,7 +351,7 @@ def library_version(email):
 
 
 def user(email):
-    return models.user_by_email(email)
+    return models.user_by_name(email)
 
 
 def speaker(server, key, email):

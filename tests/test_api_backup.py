@@ -8,7 +8,7 @@ import pytest
 
 from mm import config, models
 from mm.models import Job, Title, User
-from mm.services import backups, locks
+from mm.services import backups, imports, locks
 
 LIBRARY = {
     "version": 2,
@@ -81,7 +81,7 @@ class TestImport:
     def test_a_form_without_a_file_says_what_is_wanted(self, as_user, alice, form):
         answer = as_user(alice).post(IMPORT, data=form, content_type="multipart/form-data")
         assert answer.status_code == 422
-        assert "`file`" in answer.json["detail"][0]["msg"]
+        assert "`file`" in answer.json["detail"]
 
     def test_a_dry_run_answers_the_plan_and_writes_nothing(self, as_user, alice):
         before = exported(as_user(alice))
@@ -113,7 +113,9 @@ class TestImport:
         rows = [{"imdb_id": "tt0111161"}, {"imdb_id": "../../etc"}]
         answer = as_user(alice).post(IMPORT, json={"version": 2, "movies": rows})
         assert answer.json["movies_imported"] == 1
-        assert answer.json["errors"][0]["path"].startswith("movies[1]")
+        reason = "'../../etc' is not tt and 7 or more digits"
+        assert answer.json["errors"] == [f"movies[1].imdb_id: {reason}"]
+        assert answer.json["problems"] == [{"path": "movies[1].imdb_id", "reason": reason}]
 
     @pytest.mark.parametrize(
         "body, words",
@@ -129,30 +131,50 @@ class TestImport:
             (b"null", "no Movie Manager export"),
             (b'{"version": 3, "movies": []}', "made by a newer version: 3"),
             (b'{"hello": "world"}', "nothing in it can be imported"),
+            (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problems: movies[0].imdb_id"),
         ],
     )
     def test_what_cannot_be_used_at_all_is_refused_and_nothing_written(self, as_user, alice, body, words):
         before = exported(as_user(alice))
         answer = as_user(alice).post(IMPORT, data=body, content_type="application/json")
         assert answer.status_code == 422
-        assert words in answer.json["detail"][0]["msg"]
+        assert words in answer.json["detail"]
         assert exported(as_user(alice)) == before
 
     @pytest.mark.parametrize("path", [IMPORT, "/api/backup/restore/x.json"])
     @pytest.mark.parametrize(
         "query, loc",
-        [("mode=replace", "mode"), ("mode=", "mode"), ("conflicts=mine", "conflicts"), ("dry_run=maybe", "dry_run"),
-         ("dry_run=1&dry_run=0", "dry_run")],
+        [("conflicts=mine", "conflicts"), ("dry_run=maybe", "dry_run"), ("dry_run=1&dry_run=0", "dry_run")],
     )  # fmt: skip
     def test_options_that_are_not_known_are_refused(self, as_user, alice, path, query, loc):
         answer = as_user(alice).post(f"{path}?{query}", json=LIBRARY)
         assert answer.status_code == 422
         assert answer.json["detail"][0]["loc"] == [loc]
 
-    def test_replace_says_that_only_merge_is_there(self, as_user, alice):
-        answer = as_user(alice).post(f"{IMPORT}?mode=replace", json=LIBRARY)
-        assert "mode=merge" in answer.json["detail"][0]["msg"]
+    @pytest.mark.parametrize("path", [IMPORT, "/api/backup/restore/x.json"])
+    @pytest.mark.parametrize("mode", ["replace", ""])
+    def test_another_mode_is_told_that_only_merge_is_there(self, as_user, alice, path, mode):
+        answer = as_user(alice).post(f"{path}?mode={mode}", json=LIBRARY)
+        assert answer.status_code == 422
+        assert "mode=merge" in answer.json["detail"]
         assert as_user(alice).post(f"{IMPORT}?mode=merge", json=LIBRARY).status_code == 200
+
+    @pytest.mark.parametrize("mimetype", ["application/json", "multipart/form-data; boundary=x"])
+    @pytest.mark.parametrize("query", ["", "?dry_run=1"])
+    def test_a_large_file_that_finds_no_turn_is_refused_before_it_has_arrived(
+        self, as_user, alice, monkeypatch, mimetype, query
+    ):
+        class Unread(io.RawIOBase):
+            def readinto(self, buffer):
+                raise AssertionError("read")
+
+        monkeypatch.setitem(imports._waiting, alice.id, 1)
+        body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(imports.LARGE_FILE)}
+        speaker = as_user(alice)
+        answer = speaker.post(IMPORT + query, content_type=mimetype, environ_overrides=body)
+        words = "Another import is being read. Try again in a minute."
+        assert (answer.status_code, answer.json) == (503, {"detail": words})
+        assert speaker.post(IMPORT + query, json=LIBRARY).status_code == 200
 
     @pytest.mark.parametrize("mimetype", ["application/json", "multipart/form-data; boundary=X"])
     def test_65_mib_are_too_large(self, as_user, alice, mimetype):
@@ -246,6 +268,7 @@ class TestFiles:
         plan = as_user(alice).post(f"/api/backup/restore/{name}?dry_run=1").json
         assert plan["counts"]["movie"]["new"] == 1
         answer = as_user(alice).post(f"/api/backup/restore/{name}?mode=merge")
+        assert (answer.json["errors"], answer.json["problems"]) == ([], [])
         assert answer.json["movies_imported"] >= 1
         assert answer.json["safety_backup"].endswith("-before-restore.json")
         assert exported(as_user(alice)) == before

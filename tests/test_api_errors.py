@@ -4,13 +4,15 @@ import json
 import re
 from contextlib import closing
 from http.client import HTTPConnection
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mm import config, models
-from mm.services import backups
+from mm.services import accounts, backups
+from tests.conftest import PASSWORD
 from tests.processes import running
 
 JSON = "application/json"
@@ -102,6 +104,14 @@ class TestBodies:
         assert answer.status_code == 413
         assert "1 MiB" in answer.json["detail"]
 
+    @pytest.mark.parametrize("piece", [b'{"":0},', b"[],", b'"a",'])
+    def test_a_queue_that_would_fill_the_memory_is_refused_unread(self, carol_speaks, piece):
+        start, end = b'{"actions": [], "x": [', b"0]}"
+        body = start + piece * ((16 * 2**20 - 100) // len(piece)) + end
+        answer = carol_speaks.post("/api/sync/batch", data=body, content_type=JSON)
+        assert answer.status_code == 413
+        assert "brackets" in answer.json["detail"]
+
     def test_json_under_another_of_its_names_is_taken(self, client, alice):
         body = json.dumps({"email": "alice@example.org", "password": "wrong"})
         for mimetype in ("application/json; charset=utf-8", "application/problem+json"):
@@ -118,12 +128,59 @@ class TestBodies:
         lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(FIELDS), inner),
         max_leaves=8,
     ))  # fmt: skip
+    @pytest.mark.slow
     def test_no_json_breaks_the_server(self, carol_speaks, body):
         for method, path, _ in ALL_BODIES:
             data = json.dumps(body).encode()
             answer = carol_speaks.open(path, method=method, data=data, content_type=JSON)
             assert answer.status_code in (200, 201, 400, 401, 404, 409, 422, 429, 503), (path, body)
             assert answer.status_code < 500 or re.search("ADMIN_TOKEN|TMDB API key", answer.json["detail"])
+
+
+# What is asked for, and the sentence that answers it.
+REFUSED_VALUES = [
+    ("POST", "/api/auth/admin/users",
+     {"email": "d@example.org", "username": "d", "password": "short"},
+     "A password has 8 to 500 characters."),
+    ("PUT", "/api/auth/admin/users/{carol}", {"password": "short"},
+     "A password has 8 to 500 characters."),
+    ("POST", "/api/people", {"name": "x" * 501}, "name: longer than 500 characters"),
+    ("POST", "/api/people", {"name": "."}, "name: '.' cannot be a name"),
+    ("POST", "/api/people", {"name": "Eve", "color": "red"},
+     "color: 'red' is not a colour like #0a84ff"),
+    ("POST", "/api/lists", {"name": "Best", "color": "red"},
+     "color: 'red' is not a colour like #0a84ff"),
+    ("POST", "/api/movies", {"imdb_id": "x"}, "imdb_id: 'x' is not tt and 7 or more digits"),
+    ("POST", "/api/movies", {}, "imdb_id: is missing: send imdb_id or tmdb_id"),
+    ("POST", "/api/movies/tt0111161/recommendations", {"person": "Eve", "vote_type": "sideways"},
+     "vote_type: 'sideways' is neither upvote nor downvote"),
+    ("GET", "/api/sync?since=nan", None, "since: is not a time"),
+    ("POST", "/api/backup/import", {"version": 3, "movies": []},
+     "The file was made by a newer version: 3. This server reads up to 2."),
+    ("POST", "/api/backup/import?mode=replace", {},
+     "'replace' is not available: an import merges into the library (mode=merge)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method, path, body, sentence", REFUSED_VALUES)
+def test_a_refused_value_is_answered_with_one_sentence(
+    carol_speaks,
+    carol,
+    method,
+    path,
+    body,
+    sentence,
+):
+    """The web client shows a list as "[object Object]"."""
+    answer = carol_speaks.open(path.format(carol=carol.id), method=method, json=body)
+    assert (answer.status_code, answer.json) == (422, {"detail": sentence})
+
+
+def test_an_import_without_one_usable_row_is_answered_with_one_sentence(carol_speaks):
+    rows = [{"imdb_id": "x"}, {"imdb_id": "y"}]
+    answer = carol_speaks.post("/api/backup/import", json={"version": 2, "movies": rows})
+    assert answer.status_code == 422
+    assert answer.json["detail"].startswith("No row of the file can be used. First of 2 problems:")
 
 
 class TestShape:
@@ -139,7 +196,8 @@ class TestShape:
 
     def test_no_answer_is_kept_by_anybody_in_between(self, as_user, alice):
         for path in ("/api/auth/me", "/api/backup/export", "/api/backup/list"):
-            assert as_user(alice).get(path).headers["Cache-Control"] == "no-store"
+            kept = as_user(alice).get(path).headers["Cache-Control"]
+            assert kept == ("private, no-store" if path.endswith("export") else "no-store")
 
     def test_a_path_outside_the_api_is_answered_as_a_page(self, client):
         assert client.get("/apinothing").mimetype == "text/html"
@@ -150,8 +208,16 @@ class TestShape:
 
         monkeypatch.setattr(backups, "listing", break_down)
         monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
-        answer = as_user(alice).get("/api/backup/list")
-        assert (answer.status_code, answer.json) == (500, {"detail": "Internal server error"})
+        answer = as_user(alice).get("/api/backup/list?q=secret")
+        assert answer.status_code == 500
+        code = re.fullmatch(r"Internal server error \(code (\w{5})\)", answer.json["detail"])[1]
+        (told,) = caplog.records
+        assert told.fields == {
+            "code": code,
+            "method": "GET",
+            "route": "/api/backup/list",
+            "user": alice.id,
+        }
         assert "the secret cause" in caplog.text
 
     @pytest.mark.parametrize("method, path", [("POST", "/api/auth/login"), ("GET", "/api/health")])
@@ -173,14 +239,32 @@ class TestShape:
         assert as_user(alice).get("/api/backup/list").status_code == 500
 
 
+def log_in_everywhere(connection, url):
+    """The headers of who is logged in on the pages and in the API."""
+    form = urlencode({"email": "alice", "password": PASSWORD})
+    form_type = {"Content-Type": "application/x-www-form-urlencoded", "Origin": url}
+    connection.request("POST", "/login", form, form_type)
+    cookie = (answer := connection.getresponse()).headers["Set-Cookie"].partition(";")[0]
+    answer.read()
+    body = json.dumps({"email": "alice", "password": PASSWORD})
+    connection.request("POST", "/api/auth/login", body, {"Content-Type": JSON})
+    token = json.loads(connection.getresponse().read())["access_token"]
+    return {"Cookie": cookie, "Authorization": f"Bearer {token}"}
+
+
 @pytest.mark.processes
 def test_after_what_is_too_large_the_connection_goes_on(tmp_path):
     """Over a real gunicorn, which else resets it, and the client may never see why."""
-    bodies = [("/api/auth/login", JSON, 2), ("/login", "application/x-www-form-urlencoded", 65)]
-    with running(tmp_path / "data") as server, closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as here:
+    bodies = [("/api/people", JSON, 2), ("/backup/import", "multipart/form-data; boundary=x", 65)]
+    with (
+        running(tmp_path / "data") as server,
+        closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as here,
+    ):
+        accounts.create("alice@example.org", "alice", PASSWORD)
         server.start("web")
+        headers = {"Origin": server.url, **log_in_everywhere(here, server.url)}
         for path, mimetype, mib in bodies:
-            here.request("POST", path, b" " * mib * 2**20, {"Content-Type": mimetype, "Origin": server.url})
+            here.request("POST", path, b" " * mib * 2**20, headers | {"Content-Type": mimetype})
             answer = here.getresponse()
             assert (answer.status, bool(answer.read())) == (413, True)
             # It makes no new one where the server has ended it.

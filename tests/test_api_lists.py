@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.refusals import location
+
 FILM = "tt0111161"
 URL = "/api/lists"
 
@@ -67,7 +69,7 @@ def test_an_id_is_the_servers_to_give(phone):
 def test_what_is_no_list_is_refused_by_its_field(phone, shelf, body, loc):
     answers = [phone.post(URL, json=body)] + ([phone.put(f"{URL}/{shelf['id']}", json=body)] if loc else [])
     for answer in answers:
-        assert (answer.status_code, [problem["loc"] for problem in answer.json["detail"]]) == (422, [loc])
+        assert location(answer) == loc
     assert phone.get(URL).json == [shelf]
 
 

@@ -7,14 +7,19 @@ import pytest
 from playhouse.test_utils import count_queries
 
 from mm import config, models
+from mm.api import transfer
 from mm.documents import MovieFilters
-from mm.models import Movie, Title, db
+from mm.models import Job, Movie, Title, db
 from mm.services import due, films, library, lists, people
 from tests import standin as stand
-from tests.libraries import hard_document, many, put
+from tests.libraries import exported, hard_document, many, put
+from tests.refusals import location
 
 FILM, OTHER = "tt0111161", "tt0068646"
 URL = f"/api/movies/{FILM}"
+# What every film has.
+BOTH_KINDS = {"imdb_id", "user_id", "tmdb_data", "omdb_data", "media_type", "status", "custom_list_id",
+              "date_added", "last_modified", "recommendations", "watch_history"}  # fmt: skip
 
 
 @pytest.fixture
@@ -27,11 +32,6 @@ def fill(imdb_id, provider, body):
     with db.atomic():
         due.fill(provider, imdb_id, body)
         Movie.update(updated_at=models.next_update(db.obj)).where(Movie.title == imdb_id).execute()
-
-
-def fields(answer):
-    assert answer.status_code == 422
-    return [problem["loc"] for problem in answer.json["detail"]]
 
 
 class TestAdding:
@@ -76,7 +76,7 @@ class TestAdding:
          ({"imdb_id": FILM, "media_type": "x" * 501}, ["media_type"])],
     )  # fmt: skip
     def test_what_cannot_be_added_is_refused_by_its_field(self, phone, body, loc):
-        assert fields(phone.post("/api/movies", json=body)) == [loc]
+        assert location(phone.post("/api/movies", json=body)) == loc
         assert phone.get("/api/movies").json == []
 
     def test_without_a_key_a_tmdb_id_alone_is_not_enough(self, phone):
@@ -102,7 +102,7 @@ class TestWithProviders:
         assert movie["tmdb_data"]["numberOfSeasons"] == 3
 
     def test_a_film_without_an_imdb_id_cannot_be_added(self, phone):
-        assert fields(phone.post("/api/movies", json={"tmdb_id": 7002})) == [["tmdb_id"]]
+        assert location(phone.post("/api/movies", json={"tmdb_id": 7002})) == ["tmdb_id"]
 
     def test_an_unknown_tmdb_id_is_the_providers_error(self, phone):
         answer = phone.post("/api/movies", json={"tmdb_id": 123456789})
@@ -141,7 +141,7 @@ class TestVotes:
          ({"person": "Eve", "date_recommended": "soon"}, ["date_recommended"]), ({"person_id": "7"}, ["person_id"])],
     )  # fmt: skip
     def test_what_is_no_vote_is_refused_by_its_field(self, phone, body, loc):
-        assert fields(phone.post(f"{URL}/recommendations", json=body)) == [loc]
+        assert location(phone.post(f"{URL}/recommendations", json=body)) == loc
         assert phone.get(URL).status_code == 404
 
     def test_milliseconds_are_taken_for_what_they_are(self, phone):
@@ -155,7 +155,8 @@ class TestVotes:
         assert answer.status_code == 201
         assert [(vote["person"], vote["vote_type"]) for vote in answer.json] == [("Eve", False), ("Zoe", False),
                                                                               ("Ann", False)]  # fmt: skip
-        assert fields(phone.post(f"{URL}/recommendations/bulk", json={"people": []})) == [["people"]]
+        nobody = phone.post(f"{URL}/recommendations/bulk", json={"people": []})
+        assert location(nobody) == ["people"]
 
     def test_a_vote_is_taken_back_once(self, phone):
         phone.post(f"{URL}/recommendations", json={"person": "a/b"})
@@ -182,6 +183,25 @@ class TestWatching:
         assert [phone.delete(f"{URL}/watch").status_code for _ in range(3)] == [204, 204, 404]
         assert phone.get(URL).json["status"] == "toWatch"
 
+    def test_marking_a_film_as_watched_again_keeps_the_earlier_watch(self, phone, alice):
+        """The web client sends a rating of null with it."""
+        library.watch(alice.id, FILM, 1.6e9, 9)
+        for status in ("toWatch", "deleted"):
+            phone.put(f"{URL}/status", json={"status": status})
+            moment = 1.7e9 if status == "toWatch" else 1.71e9
+            answer = phone.put(f"{URL}/watch", json={"date_watched": moment, "my_rating": None})
+            assert (answer.json["date_watched"], answer.json["my_rating"]) == (moment, None)
+        watches = exported(alice)["movies"][FILM]["watches"]
+        assert [(seen["date_watched"], seen["my_rating"]) for seen in watches] == [
+            (1.6e9, 9), (1.7e9, None), (1.71e9, None),
+        ]  # fmt: skip
+
+    def test_a_film_that_is_not_in_the_library_is_added_when_it_is_watched(self, phone):
+        answer = phone.put(f"/api/movies/{OTHER}/watch", json={"my_rating": 8})
+        assert (answer.status_code, answer.json["my_rating"]) == (200, 8)
+        assert phone.get(f"/api/movies/{OTHER}").json["status"] == "watched"
+        assert phone.put("/api/movies/nonsense/watch").status_code == 404
+
     @pytest.mark.parametrize(
         "body, loc",
         [({"my_rating": 0}, "my_rating"), ({"my_rating": 10.5}, "my_rating"), ({"my_rating": "8"}, "my_rating"),
@@ -190,7 +210,7 @@ class TestWatching:
     )  # fmt: skip
     def test_what_is_no_watch_is_refused_by_its_field(self, phone, body, loc):
         phone.post("/api/movies", json={"imdb_id": FILM})
-        assert fields(phone.put(f"{URL}/watch", json=body)) == [[loc]]
+        assert location(phone.put(f"{URL}/watch", json=body)) == [loc]
 
     def test_status_moves_a_film_onto_a_list_and_off_it(self, phone):
         phone.post("/api/movies", json={"imdb_id": FILM})
@@ -199,7 +219,7 @@ class TestWatching:
         assert answer.json == {"imdb_id": FILM, "status": "custom", "custom_list_id": shelf,
                                "last_modified": phone.get(URL).json["last_modified"]}  # fmt: skip
         assert phone.put(f"{URL}/status", json={"status": "watched"}).json["custom_list_id"] is None
-        assert fields(phone.put(f"{URL}/status", json={"status": "seen"})) == [["status"]]
+        assert location(phone.put(f"{URL}/status", json={"status": "seen"})) == ["status"]
         unknown = phone.put(f"{URL}/status", json={"status": "custom", "custom_list_id": "none"})
         assert (unknown.status_code, unknown.json) == (404, {"detail": "List not found"})
 
@@ -227,15 +247,18 @@ class TestDetails:
         fill(FILM, "tmdb", stand.tmdb_film(stand.FILM_IDS[0]) | {"media_type": "movie"})
         assert phone.get(URL).json["media_type"] == "tv"
 
-    def test_a_film_that_is_opened_goes_to_the_head_of_the_queue_until_it_is_filled(self, phone, alice):
+    def test_opening_a_film_writes_nothing(self, phone, alice):
         put(alice, many(2))
-        phone.get("/api/movies")
         phone.get("/api/movies/tt0000002")
-        wanted = {title.imdb_id for title in Title.select() if title.wanted_at is not None}
-        assert wanted == {"tt0000002"}
-        fill("tt0000001", "tmdb", {"id": 1, "title": "Filled", "media_type": "movie"})
-        phone.get("/api/movies/tt0000001")
-        assert Title.get_by_id("tt0000001").wanted_at is None
+        assert not Title.select().where(Title.wanted_at.is_null(False)).exists()
+        assert not Job.select().exists()
+
+    def test_a_search_may_have_any_number_of_words(self, phone, alice):
+        put(alice, many(2))
+        answer = phone.get("/api/movies", query_string={"q": "tt0000002 " * 50})
+        assert [movie["imdb_id"] for movie in answer.json] == ["tt0000002"]
+        many_words = " ".join(str(number) for number in range(90))
+        assert phone.get("/api/movies", query_string={"q": many_words}).json == []
 
 
 class TestListing:
@@ -305,7 +328,7 @@ class TestListing:
                   f"q={'x' * 501}"],
     )  # fmt: skip
     def test_a_query_that_cannot_be_is_refused_by_its_name(self, phone, query):
-        assert fields(phone.get(f"/api/movies?{query}")) == [[query.partition("=")[0]]]
+        assert location(phone.get(f"/api/movies?{query}")) == [query.partition("=")[0]]
 
     def test_nobody_sees_anothers_films(self, as_user, bob, library_of_three):
         assert as_user(bob).get("/api/movies").json == []
@@ -324,13 +347,15 @@ class TestListing:
             shown = watch and {key: watch[key] for key in ("date_watched", "my_rating")}
             assert shown == row["watch_history"]
 
-    @pytest.mark.parametrize("count", [1, 40, 700])
-    def test_a_library_of_any_size_is_one_query_a_table(self, alice, database, count):
+    @pytest.mark.parametrize("count, selects", [(1, 5), (700, 5), (1700, 9)])
+    def test_a_library_is_four_queries_for_each_piece(self, alice, database, count, selects, monkeypatch):
         put(alice, many(count, votes_each=2))
+        monkeypatch.setattr(films, "PIECE", 1000)
         with count_queries() as counter:
-            assert len(films.listing(alice.id, MovieFilters())) == count
-        selects = [query for query in counter.get_queries() if query.msg[0].startswith("SELECT")]
-        assert len(selects) == 3
+            pieces = films.in_pieces(alice.id, films.chosen(alice.id, MovieFilters()))
+            assert sum(map(len, pieces)) == count
+        asked = [query.msg[0] for query in counter.get_queries()]
+        assert len([sql for sql in asked if sql.startswith("SELECT")]) == selects
 
     def test_a_page_shows_the_same_as_the_whole(self, phone, alice):
         put(alice, many(700, votes_each=3))
@@ -382,7 +407,87 @@ class TestTransfer:
             assert "Accept-Encoding" in answer.headers["Vary"]
         assert "Content-Encoding" not in plain.headers
 
+    def test_a_long_answer_is_sent_in_pieces_and_is_the_same(self, phone, alice, monkeypatch):
+        put(alice, many(300, votes_each=2))
+        whole = phone.get("/api/movies").json
+        monkeypatch.setattr(films, "PIECE", 40)
+        monkeypatch.setattr(transfer, "STREAM_FROM", 1000)
+        plain, packed = (
+            phone.get("/api/movies", headers={"Accept-Encoding": encoding}, buffered=True)
+            for encoding in ("identity", "gzip")
+        )
+        assert "Content-Length" not in plain.headers
+        assert plain.json == whole
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert json.loads(gzip.decompress(packed.data)) == whole
+
+    def test_a_film_deleted_while_an_answer_is_sent_is_left_out_of_the_rest(self, alice, monkeypatch):
+        put(alice, many(6))
+        monkeypatch.setattr(films, "PIECE", 2)
+        pieces = films.in_pieces(alice.id, films.chosen(alice.id, MovieFilters(sort="title")))
+        first = next(pieces)
+        library.delete(alice.id, "tt0000003")
+        rest = [movie.imdb_id for piece in pieces for movie in piece]
+        assert len(first) == 2
+        assert rest == ["tt0000004", "tt0000005", "tt0000006"]
+
     def test_a_small_answer_and_a_refused_encoding_go_as_they_are(self, phone, alice):
         assert "Content-Encoding" not in phone.get("/api/movies", headers={"Accept-Encoding": "gzip"}).headers
         put(alice, many(50))
         assert "Content-Encoding" not in phone.get("/api/movies", headers={"Accept-Encoding": "gzip;q=0"}).headers
+
+
+class TestUnratedWatches:
+    """The iOS client reads `my_rating` as a number: one null would empty its library."""
+
+    def paths(self, person="Eve"):
+        return ("/api/movies", URL, f"/api/people/{person}/stats", "/api/sync", "/api/sync/changes")
+
+    def shown(self, phone, path):
+        answer = phone.get(path).json
+        films = answer if isinstance(answer, list) else answer.get("movies", [answer])
+        return next(film for film in films if film["imdb_id"] == FILM)
+
+    def test_a_watched_film_without_a_rating_also_has_the_flat_fields(self, phone, alice):
+        library.add(alice.id, FILM, recommenders=["Eve"])
+        library.watch(alice.id, FILM, date_watched=1771000000.25)
+        fill(FILM, "tmdb", {"id": 278, "title": "Heat", "media_type": "movie", "overview": "Two men.",
+                            "release_date": "1995-12-15", "poster_path": "/heat.jpg", "vote_average": 7.9,
+                            "credits": {"cast": [{"name": "Al"}, {"name": "Bob"}]}})  # fmt: skip
+        fill(FILM, "omdb", {"imdbRating": "8.3", "Metascore": "76",
+                            "Ratings": [{"Source": "Rotten Tomatoes", "Value": "83%"}]})  # fmt: skip
+        for path in self.paths():
+            film = self.shown(phone, path)
+            assert film["watch_history"]["my_rating"] is None, path
+            assert {key: film[key] for key in film if key not in BOTH_KINDS} == {
+                "id": 111161, "title": "Heat", "tmdb_id": 278, "overview": "Two men.",
+                "poster_path": "https://image.tmdb.org/t/p/w500/heat.jpg", "release_date": "1995",
+                "vote_average": 7.9, "imdb_rating": 8.3, "rotten_tomatoes_rating": 83,
+                "metacritic_score": 76, "actors": ["Al", "Bob"], "date_watched": "2026-02-13T16:26:40.250Z",
+            }  # fmt: skip
+
+    def test_one_that_was_never_looked_up_has_its_id_for_a_title(self, phone, alice):
+        library.add(alice.id, FILM, recommenders=["Eve"])
+        library.watch(alice.id, FILM)
+        for path in self.paths():
+            film = self.shown(phone, path)
+            assert (film["title"], film["actors"], film["tmdb_id"]) == (FILM, [], None)
+
+    @pytest.mark.parametrize("status", ["toWatch", "custom"])
+    def test_of_any_other_status_the_unrated_watch_is_left_out(self, phone, alice, status):
+        listed = lists.create(alice.id, "Later")
+        library.add(alice.id, FILM, recommenders=["Eve"])
+        library.watch(alice.id, FILM)
+        library.set_status(alice.id, FILM, status, listed.id if status == "custom" else None)
+        for path in self.paths():
+            film = self.shown(phone, path)
+            assert film["watch_history"] is None
+            assert film.keys() == BOTH_KINDS
+
+    def test_a_rated_watch_is_shown_as_it_is(self, phone, alice):
+        library.add(alice.id, FILM, recommenders=["Eve"])
+        library.watch(alice.id, FILM, my_rating=7)
+        for path in self.paths():
+            film = self.shown(phone, path)
+            assert film["watch_history"]["my_rating"] == 7
+            assert film.keys() == BOTH_KINDS

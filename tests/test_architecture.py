@@ -1,12 +1,16 @@
 """Imports go one way: routes, api, tasks and cli know the services, and nothing below knows what is above."""
 
 import ast
+import re
 
 import pytest
 
 from mm import config
 
 PACKAGE = config.ROOT / "mm"
+# In the README, and in the example of an env file.
+WORD = re.compile(r"`([^`]+)`")
+SETTING = re.compile(r"#[A-Z_]+=")
 ABOVE = ("mm.routes", "mm.api", "mm.tasks", "mm.cli", "mm.htmx", "mm.auth")
 # folder or module -> what it may not import
 FORBIDDEN = {
@@ -68,3 +72,23 @@ def test_every_variable_of_the_configuration_is_in_the_readme():
              and len(node.value) > 1 and node.value != "UTC"}  # fmt: skip
     assert {"MM_DATA_DIR", "TMDB_API_KEY"} <= names
     assert [name for name in sorted(names | {"MM_BIND"}) if f"`{name}`" not in readme] == []
+
+
+def test_the_example_of_an_env_file_names_the_variables_of_the_readme_with_their_defaults():
+    table = re.search(r"\| variable \|.*?\n\n", readme_text(), re.DOTALL)[0]
+    rows = [line.split("|")[1:3] for line in table.splitlines()[2:] if line]
+    named = {name: default.strip() for names, default in rows for name in WORD.findall(names)}
+    lines = (config.ROOT / ".env.example").read_text().splitlines()
+    example = dict(line.removeprefix("#").split("=", 1) for line in lines if SETTING.match(line))
+    assert set(example) == set(named)
+    assert [line for line in lines if line and not line.startswith("#")] == []
+    plain = {name: text.strip("`") for name, text in named.items() if WORD.fullmatch(text)}
+    assert {name: example[name] for name in plain} == plain
+
+
+def test_an_env_file_is_not_for_git():
+    assert ".env" in (config.ROOT / ".gitignore").read_text().splitlines()
+
+
+def readme_text():
+    return (config.ROOT / "README.md").read_text()

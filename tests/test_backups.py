@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import threading
@@ -10,8 +11,9 @@ import threading
 import msgspec
 import pytest
 
+import mm
 from mm import models
-from mm.documents import Sidecar
+from mm.documents import FORMAT, Sidecar
 from mm.errors import Invalid, NoRoom, NotFound, Unavailable
 from mm.models import Movie, User
 from mm.services import archive, backup_files, backups, imports, locks, nights, portable, rechecks, verification
@@ -364,6 +366,7 @@ def test_a_half_known_file_of_this_day_is_set_aside_and_not_overwritten(alice):
     assert backups.verify(alice, aside.filename).counts.movies == 5
 
 
+@pytest.mark.slow
 def test_a_file_that_somebody_removed_does_not_stop_the_nights(alice, frozen_clock):
     put(alice, many(5))
     first = nights.run_scheduled(alice.id)
@@ -417,7 +420,8 @@ def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_their_check(al
         if number == 0:
             unreadable(folder(alice) / made.filename)
     job = models.Job.create(kind="recheck")
-    assert rechecks.run(job) == {"checked": 2, "damaged": [f"{alice.id}/2026-03-01.json"]}
+    damaged = [f"{alice.id}/2026-03-01.json"]
+    assert rechecks.run(job) == {"checked": 2, "damaged": damaged, "failed": 0}
 
 
 def test_what_is_found_damaged_is_damaged_under_each_of_its_dates(alice, frozen_clock):
@@ -521,6 +525,147 @@ def test_two_at_once_the_second_is_told_what_runs(alice):
     assert backups.create(alice).state == "verified"
 
 
+# What others may leave in the folder.
+
+
+@pytest.fixture
+def in_time():
+    """Fails a test that hangs after some seconds."""
+
+    def too_late(*args):
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def leave_pipe(path):
+    os.mkfifo(path)
+
+
+def leave_sparse_file(path):
+    with path.open("wb") as file:
+        file.truncate(3 * 2**30)
+
+
+def leave_device(path):
+    path.symlink_to("/dev/zero")
+
+
+def leave_link(path):
+    path.symlink_to("/etc/passwd")
+
+
+def leave_folder(path):
+    path.mkdir()
+
+
+LEFT = [leave_pipe, leave_sparse_file, leave_device, leave_link, leave_folder]
+
+
+@pytest.mark.parametrize("leave", LEFT, ids=lambda leave: leave.__name__)
+def test_a_strange_sidecar_neither_hangs_nor_fails_the_listing_a_backup_or_a_night(alice, in_time, leave):
+    entry = backups.create(alice)
+    meta = archive.sidecar_path(folder(alice) / entry.filename)
+    meta.unlink()
+    leave(meta)
+    leave(folder(alice) / "2026-01-01.json.meta.json")
+    listed = {each.filename: each.state for each in backups.listing(alice.id)}
+    assert listed[entry.filename] == "unverified"
+    assert backups.create(alice).state == "verified"
+    assert nights.run_scheduled(alice.id).state == "verified"
+    backups.delete(alice, entry.filename)
+    assert not (folder(alice) / entry.filename).exists()
+
+
+@pytest.mark.parametrize("leave", [*LEFT, None], ids=lambda leave: leave.__name__ if leave else "file")
+@pytest.mark.parametrize("prefix", [".publishing-", ".tmp-", ".deleting-"])
+@pytest.mark.parametrize("name", ["x", "0123456789abcdef", "2026-01-01.json", "holiday.jpg"])
+def test_strange_leftovers_neither_hang_nor_fail_a_backup_or_the_start(alice, in_time, leave, prefix, name):
+    backups.create(alice)
+    holiday = folder(alice) / "holiday.jpg"
+    holiday.write_bytes(b"x")
+    (leave or (lambda path: path.write_bytes(b"{}")))(folder(alice) / f"{prefix}{name}")
+    assert backups.create(alice).state == "verified"
+    assert nights.run_scheduled(alice.id).state == "verified"
+    backups.sweep()
+    assert holiday.exists()
+    assert "verified" in {each.state for each in backups.listing(alice.id)}
+
+
+def test_a_leftover_that_cannot_be_removed_costs_only_itself(alice, monkeypatch, caplog):
+    backups.create(alice)
+    stuck, other = (folder(alice) / f".tmp-{digit * 16}" for digit in "01")
+    for path in (stuck, other):
+        path.write_bytes(b"x")
+    unlink = type(stuck).unlink
+
+    def refuse(path, **kwargs):
+        if path == stuck:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(stuck), "unlink", refuse)
+        backups.sweep()
+    assert (stuck.exists(), other.exists()) == (True, False)
+    assert "leftover.not_removed" in caplog.text
+
+
+@pytest.mark.parametrize("moment", [1e300, -1e300, -1.0])
+def test_a_sidecar_with_an_impossible_time_is_half_known(alice, moment):
+    entry = backups.create(alice)
+    meta = archive.sidecar_path(folder(alice) / entry.filename)
+    known = json.loads(meta.read_bytes())
+    meta.write_text(json.dumps({**known, "created_at": moment}))
+    assert backups.listing(alice.id)[0].state == "unverified"
+
+
+def test_a_name_too_long_for_the_disk_is_not_found(alice):
+    with pytest.raises(NotFound):
+        backups.verify(alice, f"2026-03-01T12-00-00-manual-{'9' * 300}.json")
+
+
+def test_a_deletion_that_was_killed_half_way_is_listed_as_done(alice, monkeypatch):
+    """Before any sweep: the file is noted for deletion, and nobody may restore it any more."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*args, **kwargs):
+        raise Killed
+
+    entry = backups.create(alice)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(folder(alice)), "unlink", kill)
+        with pytest.raises(Killed):
+            backups.delete(alice, entry.filename)
+    assert (folder(alice) / entry.filename).exists()
+    assert backups.listing(alice.id) == []
+    with pytest.raises(NotFound):
+        backup_files.read(alice.id, entry.filename)
+
+
+def test_the_memorys_copy_is_dropped_before_a_backup_is_read_back(alice, monkeypatch):
+    calls = []
+    advise, read = os.posix_fadvise, archive.digest
+    monkeypatch.setattr(os, "posix_fadvise", lambda *args: (calls.append(args[3]), advise(*args)))
+    monkeypatch.setattr(archive, "digest", lambda data: (calls.append("read"), read(data))[1])
+    backups.create(alice)
+    # The digest of what is to be written, then that of what the disk has.
+    assert calls[:3] == ["read", os.POSIX_FADV_DONTNEED, "read"]
+
+
+def test_the_first_backup_of_an_account_waits_until_the_disk_knows_its_folder(alice, monkeypatch):
+    synced, sync = [], archive.sync_folder
+    monkeypatch.setattr(archive, "sync_folder", lambda path: (synced.append(path), sync(path)))
+    backups.create(alice)
+    assert synced[0] == folder(alice).parent
+
+
 # A disk that fills up.
 
 
@@ -544,6 +689,7 @@ def test_a_disk_that_is_full_refuses_before_it_writes(small_disk, alice):
     assert names(alice) == {good.filename}
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_a_backup_is_written_leaves_what_was_there(small_disk, alice, monkeypatch):
     put(alice, many(20_000))
     good = document([film(1)])
@@ -586,14 +732,77 @@ def test_a_recheck_finds_what_rotted_and_marks_every_link_of_it(alice, frozen_cl
     assert [entry.state for entry in backups.listing(alice.id)] == ["damaged", "damaged"]
 
 
-def test_backups_of_another_version_are_checked_for_stability_only(alice):
-    entry = backups.create(alice)
-    path = folder(alice) / entry.filename
+def write_otherwise(user, filename, **values):
+    """As another version of the program would write the same library: intact, and not the same."""
+    path = folder(user) / filename
     library = json.loads(path.read_bytes())
     library["people"][0].pop("emoji")
     path.write_bytes(as_bytes(library))
-    values = {"sha256": archive.sha256(path), "size_bytes": path.stat().st_size}
-    edit_sidecar(alice, entry.filename, **values)
-    assert backups.verify(alice, entry.filename).state == "damaged"
-    edit_sidecar(alice, entry.filename, mm_version="0.0.1", problem=None, **values)
+    values |= {"sha256": archive.sha256(path), "size_bytes": path.stat().st_size}
+    edit_sidecar(user, filename, **values)
+
+
+@pytest.mark.parametrize("written_as", [FORMAT, 1])
+def test_an_intact_file_that_is_exported_otherwise_today_is_still_good(alice, lines, written_as):
+    """Its format may have changed though nobody said so. Only this version's is worth a line."""
+    entry = backups.create(alice)
+    write_otherwise(alice, entry.filename, format=written_as, verified_at=None)
     assert backups.verify(alice, entry.filename).state == "verified"
+    told = [line.partition("backup.differs ")[2] for line in lines() if "backup.differs" in line]
+    expected = [f"user={alice.id} file={entry.filename} format={FORMAT}"]
+    assert told == (expected if written_as == FORMAT else [])
+
+
+def test_an_intact_file_that_fails_its_check_is_not_deleted_for_that(alice, frozen_clock, monkeypatch):
+    put(alice, many(5))
+    first = nights.run_scheduled(alice.id)
+    with monkeypatch.context() as wrong:
+        wrong.setattr(verification, "problem_of", lambda *args: "rows cannot be restored")
+        assert backups.verify(alice, first.filename).state == "damaged"
+    for days in (10, 6):
+        frozen_clock.move(days * DAY)
+        backups.create(alice)
+    assert first.filename in names(alice)
+    # Bytes that changed are another matter.
+    path = folder(alice) / first.filename
+    path.write_bytes(path.read_bytes().replace(b"tt0000003", b"tt0000009"))
+    backups.verify(alice, first.filename)
+    frozen_clock.move(10)
+    backups.create(alice)
+    assert first.filename not in names(alice)
+
+
+def test_an_intact_file_of_this_day_that_fails_its_check_is_set_aside(alice, monkeypatch):
+    put(alice, many(5))
+    first = nights.run_scheduled(alice.id)
+    with monkeypatch.context() as wrong:
+        wrong.setattr(verification, "problem_of", lambda *args: "rows cannot be restored")
+        backups.verify(alice, first.filename)
+    put(alice, many(1, start=9))
+    second = nights.run_scheduled(alice.id)
+    assert (second.filename, second.state) == (first.filename, "verified")
+    assert {entry.sha256 for entry in backups.listing(alice.id)} == {first.sha256, second.sha256}
+
+
+def test_a_new_backup_must_be_the_same_to_the_last_byte(alice, monkeypatch):
+    put(alice, many(5))
+    restored = verification._restore_and_export
+    monkeypatch.setattr(verification, "_restore_and_export", lambda incoming: restored(incoming) + b" ")
+    with pytest.raises(Unavailable, match="another library than the file holds"):
+        backups.create(alice)
+
+
+@pytest.mark.parametrize("mm_version", ["0.1.0", mm.__version__])
+def test_a_backup_of_0_1_0_which_knew_no_rankings_still_verifies(alice, mm_version):
+    put(alice, hard_document())
+    entry = backups.create(alice)
+    path = folder(alice) / entry.filename
+    library = json.loads(path.read_bytes())
+    del library["rankings"]
+    path.write_bytes(msgspec.json.encode(library))
+    values = {"sha256": archive.sha256(path), "size_bytes": path.stat().st_size}
+    values |= {"mm_version": mm_version, "format": None, "verified_at": None}
+    edit_sidecar(alice, entry.filename, **values)
+    assert backups.verify(alice, entry.filename).state == "verified"
+    job = models.Job.create(kind="recheck")
+    assert rechecks.run(job)["damaged"] == []

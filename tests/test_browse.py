@@ -1,11 +1,15 @@
 """The library as the page asks for it: tabs, filters, sorting and paging, in a handful of queries at any size."""
 
+import json
+from base64 import urlsafe_b64encode
+
 import pytest
 from playhouse.test_utils import count_queries
 
 from mm.models import Person, Title, db
 from mm.services import browse, library, lists, people, selection, undo
 from mm.services.browse import View
+from mm.services.positions import Position
 from tests.libraries import T, many, put
 
 FILMS = {
@@ -112,6 +116,31 @@ def test_a_filter_leaves_the_others_out(alices, view, found):
     assert ids(alices, status="all", **view) == found
 
 
+@pytest.mark.parametrize(
+    "genre",
+    ["Komödie", "Science-Fiction & Fantastique", "ドラマ", 'A "B"', "\\"],
+)
+def test_a_genre_is_found_in_any_language(alices, genre):
+    """Both as Peewee writes JSON, with escapes, and as text that has the letters themselves."""
+    Title.update(genres=["Drama", genre]).where(Title.imdb_id == "tt0000001").execute()
+    as_text = json.dumps([genre, "Drama"], ensure_ascii=False)
+    change = f"UPDATE title SET genres = {db.param} WHERE imdb_id = 'tt0000002'"
+    db.execute_sql(change, (as_text,))
+    assert genre in browse.facets(alices)[0]
+    assert ids(alices, status="all", genre=genre) == [2, 1]
+    assert tabs(alices, genre=genre)["To watch"] == 2
+    assert ids(alices, status="all", genre=genre[:-1] or "x") == []
+
+
+def test_a_search_looks_for_its_first_twenty_words(alices):
+    """SQLite refuses a query with a condition for each of a hundred."""
+    assert ids(alices, status="all", q="drama " * 30) == [4, 3, 2]
+    words = "b e r l i n g h t s d a " + " ".join(f"{number}" for number in range(80))
+    assert len(words.split()) > 86
+    assert ids(alices, status="all", q=words) == []
+    assert ids(alices, status="all", q="b e r l i n g h t s d a m " + "b e r l i n g " * 5) == [4]
+
+
 def test_films_are_filtered_by_who_recommended_them(alices):
     library.recommend(alices, "tt0000001", "Maya")
     library.recommend(alices, "tt0000002", "Maya", vote_type=False)
@@ -167,6 +196,106 @@ def test_pages_show_each_film_once(alice, database, sort):
     assert ids(alice.id, 180, status="all", sort=sort) == []
 
 
+def scrolled(user_id, view, size, between=lambda cards: None):
+    """The films of all pages, each begun after the last film of the one before; `between` gets the
+    cards of each page before the next one is asked for."""
+    found, after = [], None
+    while True:
+        shelf = browse.shelf(user_id, view, 0, size, after)
+        found += [int(card.imdb_id[2:]) for card in shelf.cards]
+        if shelf.after is None:
+            return found
+        after = browse.place({"after": shelf.after.token}, shelf.view)
+        assert after == shelf.after
+        between(shelf.cards)
+
+
+@pytest.fixture
+def alike(alice, database):
+    """40 films to be watched: in each order some are equal, some lack what it goes by, and some are
+    known by what they were given long ago."""
+    for number in range(1, 41):
+        imdb_id = f"tt{number:07}"
+        library.add(alice.id, imdb_id, at=T + number // 3)
+        if number % 4 == 0:
+            rating = None if number % 8 else 5 + number % 3
+            library.watch(alice.id, imdb_id, -1e9 + number // 5, rating)
+            library.set_status(alice.id, imdb_id, "toWatch")
+        if number % 5:
+            columns = {"title": f"Film {number % 7}", "search_text": f"film {number % 7} ünï"}
+            columns |= {"year": 1990 + number % 6 if number % 3 else None}
+            columns |= {"imdb_rating": 7.1 + number % 2 / 10 if number % 7 else None}
+            Title.update(columns).where(Title.imdb_id == imdb_id).execute()
+    return alice.id
+
+
+@pytest.mark.parametrize("sort", browse.SORTS)
+@pytest.mark.parametrize("size", [1, 7, 20, 40])
+def test_scrolling_shows_each_film_once_in_order(alike, sort, size):
+    whole = ids(alike, 0, 100, sort=sort)
+    assert len(whole) == 40
+    assert scrolled(alike, View(sort=sort), size) == whole
+
+
+@pytest.mark.parametrize("sort", browse.SORTS)
+def test_marking_films_while_scrolling_skips_none_and_repeats_none(alike, sort):
+    whole = ids(alike, 0, 100, sort=sort)
+
+    def mark(cards):
+        # The last one too, after which the next page begins.
+        for card in (cards[0], cards[2], cards[-1]):
+            library.watch(alike, card.imdb_id, T, 8)
+        selection.set_status(alike, [cards[1].imdb_id], "deleted")
+
+    assert scrolled(alike, View(status="toWatch", sort=sort), 7, mark) == whole
+
+
+def test_films_that_are_added_while_scrolling_bring_none_twice(alike):
+    whole = ids(alike, 0, 100)
+    numbers = iter(range(100, 200))
+
+    def add(cards):
+        library.add(alike, f"tt{next(numbers):07}", at=T + 1e6)
+
+    assert scrolled(alike, View(), 7, add) == whole
+
+
+def test_a_place_of_another_order_or_of_nonsense_is_none(alike):
+    place = browse.shelf(alike, View(), 0, 5).after
+    assert browse.place({"after": place.token}, View()) == place
+    assert browse.place({}, View()) is None
+    for sort in browse.SORTS[1:]:
+        assert browse.place({"after": place.token}, View(sort=sort)) is None
+    for place in (
+        Position("added", "text", 5),
+        Position("added", 1.0, -1),
+        Position("added", 1.0, 2**63),
+        Position("added", None, 5),
+    ):
+        assert browse.place({"after": place.token}, View()) is None
+    for key in (5.0, "a\0", "a" * 101):
+        place = Position("title", key, 5)
+        assert browse.place({"after": place.token}, View(sort="title")) is None
+
+
+NOT_PLACES = (
+    "x",
+    "[]",
+    "{}",
+    '["added",1e999,5]',
+    '["added",NaN,5]',
+    '["added",1,5,5]',
+    '["added",1,true]',
+)
+
+
+@pytest.mark.parametrize("text", NOT_PLACES)
+def test_what_is_no_place_is_none(text):
+    token = urlsafe_b64encode(text.encode()).decode()
+    assert browse.place({"after": token}, View()) is None
+    assert browse.place({"after": text}, View()) is None
+
+
 def test_a_card_shows_the_latest_watch_and_every_vote(alices):
     library.recommend(alices, "tt0000001", "Tom", vote_type=False)
     library.recommend(alices, "tt0000001", "Maya")
@@ -182,18 +311,24 @@ def test_a_page_takes_the_same_few_queries_at_any_size(alice, database, view):
     put(alice, many(300, votes_each=3))
     with count_queries() as counter:
         browse.shelf(alice.id, View(**view), 0, 60)
-    assert counter.count <= 6
+    assert counter.count <= 7
 
 
-def test_the_first_page_is_read_from_indexes_alone(alice, database):
+@pytest.mark.sqlite
+def test_pages_are_read_from_indexes_alone(alice, database):
     """No temporary sort, no scan: what grows with the library is left alone."""
     view, count = View(status="toWatch"), browse._counts(alice.id, View())
     assert count.total() == 0
     chosen = browse._filtered(browse.Movie.select(browse.Movie.id), alice.id, view, False)
-    query = chosen.where(browse._in_tab(view, [])).order_by(*browse._order("added"), browse.Movie.id.desc()).limit(60)
-    plan = " ".join(row[3] for row in db.execute_sql("EXPLAIN QUERY PLAN " + query.sql()[0], query.sql()[1]))
-    assert "COVERING INDEX" in plan
-    assert "TEMP B-TREE" not in plan
+    order = (browse._sort_key("added").desc(), browse.Movie.id.desc())
+    first = chosen.where(browse._in_tab(view, [])).order_by(*order).limit(60)
+    further = first.where(browse._follows(Position("added", T, 9)))
+    for query in (first, further):
+        sql, values = query.sql()
+        plan = " ".join(row[3] for row in db.execute_sql("EXPLAIN QUERY PLAN " + sql, values))
+        assert "COVERING INDEX" in plan
+        assert "TEMP B-TREE" not in plan
+    assert "date_added<?" in plan
 
 
 # Several at once.

@@ -69,6 +69,10 @@ def wait_for_htmx(page):
     expect(page.locator("#view[data-htmx-powered]")).to_be_attached()
 
 
+def card_ids(page):
+    return films(page).evaluate_all("cards => cards.map(card => card.id)")
+
+
 def films(page):
     return page.locator(".film")
 
@@ -186,6 +190,53 @@ def test_several_films_are_selected_and_put_back(server, user, visit, look):
     expect(page.locator("#tabs a", has_text="To watch")).to_contain_text("65")
 
 
+def test_films_that_are_marked_while_scrolling_hide_none(server, user, visit):
+    page = open_library(visit, server, user).page
+    expect(films(page)).to_have_count(60)
+    for number in range(4):
+        page.locator(".film > a").nth(number).click()
+        name = page.locator(".film h2").nth(number).inner_text()
+        expect(page.locator("#movie h2")).to_have_text(name)
+        page.locator("#movie").get_by_role("button", name="Watched", exact=True).click()
+        expect(page.locator(".film").nth(number).locator("em")).to_have_text("Watched")
+    page.locator(".further").scroll_into_view_if_needed()
+    expect(films(page)).to_have_count(65)
+    expect(page.locator(".further")).to_have_count(0)
+    assert len(set(card_ids(page))) == 65
+
+
+def test_a_film_that_was_changed_is_redrawn_while_others_wait_for_their_details(server, user, visit):
+    """The answers about the others are held back until the film was changed."""
+    page = open_library(visit, server, user).page
+    held = []
+    page.route("**/card?*waiting=1", lambda route: held.append(route))
+    page.goto(f"{server.url}/")
+    first = page.locator(".film:not([data-stub])").first
+    name = first.locator("h2").inner_text()
+    first.locator("a").click()
+    expect(page.locator("#movie h2")).to_have_text(name)
+    while not held:
+        page.wait_for_timeout(50)
+    page.locator("#movie").get_by_role("button", name="Watched", exact=True).click()
+    expect(first.locator("em")).to_have_text("Watched")
+    for route in held:
+        route.fulfill(status=204)
+
+
+def test_a_film_that_goes_down_in_the_order_does_not_stand_in_the_grid_twice(server, user, visit):
+    page = open_library(visit, server, user).page
+    page.goto(f"{server.url}/?status=watched&sort=my_rating")
+    expect(films(page)).to_have_count(60)
+    first = card_ids(page)[0]
+    page.locator(".film > a").first.click()
+    page.locator("#movie").get_by_role("button", name="1 of 10").click()
+    expect(page.locator(".film").first.get_by_text("★ 1")).to_be_visible()
+    page.locator(".further").scroll_into_view_if_needed()
+    expect(page.locator(".further")).to_have_count(0)
+    ids = card_ids(page)
+    assert (ids[0], len(ids), len(set(ids))) == (first, 65, 65)
+
+
 def test_the_grid_is_walked_with_the_arrows(server, user, visit):
     page = open_library(visit, server, user).page
     page.locator("body").press("ArrowDown")
@@ -207,9 +258,12 @@ def test_the_grid_is_walked_with_the_arrows(server, user, visit):
 def test_details_that_arrive_are_drawn_where_the_film_stands(server, user, visit):
     page = open_library(visit, server, user).page
     page.goto(f"{server.url}/?q=tt0000130")
-    page.locator("#c-tt0000130 > a").click()
+    with page.expect_response("**/movies/tt0000130/want") as asked:
+        page.locator("#c-tt0000130 > a").click()
+    assert asked.value.status == 204
     expect(page.locator("#about").get_by_text("are being fetched")).to_be_visible()
     with db.connection_context():
+        assert Title.get_by_id("tt0000130").wanted_at is not None
         _describe(130, "At Last", 2001, "A", "B", "Drama")
     expect(page.locator("#about").get_by_role("heading", name="At Last")).to_be_visible()
     expect(page.locator("#c-tt0000130").get_by_role("heading", name="At Last")).to_be_visible()
@@ -223,7 +277,7 @@ def test_an_expired_log_in_leads_to_the_log_in_and_back_to_the_film(server, user
     with db.connection_context():
         User.update(token_version=User.token_version + 1).where(User.id == user.id).execute()
     page.locator("#movie").get_by_role("button", name="8 of 10").click()
-    page.get_by_label("E-mail address").fill(user.email)
+    page.get_by_label("E-mail or user name").fill(user.email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_url(f"{server.url}/movies/tt0000002")

@@ -200,11 +200,15 @@ def test_lists_are_dragged_and_moved_by_the_keyboard(server, alice, visit):
     go(visitor, server, "/lists")
     page = visitor.page
     names = page.locator(".list strong")
+    expect(page.locator("#order[data-htmx-powered]")).to_be_attached()
     grip, target = page.locator(".grip").nth(0).bounding_box(), page.locator(".list").nth(1).bounding_box()
     page.mouse.move(grip["x"] + 8, grip["y"] + 8)
     page.mouse.down()
     page.mouse.move(grip["x"] + 8, target["y"] + target["height"] - 2, steps=6)
-    page.mouse.up()
+    # What is dragged stands in its new place before the server knows of it.
+    with page.expect_response("**/lists/order/all") as answer:
+        page.mouse.up()
+    assert answer.value.status == 200
     expect(names).to_have_text(["Children", "Winter"])
     page.reload()
     expect(names).to_have_text(["Children", "Winter"])
@@ -239,7 +243,7 @@ def test_a_log_in_that_ran_out_leads_to_the_log_in_and_back(server, alice, visit
     visitor.page.context.clear_cookies()
     visitor.page.get_by_role("searchbox").fill("umbrella")
     expect(visitor.page.get_by_label("Password")).to_be_visible()
-    visitor.page.get_by_label("E-mail address").fill(alice.email)
+    visitor.page.get_by_label("E-mail or user name").fill(alice.email)
     visitor.page.get_by_label("Password").fill(PASSWORD)
     visitor.page.get_by_role("button", name="Log in").click()
     expect(visitor.page.get_by_role("heading", name="Add a film")).to_be_visible()

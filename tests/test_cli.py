@@ -1,13 +1,32 @@
 """`flask --app mm …`: the same services, in a terminal."""
 
 import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from mm import config
 from mm.models import Movie, User, db
 from mm.services import backup_files, backups, imports, portable
 from tests.conftest import PASSWORD
-from tests.libraries import as_bytes, document, export, film, hard_document, many, put
+from tests.libraries import (
+    T,
+    as_bytes,
+    custom_list,
+    document,
+    export,
+    film,
+    hard_document,
+    many,
+    person,
+    put,
+    seen,
+    vote,
+)
+from tests.processes import running
 
 
 @pytest.fixture
@@ -74,6 +93,47 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(run, alice, tmp_p
     assert services(Movie.select().count) == 0
 
 
+def test_a_dry_run_with_rows_says_what_becomes_of_each(run, alice, tmp_path):
+    mine = [seen(1, rating=4.0), film(2), film(4)]
+    services(put, alice, document(mine, [person("Ann")], [custom_list("l1")]))
+    file = tmp_path / "library.json"
+    voted = film(3, recommendations=[vote("Ann")])
+    rows = [film(1), seen(2, rating=7.5), voted, film(4), {"imdb_id": "x"}]
+    people = [person("Ann", emoji="\x1b[31m🎬")]
+    file.write_bytes(as_bytes(document(rows, people, [custom_list("l1", "Best\u202e")])))
+    said = run("import", "--user", "alice", "--dry-run", "--rows", str(file)).splitlines()
+    assert said[:7] == [
+        r'person  changed  Ann  emoji: null -> "\u001b[31m🎬"',
+        r'list  changed  l1  Best\u202e  name: "Favourites" -> "Best\u202e"',
+        'movie  changed  tt0000001  status: "watched" -> "toWatch"',
+        'movie  changed  tt0000002  status: "toWatch" -> "watched"',
+        f"watch  new  tt0000002  date_watched: null -> {T}, my_rating: null -> 7.5",
+        "movie  new  tt0000003",
+        "vote  new  tt0000003  Ann · tt0000003",
+    ]
+    assert said[7].startswith("movie  rejected  movies[4].imdb_id  'x' is not tt")
+    assert said[8] == "movie: 2 changed, 1 new, 1 same, 1 rejected"
+    assert "tt0000004" not in "".join(said)
+    assert services(Movie.select().count) == 3
+
+
+def test_the_rows_of_a_restore_can_be_looked_at_too(run, alice):
+    services(put, alice, many(2))
+    entry = services(backups.create, alice)
+    with db.connection_context():
+        Movie.delete().execute()
+    said = run("backup", "restore", "--user", "alice", "--dry-run", "--rows", entry.filename)
+    assert "movie  new  tt0000001\n" in said
+
+
+def test_rows_without_a_dry_run_are_refused(run, alice, tmp_path):
+    file = tmp_path / "library.json"
+    file.write_bytes(as_bytes(many(1)))
+    said = run("import", "--user", "alice", "--rows", str(file), exit_code=2)
+    assert "--rows goes with --dry-run" in said
+    assert services(Movie.select().count) == 0
+
+
 def test_a_bad_file_is_one_line_and_exit_code_1(run, alice, tmp_path):
     file = tmp_path / "library.json"
     file.write_text('{"version": 3, "movies": []}')
@@ -111,6 +171,7 @@ def test_enrichment_without_a_key_has_nothing_to_do(run, alice):
     services(imports.import_bytes, alice, as_bytes(many(3)))
     assert "Nothing is due" in run("enrich")
     assert "0 titles are due again" in run("enrich", "--retry-failed")
+    assert "0 titles are looked up at TMDB again" in run("enrich", "--refresh-all")
 
 
 def test_an_account_that_was_removed_comes_back_from_its_folder(run, alice):
@@ -133,3 +194,92 @@ def test_a_database_that_needs_an_upgrade_says_so(tmp_path):
     result = create_app(settings).test_cli_runner().invoke(args=["user", "list"])
     assert result.exit_code == 1
     assert "Run: flask --app mm upgrade" in result.output
+
+
+# Given as root, where the server runs as somebody else.
+
+SERVICE = 1001
+
+
+@pytest.fixture
+def service_data():
+    """A server's data folder that belongs to another user of the system than root."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make files for somebody else")
+    home = Path(tempfile.mkdtemp(prefix="mm-service-", dir="/tmp"))
+    home.chmod(0o755)
+    with running(home / "data") as server:
+        server.environment["MM_PASSWORD"] = PASSWORD
+        db.obj.release()
+        give_to_service(home / "data")
+        yield server
+    shutil.rmtree(home)
+
+
+def give_to_service(folder):
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, SERVICE, SERVICE)
+
+
+def owners(folder):
+    return {path.stat().st_uid for path in (folder, *folder.rglob("*"))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", [True, False], ids=["database", "empty folder"])
+def test_a_command_that_root_gives_is_refused_before_it_writes_and_names_sudo(service_data, database):
+    """Its files would be root's: the server could not open the backup folder, or the database."""
+    if not database:
+        shutil.rmtree(service_data.data_dir)
+        service_data.data_dir.mkdir()
+        give_to_service(service_data.data_dir)
+    before = sorted(service_data.data_dir.rglob("*"))
+    for arguments in (("upgrade",), ("backup", "create", "--user", "alice")):
+        ended = service_data.flask(*arguments)
+        assert ended.returncode == 1
+        assert f"sudo -u '#{SERVICE}' " in ended.stderr
+        assert ended.stderr.strip().endswith(" ".join(arguments))
+        assert "Traceback" not in ended.stderr
+    assert sorted(service_data.data_dir.rglob("*")) == before
+    assert owners(service_data.data_dir) == {SERVICE}
+
+
+@pytest.mark.slow
+def test_where_the_server_itself_runs_as_root_one_says_so_and_root_is_let_in(service_data):
+    """A container with a folder of the host: the folder is somebody's, and there is no database yet."""
+    shutil.rmtree(service_data.data_dir)
+    service_data.data_dir.mkdir()
+    give_to_service(service_data.data_dir)
+    refused = service_data.flask("upgrade")
+    assert refused.returncode == 1
+    assert "MM_ALLOW_ROOT=1" in refused.stderr
+    service_data.environment["MM_ALLOW_ROOT"] = "1"
+    ended = service_data.flask("upgrade")
+    assert ended.returncode == 0, ended.stderr
+    assert (service_data.data_dir / "mm.db").stat().st_uid == 0
+
+
+def test_only_a_one_allows_root():
+    assert config.from_environ({"MM_ALLOW_ROOT": "1"}).allow_root
+    assert not config.from_environ({"MM_ALLOW_ROOT": "0"}).allow_root
+    assert not config.from_environ({}).allow_root
+
+
+@pytest.mark.slow
+def test_a_server_that_runs_as_root_keeps_its_files(service_data):
+    """In a container: the folder is somebody's, the database is root's."""
+    for path in service_data.data_dir.rglob("*"):
+        os.chown(path, 0, 0)
+    ended = service_data.flask("user", "create", "alice@example.org", "alice")
+    assert ended.returncode == 0, ended.stderr
+    assert (service_data.data_dir / "mm.db").stat().st_uid == 0
+
+
+def test_drafts_of_the_secret_key_that_a_killed_start_left_are_removed(settings):
+    config.prepare(settings)
+    for name in ("secret_key.0a1b2c3d", "secret_key.backup"):
+        (settings.data_dir / name).write_text("x")
+    key = settings.secret_key()
+    assert settings.secret_key() == key
+    left = sorted(path.name for path in settings.data_dir.glob("secret_key*"))
+    assert left == ["secret_key", "secret_key.backup"]

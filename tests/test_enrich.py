@@ -3,11 +3,12 @@
 import threading
 
 import pytest
+from peewee import OperationalError
 
-from mm import clock, models
+from mm import clock, log, models
 from mm.models import Job, Movie, Title, User, db
 from mm.providers import client
-from mm.services import due, enrich, jobs, locks
+from mm.services import due, enrich, jobs, library, locks
 from tests import standin as stand
 from tests.enriching import DAY, FILM, HOUR, brisk, change, hold, run, settings, states  # noqa: F401
 
@@ -204,6 +205,80 @@ def test_a_title_opened_during_a_run_overtakes_those_read_ahead_and_none_is_aske
     assert (len(finds), standin.asked_twice()) == (len(stand.FILM_IDS), [])
 
 
+# Another language, and everything again.
+
+
+def start():
+    job = enrich.start_if_due()
+    return job and jobs.run(job.id, enrich.run)
+
+
+def test_after_a_change_of_language_every_title_is_looked_up_again_behind_the_new_ones(
+    alice, bob, standin, frozen_clock, monkeypatch
+):
+    monkeypatch.setattr(enrich, "THREADS", {"tmdb": 1, "omdb": 1})
+    library.add(alice.id, FILM)
+    hold(alice, *stand.FILM_IDS[1:4])
+    start()
+    assert enrich.start_if_due() is None
+    frozen_clock.move(DAY)
+    change(tmdb_language="de-DE")
+    hold(bob, stand.FILM_IDS[5])
+    asked, calls = len(standin.tmdb.asked), len(standin.omdb.asked)
+    start()
+
+    finds = [path for path in standin.tmdb.asked[asked:] if "find" in path]
+    assert finds[0] == f"/3/find/{stand.FILM_IDS[5]}"
+    assert {path[-9:] for path in finds} == {*stand.FILM_IDS[:4], stand.FILM_IDS[5]}
+    assert len(finds) == 5
+    # OMDb has one language, and few calls a day.
+    assert len(standin.omdb.asked) == calls + 1
+    assert Title.get_by_id(FILM).tmdb_fetched_at == clock.now()
+    assert enrich.start_if_due() is None
+
+
+def test_a_title_whose_renewal_fails_stays_filled_and_waits(alice, standin, frozen_clock):
+    hold(alice, FILM)
+    start()
+    frozen_clock.move(DAY)
+    change(tmdb_language="de-DE")
+    standin.tmdb.fault = "error"
+    start()
+    title = Title.get_by_id(FILM)
+    assert (title.tmdb_state, title.tmdb_retry_at) == ("ready", clock.now() + HOUR)
+    assert enrich.start_if_due() is None
+
+    standin.tmdb.fault = ""
+    frozen_clock.move(HOUR)
+    start()
+    assert Title.get_by_id(FILM).tmdb_fetched_at == clock.now()
+
+
+def test_a_filled_title_that_somebody_just_opened_is_renewed_first(alice, frozen_clock):
+    hold(alice, *stand.FILM_IDS[:3])
+    Title.update(wanted_at=clock.now()).where(Title.imdb_id == FILM).execute()
+    run()
+    frozen_clock.move(DAY)
+    due.renew_all()
+    hold(alice, stand.FILM_IDS[4])
+    Title.update(wanted_at=clock.now()).where(Title.imdb_id == stand.FILM_IDS[2]).execute()
+
+    head = [title.imdb_id for title in due.first("tmdb", 9, ())]
+    assert head == [stand.FILM_IDS[2], stand.FILM_IDS[4], FILM, stand.FILM_IDS[1]]
+    wanted = due.first("tmdb", 9, (), wanted=True)
+    assert [title.imdb_id for title in wanted] == [stand.FILM_IDS[2]]
+
+
+def test_everything_is_looked_up_again_on_demand(alice, standin, frozen_clock):
+    hold(alice, *stand.FILM_IDS[:3], stand.UNKNOWN_ID)
+    start()
+    frozen_clock.move(DAY)
+    assert due.renew_all() == 3
+    asked = len(standin.tmdb.asked)
+    start()
+    assert len(standin.tmdb.asked) == asked + 6
+
+
 # Progress and jobs.
 
 
@@ -283,10 +358,83 @@ def test_a_shut_down_stores_what_was_fetched_and_puts_the_job_back(alice, standi
     assert 0 < done < len(stand.FILM_IDS)
 
 
-def test_a_thread_that_dies_of_a_bug_ends_the_run_instead_of_hanging_it(alice, monkeypatch):
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr(enrich.tmdb, "look_up", lambda *_: 1 / 0)
+# What nobody expected.
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """The events that were logged as unexpected, with their errors."""
+    events = []
+
+    def unexpected(event, problem, **fields):
+        events.append((event, type(problem)))
+        return "AB234"
+
+    monkeypatch.setattr(log, "unexpected", unexpected)
+    return events
+
+
+def test_an_answer_in_broken_utf_8_costs_its_film_alone(alice, standin, told):
+    hold(alice, *stand.FILM_IDS[:4])
+    standin.tmdb.fault, standin.tmdb.only = "broken_utf8", "/movie/5001"
+
+    assert run() == {"tmdb_ready": 3, "tmdb_failed": 1, "omdb_ready": 4}
+    assert states(stand.FILM_IDS[1]) == ("failed", "ready")
+    reason = Title.get_by_id(stand.FILM_IDS[1]).tmdb_reason
+    assert reason == "TMDB answered with 200, and not with JSON."
+    assert told == []
+
+
+def test_an_error_while_asking_costs_its_film_alone_and_has_a_code(alice, told, monkeypatch):
+    look_up = enrich.tmdb.look_up
+
+    def sometimes(account, imdb_id):
+        return 1 / 0 if imdb_id == stand.FILM_IDS[1] else look_up(account, imdb_id)
+
+    monkeypatch.setattr(enrich.tmdb, "look_up", sometimes)
+    hold(alice, *stand.FILM_IDS[:4])
+
+    assert run() == {"tmdb_ready": 3, "tmdb_failed": 1, "omdb_ready": 4}
+    title = Title.get_by_id(stand.FILM_IDS[1])
+    assert title.tmdb_reason == "Something unexpected went wrong (code AB234 in the log)."
+    assert title.tmdb_retry_at == clock.now() + HOUR
+    assert told == [("title.look_up_failed", ZeroDivisionError)]
+    assert not enrich.anything_due()
+
+
+def test_an_answer_that_cannot_be_stored_costs_its_film_alone(alice, told, monkeypatch):
+    fill = due.fill
+
+    def sometimes(provider, imdb_id, body):
+        fill(provider, imdb_id, body)
+        if imdb_id == stand.FILM_IDS[1]:
+            raise ValueError
+
+    monkeypatch.setattr(due, "fill", sometimes)
+    hold(alice, *stand.FILM_IDS[:4])
+
+    assert run() == {"tmdb_ready": 3, "tmdb_failed": 1, "omdb_ready": 3, "omdb_failed": 1}
+    assert states(stand.FILM_IDS[1]) == ("failed", "failed")
+    assert Title.get_by_id(stand.FILM_IDS[1]).title is None
+    assert {event for event, _ in told} == {"title.not_stored"}
+
+
+def test_a_database_that_does_not_work_is_no_films_fault(alice, monkeypatch):
+    def locked(*_):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(due, "fill", locked)
     hold(alice, FILM)
 
-    with pytest.raises(RuntimeError, match="look-up thread tmdb"):
+    with pytest.raises(OperationalError):
         run()
+    assert states() == ("stub", "stub")
+
+
+def test_a_read_token_that_no_header_can_carry_stops_tmdb_and_says_so(alice):
+    change(tmdb_api_key="eyJ€")
+    hold(alice, FILM)
+    run()
+
+    assert states() == ("stub", "ready")
+    assert "The TMDB key has characters that no key has" in enrich.progress(alice.id).notices[0]

@@ -29,11 +29,58 @@ def test_what_a_user_can_meet_is_told_in_its_own_words(alice):
     assert (state_of(job), told) == ("failed", ["Not enough disk space: 2 MB needed, 1 MB free."])
 
 
-def test_an_unexpected_error_is_recorded_and_raised_again(alice):
+def test_an_unexpected_error_is_told_in_plain_words_with_the_code_of_its_line(alice, lines):
     job = jobs.create("backup", alice.id)
-    with pytest.raises(ZeroDivisionError):
-        jobs.run(job.id, lambda job: 1 // 0)
-    assert "ZeroDivisionError" in jobs.get(job.id, alice.id).message
+
+    def broken(job):
+        raise PermissionError(13, "Permission denied", "/srv/secret/place")
+
+    with pytest.raises(PermissionError):
+        jobs.run(job.id, broken)
+    message = jobs.get(job.id, alice.id).message
+    assert message == jobs.went_wrong(message[-6:-1])
+    assert message.startswith("Something went wrong on the server. Your library was not changed.")
+    assert "/srv" not in message
+    [line] = [line for line in lines() if " ERROR backup.failed " in line]
+    assert f"code={message[-6:-1]} user={alice.id}" in line
+
+
+def test_a_job_that_recorded_its_success_stays_done_when_tidying_up_fails(alice):
+    job = jobs.create("import", alice.id)
+
+    def import_and_stumble(job):
+        Job.update(state="done", result={"movies_imported": 1}).where(Job.id == job.id).execute()
+        raise OSError("the uploaded file cannot be deleted")
+
+    with pytest.raises(OSError):
+        jobs.run(job.id, import_and_stumble)
+    assert state_of(job) == "done"
+
+
+def test_of_two_copies_of_a_task_that_waits_one_goes_on(alice, frozen_clock):
+    job = jobs.create("backup", alice.id)
+    assert jobs.goes_on_trying(job.id)
+    frozen_clock.move(1)
+    assert not jobs.goes_on_trying(job.id)
+    frozen_clock.move(2)
+    assert jobs.goes_on_trying(job.id)
+
+
+def test_a_row_that_a_task_tries_is_not_lost(alice, frozen_clock):
+    job = jobs.create("backup", alice.id)
+    frozen_clock.move(61)
+    jobs.goes_on_trying(job.id)
+    assert jobs.waiting_for_a_worker() == []
+    frozen_clock.move(61)
+    assert [found.id for found in jobs.waiting_for_a_worker()] == [job.id]
+
+
+def test_a_clock_that_was_ahead_does_not_hide_a_row(alice, frozen_clock):
+    job = jobs.create("backup", alice.id)
+    frozen_clock.move(86400)
+    jobs.goes_on_trying(job.id)
+    frozen_clock.move(-86400 + 61)
+    assert [found.id for found in jobs.waiting_for_a_worker()] == [job.id]
 
 
 def test_a_task_delivered_twice_runs_once(alice):

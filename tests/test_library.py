@@ -2,6 +2,7 @@
 
 import pytest
 from msgspec import UNSET
+from playhouse.test_utils import count_queries
 
 from mm import clock
 from mm.errors import Invalid, NotFound
@@ -249,6 +250,32 @@ class TestWatching:
         with pytest.raises(Invalid, match="date_watched"):
             library.watch(alice.id, FILM, moment)
 
+    @pytest.mark.parametrize("status", ["toWatch", "deleted", "custom"])
+    def test_a_film_that_is_not_watched_gets_one_more_watch(self, alice, film, frozen_clock, status):
+        """Or else marking it as watched, without a rating, would wipe the rating of years ago."""
+        library.watch(alice.id, FILM, 1e9, 9)
+        shelf = lists.create(alice.id, "Again")
+        library.set_status(alice.id, FILM, status, shelf.id)
+        library.watch(alice.id, FILM, my_rating=None)
+        assert entry(alice)["watches"] == [
+            {"date_watched": 1e9, "my_rating": 9}, {"date_watched": clock.now(), "my_rating": None},
+        ]  # fmt: skip
+        library.watch(alice.id, FILM, my_rating=7)
+        assert [row.my_rating for row in Watch.select().order_by(Watch.date_watched)] == [9, 7]
+
+    def test_the_latest_watch_is_changed_whatever_the_status_where_that_is_asked_for(self, alice, film):
+        library.watch(alice.id, FILM, 1e9, 9)
+        library.set_status(alice.id, FILM, "toWatch")
+        library.watch(alice.id, FILM, my_rating=7, again=False)
+        assert [(row.date_watched, row.my_rating) for row in Watch.select()] == [(1e9, 7)]
+
+    def test_a_film_that_is_not_there_is_added(self, alice):
+        library.watch(alice.id, f" {OTHER.upper()}", 1e9, 8)
+        added = entry(alice, OTHER)
+        assert (added["status"], added["date_added"]) == ("watched", clock.now())
+        with pytest.raises(NotFound, match=r"^Movie not found$"):
+            library.watch(alice.id, "nonsense")
+
     def test_a_watched_film_leaves_its_list(self, alice, film):
         library.set_status(alice.id, FILM, "custom", lists.create(alice.id, "Favourites").id)
         library.watch(alice.id, FILM)
@@ -366,6 +393,33 @@ class TestVotes:
         assert list(exported(alice)["movies"]) == [FILM]
         assert "New" not in exported(alice)["people"]
 
+    def test_a_hundred_people_vote_in_as_many_queries_as_two(self, alice, frozen_clock):
+        names = [f"Person {number}" for number in range(100)]
+        counts = []
+        for imdb_id, persons in ((FILM, names[:2]), (OTHER, names)):
+            with count_queries() as counter:
+                votes = library.recommend_many(alice.id, imdb_id, persons)
+                library.add(alice.id, imdb_id, recommenders=persons)
+            assert [vote.person.name for vote in votes] == persons
+            assert {vote.movie.imdb_id for vote in votes} == {imdb_id}
+            counts.append(counter.count)
+        assert counts[1] <= counts[0] < 50
+
+    @pytest.mark.parametrize(
+        "verb",
+        [
+            library.recommend_many,
+            lambda user_id, film, names: library.add(user_id, film, recommenders=names),
+        ],
+    )
+    def test_a_hundred_names_at_once_are_the_most(self, alice, verb):
+        names = [f"Person {number}" for number in range(101)]
+        with pytest.raises(Invalid, match="names 101 people; 100 at once is the most"):
+            verb(alice.id, FILM, names)
+        assert not Movie.select().exists()
+        verb(alice.id, FILM, names[:100])
+        assert Recommendation.select().count() == 100
+
     @pytest.mark.parametrize("value", ["maybe", 2, "", 1.5])
     def test_what_is_no_vote_is_refused(self, alice, value):
         with pytest.raises(Invalid, match="vote_type"):
@@ -411,7 +465,6 @@ class TestDeleting:
         [
             library.delete,
             library.unwatch,
-            library.watch,
             lambda user_id, film: library.set_status(user_id, film, "watched"),
             lambda user_id, film: library.unrecommend(user_id, film, "Random Person"),
             lambda user_id, film: library.rate(user_id, film, 5),

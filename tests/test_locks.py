@@ -7,16 +7,17 @@ import threading
 
 import pytest
 
-from mm import config
+from mm import config, models
 from mm.services import locks
 
 pytestmark = pytest.mark.usefixtures("app")
 
 HOLD = """
 import pathlib, sys
-from mm import config
+from mm import config, models
 from mm.services import locks
 config.use(config.Config(data_dir=pathlib.Path(sys.argv[1])))
+models.connect(sys.argv[2])
 with locks.hold("work"):
     print("held", flush=True)
     sys.stdin.read()
@@ -26,7 +27,7 @@ with locks.hold("work"):
 @pytest.fixture
 def other_process(settings):
     """A process that holds the lock `work`."""
-    command = [sys.executable, "-c", HOLD, str(settings.data_dir)]
+    command = [sys.executable, "-c", HOLD, str(settings.data_dir), config.current.database]
     with subprocess.Popen(command, cwd=config.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
         yield process
@@ -57,6 +58,7 @@ def test_who_waits_too_long_is_told(other_process):
         pass
 
 
+@pytest.mark.sqlite
 def test_no_files_are_left_behind(settings):
     for number in range(20):
         with locks.hold(f"job-{number}"):
@@ -64,6 +66,15 @@ def test_no_files_are_left_behind(settings):
     assert os.listdir(settings.locks_dir) == []
 
 
+@pytest.mark.sqlite
+def test_a_folder_of_locks_that_was_removed_is_made_again(settings):
+    settings.locks_dir.rmdir()
+    with locks.hold("work"):
+        assert locks.is_held("work")
+    assert settings.locks_dir.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.sqlite
 def test_a_name_cannot_leave_the_folder(settings):
     with locks.hold("../../etc/passwd"):
         assert os.listdir(settings.locks_dir) == [".._.._etc_passwd.lock"]
@@ -90,3 +101,40 @@ def test_many_at_once_never_hold_it_together():
     for thread in threads:
         thread.join()
     assert max(most) == 1
+
+
+def test_looking_at_a_lock_never_keeps_anybody_from_taking_it():
+    stop = threading.Event()
+
+    def look():
+        with models.db.connection_context():
+            while not stop.is_set():
+                locks.is_held("work")
+
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(300):
+            with locks.hold("work"):
+                pass
+    finally:
+        stop.set()
+        for looker in lookers:
+            looker.join()
+
+
+def test_two_who_look_at_once_both_find_the_lock_free():
+    with locks.hold("other"):
+        found = []
+
+        def look():
+            with models.db.connection_context():
+                found.extend(locks.is_held("work") for _ in range(300))
+
+        lookers = [threading.Thread(target=look) for _ in range(3)]
+        for looker in lookers:
+            looker.start()
+        for looker in lookers:
+            looker.join()
+    assert found == [False] * 900

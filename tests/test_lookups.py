@@ -1,15 +1,29 @@
 """Look-ups for somebody who waits: what is found, what is kept, what is shared with the worker, and what fails how."""
 
+import itertools
 import re
 import threading
+import time
 
 import pytest
+from msgspec import UNSET
+from playhouse.test_utils import count_queries
 
-from mm import clock, models
+from mm import clock, log, models
 from mm.errors import ProviderError, Unavailable
 from mm.models import Movie, Title, db
-from mm.providers import cache, limits
-from mm.services import enrich, jobs, locks, lookups, pauses
+from mm.providers import cache, client, limits
+from mm.services import (
+    due,
+    enrich,
+    jobs,
+    library,
+    locks,
+    lookups,
+    pauses,
+    schedule,
+    seats,
+)
 from tests import standin as stand
 from tests.enriching import DAY, FILM, HOUR, brisk, change, hold, run, settings, states  # noqa: F401
 
@@ -21,7 +35,9 @@ def brisk_here(monkeypatch, brisk):  # noqa: F811
     monkeypatch.setattr(limits, "tmdb_interactive", limits.Pace(2000, ceiling=2000))
     monkeypatch.setattr(limits, "omdb_interactive", limits.Pace(2000, ceiling=2000))
     monkeypatch.setattr(lookups, "SHARE_SECONDS", 20)
+    monkeypatch.setattr(seats, "WHOLE_SECONDS", 30)
     lookups.cache.clear()
+    seats.silence.clear()
 
 
 # Searching.
@@ -43,23 +59,74 @@ def test_a_year_narrows_a_search_and_no_film_comes_twice():
     assert lookups.search("the", 1901) == []
 
 
-def test_films_are_found_by_genre_person_and_role():
-    assert {row.title for row in lookups.by_genre("horr")} == {"The Ninth Floor Has No Windows"}
-    assert lookups.by_genre("Cookery") == []
+def test_a_person_that_is_found_has_a_name_beside_the_title():
+    [person] = lookups.search("Dora")
+    assert person.name == person.title == "Dora Fenn"
+    [film] = lookups.search("lighthouse")
+    assert film.name is UNSET
+
+
+def of_genres(*names):
+    return {film[0] for film in stand.FILMS if set(names) & set(film[5].split(", "))}
+
+
+@pytest.mark.parametrize(
+    "text, genres",
+    [
+        ("horror", ["Horror"]),
+        ("horr", ["Horror"]),
+        ("FICTION", ["Science Fiction"]),
+        ("horror, fiction", ["Horror", "Science Fiction"]),
+        ("mys,animation,", ["Mystery", "Animation"]),
+        ("y", ["Comedy", "Documentary", "Family", "Mystery"]),
+        ("film-noir,horror,cookery", ["Film-Noir", "Horror"]),
+    ],
+)
+def test_films_are_found_by_any_part_of_one_or_several_genres(text, genres):
+    assert {row.title for row in lookups.by_genre(text)} == of_genres(*genres)
+
+
+def test_a_whole_name_of_a_genre_is_that_genre_alone(standin, monkeypatch):
+    monkeypatch.setitem(stand.GENRES, "Musical", 99)
+    assert {row.title for row in lookups.by_genre("music")} == of_genres("Music")
+
+
+@pytest.mark.parametrize("text", ["Cookery", "", " , "])
+def test_no_genre_has_no_films(text):
+    assert lookups.by_genre(text) == []
+
+
+def test_films_are_found_by_actor():
     assert "Left Luggage at Platform Zero" in {row.title for row in lookups.by_person("Kofi Mars")}
-    assert {row.title for row in lookups.by_person("Kofi Mars", "director")} == {
-        "The Accordion Heist", "Please Do Not Feed the Robots",
-    }  # fmt: skip
     assert lookups.by_person("Nobody At All") == []
 
 
-@pytest.mark.parametrize("kind", ["popular", "now_playing", "top_rated", "coming_soon"])
+def test_a_directors_films_are_those_they_directed_the_popular_ones_first():
+    found = [row.title for row in lookups.by_person("Kofi Mars", "director")]
+    assert found == ["Please Do Not Feed the Robots", "The Accordion Heist"]
+    assert lookups.by_person("Dora Fenn", "director") == []
+
+
+@pytest.mark.parametrize("kind", ["popular", "now_playing", "top_rated", "coming_soon", "trending"])
 def test_each_list_of_films_is_a_list(kind):
     assert {row.mediaType for row in lookups.listed(kind)} == {"movie"}
 
 
-def test_trending_has_series_too_and_days_narrow_what_comes_out(standin):
-    assert [row.mediaType for row in lookups.listed("trending", window="week")] == ["movie", "tv"]
+def test_people_and_series_on_a_list_of_films_are_left_out(monkeypatch):
+    rows = [*stand._search("multi", {"query": "m"}), stand.summary(FILM)]
+    assert {row["media_type"] for row in rows[:-1]} == {"movie", "tv", "person"}
+    monkeypatch.setattr(stand, "lists", lambda *_: {"results": rows})
+    for found in (lookups.listed("trending"), lookups.listed("popular")):
+        assert {row.mediaType for row in found} == {"movie"}
+
+
+def test_what_comes_soon_is_told_by_its_date():
+    years = [row.year for row in lookups.listed("coming_soon")]
+    assert years == sorted(years)
+    assert years != [row.year for row in lookups.listed("popular")]
+
+
+def test_days_narrow_what_comes_out():
     assert lookups.listed("coming_soon", days=30) == lookups.listed("now_playing", days=30) == []
 
 
@@ -184,6 +251,7 @@ def test_two_who_refresh_the_same_film_share_one_look_up(app, alice, standin):
 
 def test_a_queued_film_goes_to_the_front_and_the_workers_look_up_serves_here_too(app, alice, standin):
     hold(alice, FILM)
+    beat()
     job = jobs.create("enrich")
     begun = threading.Event()
 
@@ -204,11 +272,38 @@ def test_a_queued_film_goes_to_the_front_and_the_workers_look_up_serves_here_too
     assert standin.asked_twice() == []
 
 
-def test_a_worker_that_died_is_not_waited_for(alice, monkeypatch):
+def beat():
+    """The worker was seen just now."""
+    models.put_setting(schedule.BEAT, clock.now())
+
+
+def test_a_worker_that_died_is_not_waited_for(alice, monkeypatch, frozen_clock):
     hold(alice, FILM)
     jobs.create("enrich", state="running")
+    beat()
+    frozen_clock.move(schedule.WORKER_LATE_AFTER + 1)
     monkeypatch.setattr(lookups.time, "sleep", lambda _: pytest.fail("waited"))
     assert lookups.refresh(FILM).tmdb
+
+
+def test_each_look_for_the_workers_answer_is_one_query_and_takes_no_lock(alice, monkeypatch):
+    hold(alice, FILM)
+    job = jobs.create("enrich", state="running")
+    beat()
+    counts = []
+
+    def look(seconds):
+        if seconds == lookups.LOOK_AGAIN:
+            counts.append(len(counter.get_queries()))
+
+    monkeypatch.setattr(locks, "hold", lambda *_: pytest.fail("took a lock"))
+    with count_queries() as counter:
+        monkeypatch.setattr(lookups.time, "sleep", look)
+        monkeypatch.setattr(lookups, "SHARE_SECONDS", 0.05)
+        assert lookups.refresh(FILM).tmdb
+    assert len(counts) > 2
+    assert {after - before for before, after in itertools.pairwise(counts)} == {1}
+    assert models.Job.get_by_id(job.id).state == "running"
 
 
 def test_a_film_that_tmdb_does_not_know_is_missing_and_what_omdb_knows_is_taken(alice):
@@ -271,11 +366,99 @@ def test_each_failure_of_a_provider_is_told_as_what_it_is(standin, fault, error,
     assert len(standin.tmdb.asked) <= lookups.TRIES
 
 
+def test_an_answer_that_cannot_be_stored_is_told_with_a_code(alice, monkeypatch):
+    monkeypatch.setattr(log, "unexpected", lambda *_, **__: "AB234")
+    monkeypatch.setattr(due, "fill", lambda *_: 1 / 0)
+    lookups.movie(5000)
+    library.add(alice.id, FILM)
+    assert states() == ("failed", "stub")
+
+    words = r"TMDB's answer cannot be stored \(code AB234 in the log\)"
+    with pytest.raises(ProviderError, match=words):
+        lookups.refresh(FILM)
+    assert states() == ("failed", "failed")
+
+
 def test_a_provider_that_does_not_answer_is_unavailable(standin, monkeypatch):
     monkeypatch.setattr("mm.providers.client.READ_SECONDS", 0.1)
     standin.tmdb.fault = "hang"
     with pytest.raises(Unavailable, match="TMDB did not answer in time"):
         lookups.movie(5000)
+
+
+@pytest.mark.parametrize("fault", ["hang", "trickle"])
+def test_a_provider_that_stalls_costs_one_deadline_and_then_nothing_for_a_minute(
+    standin, monkeypatch, frozen_clock, fault
+):
+    monkeypatch.setattr(seats, "WHOLE_SECONDS", 0.3)
+    monkeypatch.setattr(client, "FAIR_SECONDS", 0)
+    standin.tmdb.fault = fault
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="TMDB did not answer in time"):
+        lookups.search("umbrella")
+    assert time.monotonic() - began < 4
+    for ask in (lambda: lookups.search("goose"), lambda: lookups.movie(5000)):
+        with pytest.raises(Unavailable, match=r"TMDB did not answer in time\. Try again in"):
+            ask()
+    assert len(standin.tmdb.asked) == 1
+
+    standin.tmdb.fault = ""
+    monkeypatch.setattr(seats, "WHOLE_SECONDS", 30)
+    frozen_clock.move(seats.SILENT_SECONDS)
+    assert lookups.search("umbrella") != []
+    assert lookups.search("goose") != []
+
+
+def test_after_a_minute_one_look_up_tries_and_the_others_are_still_refused(standin, frozen_clock):
+    url = f"{standin.url}/3"
+    seats.silence.remember(url, "Silent.")
+    frozen_clock.move(seats.SILENT_SECONDS - 1)
+    assert seats.silence.claim(url) == seats.silence.words(url) == "Silent."
+    frozen_clock.move(1)
+    assert seats.silence.claim(url) is None
+    assert seats.silence.claim(url) == "Silent."
+    seats.silence.forget(url)
+    assert seats.silence.claim(url) is None
+
+
+def test_an_answer_that_is_an_error_is_no_silence(standin):
+    standin.tmdb.fault = "error"
+    for text in ("umbrella", "goose"):
+        with pytest.raises(ProviderError, match="TMDB API error: 500"):
+            lookups.search(text)
+
+
+@pytest.mark.parametrize("url", [f"http://{'a' * 64}.example/3", "http:///3", "tmdb"])
+def test_an_address_that_cannot_be_used_is_told_in_words(alice, url):
+    change(tmdb_base_url=url, omdb_base_url=url)
+    hold(alice, FILM)
+    for ask in (lambda: lookups.search("umbrella"), lambda: lookups.refresh(FILM)):
+        with pytest.raises(Unavailable, match="TMDB cannot be asked: TMDB_BASE_URL is no usable"):
+            ask()
+
+
+def test_a_refresh_ends_at_its_deadline_and_takes_what_omdb_knows(alice, standin, monkeypatch):
+    monkeypatch.setattr(seats, "WHOLE_SECONDS", 3.4)
+    monkeypatch.setattr(lookups, "SPARE_SECONDS", 3)
+    monkeypatch.setattr(client, "FAIR_SECONDS", 0)
+    hold(alice, FILM)
+    standin.tmdb.fault = "hang"
+    began = time.monotonic()
+    assert lookups.refresh(FILM) == lookups.Updated(tmdb=False, omdb=True)
+    assert time.monotonic() - began < 4
+    # For the worker, which waits for longer.
+    assert states() == ("stub", "ready")
+
+
+def test_a_refresh_for_which_there_is_no_time_blames_no_film(alice, monkeypatch):
+    hold(alice, FILM)
+    for name in ("tmdb_interactive", "omdb_interactive"):
+        pace = limits.Pace(1, ceiling=1)
+        pace._held_until = time.monotonic() + 60
+        monkeypatch.setattr(limits, name, pace)
+    with pytest.raises(Unavailable, match="TMDB is slow right now"):
+        lookups.refresh(FILM)
+    assert states() == ("stub", "stub")
 
 
 def test_without_a_key_nothing_is_asked(alice):
@@ -325,6 +508,25 @@ def test_tries_that_failed_count_too(standin):
 
 
 # The pace.
+
+
+@pytest.mark.slow
+def test_five_lists_that_a_client_opens_at_once_all_come(app, standin, monkeypatch):
+    monkeypatch.setattr(limits, "tmdb_interactive", limits.Pace(4, ceiling=3))
+    standin.tmdb.latency = 0.2
+    found = {}
+
+    def open_list(kind):
+        with db.connection_context():
+            found[kind] = lookups.listed(kind, user_id="alice")
+
+    kinds = [*lookups.PATHS, "trending"]
+    threads = [threading.Thread(target=open_list, args=(kind,)) for kind in kinds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(found[kind] for kind in kinds)
 
 
 def test_worker_and_pages_together_never_show_the_provider_more_than_40_a_second(standin, monkeypatch):

@@ -1,12 +1,18 @@
 """The pages without a browser: who sees them, what a fragment gets, and what a failure looks like."""
 
+import io
 import json
 
 import pytest
+from peewee import DatabaseError, IntegrityError, InterfaceError, OperationalError
 
-from mm.models import Job, User
-from mm.services import backups, imports, jobs
+from mm import htmx, tasks
+from mm.models import Job, Movie, Title, User
+from mm.services import backups, imports, jobs, library, people, rankings
+from tests import libraries
 from tests.conftest import PASSWORD
+from tests.libraries import custom_list, film, put
+from tests.libraries import document as document_of
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/backup?job=1"}
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -120,6 +126,63 @@ def test_a_toast_survives_the_redirect_that_follows_it(page, alices_backup):
     assert "The backup is deleted." not in page.get("/backup").text
 
 
+LONGEST = "👩‍🚀" * 166
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("/movies/tt0000001/votes", {"person": LONGEST}),
+        ("/movies/tt0000001/votes/{person}/delete", {}),
+        ("/movies/tt0000001/status", {"to": "list:long"}),
+        ("/movies/tt0000001/delete", {}),
+        ("/movies/tt0000001/status", {"to": LONGEST}),
+        ("/movies/tt0000001/watch", {"my_rating": LONGEST}),
+        ("/people/{person}/trust", {"trusted": "1"}),
+        ("/people", {"name": LONGEST}),
+        ("/people/{person}", {"name": f"x{LONGEST}"}),
+        ("/people/{person}/delete", {}),
+        ("/lists", {"name": LONGEST}),
+        ("/lists/long", {"name": f"x{LONGEST}"}),
+        ("/lists/long/delete", {}),
+        ("/selection", {"do": "list:long", "film": "tt0000001"}),
+        ("/selection", {"do": "recommend", "person": LONGEST, "film": ["tt0000001", "tt0000009"]}),
+        ("/selection", {"do": "recommend", "person": f"{LONGEST}x" * 9, "film": "tt0000001"}),
+        ("/views", {"name": LONGEST, "view": "q=a"}),
+        ("/add", {"imdb": "tt0000001", "where": "list:long"}),
+    ],
+)
+def test_no_name_makes_the_headers_of_an_answer_too_long(page, alice, address, form):
+    """A proxy refuses an answer with headers over 4 KB, though what was asked for is done."""
+    put(alice, document_of([film()], [], [custom_list("long", LONGEST)]))
+    Title.update(title=LONGEST).execute()
+    person = people.create(alice.id, f"{LONGEST}s").id
+    library.recommend(alice.id, "tt0000001", person)
+    for headers in (PARTIAL, {}):
+        answer = page.post(address.format(person=person), data=form, headers=headers)
+        assert sum(len(name) + len(value) + 4 for name, value in answer.headers) < 4096
+        if toast := json.loads(answer.headers.get("HX-Trigger", "{}")).get("toast"):
+            assert len(toast["message"]) < 500
+
+
+def test_a_failure_of_any_length_fits_in_the_headers(app):
+    with app.test_request_context(headers=PARTIAL):
+        answer = htmx.refuse(f"{'🚀' * 3000} is called so already.", 409)
+        assert len(answer.headers["HX-Trigger"]) < 4000
+        assert "…" in json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
+
+
+def test_a_toast_cuts_a_name_and_not_what_happened_to_it(page, alice):
+    person = people.create(alice.id, "N" * 500).id
+    answer = page.post(f"/people/{person}/trust", data={"trusted": "1"}, headers=PARTIAL)
+    said = json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
+    assert said == "N" * 79 + "… is trusted."
+    people.create(alice.id, "{kind} {0} {")
+    brackets = people.find(alice.id, "{kind} {0} {").id
+    answer = page.post(f"/people/{brackets}/trust", data={"trusted": "1"}, headers=PARTIAL)
+    assert "{kind} {0} { is trusted." in answer.headers["HX-Trigger"]
+
+
 def test_an_expired_log_in_on_a_fragment_leads_back_to_its_page(page):
     User.update(token_version=User.token_version + 1).execute()
     answer = page.get("/backup/health", headers=PARTIAL)
@@ -151,16 +214,58 @@ def test_a_form_from_another_site_is_refused(page):
     assert Job.select().count() == 0
 
 
-def test_an_error_of_the_server_says_nothing_of_its_inside(page, app, monkeypatch):
-    def broken(user_id):
-        raise RuntimeError("secret detail")
+def failing(monkeypatch, problem):
+    def fail(user_id):
+        raise problem
 
+    monkeypatch.setattr(backups, "listing", fail)
+
+
+def test_an_error_of_the_server_says_nothing_of_its_inside_but_its_code(
+    page,
+    app,
+    alice,
+    monkeypatch,
+    caplog,
+):
     app.testing = False
-    monkeypatch.setattr(backups, "listing", broken)
-    answer = page.get("/backup")
+    failing(monkeypatch, RuntimeError("secret detail"))
+    answer = page.get("/backup?x=secret")
     assert answer.status_code == 500
     assert "Something broke on the server" in answer.text
     assert "secret" not in answer.text
+    (told,) = caplog.records
+    code = told.fields.pop("code")
+    assert told.fields == {"method": "GET", "route": "/backup", "user": alice.id}
+    assert f"code {code}" in answer.text
+    assert "secret detail" in caplog.text
+
+
+def test_a_fragment_that_breaks_shows_the_code_as_a_toast(page, app, monkeypatch, caplog):
+    app.testing = False
+    failing(monkeypatch, RuntimeError("secret detail"))
+    answer = page.get("/backup/history", headers=PARTIAL)
+    assert answer.status_code == 500
+    code = caplog.records[0].fields["code"]
+    assert code in json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
+
+
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError, DatabaseError])
+def test_a_database_that_does_not_answer_is_a_page_that_says_so(page, monkeypatch, caplog, kind):
+    failing(monkeypatch, kind("database is locked"))
+    answer = page.get("/backup")
+    assert answer.status_code == 503
+    assert "The database does not answer right now. Try again in a minute." in answer.text
+    assert "locked" not in answer.text
+    assert caplog.records[0].fields["problem"] == "database is locked"
+
+
+def test_a_query_that_is_our_fault_is_an_unexpected_error(page, app, monkeypatch):
+    app.testing = False
+    failing(monkeypatch, IntegrityError("NOT NULL constraint failed: setting.value"))
+    answer = page.get("/backup")
+    assert answer.status_code == 500
+    assert "NOT NULL" not in answer.text
 
 
 def test_a_file_larger_than_64_mib_is_refused_with_its_limit(page):
@@ -177,7 +282,8 @@ def test_every_answer_carries_the_security_headers(page, address):
     policy = headers["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
-    assert "script-src 'self' https://cdn.jsdelivr.net;" in policy
+    htmx = "https://cdn.jsdelivr.net/npm/htmx.org@4.0.1/dist/htmx.min.js"
+    assert f"script-src 'self' {htmx};" in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "same-origin"
 
@@ -256,13 +362,152 @@ def test_switching_automatic_backups_on_makes_the_first_one(page, alice):
 
 
 def test_a_huge_plan_shows_its_first_rows_and_says_how_many_more(page, alice):
-    job = imports.offer(alice, backups.create(alice).filename)
-    path = imports._file_of(job)
-    path.write_bytes(document(1204))
+    job = imports.receive(alice, io.BytesIO(document(1204)))
     text = page.get(f"/backup/import/{job.id}").text
     assert "<b>1,204</b> new films" in text
     assert text.count('<span class="label">tt') == 200 + 1
     assert "And 1,004 more." in text
+
+
+def test_a_confirmed_import_that_met_a_change_can_be_looked_at_and_confirmed_again(page, alice):
+    """All of it through the pages, and the worker's own function."""
+    file = {"file": (io.BytesIO(document(3)), "library.json")}
+    plan = page.post("/backup/import", data=file).location
+    form = {"conflicts": "skip", "library_version": User.get_by_id(alice.id).library_version}
+    job_page = page.post(f"{plan}/confirm", data=form).location
+    library.add(alice.id, "tt0099999")
+    tasks.run_job.call_local(job_page.rsplit("/", 1)[1], "import")
+    for address in (job_page, "/backup"):
+        text = page.get(address).text
+        assert "Your library changed since you looked" in text
+        assert f'href="{plan}"' in text
+        assert "every " not in text.partition('id="job"')[2].partition(">")[0]
+    text = page.get(plan).text
+    assert "Your library changed since you looked" in text
+    assert 'value="skip" checked' in text
+    form["library_version"] = User.get_by_id(alice.id).library_version
+    assert page.post(f"{plan}/confirm", data=form).location == job_page
+    tasks.run_job.call_local(job_page.rsplit("/", 1)[1], "import")
+    assert "Your library is imported" in page.get(job_page).text
+    assert Movie.select().where(Movie.user == alice.id).count() == 4
+    assert "Waiting for you" not in page.get("/backup").text
+
+
+def test_beside_a_phone_that_writes_all_the_time_the_second_confirmation_may_allow_it(page, alice):
+    file = {"file": (io.BytesIO(document(3)), "library.json")}
+    plan = page.post("/backup/import", data=file).location
+    version = User.get_by_id(alice.id).library_version
+    assert "even if more changes arrive" not in page.get(plan).text
+    library.add(alice.id, "tt0099998")
+    refused = page.post(f"{plan}/confirm", data={"library_version": version})
+    assert refused.status_code == 409
+    assert "even if more changes arrive" in refused.text
+    form = {"library_version": version, "anyway": "1"}
+    job_page = page.post(f"{plan}/confirm", data=form).location
+    library.add(alice.id, "tt0099999")
+    tasks.run_job.call_local(job_page.rsplit("/", 1)[1], "import")
+    text = page.get(job_page).text
+    assert "Your library is imported" in text
+    assert "Your library changed again before this was imported" in text
+    assert Movie.select().where(Movie.user == alice.id).count() == 5
+
+
+def test_the_plan_of_a_file_whose_place_a_newer_upload_took_says_so(page, alice):
+    first = imports.receive(alice, io.BytesIO(document(3)))
+    imports.receive(alice, io.BytesIO(document(4)))
+    for answer in (
+        page.get(f"/backup/import/{first.id}"),
+        page.post(f"/backup/import/{first.id}/confirm", data={"library_version": 0}),
+        page.post(f"/backup/import/{first.id}/discard"),
+    ):
+        assert answer.status_code == 404
+        assert "a newer upload took its place" in answer.text
+
+
+def test_a_large_upload_without_a_turn_is_refused_before_it_arrives(page, alice, monkeypatch):
+    monkeypatch.setitem(imports._waiting, alice.id, 1)
+    body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(imports.LARGE_FILE)}
+    form = "multipart/form-data; boundary=x"
+    answer = page.post("/backup/import", content_type=form, environ_overrides=body)
+    assert answer.status_code == 503
+    assert "Another import is being read" in answer.text
+
+
+class Unread(io.RawIOBase):
+    """A body that nobody may read."""
+
+    def readinto(self, buffer):
+        raise AssertionError("read")
+
+
+def test_a_plan_that_nobody_has_confirmed_is_found_from_its_job(page, alice):
+    job = imports.receive(alice, io.BytesIO(document(3)))
+    text = page.get(f"/backup/jobs/{job.id}").text
+    assert "until you confirm" in text
+    assert f'href="/backup/import/{job.id}"' in text
+
+
+def test_a_plan_whose_file_was_swapped_says_so(page, alice):
+    job = imports.receive(alice, io.BytesIO(document(3)))
+    imports._file_of(job).write_bytes(document(7))
+    answer = page.get(f"/backup/import/{job.id}")
+    assert answer.status_code == 422
+    assert "Choose it again" in answer.text
+
+
+def test_what_was_left_out_is_listed_and_downloaded(page, alice):
+    data = b'{"movies": [{"imdb_id": "tt0000001"}, {"imdb_id": "x"}]}'
+    job = imports.receive(alice, io.BytesIO(data))
+    tasks.run_job.call_local(imports.confirm(job, "overwrite", 0).id, "import")
+    text = page.get(f"/backup/jobs/{job.id}").text
+    assert "1 entry was left out" in text
+    assert "<code>movies[1].imdb_id</code>" in text
+    rows = page.get(f"/backup/jobs/{job.id}/left-out").json
+    assert [row["path"] for row in rows] == ["movies[1].imdb_id"]
+
+
+def test_what_an_import_of_an_older_version_left_out_is_still_shown(page, alice):
+    counts = {"movies": 1, "people": 0, "lists": 0}
+    row = {"path": "movies[7]", "reason": "none"}
+    result = {"imported_counts": counts, "warnings": [], "errors": [row]}
+    job = Job.create(kind="import", user=alice, state="done", result=result)
+    assert "<code>movies[7]</code>" in page.get(f"/backup/jobs/{job.id}").text
+    assert page.get(f"/backup/jobs/{job.id}/left-out").json == [row]
+
+
+def test_the_text_of_an_exception_that_an_older_version_kept_is_not_shown(page, alice):
+    job = jobs.create("import", alice.id)
+    jobs.fail(job, "Unexpected error: OSError: [Errno 17] File exists: '/srv/data/backups/x'")
+    text = page.get(f"/backup/jobs/{job.id}").text
+    assert "Something went wrong on the server" in text
+    assert "Errno" not in text
+    assert "/srv" not in text
+
+
+def test_the_plan_of_a_file_of_equal_people_is_a_small_page(page, alice):
+    people = b",".join([b'{"name": "Ann"}'] * 5_000)
+    job = imports.receive(alice, io.BytesIO(b'{"people": [%s]}' % people))
+    text = page.get(f"/backup/import/{job.id}").text
+    assert "And 4,989 more like the last one." in text
+    assert len(text) < 60_000
+
+
+def test_a_plan_shows_what_becomes_of_the_ranking(page, alice):
+    places = [libraries.ranking(1), libraries.ranking(2, 2)]
+    films = [libraries.seen(1), libraries.seen(2)]
+    libraries.put(alice, libraries.document(films, rankings=places))
+    swapped = [libraries.ranking(2), libraries.ranking(1, 2), libraries.ranking(9, 3)]
+    file = libraries.as_bytes(libraries.document(films, rankings=swapped))
+    job = imports.receive(alice, io.BytesIO(file))
+    text = page.get(f"/backup/import/{job.id}").text
+    assert "<h2>Ranking " in text
+    assert "tt0000009 is no film of the file or of the library" in text
+    page.post(
+        f"/backup/import/{job.id}/confirm",
+        data={"library_version": User.get_by_id(alice.id).library_version},
+    )
+    imports.run(Job.get_by_id(job.id))
+    assert [row.imdb_id for row in rankings.listing(alice.id)] == ["tt0000002", "tt0000001"]
 
 
 def test_a_plan_that_was_confirmed_leads_to_its_job(page, alices_backup, alice):

@@ -1,9 +1,11 @@
 """Account: name, password, the end of all log-ins, and the page itself."""
 
+import re
+
 import pytest
 
 from mm.models import User
-from mm.services import accounts
+from mm.services import accounts, backups, library
 from tests.conftest import PASSWORD
 
 NEW = "a quite different phrase"
@@ -82,6 +84,17 @@ def test_logging_out_everywhere_ends_every_log_in(page, elsewhere):
     assert page.post("/account/end-sessions").location == "/login"
     assert not is_logged_in(page)
     assert not is_logged_in(elsewhere)
+
+
+def test_the_page_tells_of_the_last_good_backup(page, alice):
+    shown = page.get("/account").text
+    assert "There is no good backup of your library yet." in shown
+    assert 'href="/backup"' in shown
+    library.add(alice.id, "tt0000001")
+    backups.create(alice)
+    shown = re.sub(r"\s+", " ", page.get("/account").text)
+    assert "There is no good backup" not in shown
+    assert re.search(r"Last good backup <time [^>]+>just now</time>: 1 film and 4 people", shown)
 
 
 def test_the_page_names_tmdb_as_its_terms_ask(page):

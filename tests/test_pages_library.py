@@ -1,14 +1,18 @@
 """The pages of the library and of a film, without a browser."""
 
+import contextlib
 import json
 import re
+import sqlite3
+import time
+from dataclasses import replace
 
 import pytest
 from playhouse.test_utils import count_queries
 
-from mm import models
+from mm import config, models
 from mm.models import Movie, Person, SavedView, Title, Watch
-from mm.services import imports, library, lists, people, views
+from mm.services import details, imports, library, lists, people, views
 from mm.services.browse import View
 from tests.conftest import PASSWORD
 from tests.libraries import T, document, film, many, put, seen
@@ -16,6 +20,7 @@ from tests.libraries import T, document, film, many, put, seen
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/?status=watched"}
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 FILM = "tt0000001"
+FURTHER = re.compile(r'class="further"\s+hx-get="([^"]+)"')
 
 
 @pytest.fixture
@@ -39,6 +44,11 @@ def alices_film(alice):
     return alice
 
 
+def database_dump():
+    with contextlib.closing(sqlite3.connect(config.current.data_dir / "mm.db")) as reader:
+        return list(reader.iterdump())
+
+
 def cards(text):
     return [int(number) for number in re.findall(r'id="c-tt(\d+)"', text)]
 
@@ -58,9 +68,38 @@ def test_scrolling_shows_each_film_once_and_then_ends(page, alices_films):
     while address:
         text = page.get(address, headers=PARTIAL).text
         found += cards(text)
-        match = re.search(r'class="further" hx-get="([^"]+)"', text)
+        match = FURTHER.search(text)
         address = match and match[1].replace("&amp;", "&")
     assert sorted(found) == list(range(1, 131))
+
+
+def test_marking_films_while_scrolling_skips_none(page, alices_films):
+    found, address = [], "/"
+    while address:
+        text = page.get(address, headers=PARTIAL).text
+        here = cards(text)
+        found += here
+        match = FURTHER.search(text)
+        address = match and match[1].replace("&amp;", "&")
+        marked = [f"tt{number:07}" for number in here[:5]]
+        page.post("/selection", data={"do": "status:watched", "film": marked, "back": "/"})
+    # Every second one of the 130 is watched from the start.
+    assert found == list(range(130, 0, -2))
+
+
+def test_the_further_films_can_be_asked_for_without_scripts(page, alices_films):
+    first = page.get("/?status=all").text
+    further = page.get(FURTHER.search(first)[1].replace("&amp;", "&")).text
+    assert "<html" in further
+    assert not set(cards(first)) & set(cards(further))
+    assert len(cards(further)) == 60
+
+
+def test_an_address_of_an_earlier_version_goes_on_by_places(page, alices_films):
+    by_number = page.get("/?status=all&offset=60", headers=PARTIAL).text
+    first = page.get("/?status=all", headers=PARTIAL).text
+    by_place = page.get(FURTHER.search(first)[1].replace("&amp;", "&"), headers=PARTIAL).text
+    assert by_number == by_place
 
 
 def test_what_is_scrolled_to_has_cards_and_nothing_else(page, alices_films):
@@ -72,7 +111,9 @@ def test_what_is_scrolled_to_has_cards_and_nothing_else(page, alices_films):
 
 @pytest.mark.parametrize(
     "query",
-    ["offset=-1", "offset=99999999999999999999", "offset=x", "status=nonsense", "list=x", "person=99", "decade=199",
+    ["after=", "after=x", "after=%00", "after=W10", "after=" + "W" * 3000, "after=W10&offset=60",
+     "q=" + "a%20" * 86, "offset=-1", "offset=99999999999999999999", "offset=x",
+     "status=nonsense", "list=x", "person=99", "decade=199",
      "rating=x", "sort=x", "q=%00", "q=" + "a" * 3000, "genre=%22", "filters=1&person=0", "size=%ff"],
 )  # fmt: skip
 def test_nonsense_in_the_address_is_no_error(page, alices_films, query):
@@ -114,6 +155,26 @@ def test_the_counts_alone_are_a_fragment(page, alices_films):
     assert text.lstrip().startswith('<nav id="tabs"')
     assert re.findall(r"</b> <span>(\d+)", text) == ["65", "65", "130"]
     assert page.get("/counts?status=watched").location == "/?status=watched"
+
+
+def test_a_film_moved_from_one_list_to_another_no_longer_stands_in_the_first(page, alice):
+    first, second = lists.create(alice.id, "First"), lists.create(alice.id, "Second")
+    library.add(alice.id, FILM, status="custom", custom_list_id=first.id)
+    address = f"/movies/{FILM}/card?list={first.id}"
+    assert 'class="film"' in page.get(address, headers=PARTIAL).text
+    page.post(f"/movies/{FILM}/status", data={"to": f"list:{second.id}"}, headers=PARTIAL)
+    text = page.get(address, headers=PARTIAL).text
+    assert 'class="film moved"' in text
+    assert "<em>Second</em>" in text
+    elsewhere = f"/movies/{FILM}/card?list={second.id}"
+    assert 'class="film"' in page.get(elsewhere, headers=PARTIAL).text
+    assert 'class="film"' in page.get(f"/movies/{FILM}/card?status=all", headers=PARTIAL).text
+
+
+def test_a_genre_of_a_film_leads_to_the_films_of_that_genre(page, alices_films):
+    Title.update(genres=["Komödie"], title="Sechs").where(Title.imdb_id == FILM).execute()
+    link = re.search(r'href="(/\?[^"]*genre=[^"]+)"', page.get(f"/movies/{FILM}").text)[1]
+    assert cards(page.get(link.replace("&amp;", "&")).text) == [1]
 
 
 def test_hostile_values_are_text_everywhere(page, alice):
@@ -224,10 +285,40 @@ def test_a_film_deleted_in_another_tab_leaves_the_page_as_it_is(page, alices_fil
     assert not Movie.select().exists()
 
 
-def test_opening_a_stub_puts_it_at_the_head_of_the_queue(page, alices_films):
-    assert Title.get_by_id(FILM).wanted_at is None
+def test_opening_a_film_writes_nothing(page, alices_films):
+    before = database_dump()
+    of_the_film = (f"/movies/{FILM}{part}" for part in ("", "/about", "/card"))
+    for address in (*of_the_film, "/", "/counts"):
+        for headers in ({}, PARTIAL):
+            assert page.get(address, headers=headers).status_code in (200, 303)
     assert "no key for TMDB" in page.get(f"/movies/{FILM}").text
-    assert Title.get_by_id(FILM).wanted_at is not None
+    assert database_dump() == before
+
+
+def test_the_page_of_a_stub_asks_for_its_details_to_be_fetched_next(page, alices_films):
+    config.use(replace(config.current, tmdb_api_key="key"))
+    ask = f'hx-post="/movies/{FILM}/want" hx-trigger="load"'
+    assert ask in page.get(f"/movies/{FILM}").text
+    assert page.post(f"/movies/{FILM}/want", headers=PARTIAL).status_code == 204
+    assert page.post(f"/movies/{FILM}/want").location == f"/movies/{FILM}"
+    assert [title.imdb_id for title in Title.select() if title.wanted_at] == [FILM]
+    Title.update(tmdb_state="ready", wanted_at=None).execute()
+    assert ask not in page.get(f"/movies/{FILM}").text
+    page.post(f"/movies/{FILM}/want", headers=PARTIAL)
+    assert Title.get_by_id(FILM).wanted_at is None
+
+
+def test_a_busy_database_holds_up_no_page_of_a_film(page, alices_films, monkeypatch):
+    monkeypatch.setattr(library, "WANT_SECONDS", 0.1)
+    page.get(f"/movies/{FILM}")
+    with contextlib.closing(sqlite3.connect(config.current.data_dir / "mm.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        start = time.monotonic()
+        assert page.get(f"/movies/{FILM}").status_code == 200
+        assert page.post(f"/movies/{FILM}/want", headers=PARTIAL).status_code == 204
+        assert time.monotonic() - start < 5
+    assert Title.get_by_id(FILM).wanted_at is None
+    assert page.post(f"/movies/{FILM}/status", data={"to": "watched"}).status_code == 303
 
 
 def test_a_missing_title_says_why_and_when_it_is_tried_again(page, alices_films):
@@ -264,6 +355,21 @@ def test_stars_rate_it_and_never_move_its_date(page, alices_film):
     [watch] = Watch.select()
     assert watch.my_rating is None
     assert watch.date_watched != T
+
+
+def test_stars_on_a_film_that_waits_to_be_seen_again_add_a_watch(page, alices_film):
+    library.watch(alices_film.id, FILM, T, 5)
+    library.set_status(alices_film.id, FILM, "toWatch")
+    page.post(f"/movies/{FILM}/watch", data={"my_rating": "9"})
+    ratings = [watch.my_rating for watch in Watch.select().order_by(Watch.date_watched)]
+    assert (ratings, Movie.get().status) == ([5, 9], "watched")
+
+
+def test_the_form_changes_the_watch_that_it_shows_whatever_the_status(page, alices_film):
+    library.watch(alices_film.id, FILM, T, 5)
+    library.set_status(alices_film.id, FILM, "toWatch")
+    page.post(f"/movies/{FILM}/watch", data={"my_rating": "6", "date_watched": "2026-02-14"})
+    assert [watch.my_rating for watch in Watch.select()] == [6]
 
 
 def test_watching_again_adds_a_watch_and_a_double_submit_does_not_add_two(page, alices_film):
@@ -342,6 +448,24 @@ def test_a_log_in_that_ended_leads_from_a_film_back_to_its_page(page, alices_fil
     assert answer.status_code == 401
     assert answer.headers["HX-Redirect"] == f"/login?next=/movies/{FILM}"
     assert not Watch.select().exists()
+
+
+def test_who_else_recommended_what_is_asked_in_one_query(alices_film):
+    for number in range(2, 40):
+        names = [f"Person {number % 7}", f"Person {number % 5}"]
+        library.recommend_many(alices_film.id, f"tt{number:07}", names)
+    voters = [f"Person {number}" for number in range(6)]
+    library.recommend_many(alices_film.id, FILM, [*voters, "Nobody else"])
+    library.recommend(alices_film.id, FILM, "Person 6", vote_type=False)
+    library.watch(alices_film.id, "tt0000002")
+    film = details.film(alices_film.id, FILM)
+    with count_queries() as counter:
+        others = details.others_of(alices_film.id, film)
+    assert counter.count == 1
+    found = {person.name: count for person, count in others}
+    # The second film was watched.
+    expected = [[m for m in range(3, 40) if n in (m % 7, m % 5)] for n in range(6)]
+    assert found == {name: len(theirs) for name, theirs in zip(voters, expected, strict=True)}
 
 
 # What it costs.

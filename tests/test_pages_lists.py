@@ -90,19 +90,40 @@ def test_a_list_moves_up_and_down_and_stays_at_the_ends(page, alice, three):
 
 
 def test_a_whole_order_is_taken_as_it_was_dragged(page, alice, three):
-    answer = page.post("/lists/order", data={"id": ["list-2", "list-0", "list-1"]}, headers=PARTIAL)
+    dragged = {"id": ["list-2", "list-0", "list-1"]}
+    answer = page.post("/lists/order/all", data=dragged, headers=PARTIAL)
     assert answer.text.lstrip().startswith('<div id="lists"')
     assert order(alice) == ["Flight", "Winter", "Children"]
 
 
+@pytest.mark.parametrize("list_id", ["order", "all", "move"])
+def test_a_list_from_a_file_is_edited_whatever_its_id(page, alice, list_id):
+    other = custom_list("b", "Other", position=1)
+    put(alice, document([], [], [custom_list(list_id, "Old"), other]))
+    assert 'value="Old"' in page.get(f"/lists/{list_id}").text
+    assert page.post(f"/lists/{list_id}", data={"name": "New"}).location == "/lists"
+    assert order(alice) == ["New", "Other"]
+    page.post(f"/lists/{list_id}/move", data={"to": "down"})
+    assert order(alice) == ["Other", "New"]
+    page.post("/lists/order/all", data={"id": [list_id, "b"]})
+    assert order(alice) == ["New", "Other"]
+    page.post(f"/lists/{list_id}/delete")
+    assert order(alice) == ["Other"]
+
+
+def test_a_page_of_an_earlier_version_can_still_put_lists_in_order(page, alice, three):
+    page.post("/lists/order", data={"id": ["list-2", "list-0", "list-1"]})
+    assert order(alice) == ["Flight", "Winter", "Children"]
+
+
 def test_an_order_from_an_old_page_keeps_what_it_does_not_know(page, alice, three):
-    page.post("/lists/order", data={"id": ["gone", "list-2", "list-2"]})
+    page.post("/lists/order/all", data={"id": ["gone", "list-2", "list-2"]})
     assert order(alice) == ["Flight", "Winter", "Children"]
 
 
 def test_only_lists_whose_place_changes_are_written(page, alice, three):
     before = {row.id: row.updated_at for row in CustomList.select()}
-    page.post("/lists/order", data={"id": ["list-0", "list-2", "list-1"]})
+    page.post("/lists/order/all", data={"id": ["list-0", "list-2", "list-1"]})
     changed = {row.id for row in CustomList.select() if row.updated_at != before[row.id]}
     assert changed == {"list-1", "list-2"}
 

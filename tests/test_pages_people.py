@@ -7,7 +7,7 @@ from playhouse.test_utils import count_queries
 
 from mm.models import Person
 from mm.services import library, people
-from tests.libraries import HARD_NAMES, document, many, person, put
+from tests.libraries import HARD_NAMES, T, document, film, many, person, put, vote
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 FILM = "tt0000001"
@@ -98,6 +98,62 @@ def test_a_person_is_deleted_and_comes_back_with_their_votes(page, zoe):
     assert Person.get_or_none(Person.id == zoe.id) is None
     page.post(undo_in(page.get("/people")))
     assert Person.get_by_id(zoe.id).recommendations.count() == 1
+
+
+@pytest.fixture
+def renamed_meanwhile(alice, zoe, monkeypatch):
+    """As the page is answered, another tab calls Zoe Zora, and somebody else gets her name."""
+    found = people.by_id
+
+    def look_up(user_id, person_id):
+        monkeypatch.setattr(people, "by_id", found)
+        person = found(user_id, person_id)
+        people.change(user_id, zoe.id, {"name": "Zora"})
+        other = people.create(user_id, "Zoe")
+        library.recommend(user_id, FILM, other.id)
+        return person
+
+    monkeypatch.setattr(people, "by_id", look_up)
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("/people/{}", {"name": "Changed", "color": "#1864ab"}),
+        ("/people/{}/trust", {"trusted": "1"}),
+        ("/people/{}/delete", {}),
+        (f"/movies/{FILM}/votes/{{}}/delete", {}),
+    ],
+)
+def test_a_page_changes_the_person_it_shows_and_not_who_has_their_name(
+    page, alice, zoe, renamed_meanwhile, address, form
+):
+    assert page.post(address.format(zoe.id), data=form).status_code == 303
+    other = people.find(alice.id, "Zoe")
+    assert (other.id != zoe.id, other.is_trusted, other.recommendations.count()) == (True, False, 1)
+
+
+def test_scrolling_shows_each_film_of_a_person_once_while_votes_go(page, alice):
+    votes = {number: [vote("Busy", date=T + number // 10)] for number in range(1, 121)}
+    put(alice, document([film(number, recommendations=votes[number]) for number in votes]))
+    busy = people.find(alice.id, "Busy")
+    found, address = [], f"/people/{busy.id}"
+    while address:
+        text = page.get(address, headers=PARTIAL).text
+        here = re.findall(r'href="/movies/(tt\d+)"', text)
+        found += here
+        match = re.search(r'class="further"\s+hx-get="([^"]+)"', text)
+        address = match and match[1].replace("&amp;", "&")
+        library.unrecommend(alice.id, here[0], busy.id)
+        library.unrecommend(alice.id, here[-1], busy.id)
+    assert sorted(found) == [f"tt{number:07}" for number in range(1, 121)]
+
+
+def test_a_place_that_is_none_shows_the_first_films(page, alice, zoe):
+    for query in ("after=x", "after=W10", "page=1", "page=x"):
+        assert FILM in page.get(f"/people/{zoe.id}?{query}").text
+    text = page.get(f"/people/{zoe.id}?page=9").text
+    assert "There are no more films" in text
 
 
 def test_a_quick_recommender_cannot_be_deleted_and_the_page_offers_no_button(page, alice):

@@ -188,7 +188,13 @@ class TestShowing:
         library.recommend(alice.id, FILM, "Eve", "downvote")
         stats = films.stats(eve)
         assert (stats.total_movies, stats.watched_movies, stats.average_rating) == (4, 3, 6.5)
-        assert len(stats.movies) == 4
+        assert len(films.voted_by(eve)) == 4
+
+    def test_an_average_has_one_decimal(self, alice, eve):
+        for number, rating in enumerate((7, 8, 8)):
+            library.add(alice.id, f"tt000000{number}", recommenders=["Eve"])
+            library.watch(alice.id, f"tt000000{number}", my_rating=rating)
+        assert films.stats(eve).average_rating == 7.7
 
     def test_stats_of_nobodys_films_are_empty(self, eve):
         stats = films.stats(eve)

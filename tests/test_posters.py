@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -122,7 +124,7 @@ def test_what_is_kept_is_readable_by_its_owner_only(film):
     assert [entry.name for entry in path.parent.iterdir()] == [NAME]
 
 
-def test_twenty_who_ask_at_once_make_one_request(film, standin):
+def test_twenty_who_ask_at_once_make_one_request(page, film, standin):
     together = threading.Barrier(20)
 
     def ask(_):
@@ -131,8 +133,56 @@ def test_twenty_who_ask_at_once_make_one_request(film, standin):
             return posters.obtain("w342", NAME)
 
     with ThreadPoolExecutor(20) as pool:
-        assert all(pool.map(ask, range(20)))
+        got = list(pool.map(ask, range(20)))
+    assert sum(map(bool, got)) >= posters.AT_ONCE
     assert sum(standin.images.values()) == 1
+    assert get(page).mimetype == "image/png"
+
+
+@pytest.fixture
+def silent_host():
+    """It takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        lead_to(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        yield
+
+
+@pytest.mark.parametrize("different", [False, True])
+def test_few_wait_for_a_silent_host_and_the_others_get_the_drawn_poster_at_once(
+    alice, silent_host, monkeypatch, different
+):
+    monkeypatch.setattr("mm.providers.images.READ_SECONDS", 1.2)
+    monkeypatch.setattr(posters, "TURN_SECONDS", 0.4)
+    films = stand.FILM_IDS[:20] if different else [FILM] * 20
+    for imdb_id in set(films):
+        hold(alice, imdb_id)
+    together = threading.Barrier(20)
+
+    def ask(imdb_id):
+        with db.connection_context():
+            posters.title_of(f"{imdb_id}.png")
+            together.wait()
+            began = time.monotonic()
+            assert posters.obtain("w342", f"{imdb_id}.png") is None
+            return time.monotonic() - began
+
+    with ThreadPoolExecutor(20) as pool:
+        seconds = sorted(pool.map(ask, films))
+    fetching = posters.AT_ONCE if different else 1
+    assert seconds[20 - posters.AT_ONCE - posters.WAITING - 1] < 0.3
+    assert seconds[20 - fetching - 1] < 1
+    assert seconds[-1] >= 1.2
+
+
+def test_a_poster_whose_turn_did_not_come_is_asked_for_again_soon(page, film, monkeypatch):
+    monkeypatch.setattr(posters, "_room", threading.BoundedSemaphore(1))
+    with posters._room:
+        answer = get(page)
+    assert answer.mimetype == "image/svg+xml"
+    assert "max-age=5" in answer.headers["Cache-Control"].split(", ")
+    assert get(page).mimetype == "image/png"
 
 
 def test_nobody_sees_posters_without_logging_in(client, film):
@@ -282,6 +332,34 @@ def test_what_is_no_poster_has_no_path():
         posters.path_of("w342", "../mm.db")
 
 
+class _Trickling(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "100000")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                self.wfile.write(b" ")
+                time.sleep(0.02)
+
+    def log_message(self, *args):
+        pass
+
+
 def test_a_host_that_trickles_is_given_up(film, monkeypatch):
-    monkeypatch.setattr("mm.providers.images.WHOLE_SECONDS", -1)
+    monkeypatch.setattr("mm.providers.images.WHOLE_SECONDS", 0.2)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Trickling)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    lead_to(f"http://127.0.0.1:{server.server_port}")
+    began = time.monotonic()
     assert posters.obtain("w342", NAME) is None
+    assert time.monotonic() - began < 3
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_an_address_of_the_host_that_cannot_be_used_draws_the_poster(page, film):
+    lead_to(f"http://{'a' * 64}.example/t/p")
+    assert get(page).mimetype == "image/svg+xml"

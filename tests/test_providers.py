@@ -1,8 +1,12 @@
 """The clients of TMDB and OMDb against a real server with every fault that the real ones have shown."""
 
+import gzip
+import json
 import logging
 import threading
+import time
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from requests.exceptions import ConnectionError as NoConnection
@@ -83,7 +87,7 @@ def test_a_film_that_tmdb_lists_but_does_not_have_is_not_found(film, monkeypatch
 def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, pace, key, sent):
     seen = {}
 
-    def record(url, params, headers, timeout):
+    def record(url, params, headers, timeout, stream):
         seen.update(params=params, headers=headers, timeout=timeout)
         raise NoConnection
 
@@ -158,6 +162,154 @@ def test_no_log_shows_a_key_at_any_level(film, ratings, standin, caplog):
 
     assert "api_key=…" in caplog.text
     assert KEY not in caplog.text + str(caught.value)
+
+
+@pytest.mark.parametrize("fault", ["hang", "trickle"])
+def test_a_look_up_ends_at_its_deadline_however_the_provider_stalls(standin, pace, fault, monkeypatch):
+    monkeypatch.setattr(client, "FAIR_SECONDS", 0)
+    standin.tmdb.fault = fault
+    began = time.monotonic()
+    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 2, began + 0.4)
+
+    with pytest.raises(Temporary, match=r"TMDB did not answer in time\.") as caught:
+        tmdb.look_up(account, stand.FILM_IDS[0])
+    assert caught.value.silent
+    assert 0.3 < time.monotonic() - began < 4
+    assert len(standin.tmdb.asked) == 1
+
+
+@pytest.mark.slow
+def test_a_trickling_answer_ends_for_the_worker_too(film, standin, monkeypatch):
+    monkeypatch.setattr(client, "WHOLE_SECONDS", 0.2)
+    standin.tmdb.fault = "trickle"
+
+    with pytest.raises(Temporary, match=r"TMDB did not answer in time\."):
+        film()
+
+
+def test_no_wait_between_two_tries_goes_past_the_deadline(standin, pace, slept):
+    standin.tmdb.fault, standin.tmdb.retry_after = "busy", "7"
+    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 4, time.monotonic() + 5)
+
+    with pytest.raises(Temporary, match="asked too often") as caught:
+        tmdb.look_up(account, stand.FILM_IDS[0])
+    assert (caught.value.retry_after, slept, len(standin.tmdb.asked)) == (7, [], 1)
+
+
+def test_who_gets_no_turn_before_the_deadline_has_not_asked(standin):
+    pace = limits.Pace(1, ceiling=1)
+    pace.hold_back(60)
+    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 2, time.monotonic() + 5)
+    began = time.monotonic()
+
+    with pytest.raises(client.NotAsked, match=r"TMDB is slow right now\. Try again in a minute\."):
+        tmdb.look_up(account, stand.FILM_IDS[0])
+    assert time.monotonic() - began < 4
+    assert standin.tmdb.asked == []
+
+
+def test_a_provider_is_not_asked_when_there_is_no_time_for_its_answer(standin, pace):
+    """It would be taken for silent, and left alone for a minute."""
+    standin.tmdb.latency = 0.6
+    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 2, time.monotonic() + 0.3)
+    with pytest.raises(client.NotAsked, match="TMDB is slow right now"):
+        tmdb.look_up(account, stand.FILM_IDS[0])
+    assert standin.tmdb.asked == []
+
+
+class _Zipped(BaseHTTPRequestHandler):
+    """As the real one answers: compressed, in chunks; whole, or broken off after some bytes."""
+
+    protocol_version = "HTTP/1.1"
+    content, ends = b"", True
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for start in range(0, len(self.content), 7):
+            part = self.content[start : start + 7]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.flush()
+        if self.ends:
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = not self.ends
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def zipped(pace):
+    """zipped(content, ends): TMDB's answer when it sends these bytes."""
+    handler = type("Bound", (_Zipped,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    account = tmdb.Account(KEY, f"http://127.0.0.1:{server.server_port}", "en-US", pace, 1)
+
+    def ask(content, ends):
+        handler.content, handler.ends = content, ends
+        return tmdb.fetch(account, "/movie/5000")
+
+    yield ask
+    client._session.close()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_compressed_answer_in_chunks_is_read(zipped):
+    body = {"title": "Çılgın Köprü", "overview": "All about it. " * 500}
+    content = gzip.compress(json.dumps(body).encode())
+    assert zipped(content, True) == body
+    for sent, ends in ((content, False), (content[:20], False), (b"no gzip at all", True)):
+        with pytest.raises(Temporary, match=r"TMDB (broke off|answered with 200, and not)"):
+            zipped(sent, ends)
+
+
+def test_an_endless_answer_is_not_read_to_its_end(film, monkeypatch):
+    monkeypatch.setattr(client, "BYTES_MAX", 10)
+
+    with pytest.raises(Temporary, match="TMDB answered with more than"):
+        film()
+
+
+def test_many_look_ups_share_a_few_connections(film, monkeypatch):
+    monkeypatch.setattr(client, "_session", client._new_session())
+    for imdb_id in stand.FILM_IDS[:5]:
+        film(imdb_id)
+
+    pools = client._session.adapters["http://"].poolmanager.pools
+    [pool] = [pools[key] for key in pools.keys()]  # noqa: SIM118 it is no mapping
+    assert (pool.num_connections, pool.num_requests) == (1, 10)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"http://{'a' * 64}.example/3", "http:///3", "tmdb.org/3", "http://x:port/3", "http://a..b"],
+)
+def test_an_address_that_cannot_be_used_is_told_by_the_name_of_its_variable(pace, slept, url):
+    with pytest.raises(Temporary, match="TMDB cannot be asked: TMDB_BASE_URL is no usable address"):
+        tmdb.look_up(tmdb.Account(KEY, url, "en-US", pace), stand.FILM_IDS[0])
+    with pytest.raises(Temporary, match="OMDb cannot be asked: OMDB_BASE_URL is no usable address"):
+        omdb.look_up(omdb.Account(KEY, url, pace), stand.FILM_IDS[0])
+
+
+def test_a_key_that_a_provider_repeats_is_not_told(standin, pace, ratings):
+    standin.tmdb.fault = standin.omdb.fault = "echo"
+    token = "eyJhbGciOi.J9"
+    for key in (KEY, token):
+        account = tmdb.Account(key, f"{standin.url}/3", "en-US", pace)
+        with pytest.raises(NotFound, match="TMDB answered with 404: Refused: ") as caught:
+            tmdb.look_up(account, stand.FILM_IDS[0])
+        assert key not in str(caught.value)
+    with pytest.raises(NotFound, match="OMDb says: Refused") as caught:
+        ratings()
+    assert KEY not in str(caught.value)
+    assert client.reason(f"You sent {KEY}!", KEY) == "You sent [hidden]!"
+    assert client.reason("x" * 190 + KEY, KEY) == "x" * 190 + "[hidden]"
 
 
 # Being asked too often.
@@ -267,6 +419,7 @@ def test_an_outage_of_omdb_is_temporary(ratings, standin, fault, reason):
 # The pace.
 
 
+@pytest.mark.slow
 def test_many_threads_together_keep_under_the_ceiling_of_each_second(standin):
     pace = limits.Pace(400, ceiling=30)
     account = omdb.Account(KEY, f"{standin.url}/omdb/", pace)

@@ -1,6 +1,8 @@
 """Bad files: each is refused whole with a message, or loses just the row that is bad, by path and reason."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -26,7 +28,6 @@ REFUSED = {
     "Infinity": b'{"movies": [{"imdb_id": "tt0000001", "last_modified": Infinity}]}',
     "1e999": b'{"movies": [{"imdb_id": "tt0000001", "last_modified": 1e999}]}',
     "broken UTF-8": b'{"movies": [{"imdb_id": "\xff"}]}',
-    "half a character": b'{"people": [{"name": "\\ud800"}]}',
     "very deep": b"[" * 200_000,
     "a version that is text": b'{"version": "2", "movies": []}',
     "version 0": b'{"version": 0, "movies": []}',
@@ -62,6 +63,145 @@ def test_a_byte_order_mark_is_accepted():
     assert portable.read(b"\xef\xbb\xbf" + as_bytes(document([film(1)]))).films[0].imdb_id == "tt0000001"
 
 
+@pytest.mark.parametrize(
+    "name, kept",
+    [
+        (r"Ann \ud83d", "Ann \ufffd"),
+        (r"\udc00 Ann", "\ufffd Ann"),
+        (r"A\ud800\u0041", "A\ufffdA"),
+        (r"\uD83D\uDE00 \ud83d", "😀 \ufffd"),
+        (r"back\\ud800slash \ud800", r"back\ud800slash " + "\ufffd"),
+    ],
+)
+def test_half_an_emoji_is_replaced_with_a_warning_and_the_rest_goes_in(alice, name, kept):
+    data = b'{"people": [{"name": "%s"}, {"name": "Ben"}]}' % name.encode()
+    incoming = portable.read(data)
+    assert [person.name for person in incoming.people] == [kept, "Ben"]
+    assert incoming.warnings == ["1 characters were only half there, and became \ufffd."]
+
+
+def test_millions_of_broken_characters_are_refused():
+    data = b'{"people": [{"name": "%s"}]}' % (rb"\ud800" * 1_000_001)
+    with pytest.raises(Invalid, match="too many broken characters"):
+        portable.read(data)
+
+
+def test_a_key_that_is_there_twice_is_read_as_one_and_said():
+    first, second = b'[{"imdb_id": "tt0000001"}]', b'[{"imdb_id": "tt0000002"}, 3]'
+    incoming = portable.read(b'{"movies": %s, "movies": %s}' % (first, second))
+    assert [row.imdb_id for row in incoming.films] == ["tt0000001", "tt0000002"]
+    assert incoming.warnings == ["The file holds 'movies' 2 times: all of them were read as one."]
+    assert [problem.path for problem in incoming.errors] == ["movies[2]"]
+
+
+@pytest.mark.parametrize("row", [b"NaN", b"1e999", b'"\xff"', b"[1,}"])
+def test_a_row_that_is_no_json_refuses_the_file_and_says_where(row):
+    with pytest.raises(Invalid, match="is not valid JSON") as refused:
+        portable.read(b'{"movies": [{"imdb_id": "tt0000001"}, {"imdb_id": %s}]}' % row)
+    assert "codec" not in refused.value.message
+    assert "malformed" not in refused.value.message
+
+
+def of_64_mib(piece):
+    """A document that is as large as a file may be, of one small value again and again."""
+    start, end = b'{"movies": [{"imdb_id": "tt0000001"}], "x": [', b"0]}"
+    return start + piece * ((64 * 2**20 - len(start) - len(end)) // len(piece)) + end
+
+
+@pytest.mark.parametrize("piece", [b"[],", b'{"":0},', b"0,", b'"a",', b"[[[]]],"])
+def test_what_would_become_gigabytes_is_refused_before_it_is_decoded(piece):
+    with pytest.raises(Invalid, match="more brackets or commas than any library"):
+        portable.read(of_64_mib(piece))
+
+
+# Reads a file of a size and shape, and tells [MiB it took, longest time another thread was kept]:
+# in seconds of this process's own work, because the machine may be busy with others.
+MEASURE = """
+import json, sys, threading, time
+from mm.errors import UserError
+from mm.services import portable
+
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return int(next(line for line in lines if "VmHWM" in line).split()[1]) / 1024
+
+def beat():
+    while not done:
+        start = time.process_time()
+        time.sleep(0.005)
+        gaps.append(time.process_time() - start)
+
+data = sys.argv[1].encode() + sys.argv[2].encode() * int(sys.argv[3]) + sys.argv[4].encode()
+before, gaps, done = peak(), [], False
+other = threading.Thread(target=beat)
+other.start()
+try:
+    portable.read(data)
+except UserError:
+    pass
+done = True
+other.join()
+print(json.dumps([peak() - before, max(gaps)]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "start, piece, count",
+    [
+        ('{"movies": [', "[],", 32 * 2**20 // 3 * 2),
+        ('{"movies": [', "[],", 2_999_990),
+        ('{"movies": [{"imdb_id": "tt0000001"}], "x": [', '{"":0}, ', 2_999_990),
+        ('{"movies": [', f"{json.dumps(film(1))},", 190_000),
+    ],
+)
+def test_a_large_file_takes_little_memory_and_keeps_nobody_waiting(start, piece, count):
+    command = [sys.executable, "-c", MEASURE, start, piece, str(count), "0]}"]
+    told = subprocess.run(command, cwd=config.ROOT, capture_output=True, check=True, text=True)
+    megabytes, longest = json.loads(told.stdout)
+    assert megabytes < 300
+    assert longest < 1
+
+
+def test_one_row_that_holds_too_much_is_kept_out_alone():
+    votes = b"[" + b"{}," * 300_000 + b"{}]"
+    incoming = portable.read(b'{"movies": [{"imdb_id": "tt0000001", "recommendations": %s}, '
+                             b'{"imdb_id": "tt0000002"}]}' % votes)  # fmt: skip
+    assert [row.imdb_id for row in incoming.films] == ["tt0000002"]
+    assert incoming.errors[0].path == "movies[0]"
+    assert "brackets or commas" in incoming.errors[0].reason
+
+
+def test_thousands_of_keys_are_refused():
+    keys = b",".join(b'"k%d": 1' % number for number in range(2_000))
+    with pytest.raises(Invalid, match="more than 1,000 keys"):
+        portable.read(b'{"movies": [], %s}' % keys)
+
+
+def test_entries_under_an_unknown_key_are_counted_without_reading_them():
+    unknown = b'"a": [[], {}, 1], "b": {"x": 1, "y": []}, "c": 7, "d": "", "e": {}, "f": null'
+    data = b'{"movies": [], %s}' % unknown
+    assert portable.read(data).warnings == [
+        "3 entries under 'a' are not known to this version: left out.",
+        "2 entries under 'b' are not known to this version: left out.",
+        "1 entries under 'c' are not known to this version: left out.",
+    ]
+
+
+def test_of_very_many_unknown_keys_twenty_are_named():
+    rows = [film(number, **{f"key{number}": 1}) for number in range(1, 251)]
+    warnings = portable.read(as_bytes(document(rows))).warnings
+    assert len(warnings) == 21
+    assert "230 entries under further keys are not known to this version: left out." in warnings
+
+
+def test_of_warnings_of_one_kind_the_first_are_told_and_then_their_number():
+    people = [person("Ann") for _ in range(1_001)]
+    warnings = portable.read(as_bytes(document(people=people))).warnings
+    assert warnings[0] == "people[1] and people[0] are one person: joined."
+    assert warnings[10:] == ["And 990 more like the last one."]
+
+
 def test_an_empty_library_is_a_library():
     assert portable.read(as_bytes(document())).errors == []
 
@@ -83,7 +223,7 @@ def test_a_number_of_400_digits_is_refused_and_no_error_of_ours(key):
 
 
 def test_a_library_cannot_grow_past_what_an_import_takes(alice, monkeypatch):
-    monkeypatch.setattr("mm.services.portable.planning.FILMS_MAX", 3)
+    monkeypatch.setattr("mm.services.portable.reading.FILMS_MAX", 3)
     put(alice, document([film(1), film(2)]))
     with pytest.raises(Invalid, match="would hold 4 films"):
         put(alice, document([film(2), film(3), film(4)]))
@@ -231,10 +371,10 @@ def test_version_1_comes_in_without_its_ids_and_provider_bodies(alice):
 
 
 def test_unknown_keys_with_data_are_named_with_their_counts():
-    file = document([film(1, notes="Great"), film(2, notes="Fine"), film(3, notes="")], rankings=[1, 2, 3], mood={})
+    file = document([film(1, notes="Great"), film(2, notes="Fine"), film(3, notes="")], playlists=[1, 2, 3], mood={})
     assert portable.read(as_bytes(file)).warnings == [
         "2 entries under 'movies[].notes' are not known to this version: left out.",
-        "3 entries under 'rankings' are not known to this version: left out.",
+        "3 entries under 'playlists' are not known to this version: left out.",
     ]
 
 

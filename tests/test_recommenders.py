@@ -59,12 +59,14 @@ def test_the_trusted_and_the_quick_ones_can_be_asked_for(home):
 
 
 def test_the_films_of_a_person_come_with_their_vote_and_my_rating(home):
-    films = recommenders.films_of(people.find(home.id, "Bob"), 0, 10)
+    bob = people.find(home.id, "Bob")
+    films, following = recommenders.films_of(bob, 0, 10)
+    assert following is None
     assert [row.imdb_id[-1] for row in films] == ["5", "1", "2", "3", "4", "7"]
     assert [row.my_rating for row in films] == [None, 9.0, 6.9, 7.0, None, 10.0]
     assert [row.is_up for row in films] == [True, True, True, True, True, False]
     assert films[3].list_name == "Favourites"
-    assert recommenders.films_of(people.find(home.id, "Bob"), 5, 10) == films[5:]
+    assert recommenders.films_of(bob, 5, 10) == (films[5:], None)
 
 
 def test_nobody_elses_people_are_shown(home, bob):

@@ -1,15 +1,25 @@
 """What is due: nights, missed nights, failures and their retries, with a clock that tests move."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from mm import config, models, tasks
+from mm import clock, config, models, tasks
 from mm.errors import NoRoom
 from mm.models import Job, User
-from mm.services import archive, backups, jobs, locks, nights, schedule
-from tests.libraries import document, film, many, put, reload
+from mm.services import (
+    archive,
+    backup_files,
+    backups,
+    health,
+    jobs,
+    locks,
+    nights,
+    retention,
+    schedule,
+)
+from tests.libraries import many, put, reload
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -20,6 +30,11 @@ def run_due():
     for job in schedule.tick():
         if job.kind != "recheck":
             jobs.run(job.id, *tasks.WORK[job.kind])
+
+
+def look():
+    """The jobs that are due now, but for the nightly check and tidying."""
+    return [job for job in schedule.tick() if job.kind not in ("recheck", "tidying")]
 
 
 def switch_on(user):
@@ -40,6 +55,7 @@ def at(text, zone="UTC"):
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
+@pytest.mark.slow
 def test_twenty_nights_leave_the_files_of_the_last_fifteen_days_with_their_reasons(alice, frozen_clock):
     switch_on(alice)
     put(alice, many(30))
@@ -147,7 +163,7 @@ def test_a_library_in_use_waits_for_the_next_minute_and_is_no_failure(alice, fro
         run_due()
     assert reload(alice).last_error is None
     frozen_clock.move(2 * MINUTE)
-    [job] = jobs.waiting_for_a_worker()
+    [job] = [job for job in jobs.waiting_for_a_worker() if job.kind == "backup"]
     jobs.run(job.id, nights.run, nights.failed)
     assert scheduled(alice) == ["2026-03-02.json"]
 
@@ -179,40 +195,37 @@ def test_a_backup_older_than_two_days_is_overdue(alice, frozen_clock):
 
 def test_a_worker_that_was_not_seen_for_two_and_a_half_minutes_is_late(frozen_clock):
     assert schedule.worker_is_late()
-    schedule.tick()
+    schedule.beat()
     assert not schedule.worker_is_late()
     frozen_clock.move(151)
-    assert schedule.health()["worker"] == "late"
-    assert schedule.health()["status"] == "degraded"
+    assert health.check()["worker"] == "late"
+    assert health.check()["status"] == "degraded"
 
 
 def test_health_names_how_many_accounts_are_late(alice, bob, frozen_clock):
     for user in (alice, bob):
         switch_on(user)
-    schedule.tick()
-    assert schedule.health()["problems"] == []
+    schedule.beat()
+    assert health.check()["problems"] == []
     frozen_clock.move(3 * DAY)
-    assert "2 accounts" in schedule.health()["problems"][1]
+    assert "2 accounts" in health.check()["problems"][1]
     User.update(last_completed_at=frozen_clock.moment).execute()
-    assert schedule.health()["last_backup"] == frozen_clock.moment
+    assert health.check()["last_backup"] == frozen_clock.moment
 
 
-def test_old_backups_are_due_for_a_check_once_a_night(alice, frozen_clock):
-    assert [job.kind for job in schedule.tick()] == []
-    put(alice, document([film(1)]))
-    backups.create(alice)
-    assert [job.kind for job in schedule.tick()] == ["recheck"]
+def test_a_check_of_old_backups_and_a_tidying_are_due_once_a_night(frozen_clock):
+    assert [job.kind for job in schedule.tick()] == ["recheck", "tidying"]
     frozen_clock.move(MINUTE)
-    assert [job.kind for job in schedule.tick() if job.kind == "recheck"] == []
+    assert schedule.tick() == []
     frozen_clock.move(DAY)
-    assert [job.kind for job in schedule.tick() if job.kind == "recheck"] == ["recheck"]
+    assert [job.kind for job in schedule.tick()] == ["recheck", "tidying"]
 
 
 def test_a_backup_that_kills_its_worker_each_time_is_a_failure_that_is_told(alice, frozen_clock):
     switch_on(alice)
     put(alice, many(3))
     frozen_clock.moment = at("2026-03-02T03:00")
-    [job] = schedule.tick()
+    [job] = look()
     Job.update(state="running", starts=jobs.STARTS).where(Job.id == job.id).execute()
     schedule.tick()
     assert "Given up" in reload(alice).last_error
@@ -233,8 +246,65 @@ def test_a_clock_that_was_in_the_future_for_a_night_does_not_stop_the_schedule(a
     frozen_clock.moment = start + 21 * DAY
     assert backups.health(reload(alice)).last_good.filename == "2026-03-21.json"
     run_due()
+    run_due()
     assert "2026-03-23.json" in scheduled(alice)
     assert schedule.next_run(reload(alice)) == at("2026-03-24T03:00")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nights_ahead", [1, 2, 3])
+@pytest.mark.parametrize("days_ahead", [20, 58, 400])
+def test_a_clock_that_is_ahead_for_some_nights_costs_no_good_backup(alice, frozen_clock, days_ahead, nights_ahead):
+    switch_on(alice)
+    start = at("2026-03-02T03:00")
+    for night in range(20):
+        one_night(alice, frozen_clock, start + night * DAY, night)
+    before = scheduled(alice)
+    assert len(before) == 15
+    for night in range(nights_ahead):
+        ahead = start + (19 + days_ahead + night) * DAY
+        one_night(alice, frozen_clock, ahead, 20 + night)
+        backups.create(reload(alice))
+    assert set(before) <= set(scheduled(alice))
+    frozen_clock.moment = start + 19 * DAY + HOUR
+    reasons = {entry.filename: entry.kept_because for entry in backups.listing(alice.id)}
+    assert len([name for name in reasons if reasons[name] == retention.FROM_THE_FUTURE]) == nights_ahead * 2
+    for night in range(20, 40):
+        right = start + night * DAY
+        one_night(alice, frozen_clock, right, 30 + night)
+        day = frozen_clock.moment
+        last_days = {f"{clock.local(day - back * DAY, UTC):%Y-%m-%d}.json" for back in range(15)}
+        found = {entry.filename: entry for entry in backups.listing(alice.id)}
+        assert last_days <= set(found)
+        assert found[min(last_days)].state == "verified"
+        # Tonight's holds tonight's library, also where the wrong clock left a file of this date.
+        newest = backup_files.folder_of(alice.id) / max(last_days)
+        assert newest.read_bytes().count(b"imdb_id") == reload(alice).movies.count()
+    real = [name for name in scheduled(alice) if name not in last_days and name < max(last_days)]
+    assert real == [], "what is old goes as ever"
+
+
+def one_night(user, frozen_clock, moment, number):
+    """What the worker does at this moment, with a film added the day before."""
+    frozen_clock.moment = moment
+    put(user, many(1, start=500 + number))
+    run_due()
+
+
+def test_a_library_without_a_change_is_linked_also_beside_a_file_of_the_future(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(3))
+    start = frozen_clock.moment = at("2026-03-02T03:00")
+    run_due()
+    frozen_clock.moment = start + 400 * DAY
+    run_due()
+    for night in (1, 2):
+        frozen_clock.moment = start + night * DAY
+        # What cannot be settled with a link gets a task of its own at the next look.
+        run_due()
+        run_due()
+    entries = {entry.filename: entry for entry in backups.listing(alice.id)}
+    assert entries["2026-03-04.json"].unchanged_since == start + DAY
 
 
 def test_the_clock_of_the_sync_feed_only_goes_forward(frozen_clock):

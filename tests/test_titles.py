@@ -1,6 +1,8 @@
 """What of a provider's body becomes which column."""
 
-from mm.services import titles
+import pytest
+
+from mm.services import described, titles
 from tests import standin as stand
 
 
@@ -82,3 +84,36 @@ def test_omdb_runtimes_and_years_come_in_several_forms():
     assert {text: titles.from_omdb({"Runtime": text})["runtime"] for text in forms} == forms
     assert titles.from_omdb({"Year": "2021–"})["year"] == 2021
     assert titles.from_omdb({"Type": "episode", "Year": "N/A"})["media_type"] is None
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), True, "7", None, [7]])
+def test_what_no_float_holds_is_no_number(value):
+    assert titles.number(value) is None
+    assert described.tmdb_data({"vote_average": value}).voteAverage is None
+
+
+@pytest.mark.parametrize("source", [["Metacritic"], {"a": 1}, None, 7])
+def test_a_rating_of_an_unreadable_source_is_left_out(source):
+    known = {"Source": "Rotten Tomatoes", "Value": "81%"}
+    body = {"Ratings": [{"Source": source, "Value": "70%"}, known]}
+    assert titles.ratings(body)["rotten_tomatoes"] == 81
+
+
+def test_a_directors_films_come_once_each_and_the_most_popular_first():
+    crew = [
+        {"id": 1, "job": "Director", "popularity": 2},
+        {"id": 2, "job": "Director", "popularity": 9.5},
+        {"id": 1, "job": "Director", "popularity": 2},
+        {"id": 3, "job": "Writer", "popularity": 99},
+        {"id": 4, "job": "Director"},
+        "nonsense",
+    ]
+    assert [row["id"] for row in titles.directed({"crew": crew})] == [2, 1, 4]
+    assert titles.directed({"crew": None}) == []
+
+
+def test_results_are_put_in_the_order_of_their_dates():
+    dates = ["2026-12-01", "", "2026-11-30", None]
+    rows = [{"id": number, "release_date": date} for number, date in enumerate(dates)]
+    ordered = titles.by_release_date({"results": [*rows, 7]})["results"]
+    assert [row["id"] for row in ordered] == [2, 0, 1, 3]

@@ -4,8 +4,8 @@ import pytest
 from playhouse.test_utils import count_queries
 
 from mm.errors import Conflict, NotFound
-from mm.models import CustomList, Movie, Tombstone, UndoStep
-from mm.services import library, lists, people, undo
+from mm.models import CustomList, Movie, Person, Tombstone, UndoStep
+from mm.services import library, lists, people, rankings, undo
 from tests.libraries import T, custom_list, document, exported, film, many, person, put, reload, seen, vote
 
 FILM = "tt0000001"
@@ -88,6 +88,39 @@ def test_the_sync_feed_sees_what_was_taken_back(home):
     assert not Tombstone.select().where(Tombstone.key == FILM).exists()
     assert Movie.get(Movie.title == FILM).updated_at > updated_at
     assert reload(home).library_version == version + 2
+
+
+@pytest.mark.parametrize(
+    "verb, arguments, counted",
+    [
+        (library.delete, [FILM], {"Bob", "Zoe"}),
+        (library.set_status, [FILM, "deleted"], {"Bob", "Zoe"}),
+        (library.unrecommend, [FILM, "Zoe"], {"Zoe"}),
+        (library.recommend, [FILM, "Google Search"], {"Google Search"}),
+        (library.recommend, [FILM, "Bob", False], set()),
+        (library.set_status, [FILM, "toWatch"], set()),
+    ],
+)
+def test_the_feed_tells_again_of_the_people_whose_counts_are_taken_back(home, verb, arguments, counted):
+    token = do(home, verb, *arguments, imdb_ids=[FILM])
+    before = {person.name: person.updated_at for person in Person.select()}
+    undo.back(home.id, token)
+    after = {person.name: person.updated_at for person in Person.select()}
+    assert {name for name in after if after[name] > before[name]} == counted
+
+
+def test_a_list_is_kept_without_the_watches_and_votes_of_its_films(home):
+    do(home, lists.delete, "list-1", list_id="list-1")
+    [kept] = UndoStep.select()
+    assert set(kept.rows["places"]) == {"tt0000002", "tt0000003"}
+    assert kept.rows["films"] == {}
+
+
+def test_a_list_comes_back_without_the_film_that_was_deleted_since(home):
+    token = do(home, lists.delete, "list-1", list_id="list-1")
+    library.delete(home.id, "tt0000002")
+    with pytest.raises(Conflict):
+        undo.back(home.id, token)
 
 
 def test_what_was_added_is_buried_when_it_is_taken_back(home):
@@ -179,6 +212,31 @@ def test_a_list_comes_back_only_where_its_films_are_as_it_left_them(home):
     with pytest.raises(Conflict):
         undo.back(home.id, token)
     assert not CustomList.select().where(CustomList.id == "list-1").exists()
+
+
+def test_a_list_does_not_come_back_over_a_ranking_that_was_made_since(home):
+    token = do(home, lists.delete, "list-1", list_id="list-1")
+    rankings.insert(home.id, "tt0000003", 1, True)
+    with pytest.raises(Conflict, match="changed again since"):
+        undo.back(home.id, token)
+    assert [row.imdb_id for row in rankings.listing(home.id)] == ["tt0000003"]
+
+
+def test_a_list_comes_back_beside_rankings_of_other_films(home):
+    before = exported(home)
+    token = do(home, lists.delete, "list-1", list_id="list-1")
+    rankings.insert(home.id, FILM, 1, True)
+    undo.back(home.id, token)
+    assert exported(home) == before
+    assert [row.imdb_id for row in rankings.listing(home.id)] == [FILM]
+
+
+def test_a_step_that_an_older_version_kept_can_no_longer_be_taken_back(home, frozen_clock):
+    rows = {"films": {}, "people": {}, "lists": {}}
+    old = {"token": "old", "user": home.id, "rows": rows, "after": "x"}
+    UndoStep.create(**old, created_at=frozen_clock.moment)
+    with pytest.raises(NotFound, match="before the server was updated"):
+        undo.back(home.id, "old")
 
 
 # Its button.

@@ -8,13 +8,16 @@ from mm.api import (
     accounts,
     auth,
     backup,
+    compat,
     docs,
     errors,
     external,
     health,
     lists,
+    live,
     movies,
     people,
+    ranking,
     refresh,
     sync,
     transfer,
@@ -28,8 +31,10 @@ BLUEPRINTS = (
     movies.bp,
     people.bp,
     lists.bp,
+    ranking.bp,
     sync.bp,
     refresh.bp,
+    compat.bp,
     external.bp,
     backup.bp,
 )
@@ -54,10 +59,12 @@ def init_app(app: Flask) -> None:
         bp.register_blueprint(child)
     errors.init_blueprint(bp)
     bp.after_request(_keep_private)
-    bp.after_request(transfer.compress)
     app.register_blueprint(bp)
     app.register_blueprint(docs.bp)
+    live.init_app(app)
     app.after_request(_allow_origins)
+    # Of the pages too.
+    app.after_request(transfer.compress)
     # Of the pages too: an upload that is too large is sent to them as well.
     app.after_request(transfer.take_the_rest)
 

@@ -1,8 +1,9 @@
 """Everybody's accounts, for administrators."""
 
 from flask import Blueprint
+from flask_login import current_user
 
-from mm import auth
+from mm import auth, log
 from mm.api.openapi import answers, api
 from mm.documents import AccountChange, ManagedAccount, NewAccount, RemovedAccount
 from mm.models import User
@@ -24,7 +25,7 @@ def listing():
 @api.validate(resp=answers(400, 401, 403, 413, 415, 503, HTTP_201=ManagedAccount), tags=["Accounts"])
 def create(json: NewAccount):
     """A new account, with the four quick recommenders."""
-    return _answer(accounts.create(json.email, json.username, json.password)), 201
+    return _answer(accounts.create(json.email, json.username, json.password, json.is_admin)), 201
 
 
 @bp.put("/<user_id>")
@@ -44,6 +45,7 @@ def change(user_id: str, json: AccountChange):
 def remove(user_id: str):
     """Remove an account and its library. Its backups stay on the server, and the answer says where."""
     folder = accounts.remove(accounts.get(user_id))
+    log.warning("account.removed", user=user_id, by=current_user.id or auth.ADMINISTRATOR)
     return RemovedAccount(str(folder) if folder else None)
 
 

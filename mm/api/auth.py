@@ -15,7 +15,11 @@ bp = Blueprint("auth", __name__, url_prefix="/auth")
 @bp.post("/login")
 @api.validate(resp=answers(401, 413, 415, 429, 503, HTTP_200=LogIn), tags=["Auth"], security=[])
 def log_in(json: Credentials):
-    """A token for 30 days. After 10 failures in 15 minutes, by address or by account, 429 with Retry-After."""
+    """A token for 30 days.
+
+    `email` may be the user name as well. 429 with Retry-After after 10 failures in 15 minutes from
+    one address, or 50 at one account; and when too many log in at the same moment.
+    """
     return _log_in_answer(auth.attempt_log_in(json.email, json.password))
 
 

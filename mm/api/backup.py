@@ -10,11 +10,12 @@ from msgspec import Meta, Struct
 from mm import auth, clock, config, tasks
 from mm.api.openapi import amend, answers, api
 from mm.documents import BackupEntry, BackupList, BackupSettings, Conflicts, Document, ImportResult, PlanView, Problem
-from mm.errors import Invalid, NotFound
+from mm.errors import Invalid, NotFound, Unusable
 from mm.services import backups, imports, nights, portable
 
 bp = Blueprint("backup", __name__, url_prefix="/backup")
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+PRIVATE = "private, no-store"
 Mode = Annotated[str, Meta(extra_json_schema={"enum": ["merge"]})]
 
 
@@ -35,6 +36,7 @@ def export():
     today = clock.local(clock.now(), config.current.zone).date()
     response = Response(body, mimetype="application/json")
     response.headers.set("Content-Disposition", "attachment", filename=f"moviemanager-export-{today}.json")
+    response.headers["Cache-Control"] = PRIVATE
     return response
 
 
@@ -44,10 +46,17 @@ def export():
 def import_library(query: ImportOptions):
     """Merge a v1 or v2 document into your library, all of it or nothing.
 
-    Rows that cannot be used are left out and named in `errors`. A dry run answers the plan.
+    Rows that cannot be used are left out: `errors` names each in a sentence, `problems` with its
+    path and reason. A file that cannot be used at all is a 422 with one sentence. A dry run answers
+    the plan.
     """
     _require_merge(query)
-    return _answer(imports.import_bytes(auth.account(), _document(), query.conflicts, query.dry_run))
+    user = auth.account()
+    imports.require_turn(user.id, request.content_length or 0)
+    data = _document()
+    if query.dry_run:
+        return _answer(portable.view(imports.plan_bytes(user, data, query.conflicts)))
+    return _answer(imports.import_bytes(user, data, query.conflicts))
 
 
 @bp.get("/settings")
@@ -81,9 +90,12 @@ def listing():
 
 @bp.post("/create")
 @login_required
-@api.validate(resp=answers(401, 403, 409, 503, 507, HTTP_201=BackupEntry), tags=["Backup"])
+@api.validate(resp=answers(401, 403, 409, 429, 503, 507, HTTP_201=BackupEntry), tags=["Backup"])
 def create():
-    """Back up your library now; the answer comes when the file has been verified by a test restore."""
+    """Back up your library now; the answer comes when the file has been verified by a test restore.
+
+    At most 10 an hour (429), and 50 of them or 1 GB in all (507): delete old ones.
+    """
     return backups.create(auth.account()), 201
 
 
@@ -102,9 +114,11 @@ def download(filename: str):
     """A backup file as it is. Takes Range and If-None-Match."""
     path = backups.path_of(auth.account().id, filename)
     try:
-        return send_file(path, "application/json", as_attachment=True, download_name=filename)
+        response = send_file(path, "application/json", as_attachment=True, download_name=filename)
     except FileNotFoundError as error:  # deleted since it was listed
         raise NotFound("Backup file not found") from error
+    response.headers["Cache-Control"] = PRIVATE
+    return response
 
 
 @bp.post("/restore/<path:filename>")
@@ -113,7 +127,10 @@ def download(filename: str):
 def restore(filename: str, query: ImportOptions):
     """Merge one of your backups into your library, all of it or nothing. A dry run answers the plan."""
     _require_merge(query)
-    return _answer(imports.restore_backup(auth.account(), filename, query.conflicts, query.dry_run))
+    user = auth.account()
+    if query.dry_run:
+        return _answer(portable.view(imports.plan_backup(user, filename, query.conflicts)))
+    return _answer(imports.restore_backup(user, filename, query.conflicts))
 
 
 @bp.delete("/<path:filename>")
@@ -131,7 +148,7 @@ def _document() -> bytes:
         return request.get_data()
     if file := request.files.get("file"):
         return file.read()
-    raise Invalid("Send the document as the body, or as the field `file` of a multipart form.")
+    raise Unusable("Send the document as the body, or as the field `file` of a multipart form.")
 
 
 def _require_merge(options: ImportOptions) -> None:
@@ -147,15 +164,19 @@ def _answer(result: ImportResult | PlanView) -> Response:
     return Response(msgspec.json.encode(result), mimetype="application/json")
 
 
+def _either(description: str, *names: str) -> dict:
+    """An answer that is one of two kinds."""
+    schema = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
 _IMPORT_ANSWER = {
-    "200": {
-        "description": "What was done, or for a dry run what would be",
-        "content": {
-            "application/json": {
-                "schema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("ImportResult", "PlanView")]}
-            }
-        },
-    }
+    "200": _either("What was done, or for a dry run what would be", "ImportResult", "PlanView"),
+    "422": _either(
+        "One sentence for a document that cannot be used, a list for parameters that cannot",
+        "ErrorDetail",
+        "ValidationDetail",
+    ),
 }
 _FILE = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
 _IMPORT_BODY = {

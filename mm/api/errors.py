@@ -1,25 +1,25 @@
-"""One shape for every failure of the API: {"detail": …} with a true status."""
+"""One shape for every failure of the API: {"detail": …} with a true status.
+
+`detail` is one sentence. Only for a body or query of the wrong shape it is a list of what is wrong
+where, made by `problems`.
+"""
 
 import re
 from collections.abc import Iterable
 
 import msgspec
 from flask import Blueprint, Response, request
-from peewee import DatabaseError as DatabaseFailure
-from peewee import DataError, IntegrityError, InterfaceError, InternalError, ProgrammingError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
-from mm import auth
-from mm.errors import Invalid, TooMany, Unauthenticated, Unavailable, UserError
+from mm import auth, failures
+from mm.errors import TooMany, Unauthenticated, UserError
 
-# Of peewee's errors, those that say the statement is at fault and not the database.
-OUR_FAULT = (DataError, IntegrityError, InternalError, ProgrammingError)
 MESSAGES = {
     400: "Bad request",
     404: "Not found",
     405: "Method not allowed",
+    408: "The body of the request took too long to arrive",
     413: "The request is too large: an import takes 64 MiB, a queue of actions 16 MiB, anything else 1 MiB",
-    500: "Internal server error",
 }
 PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
@@ -27,8 +27,9 @@ PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 def init_blueprint(bp: Blueprint) -> None:
     bp.register_error_handler(UserError, show_user_error)
     bp.register_error_handler(HTTPException, show_http_error)
-    bp.register_error_handler(DatabaseFailure, show_database_error)
-    bp.register_error_handler(InterfaceError, show_database_error)
+    bp.register_error_handler(InternalServerError, show_unexpected)
+    for kind in failures.OUTSIDE:
+        bp.register_error_handler(kind, show_outside_error)
     bp.before_app_request(refuse_unrouted)
 
 
@@ -40,7 +41,7 @@ def refuse_unrouted() -> Response | None:
 
 
 def show_user_error(error: UserError) -> Response:
-    response = answer(error.status, _detail(error))
+    response = answer(error.status, error.message)
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
@@ -56,10 +57,16 @@ def show_http_error(error: HTTPException) -> Response:
     return response
 
 
-def show_database_error(error: DatabaseFailure | InterfaceError) -> Response:
-    if isinstance(error, OUR_FAULT):
+def show_outside_error(error: Exception) -> Response:
+    known = failures.to_show(error)
+    if known is None:
         raise error
-    return show_user_error(Unavailable("The database does not answer right now. Try again in a minute."))
+    return show_user_error(known)
+
+
+def show_unexpected(error: InternalServerError) -> Response:
+    code = failures.unexpected(error.original_exception or error)
+    return answer(500, f"Internal server error (code {code})")
 
 
 def answer(status: int, detail: str | list) -> Response:
@@ -67,14 +74,8 @@ def answer(status: int, detail: str | list) -> Response:
 
 
 def problems(rows: Iterable[tuple[str, str]]) -> list[dict]:
-    """(path, reason) pairs as the detail of a 422: "movies[3].status" -> ["movies", 3, "status"]."""
+    """(path, reason) pairs as a detail: "movies[3].status" -> ["movies", 3, "status"]."""
     return [{"loc": _location(path), "msg": reason, "type": "value_error"} for path, reason in rows]
-
-
-def _detail(error: UserError) -> str | list:
-    if not isinstance(error, Invalid):
-        return error.message
-    return problems((row.path, row.reason) for row in error.errors) or problems([("", error.message)])
 
 
 def _location(path: str) -> list[str | int]:

@@ -31,6 +31,7 @@ from mm.documents import (
     NewList,
     NewMovie,
     NewPerson,
+    NewRanking,
     NewRecommendation,
     NewRecommendations,
     OmdbData,
@@ -41,6 +42,8 @@ from mm.documents import (
     PersonView,
     PlanView,
     Problem,
+    RankingEntry,
+    RankingView,
     RecommendationView,
     Refreshed,
     RemovedAccount,
@@ -53,6 +56,7 @@ from mm.documents import (
     SyncBatch,
     TmdbData,
     Token,
+    UnrankedView,
     Updated,
     ValidationDetail,
     ViewEntry,
@@ -93,9 +97,10 @@ document = Document(
     2, T, [MovieEntry(FILM, "movie", "watched", None, T, T, [Vote("Eve", T, True)], WatchEntry(T, 8.5))],
     [PersonEntry("Eve", True, "#0a84ff", "🎬", None, T)], [ListEntry(LIST, "Favourites", "#0a84ff", "star", 0, T, T)],
     [ViewEntry("Unseen dramas", {"status": "toWatch", "genre": "Drama"}, 0, T)],
+    [RankingEntry(FILM, True, 1, T)],
 )  # fmt: skip
 problem = Problem("movies[3].watch_history.my_rating", "11 is above 10")
-new_film = Change("movie", "new", FILM)
+new_film = Change("movie", "new", FILM, key=FILM)
 action = SyncAction("markWatched", {"imdb_id": FILM, "my_rating": 8.5}, T, "phone-1-0042")
 answer = SyncAnswer(True, T)
 EXAMPLES: tuple[Struct, ...] = (
@@ -109,11 +114,14 @@ EXAMPLES: tuple[Struct, ...] = (
     WatchChange(T, 8.5), StatusChange("custom", LIST), StatusView(FILM, "custom", LIST, T),
     person, stats, NewPerson("Eve", True, emoji="🎬"), PersonChange(is_trusted=True, emoji=None),
     own_list, NewList("Favourites", icon="star"), ListChange(position=2),
+    RankingView(FILM, 1, 10.0, True, T, TITLE, POSTER, "1994"), NewRanking(FILM, 1, True),
+    UnrankedView(FILM, TITLE, POSTER, "1994"),
     Feed([movie], [person], [own_list], ["tt0068646"], [9], [], False, False, None, T, T),
     action, SyncBatch([action]), answer, SyncAnswers([answer], T), Refreshed(True, Updated(True, False), T),
     result, tmdb, omdb, CacheInfo(12, 500, 3600),
     document, BackupSettings(True), backup, BackupList([backup], T, T + 86400, None),
-    ImportResult(True, 1, 1, 1, counts, [FILM], [problem], [], "2026-02-13T16-26-40-before-import.json"),
+    ImportResult(True, 1, 1, 1, counts, [FILM], [f"{problem.path}: {problem.reason}"],
+                 [problem], [], "2026-02-13T16-26-40-before-import.json"),
     PlanView("merge", "overwrite", 42, {"movie": {"new": 1}}, [new_film], [problem], []),
 )  # fmt: skip
 

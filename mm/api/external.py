@@ -21,7 +21,7 @@ class SearchQuery(Struct):
 
 
 class GenreQuery(Struct):
-    """`q`: a genre's name, or its beginning."""
+    """`q`: names of genres, or parts of them, separated by commas."""
 
     q: Text
 
@@ -45,8 +45,7 @@ class ListQuery(Struct):
 @api.validate(resp=answers(401, 403, 502, 503, HTTP_200=list[SearchResult]), tags=["External"])
 def search(query: SearchQuery):
     """Films, series and people by name."""
-    auth.account()
-    return lookups.search(query.q, query.year)
+    return lookups.search(query.q, query.year, auth.account().id)
 
 
 @bp.get("/tmdb/movie/<int:tmdb_id>")
@@ -54,8 +53,7 @@ def search(query: SearchQuery):
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=TmdbData), tags=["External"])
 def movie(tmdb_id: int):
     """A film by TMDB's id."""
-    auth.account()
-    return lookups.movie(tmdb_id)
+    return lookups.movie(tmdb_id, auth.account().id)
 
 
 @bp.get("/tmdb/tv/<int:tmdb_id>")
@@ -63,35 +61,33 @@ def movie(tmdb_id: int):
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=TmdbData), tags=["External"])
 def series(tmdb_id: int):
     """A series by TMDB's id."""
-    auth.account()
-    return lookups.series(tmdb_id)
+    return lookups.series(tmdb_id, auth.account().id)
 
 
 @bp.get("/tmdb/discover/genre")
 @login_required
 @api.validate(resp=answers(401, 403, 502, 503, HTTP_200=list[SearchResult]), tags=["External"])
 def discover_by_genre(query: GenreQuery):
-    """Popular films of a genre; none where TMDB has no such genre."""
-    auth.account()
-    return lookups.by_genre(query.q)
+    """Popular films of any of these genres; none where TMDB has no such genre."""
+    return lookups.by_genre(query.q, auth.account().id)
 
 
 @bp.get("/tmdb/discover/person")
 @login_required
 @api.validate(resp=answers(401, 403, 502, 503, HTTP_200=list[SearchResult]), tags=["External"])
 def discover_by_person(query: PersonQuery):
-    """Popular films with an actor, or by a director."""
-    auth.account()
-    return lookups.by_person(query.q, query.role)
+    """The films with an actor, or by a director, popular ones first."""
+    return lookups.by_person(query.q, query.role, auth.account().id)
 
 
 @bp.get("/tmdb/discover/list")
 @login_required
 @api.validate(resp=answers(401, 403, 502, 503, HTTP_200=list[SearchResult]), tags=["External"])
 def discover_list(query: ListQuery):
-    """TMDB's lists: popular, now playing, top rated, coming soon, trending."""
-    auth.account()
-    return lookups.listed(query.kind, query.region.upper(), query.days, query.time_window)
+    """Popular, now playing, top rated and trending films; coming soon by release date."""
+    user_id = auth.account().id
+    region = query.region.upper()
+    return lookups.listed(query.kind, region, query.days, query.time_window, user_id)
 
 
 @bp.get("/omdb/movie/<imdb_id>")
@@ -99,8 +95,8 @@ def discover_list(query: ListQuery):
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=OmdbData), tags=["External"])
 def ratings(imdb_id: str):
     """A film with its ratings, by IMDb id."""
-    auth.account()
-    return lookups.ratings(values.imdb_id_or_404(imdb_id))
+    user_id = auth.account().id
+    return lookups.ratings(values.imdb_id_or_404(imdb_id), user_id)
 
 
 @bp.get("/cache/info")

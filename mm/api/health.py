@@ -3,7 +3,7 @@ from flask import Blueprint
 from mm import clock
 from mm.api.openapi import answers, api
 from mm.documents import Health
-from mm.services import schedule
+from mm.services import health as server
 
 bp = Blueprint("health", __name__)
 
@@ -13,6 +13,7 @@ bp = Blueprint("health", __name__)
 def health():
     """Whether the server works.
 
-    `degraded` for a worker that is late or a backup that is old; 503 only when the database cannot be read or written.
+    `degraded` for what needs looking at, such as a late worker, an old backup or little room on
+    the disk; 503 only when the database cannot be read or written.
     """
-    return Health(timestamp=clock.now(), **schedule.health())
+    return Health(timestamp=clock.now(), **server.check())

@@ -1,10 +1,12 @@
 """Films, their votes and watches."""
 
+from collections.abc import Iterator
+
 from flask import Blueprint
 from flask_login import login_required
 
 from mm import auth, tasks
-from mm.api import transfer
+from mm.api import compat, transfer
 from mm.api.openapi import answers, api
 from mm.documents import (
     MovieFilters,
@@ -20,10 +22,9 @@ from mm.documents import (
     WatchView,
 )
 from mm.errors import Invalid
-from mm.services import films, library, lookups, values
+from mm.services import films, library, lookups
 
 bp = Blueprint("movies", __name__, url_prefix="/movies")
-SERIES = ("tv", "series", "show")
 
 
 @bp.get("")
@@ -32,7 +33,7 @@ SERIES = ("tv", "series", "show")
 def listing(query: MovieFilters):
     """Your films, or those that the filters leave. Takes If-None-Match."""
     user = auth.account()
-    return transfer.conditional(films.state(user.id), lambda: films.listing(user.id, query))
+    return transfer.conditional(films.state(user.id), lambda: chosen(user.id, query))
 
 
 @bp.post("")
@@ -41,23 +42,18 @@ def listing(query: MovieFilters):
 def add(json: NewMovie):
     """Add a film, or add to one that is there. Its details follow when the server has looked them up."""
     user = auth.account()
-    names = list(json.recommenders or ())
-    if json.recommender:
-        names.append(values.name(json.recommender, "recommender"))
+    names = compat.recommenders(json)
     movie = library.add(user.id, _imdb_id(json), json.media_type, json.status, names, json.custom_list_id)
     tasks.start_enrichment()
-    return films.one(user.id, movie.imdb_id), 201
+    return compat.film(films.one(user.id, movie.imdb_id)), 201
 
 
 @bp.get("/<imdb_id>")
 @login_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=MovieView), tags=["Movies"])
 def show(imdb_id: str):
-    """One film. What was not looked up yet is looked up next."""
-    movie = library.find(auth.account().id, imdb_id)
-    if library.want(movie.title):
-        tasks.start_enrichment()
-    return films.one(movie.user_id, movie.imdb_id)
+    """One film. Details that are not there yet follow; refresh asks for them at once."""
+    return compat.film(films.one(auth.account().id, imdb_id))
 
 
 @bp.delete("/<imdb_id>")
@@ -74,11 +70,11 @@ def delete(imdb_id: str):
 @api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=RecommendationView), tags=["Movies"])
 def recommend(imdb_id: str, json: NewRecommendation):
     """Set the vote of one person on a film. Makes the film and a named person where missing."""
-    given = [person for person in (json.person_id, json.person_name, json.person) if person is not None]
-    if not given:
+    person = compat.voter(json)
+    if person is None:
         raise _missing("person_name", "is missing: send person_id, person_name or person")
-    vote = library.recommend(auth.account().id, imdb_id, given[0], json.vote_type, json.date_recommended,
-                             json.media_type)  # fmt: skip
+    user_id, vote_type, date = auth.account().id, json.vote_type, json.date_recommended
+    vote = library.recommend(user_id, imdb_id, person, vote_type, date, json.media_type)
     tasks.start_enrichment()
     return films.vote_view(vote), 201
 
@@ -88,7 +84,7 @@ def recommend(imdb_id: str, json: NewRecommendation):
 @api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=list[RecommendationView]), tags=["Movies"])
 def recommend_many(imdb_id: str, json: NewRecommendations):
     """Set the same vote of several people on a film, all or none."""
-    persons = [*(json.person_ids or ()), *(json.people or ()), *(json.recommenders or ())]
+    persons = compat.voters(json)
     if not persons:
         raise _missing("people", "is missing or empty: send person_ids or people")
     votes = library.recommend_many(auth.account().id, imdb_id, persons, json.vote_type, json.date_recommended,
@@ -110,9 +106,11 @@ def unrecommend(imdb_id: str, person: str):
 @login_required
 @api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=WatchView), tags=["Movies"])
 def watch(imdb_id: str, json: WatchChange):
-    """Change the latest watch, or add one. The film becomes watched and leaves its list."""
-    user = auth.account()
-    return films.watch_view(library.watch(user.id, imdb_id, json.date_watched, json.my_rating, json.again))
+    """Change the latest watch of a film that is watched; any other film, one that is not in the
+    library too, is watched once more. The film becomes watched and leaves its list."""
+    seen = library.watch(auth.account().id, imdb_id, json.date_watched, json.my_rating, json.again or None)
+    tasks.start_enrichment()
+    return films.watch_view(seen)
 
 
 @bp.delete("/<imdb_id>/watch")
@@ -134,12 +132,19 @@ def set_status(imdb_id: str, json: StatusChange):
     return StatusView(movie.imdb_id, movie.status, custom_list.id if custom_list else None, movie.last_modified)
 
 
+def chosen(user_id: str, filters: MovieFilters) -> Iterator[bytes]:
+    """The films that the filters leave, as JSON in pieces."""
+    pieces = films.in_pieces(user_id, films.chosen(user_id, filters))
+    return transfer.array(compat.for_phones(pieces))
+
+
 def _imdb_id(new: NewMovie) -> str:
     if new.imdb_id is not None:
         return new.imdb_id
     if new.tmdb_id is None:
         raise _missing("imdb_id", "is missing: send imdb_id or tmdb_id")
-    imdb_id = lookups.imdb_id_of(new.tmdb_id, "tv" if new.media_type in SERIES else "movie")
+    kind = "tv" if new.media_type in compat.SERIES else "movie"
+    imdb_id = lookups.imdb_id_of(new.tmdb_id, kind, auth.account().id)
     if imdb_id is None:
         raise _missing("tmdb_id", "TMDB knows no IMDb id of this film, and without one it cannot be added")
     return imdb_id

@@ -20,11 +20,16 @@ from mm import __version__
 from mm.api import examples
 from mm.api.errors import problems
 from mm.documents import ErrorDetail, PlanView, SyncAction, SyncBatch, ValidationDetail, WatchChange
+from mm.errors import TooLarge
+from mm.services import portable
 
 BODY_MAX = 2**20
 # A phone may have been offline for weeks, and older ones send along what they know of each film.
 QUEUE_MAX = 16 * 2**20
 QUEUES = (SyncAction, SyncBatch)
+# A queue of 16 MiB in which phones tell all they know of each film has a third less.
+BRACKETS_MAX = 500_000
+COMMAS_MAX = 2_000_000
 # Bodies that may be left out.
 OPTIONAL = (WatchChange,)
 WHERE = re.compile(r" - at `\$\.?(?P<path>.*)`$")
@@ -63,6 +68,8 @@ def read_json(model: Any) -> Any:
         return model()
     if request.mimetype and not request.is_json:
         raise UnsupportedMediaType("Send JSON, with Content-Type: application/json")
+    if portable.has_too_many_parts(request.get_data(), BRACKETS_MAX, COMMAS_MAX):
+        raise TooLarge("The body holds more brackets or commas than any list of actions.")
     try:
         return msgspec.json.decode(request.get_data(), type=model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

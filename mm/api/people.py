@@ -5,6 +5,7 @@ from flask import Blueprint
 from flask_login import login_required
 
 from mm import auth
+from mm.api import compat, transfer
 from mm.api.openapi import answers, api
 from mm.documents import NewPerson, PersonChange, PersonStats, PersonView
 from mm.services import films, people
@@ -51,4 +52,6 @@ def delete(name: str):
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=PersonStats), tags=["People"])
 def stats(name: str):
     """How the films of a person, found by name, turned out."""
-    return films.stats(people.find(auth.account().id, name))
+    person = people.find(auth.account().id, name)
+    voted = films.in_pieces(person.user_id, films.voted_by(person))
+    return transfer.in_pieces(transfer.filled(films.stats(person), "movies", compat.for_phones(voted)))

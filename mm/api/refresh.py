@@ -21,18 +21,11 @@ def refresh(imdb_id: str):
     What was fetched within the hour is not asked for again. 502 with the provider's error, 503 where it does not
     answer or the server has no key.
     """
-    return _refreshed(imdb_id)
+    return refreshed(imdb_id)
 
 
-@bp.get("/<imdb_id>/refresh")
-@login_required
-@api.validate(resp=ERRORS, tags=["Movies"])
-def refresh_by_get(imdb_id: str):
-    """As POST, for clients that ask so."""
-    return _refreshed(imdb_id)
-
-
-def _refreshed(imdb_id: str) -> Refreshed:
-    movie = library.find(auth.account().id, imdb_id)
-    updated = lookups.refresh(movie.imdb_id)
+def refreshed(imdb_id: str) -> Refreshed:
+    user_id = auth.account().id
+    movie = library.find(user_id, imdb_id)
+    updated = lookups.refresh(movie.imdb_id, user_id)
     return Refreshed(True, updated, movie.last_modified)

@@ -1,12 +1,13 @@
 """For clients that keep a library of their own: what changed here, and what was done there."""
 
-from flask import Blueprint
+from flask import Blueprint, Response
 from flask_login import login_required
 
 from mm import auth, tasks
+from mm.api import compat, transfer
 from mm.api.openapi import answers, api
 from mm.documents import ChangesQuery, Feed, SinceQuery, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
-from mm.services import feed, sync
+from mm.services import feed, films, sync
 
 bp = Blueprint("sync", __name__, url_prefix="/sync")
 
@@ -16,7 +17,7 @@ bp = Blueprint("sync", __name__, url_prefix="/sync")
 @api.validate(resp=answers(401, 403, 503, HTTP_200=Feed), tags=["Sync"])
 def everything_since(query: SinceQuery):
     """All that changed since a moment, in one answer."""
-    return feed.everything_since(auth.account().id, query.since)
+    return _told(feed.everything_since(auth.account().id, query.since))
 
 
 @bp.get("/changes")
@@ -24,7 +25,7 @@ def everything_since(query: SinceQuery):
 @api.validate(resp=answers(401, 403, 503, HTTP_200=Feed), tags=["Sync"])
 def changes(query: ChangesQuery):
     """What changed since a moment, in pages that stay whole while rows change."""
-    return feed.page(auth.account().id, query.since, query.limit, query.offset)
+    return _told(feed.page(auth.account().id, query.since, query.limit, query.offset))
 
 
 @bp.post("")
@@ -34,7 +35,7 @@ def perform(json: SyncAction):
     """Do one action of a queue. Sent again, it is answered as before and changes nothing."""
     answer = sync.perform(auth.account().id, json)
     tasks.start_enrichment()
-    return answer
+    return compat.answer(answer)
 
 
 @bp.post("/batch")
@@ -45,4 +46,9 @@ def perform_all(json: SyncBatch):
     user_id = auth.account().id
     results = sync.perform_all(user_id, json.actions)
     tasks.start_enrichment()
-    return SyncAnswers(results, feed.newest(user_id))
+    return SyncAnswers([compat.answer(result) for result in results], feed.newest(user_id))
+
+
+def _told(changes: feed.Changes) -> Response:
+    shown = films.in_pieces(auth.account().id, changes.films)
+    return transfer.in_pieces(transfer.filled(changes.feed, "movies", compat.for_phones(shown)))

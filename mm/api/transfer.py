@@ -1,49 +1,133 @@
-"""How answers travel: compressed where the client takes that, and not at all where it has them already."""
+"""How answers travel: compressed where the client takes that, piece by piece where they are long, and
+not at all where the client has them already."""
 
 import hashlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from flask import Response, request
-from isal import igzip
+from isal import igzip, isal_zlib
+from msgspec import Struct
+from peewee import DatabaseError, InterfaceError
 
-from mm import __version__
+from mm import __version__, auth, bodies, log
+from mm.models import db
 
 # Below one packet there is nothing to gain.
 COMPRESS_FROM = 1400
 LEVEL = 2
-# Of a body that is refused. Beyond it the server closes the connection, and the client may never see the answer.
-REFUSED_MAX = 256 * 2**20
-PART = 2**16
+# zlib's number for its largest window with a gzip header.
+GZIP = 31
+# A longer answer is sent while it is made.
+STREAM_FROM = 4 * 2**20
+COMPRESSED = ("application/json", "text/html")
+REFUSED_BEFORE_THE_BODY = (
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+REFUSED_SECONDS = 10
 
 
-def conditional(state: str, make: Callable[[], Any]) -> Response:
-    """What `make` returns, as JSON with an ETag; 304 for who has it. `state`: a text that changes when that does."""
+def conditional(state: str, make: Callable[[], Iterable[bytes]]) -> Response:
+    """The JSON text that `make` returns in pieces, with an ETag; 304 for who has it. `state`: a text that
+    changes when that does."""
     etag = hashlib.sha256(f"{__version__} {state}".encode()).hexdigest()[:32]
     if request.if_none_match.contains_weak(etag):
         response = Response(status=304, mimetype="application/json")
     else:
-        response = Response(msgspec.json.encode(make()), mimetype="application/json")
+        response = in_pieces(make())
     # Weak, because it stands for the compressed answer as well.
     response.set_etag(etag, weak=True)
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 
 
+def array(pieces: Iterable[list]) -> Iterator[bytes]:
+    """Lists of rows as the JSON text of one list."""
+    separator = b"["
+    for rows in pieces:
+        if rows:
+            yield separator
+            yield msgspec.json.encode(rows)[1:-1]
+            separator = b","
+    yield b"[]" if separator == b"[" else b"]"
+
+
+def filled(answer: Struct, name: str, pieces: Iterable[list]) -> Iterator[bytes]:
+    """The JSON text of `answer`, whose list `name` is empty, with these rows in it."""
+    # Inside a text a quote is escaped, so this is nowhere else.
+    empty = f'"{name}":[]'.encode()
+    before, _, after = msgspec.json.encode(answer).partition(empty)
+    yield before + empty[:-2]
+    yield from array(pieces)
+    yield after
+
+
+def in_pieces(parts: Iterable[bytes]) -> Response:
+    """A JSON answer of any length: a long one takes no more memory than one piece of it."""
+    parts, head, size = iter(parts), [], 0
+    for part in parts:
+        head.append(part)
+        size += len(part)
+        if size >= STREAM_FROM:
+            return _streamed(itertools.chain(head, parts))
+    return Response(b"".join(head), mimetype="application/json")
+
+
+def _streamed(parts: Iterable[bytes]) -> Response:
+    parts = _after_request(parts, request.endpoint)
+    is_zipped = request.accept_encodings["gzip"] > 0
+    response = Response(_zipped(parts) if is_zipped else parts, mimetype="application/json")
+    response.vary.add("Accept-Encoding")
+    if is_zipped:
+        response.headers["Content-Encoding"] = "gzip"
+    return response
+
+
+def _after_request(parts: Iterable[bytes], endpoint: str | None) -> Iterator[bytes]:
+    """The request has ended and closed its connection, so what is still read opens one, and closes it.
+    An answer that breaks off can no longer say why; the log can."""
+    try:
+        yield from parts
+    except (DatabaseError, InterfaceError) as error:
+        log.unexpected("answer.broke_off", error, endpoint=endpoint)
+        raise
+    finally:
+        db.close()
+
+
+def _zipped(parts: Iterable[bytes]) -> Iterator[bytes]:
+    packer = isal_zlib.compressobj(LEVEL, wbits=GZIP)
+    for part in parts:
+        if packed := packer.compress(part):
+            yield packed
+    yield packer.flush()
+
+
 def take_the_rest(response: Response) -> Response:
-    """After a 413, so that the connection can go on: gunicorn drops the `Connection: close` of an application."""
-    if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and request.environ.get("wsgi.input_terminated"):
-        body, taken = request.environ["wsgi.input"], 0
-        while taken < REFUSED_MAX and (part := body.read(PART)):
-            taken += len(part)
+    """After a refusal that did not wait for the body, so that the connection can go on: gunicorn
+    drops the `Connection: close` of an application. Strangers and slow ones may never see the
+    answer."""
+    body = request.environ["wsgi.input"]
+    may_be_unread = response.status_code in REFUSED_BEFORE_THE_BODY
+    if may_be_unread and isinstance(body, bodies.Body) and auth.is_logged_in():
+        body.drop(REFUSED_SECONDS)
     return response
 
 
 def compress(response: Response) -> Response:
-    """Files that are streamed go as they are."""
-    if response.mimetype != "application/json" or response.is_streamed or response.direct_passthrough:
+    """JSON and pages. What is streamed goes as it is, and static files are compressed already.
+
+    A page holds no secret such as a form's token, which its compressed length could give away.
+    """
+    if (
+        response.mimetype not in COMPRESSED
+        or response.is_streamed
+        or response.direct_passthrough
+        or "Content-Encoding" in response.headers
+    ):
         return response
     response.vary.add("Accept-Encoding")
     body = response.get_data()

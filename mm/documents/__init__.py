@@ -32,12 +32,14 @@ from mm.documents.movies import (
     Sort,
     StatusChange,
     StatusView,
+    UnratedMovieView,
     VoteType,
     WatchChange,
     WatchView,
 )
 from mm.documents.people import NewPerson, PersonChange, PersonStats, PersonView
 from mm.documents.portable import (
+    FORMAT,
     VERSION,
     Change,
     Conflicts,
@@ -51,10 +53,22 @@ from mm.documents.portable import (
     PersonEntry,
     PlanView,
     Problem,
+    RankingEntry,
     Status,
     ViewEntry,
     Vote,
     WatchEntry,
 )
+from mm.documents.rankings import NewRanking, RankingView, UnrankedView
 from mm.documents.server import ErrorDetail, FieldProblem, Health, ValidationDetail
-from mm.documents.sync import ChangesQuery, Feed, SinceQuery, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
+from mm.documents.sync import (
+    ACTIONS_MAX,
+    ChangesQuery,
+    Feed,
+    SinceQuery,
+    SyncAction,
+    SyncAnswer,
+    SyncAnswers,
+    SyncBatch,
+)
+from mm.documents.texts import NAMES_MAX

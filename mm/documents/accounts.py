@@ -51,6 +51,7 @@ class NewAccount(Struct):
     email: str
     username: str
     password: str
+    is_admin: bool = False
 
 
 class AccountChange(Struct):

@@ -11,7 +11,8 @@ BackupKind = Literal["scheduled", "manual", "before-import", "before-restore", "
 
 class Sidecar(Struct, omit_defaults=True):
     """NAME.meta.json beside a backup file. `sha256` is of the file. `verified_at` is null where the last test restore
-    failed, and `problem` then says why."""
+    failed, and `problem` then says why. `rotten`: because the bytes are not those that were written.
+    `format`: the FORMAT of the document."""
 
     kind: BackupKind
     created_at: float
@@ -19,9 +20,11 @@ class Sidecar(Struct, omit_defaults=True):
     sha256: str
     counts: Counts
     mm_version: str
+    format: int | None = None
     library_version: int | None = None
     verified_at: float | None = None
     problem: str | None = None
+    rotten: bool = False
     pinned: bool = False
     kept_because: str | None = None
     unchanged_since: float | None = None
@@ -30,7 +33,9 @@ class Sidecar(Struct, omit_defaults=True):
 
 class BackupEntry(Struct):
     """One file of the list. `state`: `verified` by a test restore; `damaged`, with the problem; `unverified`, its
-    sidecar is missing or unreadable, or it was never test-restored; `foreign`, not a backup of ours."""
+    sidecar is missing or unreadable, or it was never test-restored; `foreign`, not a backup of ours.
+    `rotten`: damaged, and the bytes are not those that were written; where they are, another version
+    of the program may be able to restore them."""
 
     filename: str
     kind: str | None
@@ -44,6 +49,7 @@ class BackupEntry(Struct):
     pinned: bool = False
     kept_because: str | None = None
     unchanged_since: float | None = None
+    rotten: bool = False
 
 
 class BackupHealth(Struct):

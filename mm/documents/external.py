@@ -6,7 +6,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 
 class SearchResult(Struct):
-    """`id` is TMDB's. `knownFor`: titles, of a person only."""
+    """`id` is TMDB's. Of a person only: `name`, which is the `title`, and `knownFor`, titles."""
 
     id: int
     title: str
@@ -18,6 +18,7 @@ class SearchResult(Struct):
     voteAverage: float | None
     voteCount: int | None
     knownFor: list[str] | UnsetType = UNSET
+    name: str | UnsetType = UNSET
 
 
 class TmdbData(Struct):

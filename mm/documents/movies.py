@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from mm.documents.external import OmdbData, TmdbData
 from mm.documents.portable import Status
-from mm.documents.texts import ImdbId, Moment, Name, Text
+from mm.documents.texts import NAMES_MAX, ImdbId, Moment, Name, Names, Text
 
 Rating = Annotated[float, Meta(ge=1, le=10)]
 # Older clients also send "1", "true" or 1.
@@ -18,10 +18,16 @@ VoteType = Annotated[
     ),
 ]
 PersonId = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+# Documented here; the services say in words what is too many.
+PersonIds = Annotated[list[PersonId], Meta(extra_json_schema={"maxItems": NAMES_MAX})]
 Sort = Literal["added", "modified", "watched", "my_rating", "imdb_rating", "year", "title"]
 
 
-class RecommendationView(Struct):
+# Rows of answers of any length: none can be a part of a cycle, and the garbage collector need not look
+# at tens of thousands of them again and again.
+
+
+class RecommendationView(Struct, gc=False):
     """`person` repeats `person_name`, for older clients. `vote_type`: true is up."""
 
     id: int
@@ -34,7 +40,7 @@ class RecommendationView(Struct):
     vote_type: bool
 
 
-class WatchView(Struct):
+class WatchView(Struct, gc=False):
     """`my_rating` from 1 to 10, null for watched and not rated."""
 
     imdb_id: str
@@ -43,7 +49,7 @@ class WatchView(Struct):
     my_rating: float | None
 
 
-class MovieView(Struct):
+class MovieView(Struct, gc=False):
     """`tmdb_data` and `omdb_data` are what the server itself looked up, null until it has. `watch_history` is the
     latest watch. `custom_list_id` only with the status custom."""
 
@@ -58,6 +64,25 @@ class MovieView(Struct):
     last_modified: float
     recommendations: list[RecommendationView]
     watch_history: WatchView | None
+
+
+class UnratedMovieView(MovieView, gc=False):
+    """A watched film without a rating, for clients that cannot read a `my_rating` of null: they take
+    these fields instead. `id` is the IMDb id's number, `poster_path` a full address, `release_date` the
+    year, `date_watched` ISO 8601 in UTC."""
+
+    id: int
+    title: str
+    tmdb_id: int | None
+    poster_path: str | None
+    overview: str | None
+    release_date: str | None
+    vote_average: float | None
+    imdb_rating: float | None
+    rotten_tomatoes_rating: int | None
+    metacritic_score: int | None
+    actors: list[str]
+    date_watched: str
 
 
 class MovieFilters(Struct):
@@ -79,7 +104,7 @@ class NewMovie(Struct):
     media_type: Text | None = None
     status: Status | None = None
     custom_list_id: str | None = None
-    recommenders: list[Name] | None = None
+    recommenders: Names | None = None
     recommender: Name | None = None
 
 
@@ -95,18 +120,20 @@ class NewRecommendation(Struct):
 
 
 class NewRecommendations(Struct):
-    """Several people's at once: `person_ids`, and names as `people` or `recommenders`."""
+    """Several people's at once: `person_ids`, and names as `people` or `recommenders`; 100 in all
+    at most."""
 
-    person_ids: list[PersonId] | None = None
-    people: list[Name] | None = None
-    recommenders: list[Name] | None = None
+    person_ids: PersonIds | None = None
+    people: Names | None = None
+    recommenders: Names | None = None
     date_recommended: Moment | None = None
     vote_type: VoteType | None = None
     media_type: Text | None = None
 
 
 class WatchChange(Struct):
-    """What is left out stays, or is now and not rated; `my_rating` null clears the rating. `again` adds a watch."""
+    """Of a film that is watched: what is left out stays, `my_rating` null clears the rating, and
+    `again` adds a watch. Any other film gets one more watch: now and not rated, unless given."""
 
     date_watched: Moment | None = None
     my_rating: Rating | UnsetType | None = UNSET

@@ -5,10 +5,13 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 VERSION = 2
+# Raised whenever the same library is written as another file. It stands in a backup's sidecar (that
+# of 0.1.0 has none): a backup of another format cannot be compared byte for byte with an export.
+FORMAT = 2
 
 Status = Literal["toWatch", "watched", "custom", "deleted"]
 Conflicts = Literal["overwrite", "newest", "skip"]
-Kind = Literal["person", "list", "movie", "vote", "watch", "view"]
+Kind = Literal["person", "list", "movie", "vote", "watch", "view", "ranking"]
 Outcome = Literal["new", "changed", "same", "kept", "rejected", "removed"]
 
 
@@ -65,6 +68,15 @@ class ViewEntry(Struct):
     last_modified: float
 
 
+class RankingEntry(Struct):
+    """A watched film's place: `position` from 1 within the liked films, or within the others."""
+
+    imdb_id: str
+    liked: bool
+    position: int
+    ranked_at: float
+
+
 class Document(Struct):
     version: int
     exported_at: float
@@ -72,6 +84,7 @@ class Document(Struct):
     people: list[PersonEntry]
     lists: list[ListEntry]
     views: list[ViewEntry]
+    rankings: list[RankingEntry]
 
 
 class Counts(Struct):
@@ -91,8 +104,8 @@ class Problem(Struct):
 
 
 class Change(Struct):
-    """What happens to one row. `label` is for people; `fields` maps a name to [from, to]; `reason` says why a row is
-    kept or rejected."""
+    """What happens to one row. `label` is for people, `key` is an imdb_id, a list's id or a name;
+    `fields` maps a name to [from, to]; `reason` says why a row is kept or rejected."""
 
     kind: Kind
     outcome: Outcome
@@ -100,6 +113,7 @@ class Change(Struct):
     fields: dict[str, list] = {}
     reason: str | None = None
     path: str | None = None
+    key: str = ""
 
 
 class PlanView(Struct):
@@ -115,12 +129,16 @@ class PlanView(Struct):
 
 
 class ImportResult(Struct):
+    """`problems` has a row for each entry of the file that was left out, `errors` the same as
+    sentences: "movies[3].status: …". `movies_imported` and the others count what was written."""
+
     success: bool
     movies_imported: int
     people_imported: int
     lists_imported: int
     imported_counts: Counts
     imdb_ids_needing_enrichment: list[str]
-    errors: list[Problem]
+    errors: list[str]
+    problems: list[Problem]
     warnings: list[str]
     safety_backup: str | None

@@ -29,4 +29,7 @@ class FieldProblem(Struct):
 
 
 class ValidationDetail(Struct):
-    detail: list[FieldProblem]
+    """One sentence where a rule refuses a value or a whole document; a list for a body or query of
+    the wrong shape."""
+
+    detail: list[FieldProblem] | str

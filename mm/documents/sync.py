@@ -11,6 +11,9 @@ from mm.documents.people import PersonView
 # msgspec takes no union of several Structs.
 _STATES = [{"$ref": f"#/components/schemas/{view.__name__}"} for view in (MovieView, PersonView, ListView)]
 ServerState = Annotated[Any, Meta(extra_json_schema={"anyOf": [*_STATES, {"type": "null"}]})]
+# The most actions of one batch.
+ACTIONS_MAX = 1000
+SentAction = Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schemas/SyncAction"})]
 ActionId = Annotated[str, Meta(max_length=200)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 Action = Literal[
@@ -36,8 +39,9 @@ class ChangesQuery(Struct):
 
 class Feed(Struct):
     """What changed, in the order in which it did. `deleted_movie_ids` are IMDb ids, of soft-deleted films too;
-    `deleted_people` people's ids, `deleted_lists` lists' ids. `reset`: `since` is older than what is remembered of
-    deletions, so this is everything, and what is not in it is gone. `next_offset` leads to the next page.
+    `deleted_people` people's ids, `deleted_lists` lists' ids. `reset`: deletions since
+    `since` have been forgotten, so this is everything, and what is not in it is gone. `next_offset`
+    leads to the next page.
     `server_timestamp` is the `since` of the next time; `timestamp` repeats it."""
 
     movies: list[MovieView]
@@ -54,7 +58,9 @@ class Feed(Struct):
 
 
 class SyncAction(Struct):
-    """`timestamp`: when the user did it, in seconds or milliseconds. `id`: the client's own, the same in a replay."""
+    """`timestamp`: when the user did it, in seconds or milliseconds. `id`: the client's own. A
+    replay has the same id, action, data and timestamp; the same id with other content is another
+    action."""
 
     action: Action
     data: dict[str, Any]
@@ -63,9 +69,9 @@ class SyncAction(Struct):
 
 
 class SyncBatch(Struct):
-    """`actions` in the order in which they were done."""
+    """`actions` in the order in which they were done, 1,000 at most."""
 
-    actions: list[Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schemas/SyncAction"})]]
+    actions: Annotated[list[SentAction], Meta(extra_json_schema={"maxItems": ACTIONS_MAX})]
 
 
 class SyncAnswer(Struct):

@@ -19,6 +19,9 @@ Text = Annotated[str, _documented("Up to 500 characters; spaces around it are no
 ImdbId = Annotated[
     str, _documented("tt and 7 or more digits; case and spaces are forgiven", examples=["tt0111161"])
 ]  # fmt: skip
+# The most names that one request may bring.
+NAMES_MAX = 100
+Names = Annotated[list[Name], _documented(f"{NAMES_MAX} names a request at most", maxItems=NAMES_MAX)]
 Moment = Annotated[
     float, _documented("Unix seconds, 1870 to 2200; above 1e10 they are milliseconds", examples=[1771000000.0])
 ]

@@ -52,8 +52,10 @@ class Cache:
             self._values.clear()
 
     def _drop_old(self) -> None:
+        """Also what was put in while the clock was ahead."""
         now = clock.now()
-        for key in [key for key, (until, _) in self._values.items() if until <= now]:
+        kept = self._values.items()
+        for key in [key for key, (until, _) in kept if not now < until <= now + self.seconds]:
             del self._values[key]
 
 
@@ -66,13 +68,18 @@ class Turns:
         self._users: Counter = Counter()
 
     @contextlib.contextmanager
-    def take(self, key: Hashable) -> Iterator[None]:
+    def take(self, key: Hashable, seconds: float = -1) -> Iterator[None]:
+        """Raises TimeoutError where the turn does not come within so many seconds; -1: never."""
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
             self._users[key] += 1
         try:
-            with lock:
+            if not lock.acquire(timeout=seconds):
+                raise TimeoutError
+            try:
                 yield
+            finally:
+                lock.release()
         finally:
             with self._guard:
                 self._users[key] -= 1

@@ -3,6 +3,7 @@
 import logging
 import random
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -11,18 +12,33 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
-from mm import clock
-from mm.providers.limits import CONNECTIONS, Pace
+from mm import clock, log
+from mm.providers.limits import CONNECTIONS, NoTurn, Pace
 
 CONNECT_SECONDS = 5
+# Without a byte; and for a whole answer, however slowly its bytes come.
 READ_SECONDS = 15
+WHOLE_SECONDS = 60
+# A request that has less than this before its deadline is not begun: that the answer did not come
+# would say nothing about the provider.
+FAIR_SECONDS = 1
+CHUNK = 2**16
+BYTES_MAX = 16 * 2**20
 BACKOFF = (1, 2, 4)
 # A provider that asks for a longer pause than this is left alone by everybody, not waited for.
 PATIENCE = 60
 REASON_MAX = 200
 KEY = re.compile(r"\b(api_?key=)[^&\s\"'<>)]+", re.IGNORECASE)
+
+BROKEN_OFF = (
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    urllib3.exceptions.ProtocolError,
+    urllib3.exceptions.DecodeError,
+)
 
 Result = TypeVar("Result")
 
@@ -51,12 +67,28 @@ class OverLimit(Error):
 
 
 class Temporary(Error):
-    """Worth another try. `too_fast`: the provider said 429, so everybody has to slow down."""
+    """Worth another try. `too_fast`: the provider said 429, so everybody has to slow down.
+    `silent`: it did not answer at all."""
 
-    def __init__(self, message: str, retry_after: float | None = None, too_fast: bool = False):
+    def __init__(
+        self,
+        message: str,
+        retry_after: float | None = None,
+        too_fast: bool = False,
+        silent: bool = False,
+    ):
         super().__init__(message)
         self.retry_after = retry_after
         self.too_fast = too_fast
+        self.silent = silent
+
+
+class NotAsked(Error):
+    """The deadline passed before it was this look-up's turn: this says nothing about the title."""
+
+
+class TooLarge(ValueError):
+    """The answer is larger than anything that a provider sends about a title."""
 
 
 class Answer(NamedTuple):
@@ -89,22 +121,56 @@ def _new_session() -> requests.Session:
 _session = _new_session()
 
 
-def get(provider: str, url: str, params: dict, pace: Pace, headers: dict | None = None) -> Answer:
-    """One paced try. Raises Temporary when no whole answer came."""
+def get(
+    provider: str,
+    url: str,
+    params: dict,
+    pace: Pace,
+    headers: dict | None = None,
+    deadline: float | None = None,
+) -> Answer:
+    """One paced try. Raises Temporary when no whole answer came.
+
+    `deadline`, of time.monotonic(): when the answer must be whole. Raises NotAsked when there is no
+    turn FAIR_SECONDS before it.
+    """
+    latest = None if deadline is None else deadline - FAIR_SECONDS
     try:
-        with pace.turn():
-            response = _session.get(url, params=params, headers=headers, timeout=(CONNECT_SECONDS, READ_SECONDS))
-    except requests.RequestException as error:
-        problem = _problem(error)
-    else:
-        return Answer(response.status_code, response.content, _seconds(response.headers.get("Retry-After", "")))
-    # Raised here and not above: requests' exceptions carry the URL, and with it the key.
-    raise Temporary(f"{provider} {problem}.")
+        if latest is not None and time.monotonic() > latest:
+            raise NoTurn
+        with pace.turn(latest):
+            return _ask(url, params, headers, deadline)
+    except NoTurn:
+        problem: Error = NotAsked(slow(provider))
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        problem = _problem(provider, error)
+    # Raised here and not above: those exceptions carry the URL, and with it the key.
+    raise problem
 
 
-def retried(ask: Callable[[], Result], pace: Pace, tries: int) -> Result:
+def read_body(response: requests.Response, deadline: float, limit: int) -> bytes:
+    """The body of a streamed response. Raises urllib3's errors, its ReadTimeoutError at the
+    deadline, and TooLarge above `limit` bytes.
+
+    iter_content waits for a whole chunk, so bytes that trickle would never meet the deadline.
+    """
+    parts, size = [], 0
+    while part := _next_part(response.raw, deadline):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise TooLarge
+    return b"".join(parts)
+
+
+def retried(
+    ask: Callable[[], Result],
+    pace: Pace,
+    tries: int,
+    deadline: float | None = None,
+) -> Result:
     """The outcome of `ask`, which is tried again after 1, 2 and 4 seconds, or after what the provider asked for; up to
-    `tries` (4) times in all.
+    `tries` (4) times in all, and only where a wait ends before the deadline.
 
     Each try takes its own turn in the pace. Raises OverLimit instead of Temporary when the provider asks for a long
     pause, or still says that it is asked too often.
@@ -116,6 +182,8 @@ def retried(ask: Callable[[], Result], pace: Pace, tries: int) -> Result:
             wait = _wait(error, backoff)
             if error.too_fast:
                 pace.hold_back(wait)
+            if deadline is not None and time.monotonic() + wait > deadline - FAIR_SECONDS:
+                raise
         sleep(wait)
     try:
         return ask()
@@ -138,13 +206,30 @@ def decoded(content: bytes):
     """The value of a JSON body, or None for anything else."""
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def reason(text: object) -> str:
-    """A provider's own words, short and on one line."""
-    return KEY.sub(r"\1…", " ".join(str(text).split()))[:REASON_MAX]
+def reason(text: object, key: str = "") -> str:
+    """A provider's own words, short, on one line, and without the key or any other secret."""
+    words = " ".join(str(text).split())
+    if len(key) >= log.SECRET_MIN:
+        words = words.replace(key, log.HIDDEN)
+    return log.redact(words)[:REASON_MAX]
+
+
+def slow(provider: str) -> str:
+    return f"{provider} is slow right now. Try again in a minute."
+
+
+def _ask(url: str, params: dict, headers: dict | None, deadline: float | None) -> Answer:
+    left = WHOLE_SECONDS if deadline is None else max(0.01, deadline - time.monotonic())
+    ends = time.monotonic() + left
+    timeout = (min(CONNECT_SECONDS, left), min(READ_SECONDS, left))
+    asked = _session.get(url, params=params, headers=headers, timeout=timeout, stream=True)
+    with asked as response:
+        body = read_body(response, ends, BYTES_MAX)
+        return Answer(response.status_code, body, _seconds(response.headers.get("Retry-After", "")))
 
 
 def _over_limit(error: Temporary, seconds: float) -> OverLimit:
@@ -162,12 +247,29 @@ def _wait(error: Temporary, backoff: float) -> float:
     return error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
 
 
-def _problem(error: requests.RequestException) -> str:
-    if isinstance(error, requests.Timeout):
-        return "did not answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
-        return "broke off in the middle of its answer"
-    return f"could not be reached ({type(error).__name__})"
+def _next_part(raw, deadline: float) -> bytes:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise urllib3.exceptions.ReadTimeoutError(raw._pool, "", "The deadline has passed.")
+    connection = raw.connection
+    if connection is not None and connection.sock is not None:
+        connection.sock.settimeout(min(READ_SECONDS, left))
+    return raw.read1(CHUNK, decode_content=True)
+
+
+def _problem(provider: str, error: Exception) -> Temporary:
+    """In words. An address that cannot be used makes different errors, all of them ValueErrors."""
+    if isinstance(error, TooLarge):
+        return Temporary(f"{provider} answered with more than {BYTES_MAX >> 20} MiB.")
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        return Temporary(f"{provider} did not answer in time.", silent=True)
+    if isinstance(error, BROKEN_OFF):
+        return Temporary(f"{provider} broke off in the middle of its answer.")
+    if isinstance(error, ValueError):
+        name = f"{provider.upper()}_BASE_URL"
+        return Temporary(f"{provider} cannot be asked: {name} is no usable address.", silent=True)
+    kind = type(error).__name__
+    return Temporary(f"{provider} could not be reached ({kind}).", silent=True)
 
 
 def _seconds(header: str) -> float | None:

@@ -3,12 +3,12 @@
 import time
 
 import requests
+import urllib3
 
 from mm.providers import client
 from mm.providers.limits import Pace
 
 BYTES_MAX = 4 * 2**20
-CHUNK = 2**16
 CONNECT_SECONDS, READ_SECONDS = 4, 8
 # For the whole of it, however it trickles.
 WHOLE_SECONDS = 20
@@ -30,7 +30,11 @@ def fetch(url: str, pace: Pace) -> bytes:
     try:
         with pace.turn(), _ask(url) as response:
             return _read(response)
-    except requests.RequestException as error:
+    except client.TooLarge:
+        raise client.NotFound(f"The picture is larger than {BYTES_MAX >> 20} MiB.") from None
+    except urllib3.exceptions.TimeoutError:
+        raise client.Temporary("The image host was too slow.") from None
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise client.Temporary(f"The image host could not be reached ({type(error).__name__}).") from None
 
 
@@ -44,14 +48,7 @@ def _read(response: requests.Response) -> bytes:
         raise client.Temporary(f"The image host answered with {response.status_code}.")
     if response.status_code != 200:
         raise client.NotFound(f"The image host answered with {response.status_code}.")
-    content = b""
-    deadline = time.monotonic() + WHOLE_SECONDS
-    for chunk in response.iter_content(CHUNK):
-        content += chunk
-        if time.monotonic() > deadline:
-            raise client.Temporary("The image host was too slow.")
-        if len(content) > BYTES_MAX:
-            raise client.NotFound(f"The picture is larger than {BYTES_MAX >> 20} MiB.")
+    content = client.read_body(response, time.monotonic() + WHOLE_SECONDS, BYTES_MAX)
     if kind_of(content[:HEAD]) is None:
         raise client.NotFound("The image host sent something that is no picture.")
     return content

@@ -11,6 +11,10 @@ WINDOW = 1.002
 LOOK_AGAIN = 0.01
 
 
+class NoTurn(Exception):
+    """There is no slot before the deadline."""
+
+
 class Pace:
     """`per_second` requests, evenly spaced; `ceiling` is what the provider can count in a second at the very worst.
 
@@ -32,12 +36,22 @@ class Pace:
         self._answered: deque[float] = deque()
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for the next slot; the request is under way until the block ends."""
+    def turn(self, deadline: float | None = None) -> Iterator[None]:
+        """Wait for the next slot; the request is under way until the block ends.
+
+        Raises NoTurn when there is none before the deadline, which is one of time.monotonic().
+        """
         # One thread waits for the slot and the others for that thread, so that not all of them wake for each slot.
-        with self._turnstile:
+        left = -1 if deadline is None else max(0, deadline - time.monotonic())
+        if not self._turnstile.acquire(timeout=left):
+            raise NoTurn
+        try:
             while (delay := self._start()) > 0:
+                if deadline is not None and time.monotonic() + delay > deadline:
+                    raise NoTurn
                 time.sleep(delay)
+        finally:
+            self._turnstile.release()
         try:
             yield
         finally:

@@ -18,6 +18,8 @@ class Account:
     base_url: str
     pace: Pace
     tries: int = 4
+    # Of time.monotonic(), for all of a look-up.
+    deadline: float | None = None
 
 
 def look_up(account: Account, imdb_id: str) -> dict:
@@ -28,14 +30,16 @@ def look_up(account: Account, imdb_id: str) -> dict:
     params = {"apikey": account.key, "i": imdb_id}
 
     def ask() -> dict:
-        return client.checked(client.get("OMDb", account.base_url, params, account.pace), _read)
+        url, deadline = account.base_url, account.deadline
+        answer = client.get("OMDb", url, params, account.pace, deadline=deadline)
+        return client.checked(answer, lambda answer: _read(answer, account.key))
 
-    return client.retried(ask, account.pace, account.tries)
+    return client.retried(ask, account.pace, account.tries, account.deadline)
 
 
-def _read(answer: Answer) -> dict:
+def _read(answer: Answer, key: str = "") -> dict:
     body = _lenient(answer.content)
-    error = client.reason(body.get("Error", "")) if body else ""
+    error = client.reason(body.get("Error", ""), key) if body else ""
     if LIMIT_WORDS in error.lower():
         raise OverLimit(f"OMDb says: {error}")
     if (answer.status == 401 and body) or KEY_WORDS in error.lower():

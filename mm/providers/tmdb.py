@@ -24,6 +24,8 @@ class Account:
     language: str
     pace: Pace
     tries: int = 4
+    # Of time.monotonic(), for all of a look-up.
+    deadline: float | None = None
 
 
 def look_up(account: Account, imdb_id: str) -> dict:
@@ -55,17 +57,20 @@ def _first_id(found: dict, name: str) -> int | None:
 def fetch(account: Account, path: str, **params: str) -> dict:
     """The body of any other answer. Raises as `look_up`."""
     is_token = account.key.startswith("eyJ")
+    if is_token and not account.key.isascii():
+        raise WrongKey("The TMDB key has characters that no key has.")
     headers = {"Authorization": f"Bearer {account.key}"} if is_token else {}
     params |= {"language": account.language} | ({} if is_token else {"api_key": account.key})
     url = account.base_url.rstrip("/") + path
 
     def ask() -> dict:
-        return client.checked(client.get("TMDB", url, params, account.pace, headers), _read)
+        answer = client.get("TMDB", url, params, account.pace, headers, account.deadline)
+        return client.checked(answer, lambda answer: _read(answer, account.key))
 
-    return client.retried(ask, account.pace, account.tries)
+    return client.retried(ask, account.pace, account.tries, account.deadline)
 
 
-def _read(answer: Answer) -> dict:
+def _read(answer: Answer, key: str) -> dict:
     body = client.decoded(answer.content)
     if answer.status == 429:
         raise Temporary("TMDB is asked too often.", answer.retry_after, too_fast=True)
@@ -74,7 +79,7 @@ def _read(answer: Answer) -> dict:
         raise Temporary(f"TMDB answered with {answer.status}{what}.", answer.retry_after)
     if answer.status == 200:
         return body
-    said = client.reason(body.get("status_message", answer.status))
+    said = client.reason(body.get("status_message", answer.status), key)
     if answer.status == 401:
         raise WrongKey(f"TMDB refuses the key: {said}")
     raise NotFound(f"TMDB answered with {answer.status}: {said}")

@@ -3,7 +3,7 @@
 from flask import Flask, Response, request
 from flask_login import current_user
 
-from mm import auth
+from mm import auth, htmx
 from mm.routes import (
     account,
     add,
@@ -41,7 +41,9 @@ BLUEPRINTS = (
 )
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self' https://cdn.jsdelivr.net; img-src 'self' data:; object-src 'none'; "
+        # The one file and not the host, which serves everything that is on npm.
+        f"default-src 'self'; script-src 'self' {htmx.CDN_URL}; img-src 'self' data:; "
+        "object-src 'none'; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -55,6 +57,7 @@ def init_app(app: Flask) -> None:
     words.init_app(app)
     forms.init_app(app)
     errors.init_app(app)
+    app.jinja_env.globals["htmx_url"] = htmx.CDN_URL
     app.context_processor(lambda: {"backups_are_overdue": _backups_are_overdue})
     app.after_request(_add_headers)
 

@@ -4,10 +4,11 @@ from flask import Blueprint, Response, request, session, url_for
 from flask_login import current_user, login_required
 
 from mm import __version__, auth, htmx
-from mm.errors import Invalid, TooMany, UserError
+from mm.documents import BackupEntry
+from mm.errors import Invalid, TooMany, Unavailable, UserError
 from mm.models import User
 from mm.routes.forms import problems_of
-from mm.services import accounts
+from mm.services import accounts, backups
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -25,7 +26,7 @@ def rename() -> Response:
         user = accounts.rename(auth.account(), request.form.get("username", ""))
     except UserError as error:
         return _page(problems_of(error, "username"))
-    htmx.toast(f"You are {user.username} now.")
+    htmx.toast("You are {name} now.", name=user.username)
     return htmx.go(url_for(".show"))
 
 
@@ -62,9 +63,24 @@ def _log_in_again(user: User) -> None:
 
 def _page(problems: dict | None = None, error: UserError | None = None) -> Response:
     status = error.status if isinstance(error, TooMany) else 422
-    response = htmx.render("account/show.html", status=status if problems else 200, problems=problems or {},
-                           username=request.form.get("username", current_user.username),
-                           version=__version__)  # fmt: skip
+    last_good, out_of_reach = _last_good()
+    response = htmx.render(
+        "account/show.html",
+        status=status if problems else 200,
+        problems=problems or {},
+        username=request.form.get("username", current_user.username),
+        last_good=last_good,
+        out_of_reach=out_of_reach,
+        version=__version__,
+    )
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def _last_good() -> tuple[BackupEntry | None, str]:
+    """The last good backup, and what is wrong where the folder of the backups cannot be read."""
+    try:
+        return backups.health(auth.account()).last_good, ""
+    except Unavailable as error:
+        return None, error.message

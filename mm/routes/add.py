@@ -78,17 +78,22 @@ def _form(found: Found, problems: dict | None = None) -> Response:
 
 def _added(found: Found, token: str | None) -> Response:
     [now_there] = adding.placed(current_user.id, [found])
-    htmx.toast(_words(now_there, found.place is None), undo=token, link=f"/movies/{found.imdb_id}")
+    words, names = _words(now_there, found.place is None)
+    link = url_for("movies.show", imdb_id=found.imdb_id)
+    htmx.toast(words, undo=token, link=link, **names)
     htmx.changed("added")
     if not htmx.wants_partial():
         return htmx.go(url_for(".index", q=request.form.get("q") or None))
     return htmx.render("add/_result.html", result=now_there, q=request.form.get("q", ""))
 
 
-def _words(found: Found, is_new: bool) -> str:
-    name = found.title or found.imdb_id
-    where = WHERE.get(found.place.status, found.place.list_name or "your library") if found.place else "your library"
-    return f"Added “{name}” to {where}." if is_new else f"Saved “{name}”, in {where}."
+def _words(found: Found, is_new: bool) -> tuple[str, dict[str, str]]:
+    """What happened, and the {placeholders} in it."""
+    where = "your library"
+    if found.place:
+        where = WHERE.get(found.place.status, found.place.list_name or where)
+    words = "Added “{name}” to {where}." if is_new else "Saved “{name}”, in {where}."
+    return words, {"name": found.title or found.imdb_id or "", "where": where}
 
 
 def _choice() -> Choice:

@@ -55,8 +55,8 @@ def export() -> Response:
     """Indented, for people who open it."""
     content = portable.encode(portable.dump(current_user.id), indent=True)
     today = clock.local(clock.now(), config.current.zone).date()
-    return send_file(BytesIO(content), "application/json", as_attachment=True,
-                     download_name=f"moviemanager-export-{today}.json")  # fmt: skip
+    name = f"moviemanager-export-{today}.json"
+    return htmx.private(send_file(BytesIO(content), "application/json", as_attachment=True, download_name=name))
 
 
 @bp.get("/files/<filename>")
@@ -64,7 +64,8 @@ def export() -> Response:
 def download(filename: str) -> Response:
     path = backups.path_of(current_user.id, filename)
     try:
-        return send_file(path, "application/json", as_attachment=True, download_name=f"moviemanager-{filename}")
+        name = f"moviemanager-{filename}"
+        return htmx.private(send_file(path, "application/json", as_attachment=True, download_name=name))
     except FileNotFoundError as error:  # deleted since it was listed
         raise NotFound(backup_files.NOT_FOUND) from error
 

@@ -3,22 +3,23 @@
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, make_response, request, url_for
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
-from mm import htmx
+from mm import failures, htmx
 from mm.errors import Unauthenticated, UserError
 
 TITLES = {
-    400: "That did not work", 403: "Not allowed", 404: "Not found", 405: "Not found", 409: "Not now", 413: "Too large",
-    422: "That cannot be used", 429: "Too many tries", 503: "Not available", 507: "No room left",
+    400: "That did not work", 403: "Not allowed", 404: "Not found", 405: "Not found",
+    408: "Too slow", 409: "Not now", 413: "Too large", 422: "That cannot be used",
+    429: "Too many tries", 503: "Not available", 507: "No room left",
 }  # fmt: skip
 # For the errors that Flask raises itself; a UserError brings its own words.
 MESSAGES = {
     400: "The request was not complete. Go back, reload the page and try again.",
     404: "There is nothing at this address.",
     405: "There is nothing at this address.",
+    408: "What you sent took too long to arrive, so nothing was changed. Try again.",
     413: "The file is larger than 64 MiB, which is the most an import takes. Nothing was changed.",
-    500: "Something broke on the server, and it has been written to the log. Nothing was half saved.",
 }
 
 
@@ -26,6 +27,9 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Unauthenticated, log_in_first)
     app.register_error_handler(UserError, show_user_error)
     app.register_error_handler(HTTPException, show_http_error)
+    app.register_error_handler(InternalServerError, show_unexpected)
+    for kind in failures.OUTSIDE:
+        app.register_error_handler(kind, show_outside_error)
 
 
 def log_in_first(error: Unauthenticated) -> Response:
@@ -48,6 +52,19 @@ def show_http_error(error: HTTPException) -> Response:
     if status < 400:
         return make_response(error.get_response())
     return _answer(MESSAGES.get(status, error.description or "The request could not be answered."), status)
+
+
+def show_outside_error(error: Exception) -> Response:
+    known = failures.to_show(error)
+    if known is None:
+        raise error
+    return show_user_error(known)
+
+
+def show_unexpected(error: InternalServerError) -> Response:
+    code = failures.unexpected(error.original_exception or error)
+    words = "Something broke on the server. Nothing was half saved. Its log says more at the code"
+    return _answer(f"{words} {code}.", 500)
 
 
 def _answer(message: str, status: int) -> Response:

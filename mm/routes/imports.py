@@ -9,9 +9,9 @@ from mm import auth, htmx, tasks
 from mm.documents import Change, Conflicts, PlanView
 from mm.errors import Conflict, Invalid
 from mm.models import Job
-from mm.services import imports, jobs
+from mm.services import imports
 
-KINDS = ("movie", "vote", "watch", "person", "list", "view")
+KINDS = ("movie", "vote", "watch", "person", "list", "view", "ranking")
 OUTCOMES = ("new", "changed", "kept", "removed", "rejected")
 RULES: dict[str, Conflicts] = {"overwrite": "overwrite", "newest": "newest", "skip": "skip"}
 # Rows of a group that the page shows; a plan may hold 200,000.
@@ -23,6 +23,7 @@ bp = Blueprint("imports", __name__, url_prefix="/backup/import")
 @bp.post("")
 @login_required
 def upload() -> Response:
+    imports.require_turn(current_user.id, request.content_length or 0)
     file = request.files.get("file")
     if file is None or not file.filename:
         raise Invalid("Choose a file first: an export or a backup of Movie Manager.")
@@ -33,18 +34,19 @@ def upload() -> Response:
 @bp.get("/<job_id>")
 @login_required
 def plan(job_id: str) -> Response:
-    job = jobs.get(job_id, current_user.id)
+    job = imports.find(job_id, current_user.id)
     return _plan(job) if job.state == "waiting" else htmx.go(url_for("jobs.show", job_id=job.id))
 
 
 @bp.post("/<job_id>/confirm")
 @login_required
 def confirm(job_id: str) -> Response:
-    job = jobs.get(job_id, current_user.id)
+    job = imports.find(job_id, current_user.id)
     if job.state != "waiting":  # sent twice
         return htmx.go(url_for("jobs.show", job_id=job.id))
     try:
-        job = imports.confirm(job, _rule(), request.form.get("library_version", -1, type=int))
+        version = request.form.get("library_version", -1, type=int)
+        job = imports.confirm(job, _rule(job), version, "anyway" in request.form)
     except Conflict as conflict:
         return _plan(job, conflict)
     tasks.enqueue(job)
@@ -54,16 +56,19 @@ def confirm(job_id: str) -> Response:
 @bp.post("/<job_id>/discard")
 @login_required
 def discard(job_id: str) -> Response:
-    imports.discard(jobs.get(job_id, current_user.id))
+    imports.discard(imports.find(job_id, current_user.id))
     htmx.toast("Cancelled. Nothing was changed.")
     return htmx.go(url_for("backups.index"))
 
 
 def _plan(job: Job, conflict: Conflict | None = None) -> Response:
-    view = imports.preview(job, _rule())
+    view = imports.preview(job, _rule(job))
+    notice = conflict.message if conflict else job.message
+    # Who has met a change once may want no more of them to stop the import.
+    met_a_change = notice.startswith((imports.CHANGED, imports.CHANGED_MEANWHILE))
     status = conflict.status if conflict else 200
     return htmx.render("imports/plan.html", "imports/_plan.html", status=status, job=job, plan=view, rows=ROWS,
-                       groups=_groups(view), conflict=conflict)  # fmt: skip
+                       groups=_groups(view), notice=notice, met_a_change=met_a_change)  # fmt: skip
 
 
 def _groups(view: PlanView) -> dict[str, dict[str, list[Change]]]:
@@ -78,6 +83,7 @@ def _groups(view: PlanView) -> dict[str, dict[str, list[Change]]]:
     }
 
 
-def _rule() -> Conflicts:
-    """In the address of the plan, and in the form that confirms it."""
-    return RULES.get(request.values.get("conflicts", ""), "overwrite")
+def _rule(job: Job) -> Conflicts:
+    """In the plan's address, and in the form that confirms it; else the one confirmed before."""
+    given = request.values.get("conflicts", job.params.get("conflicts", ""))
+    return RULES.get(given, "overwrite")

@@ -24,10 +24,13 @@ bp = Blueprint("library", __name__)
 @bp.get("/")
 @login_required
 def index() -> Response:
-    """With an `offset`, htmx gets the cards from there on; else all that a change of the view changes."""
+    """With `after`, a position, htmx gets the cards that follow it; else all that a change of the
+    view changes. Addresses of earlier versions have an `offset` instead."""
+    view = browse.parse(request.args)
     offset = min(max(request.args.get("offset", 0, type=int), 0), OFFSET_MAX)
-    shelf = browse.shelf(current_user.id, browse.parse(request.args), offset, PAGE_SIZE)
-    part = "library/_cards.html" if offset else "library/_browse.html"
+    after = browse.place(request.args, view)
+    shelf = browse.shelf(current_user.id, view, 0 if after else offset, PAGE_SIZE, after)
+    part = "library/_cards.html" if offset or after else "library/_browse.html"
     response = htmx.render("library/index.html", part, shelf=shelf, saved=_saved(), sorts=SORTS,
                            page_size=PAGE_SIZE, **_filters(), **_banners())  # fmt: skip
     if request.headers.get("HX-Source", "").startswith("form"):
@@ -48,9 +51,11 @@ def counts() -> Response:
 @login_required
 def act() -> Response:
     verb, _, value = request.form.get("do", "").partition(":")
-    films, words = _act(verb, value, request.form.getlist("film"))
-    gone = f" {plural(films.gone, 'film was', 'films were')} not there any more." if films.gone else ""
-    htmx.toast(f"{plural(films.changed, 'film')} {words}.{gone}", undo=films.token)
+    films, words, name = _act(verb, value, request.form.getlist("film"))
+    message = f"{plural(films.changed, 'film')} {words}."
+    if films.gone:
+        message += f" {plural(films.gone, 'film was', 'films were')} not there any more."
+    htmx.toast(message, undo=films.token, name=name)
     return htmx.go(auth.local_path(request.form.get("back")))
 
 
@@ -66,21 +71,23 @@ def enrichment_context() -> dict:
     return {"enrichment": progress, "filling": bool(progress.waiting and config.current.tmdb_api_key)}
 
 
-def _act(verb: str, value: str, films: list[str]) -> tuple[selection.Done, str]:
-    """What was done, and in words."""
+def _act(verb: str, value: str, films: list[str]) -> tuple[selection.Done, str, str]:
+    """What was done, in words, and the {name} in these."""
     user_id = current_user.id
     match verb:
         case "status" if value in PLACES:
-            return selection.set_status(user_id, films, value), f"moved to {PLACES[value]}"
+            done = selection.set_status(user_id, films, value)
+            return done, "moved to {name}", PLACES[value]
         case "list":
-            return selection.put_on_list(user_id, films, value), f"moved to {lists.find(user_id, value).name}"
+            done = selection.put_on_list(user_id, films, value)
+            return done, "moved to {name}", lists.find(user_id, value).name
         case "recommend":
             name = request.form.get("person", "").strip()
             done = selection.recommend(user_id, films, name)
             tasks.start_enrichment()
-            return done, f"marked as recommended by {name}"
+            return done, "marked as recommended by {name}", name
         case "remove":
-            return selection.delete(user_id, films), "deleted for good"
+            return selection.delete(user_id, films), "deleted for good", ""
     raise Invalid("Choose what to do with these films.")
 
 

@@ -27,13 +27,14 @@ def create() -> Response:
         return _page(problems_of(error))
     except Conflict:
         return htmx.go(url_for(".index"))
-    htmx.toast(f"The list “{made.name}” is made.")
+    htmx.toast("The list “{name}” is made.", name=made.name)
     return htmx.go(url_for(".index"))
 
 
-@bp.post("/order")
+@bp.post("/order/all")
 @login_required
 def reorder() -> Response:
+    """At an address that no list has, whatever id a file brings."""
     lists.reorder(auth.account().id, request.form.getlist("id"))
     return htmx.fragment("lists/_lists.html", url_for(".index"), **_context())
 
@@ -47,12 +48,15 @@ def edit(list_id: str) -> Response:
 @bp.post("/<list_id>")
 @login_required
 def change(list_id: str) -> Response:
+    if list_id == "order" and "name" not in request.form:
+        # A page of an earlier version: it sent the order of the lists here.
+        return reorder()
     try:
         with undo.step(current_user.id, list_id=list_id) as step:
             changed = lists.change(current_user.id, list_id, _entered())
     except Invalid as error:
         return _one(list_id, problems_of(error))
-    htmx.toast(f"The list “{changed.name}” is saved.", undo=step.token)
+    htmx.toast("The list “{name}” is saved.", undo=step.token, name=changed.name)
     return htmx.go(url_for(".index"))
 
 
@@ -69,7 +73,7 @@ def delete(list_id: str) -> Response:
     name = lists.find(current_user.id, list_id).name
     with undo.step(current_user.id, list_id=list_id) as step:
         lists.delete(current_user.id, list_id)
-    htmx.toast(f"The list “{name}” is deleted.", undo=step.token)
+    htmx.toast("The list “{name}” is deleted.", undo=step.token, name=name)
     return htmx.go(url_for(".index"))
 
 

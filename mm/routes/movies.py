@@ -20,9 +20,17 @@ bp = Blueprint("movies", __name__, url_prefix="/movies/<imdb_id>")
 @login_required
 def show(imdb_id: str) -> Response:
     film = details.film(current_user.id, imdb_id)
+    return htmx.render("movies/show.html", "movies/_movie.html", **_context(film))
+
+
+@bp.post("/want")
+@login_required
+def want(imdb_id: str) -> Response:
+    """The page of a film that was never looked up asks for its details to be fetched next."""
+    film = details.film(current_user.id, imdb_id)
     if library.want(film.title):
         tasks.start_enrichment()
-    return htmx.render("movies/show.html", "movies/_movie.html", **_context(film))
+    return htmx.nothing(_home(film))
 
 
 @bp.get("/about")
@@ -53,7 +61,7 @@ def set_status(imdb_id: str) -> Response:
     name = lists.find(current_user.id, list_id).name if status == "list" else PLACES.get(status, "")
     with _undoable(imdb_id) as step:
         library.set_status(current_user.id, imdb_id, "custom" if list_id else status, list_id or None)
-    htmx.toast(f"Moved to {name}.", undo=step.token)
+    htmx.toast("Moved to {name}.", undo=step.token, name=name)
     return _changed(imdb_id)
 
 
@@ -63,10 +71,13 @@ def watch(imdb_id: str) -> Response:
     """Only what the form sends is changed; a date that is still the same keeps its time of day."""
     film = details.film(current_user.id, imdb_id)
     again = "again" in request.form
+    # The stars alone say that it was watched: once more, where it waits to be watched again. The
+    # form with the date changes the watch that it shows.
+    adds = again if again or "date_watched" in request.form else None
     try:
         rating = _rating()
         with _undoable(imdb_id) as step:
-            library.watch(current_user.id, imdb_id, _date(film, again), rating, again)
+            library.watch(current_user.id, imdb_id, _date(film, again), rating, adds)
     except Invalid as problem:
         return _changed(imdb_id, problem)
     htmx.toast("Watched once more." if again else "Saved.", undo=step.token)
@@ -94,7 +105,8 @@ def vote(imdb_id: str) -> Response:
             library.recommend(current_user.id, imdb_id, name, is_up)
     except Invalid as problem:
         return _changed(imdb_id, problem)
-    htmx.toast(f"{name} {'recommends' if is_up else 'warns of'} this film.", undo=step.token)
+    verb = "recommends" if is_up else "warns of"
+    htmx.toast(f"{{name}} {verb} this film.", undo=step.token, name=name)
     return _changed(imdb_id)
 
 
@@ -103,8 +115,8 @@ def vote(imdb_id: str) -> Response:
 def remove_vote(imdb_id: str, person_id: int) -> Response:
     person = people.by_id(current_user.id, person_id)
     with _undoable(imdb_id) as step:
-        library.unrecommend(current_user.id, imdb_id, person.name)
-    htmx.toast(f"{person.name}'s word is taken out.", undo=step.token)
+        library.unrecommend(current_user.id, imdb_id, person_id)
+    htmx.toast("{name}'s word is taken out.", undo=step.token, name=person.name)
     return _changed(imdb_id)
 
 
@@ -112,7 +124,7 @@ def remove_vote(imdb_id: str, person_id: int) -> Response:
 @login_required
 def refresh(imdb_id: str) -> Response:
     film = details.film(current_user.id, imdb_id)
-    updated = lookups.refresh(film.title.imdb_id)
+    updated = lookups.refresh(film.title.imdb_id, current_user.id)
     names = [pauses.NAMES[provider] for provider in pauses.PROVIDERS if getattr(updated, provider)]
     htmx.toast(f"Fresh from {' and '.join(names)}.")
     return _changed(imdb_id)
@@ -124,7 +136,8 @@ def delete(imdb_id: str) -> Response:
     film = details.film(current_user.id, imdb_id)
     with _undoable(imdb_id) as step:
         library.delete(current_user.id, imdb_id)
-    htmx.toast(f"{film.title.title or imdb_id} is deleted for good.", undo=step.token)
+    name = film.title.title or imdb_id
+    htmx.toast("{name} is deleted for good.", undo=step.token, name=name)
     return htmx.go(url_for("library.index"))
 
 

@@ -7,7 +7,7 @@ from mm import auth, htmx
 from mm.errors import Conflict, Invalid
 from mm.models import Person
 from mm.routes.forms import problems_of, typed
-from mm.services import colors, people, recommenders, undo
+from mm.services import colors, people, positions, recommenders, undo
 
 SHOWS = {"all": "All", "trusted": "Trusted", "quick": "Quick"}
 PAGE_SIZE = 50
@@ -31,13 +31,14 @@ def create() -> Response:
         person = people.create(auth.account().id, **entered)
     except (Invalid, Conflict) as error:
         return _page(problems_of(error))
-    htmx.toast(f"{person.name} is among your people.")
+    htmx.toast("{name} is among your people.", name=person.name)
     return htmx.go(url_for(".index"))
 
 
 @bp.get("/<int:person_id>")
 @login_required
 def show(person_id: int) -> Response:
+    """With `after`, a position, htmx gets the films that follow it."""
     return _one(people.by_id(current_user.id, person_id))
 
 
@@ -46,11 +47,11 @@ def show(person_id: int) -> Response:
 def change(person_id: int) -> Response:
     person = people.by_id(current_user.id, person_id)
     try:
-        with undo.step(current_user.id, person_id=person_id) as step:
-            changed = people.change(current_user.id, person.name, _entered())
+        with undo.step(current_user.id, person_id=person_id, with_votes=False) as step:
+            changed = people.change(current_user.id, person_id, _entered())
     except (Invalid, Conflict) as error:
         return _one(person, problems_of(error))
-    htmx.toast(f"{changed.name} is saved.", undo=step.token)
+    htmx.toast("{name} is saved.", undo=step.token, name=changed.name)
     return htmx.go(url_for(".show", person_id=person_id))
 
 
@@ -58,11 +59,11 @@ def change(person_id: int) -> Response:
 @login_required
 def trust(person_id: int) -> Response:
     """Set to what the form says, so that a double click does what it looks like."""
-    person = people.by_id(current_user.id, person_id)
     is_trusted = request.form.get("trusted") == "1"
-    with undo.step(current_user.id, person_id=person_id) as step:
-        person = people.change(current_user.id, person.name, {"is_trusted": is_trusted})
-    htmx.toast(f"{person.name} is {'trusted' if is_trusted else 'no longer trusted'}.", undo=step.token)
+    with undo.step(current_user.id, person_id=person_id, with_votes=False) as step:
+        person = people.change(current_user.id, person_id, {"is_trusted": is_trusted})
+    words = "trusted" if is_trusted else "no longer trusted"
+    htmx.toast(f"{{name}} is {words}.", undo=step.token, name=person.name)
     return htmx.fragment("people/_star.html", url_for(".index"), person=person)
 
 
@@ -71,8 +72,8 @@ def trust(person_id: int) -> Response:
 def delete(person_id: int) -> Response:
     person = people.by_id(current_user.id, person_id)
     with undo.step(current_user.id, person_id=person_id) as step:
-        people.delete(current_user.id, person.name)
-    htmx.toast(f"{person.name} is deleted.", undo=step.token)
+        people.delete(current_user.id, person_id)
+    htmx.toast("{name} is deleted.", undo=step.token, name=person.name)
     return htmx.go(url_for(".index"))
 
 
@@ -87,13 +88,23 @@ def _page(problems: dict | None = None) -> Response:
 
 
 def _one(person: Person, problems: dict | None = None) -> Response:
-    number = _number()
+    after = positions.parse(request.args.get("after", ""), recommenders.LATEST_FIRST)
+    # Addresses of earlier versions have a page's number instead.
+    offset = 0 if after else (_number() - 1) * PAGE_SIZE
     standing = recommenders.standing(person)
-    films = recommenders.films_of(person, (number - 1) * PAGE_SIZE, PAGE_SIZE)
-    form = _typed() if problems else {name: getattr(person, name) for name in ("name", "color", "emoji", "is_trusted")}
-    return htmx.render("people/show.html", status=422 if problems else 200, standing=standing, person=standing.person,
-                       films=films, number=number, pages=_pages(standing.films),
-                       problems=problems or {}, form=form)  # fmt: skip
+    films, following = recommenders.films_of(person, offset, PAGE_SIZE, after)
+    fields = ("name", "color", "emoji", "is_trusted")
+    return htmx.render(
+        "people/show.html",
+        "people/_films.html" if after else None,
+        status=422 if problems else 200,
+        standing=standing,
+        person=standing.person,
+        films=films,
+        following=following,
+        problems=problems or {},
+        form=_typed() if problems else {name: getattr(person, name) for name in fields},
+    )
 
 
 def _number() -> int:

@@ -8,6 +8,8 @@ from mm.services import posters
 # A poster's name tells its content: another picture has another name.
 FOR_EVER = "private, max-age=31536000, immutable"
 FOR_A_MINUTE = "private, max-age=60"
+# It was only not its turn.
+FOR_A_MOMENT = "private, max-age=5"
 
 bp = Blueprint("posters", __name__)
 
@@ -18,7 +20,7 @@ def show(size: str, file: str) -> Response:
     path = posters.obtain(size, file)
     kind = posters.kind_of(path) if path else None
     if path is None or kind is None:
-        return _drawn(file)
+        return _drawn(size, file)
     response = send_file(path, kind, conditional=True)
     response.headers["Cache-Control"] = FOR_EVER
     return response
@@ -31,8 +33,10 @@ def poster(path: str | None, size: str = posters.GRID) -> str | None:
     return url_for("posters.show", size=size, file=name) if posters.NAME.fullmatch(name) else None
 
 
-def _drawn(file: str) -> Response:
+def _drawn(size: str, file: str) -> Response:
     """In its place, until the image host answers."""
+    is_given_up = posters.is_given_up(posters.path_of(size, file))
     response = make_response(render_template("posters/drawn.svg", title=posters.title_of(file)))
-    response.headers.update({"Content-Type": "image/svg+xml", "Cache-Control": FOR_A_MINUTE})
+    response.headers["Content-Type"] = "image/svg+xml"
+    response.headers["Cache-Control"] = FOR_A_MINUTE if is_given_up else FOR_A_MOMENT
     return response

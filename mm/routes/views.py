@@ -16,7 +16,7 @@ def create() -> Response:
     """`view`: the query of the address that is to be kept."""
     view = view_of(request.form.get("view", ""))
     saved = views.create(current_user.id, request.form.get("name", ""), view)
-    htmx.toast(f"Saved as {saved.name}.")
+    htmx.toast("Saved as {name}.", name=saved.name)
     return htmx.go(url_for("library.index", **view.params()))
 
 
@@ -31,7 +31,7 @@ def show(view_id: str) -> Response:
 @login_required
 def rename(view_id: str) -> Response:
     saved = views.rename(current_user.id, view_id, request.form.get("name", ""))
-    htmx.toast(f"The view is called {saved.name} now.")
+    htmx.toast("The view is called {name} now.", name=saved.name)
     return htmx.go(url_for("library.index", **browse.parse(saved.filters).params()))
 
 

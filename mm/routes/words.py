@@ -13,10 +13,13 @@ EVENING, MORNING = 18, 6
 NEARLY = 0.95
 # The luminance at which both inks have the same contrast.
 DARK_INK_FROM = 0.18
-DATES = ("date_added", "last_modified", "date_watched", "date_recommended", "created_at")
+DATES = (
+    "date_added", "last_modified", "date_watched", "date_recommended", "created_at", "ranked_at",
+)  # fmt: skip
 FIELDS = {
     "custom_list_id": "list", "vote_type": "vote", "my_rating": "rating", "is_trusted": "trusted", "media_type": "kind",
     "date_added": "added", "last_modified": "changed", "date_watched": "watched", "date_recommended": "recommended",
+    "ranked_at": "ranked",
 }  # fmt: skip
 STATUSES = {"toWatch": "To watch", "watched": "Watched", "custom": "On a list", "deleted": "Deleted"}
 

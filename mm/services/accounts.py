@@ -4,16 +4,19 @@ import re
 import uuid
 from pathlib import Path
 
+from peewee import ModelSelect
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from mm import clock, config, models
+from mm import clock, config, log, models
 from mm.documents import Problem
 from mm.errors import Conflict, Invalid, NotFound, UserError
-from mm.models import QUICK_RECOMMENDERS, Person, User, db, fold
+from mm.models import QUICK_RECOMMENDERS, EndedSession, Person, User, db, fold
 
 PASSWORD_MIN = 8
 PASSWORD_MAX = 500
 NAME_MAX = 100
+# How long a session's cookie and a token are good for.
+LOG_IN_SECONDS = 30 * 86400
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
 # Compared when no account has the address, so that an unknown one takes as long as a wrong password.
 _DECOY = generate_password_hash(uuid.uuid4().hex)
@@ -37,9 +40,10 @@ def create(email: str, username: str, password: str, is_admin: bool = False) -> 
     return user
 
 
-def log_in(email: str, password: str) -> User | None:
-    """The active account of this address and password, or None; takes the same time for an unknown address."""
-    user = models.user_by_email(email)
+def log_in(name: str, password: str) -> User | None:
+    """The active account of this e-mail address or user name, and password, or None; takes the
+    same time for an unknown name."""
+    user = models.user_by_name(name)
     matches = check_password_hash(user.password_hash if user else _DECOY, password[:PASSWORD_MAX])
     return user if user and matches and user.is_active and len(password) <= PASSWORD_MAX else None
 
@@ -102,6 +106,7 @@ def remove(user: User) -> Path | None:
     with db.atomic():
         _require_another_administrator(user)
         User.delete().where(User.id == user.id).execute()
+    log.info("account.deleted", user=user.id)
     folder = config.current.backups_dir / user.id
     return folder if folder.is_dir() else None
 
@@ -114,6 +119,22 @@ def set_password(user: User, password: str) -> None:
 
 def end_sessions(user: User) -> None:
     _change_and_end_sessions(user)
+
+
+def end_session(key: str) -> None:
+    """Of one browser: `key` stands in its cookie, which is refused from now on."""
+    EndedSession.insert(key=key, ended_at=clock.now()).on_conflict_ignore().execute()
+
+
+def ended_sessions(key: str) -> ModelSelect:
+    """A row where the session of this key was ended: for the query that loads its account."""
+    return EndedSession.select(EndedSession.key).where(EndedSession.key == key)
+
+
+def sweep() -> None:
+    """Forget ended sessions whose cookies have expired by themselves."""
+    expired = EndedSession.ended_at < clock.now() - LOG_IN_SECONDS
+    EndedSession.delete().where(expired).execute()
 
 
 def _require_another_administrator(user: User) -> None:

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from mm.documents import Problem
 from mm.errors import Invalid, NotFound
-from mm.models import CustomList, Movie, Person
+from mm.models import CustomList, Movie, Person, fold
 from mm.services import library, lists, people, values
 
 PERSON_FIELDS = ("is_trusted", "color", "emoji")
@@ -20,12 +20,13 @@ LIST_FIELDS = ("name", "color", "icon", "position")
 
 
 class Subject(NamedTuple):
-    """What an action is about, as it is now: None as `row` where it is not there. `kind` and `key` are those of its
-    tombstone."""
+    """What an action is about, as it is now: None as `row` where it is not there. `kind` and `key`
+    are those of its tombstone; so is `name_key`, of a person whom the action names without an id."""
 
     kind: str
     key: str | None
     row: Movie | Person | CustomList | None
+    name_key: str | None = None
 
 
 class Action(NamedTuple):
@@ -62,7 +63,7 @@ def _change_vote(user_id: str, data: dict, at: float) -> None:
 
 def _watch(user_id: str, data: dict, at: float) -> None:
     _require_film(user_id, data, at)
-    again = values.flag(data.get("again"), "again") or False
+    again = values.flag(data.get("again"), "again") or None
     library.watch(user_id, data["imdb_id"], data.get("date_watched"), _rating(data), again, at)
 
 
@@ -146,8 +147,10 @@ def _known_person(user_id: str, data: dict) -> Subject:
 
 
 def _named_person(user_id: str, data: dict) -> Subject:
-    """A new person's id would be one of the client's own."""
-    return _known_person(user_id, {"name": data.get("name")})
+    """An id beside the name would be one of the client's own. Whether this person was deleted can
+    only be told by the name."""
+    name = values.name(data.get("name"))
+    return _known_person(user_id, {"name": name})._replace(name_key=fold(name))
 
 
 def _list(user_id: str, data: dict) -> Subject:

@@ -66,7 +66,8 @@ def search(user_id: str, text: str) -> list[Found]:
     """Raises ProviderError or Unavailable, but not for an IMDb id: that can be added unseen."""
     if named := _named(text):
         return [find(user_id, **named)]
-    results = [_found(result) for result in lookups.search(text[:QUERY_MAX]) if result.mediaType != "person"]
+    everything = lookups.search(text[:QUERY_MAX], user_id=user_id)
+    results = [_found(result) for result in everything if result.mediaType != "person"]
     _offer(results)
     return placed(user_id, results)
 
@@ -77,9 +78,9 @@ def find(user_id: str, imdb: str | None = None, movie: int | None = None, tv: in
     Raises Invalid without an id, ProviderError or Unavailable where TMDB cannot be asked for its own id.
     """
     if imdb:
-        found = _by_imdb_id(values.imdb_id(imdb))
+        found = _by_imdb_id(user_id, values.imdb_id(imdb))
     elif tmdb_id := movie or tv:
-        found = _described(lookups.details(tmdb_id, "movie" if movie else "tv"))
+        found = _described(lookups.details(tmdb_id, "movie" if movie else "tv", user_id))
     else:
         raise Invalid("Search for a film first, and choose it from what is found.")
     _offer([found])
@@ -151,12 +152,12 @@ def _named(text: str) -> dict | None:
     return None
 
 
-def _by_imdb_id(imdb_id: str) -> Found:
+def _by_imdb_id(user_id: str, imdb_id: str) -> Found:
     known = Title.get_or_none((Title.imdb_id == imdb_id) & Title.title.is_null(False))
     if known is not None:
         return _of_title(known)
     try:
-        return replace(_described(lookups.by_imdb_id(imdb_id)), imdb_id=imdb_id)
+        return replace(_described(lookups.by_imdb_id(imdb_id, user_id)), imdb_id=imdb_id)
     except (ProviderError, Unavailable) as problem:
         return Found(imdb_id=imdb_id, note=_note(problem))
 

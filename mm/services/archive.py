@@ -5,16 +5,17 @@ checked before it takes the name.
 """
 
 import contextlib
-import errno
 import hashlib
 import os
+import re
 import secrets
-import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from mm import disk, log
 from mm.documents import Sidecar
 from mm.errors import NoRoom
 
@@ -25,32 +26,54 @@ OURS = (DRAFT, DELETING, PUBLISHING)
 META = ".meta.json"
 # Left free beside what is written: the database and its log live on the same disk.
 ROOM_TO_SPARE = 2**20
-OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SIDECAR_MAX = 2**20
+# 2200-01-01; nobody can show a time far beyond it.
+MOMENT_MAX = 7_258_118_400
+DRAFT_NAME = re.compile(rf"{re.escape(DRAFT)}[0-9a-f]{{16}}")
+# What a note or a pledge of ours ends in: the name of a backup.
+BACKUP_NAME = re.compile(r"\d{4}-\d{2}-\d{2}[0-9T-]*[a-z-]*[0-9-]*\.json", re.ASCII)
 
 
 @contextlib.contextmanager
 def draft(folder: Path) -> Iterator[Path]:
     """A new name for a file that is not listed; whatever is still there under it at the end is removed. A full disk
     is NoRoom."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"{DRAFT}{secrets.token_hex(8)}"
     try:
         yield path
     except OSError as error:
-        if error.errno not in OUT_OF_ROOM:
+        if error.errno not in disk.OUT_OF_ROOM:
             raise
-        raise NoRoom(f"Not enough disk space: {_megabytes(free_bytes(folder))} free in the data folder.") from error
+        free = disk.megabytes(disk.free_bytes(folder))
+        raise NoRoom(f"Not enough disk space: {free} free in the data folder.") from error
     finally:
         path.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """With its parent's entry of it on the disk."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def write(path: Path, data: bytes) -> None:
-    """Create `path` with `data`, readable by the owner only, and wait for the disk."""
+    """Create `path` with `data`, readable by the owner only, and wait for the disk. The memory's
+    copy of it is dropped, so that who reads it back reads what the disk has."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+        _forget(file.fileno())
+
+
+def _forget(descriptor: int) -> None:
+    """A hint, which not every system knows."""
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def publish(temporary: Path, target: Path, sidecar: Sidecar) -> None:
@@ -78,13 +101,13 @@ def sync_folder(folder: Path) -> None:
 
 def require_room(folder: Path, size_bytes: int) -> None:
     """Raises NoRoom before anything is written."""
-    needed, free = size_bytes + ROOM_TO_SPARE, free_bytes(folder)
+    needed, free = size_bytes + ROOM_TO_SPARE, disk.free_bytes(folder)
     if free < needed:
-        raise NoRoom(f"Not enough disk space: {_megabytes(needed)} needed, {_megabytes(free)} free.")
+        raise NoRoom(not_enough(needed, free))
 
 
-def free_bytes(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
+def not_enough(needed: int, free: int) -> str:
+    return f"Not enough disk space: {disk.megabytes(needed)} needed, {disk.megabytes(free)} free."
 
 
 def digest(data: bytes) -> str:
@@ -106,12 +129,24 @@ def read_sidecar(path: Path) -> Sidecar | None:
 
 
 def _decode(meta: Path) -> Sidecar | None:
-    if meta.is_symlink():
-        return None
     try:
-        return msgspec.json.decode(meta.read_bytes(), type=Sidecar)
+        sidecar = msgspec.json.decode(_read_small(meta), type=Sidecar)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+    moments = (sidecar.created_at, sidecar.verified_at, sidecar.unchanged_since)
+    possible = all(moment is None or 0 <= moment <= MOMENT_MAX for moment in moments)
+    return sidecar if possible else None
+
+
+def _read_small(path: Path) -> bytes:
+    """A regular file of up to SIDECAR_MAX bytes; OSError for anything else. Others may put a pipe,
+    a link or a device there: opening must not wait for it, and reading must come to an end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > SIDECAR_MAX:
+            raise OSError("not a file of ours")
+        return file.read(SIDECAR_MAX)
 
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
@@ -122,30 +157,64 @@ def write_sidecar(path: Path, sidecar: Sidecar) -> None:
 
 
 def delete(path: Path) -> None:
-    """File and sidecar. The renamed sidecar is the note that `finish_deletions` finds if this is killed half-way."""
-    note = path.with_name(DELETING + path.name)
+    """File and sidecar. The renamed sidecar is the note from which `sweep` finishes the deletion if
+    this is killed half-way."""
+    note = note_of(path)
     meta = sidecar_path(path)
-    if meta.exists():
+    if is_file(meta):
         os.replace(meta, note)
     path.unlink(missing_ok=True)
     note.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
+def note_of(path: Path) -> Path:
+    """What is there while `path` is being deleted."""
+    return path.with_name(DELETING + path.name)
+
+
+def is_file(path: Path) -> bool:
+    """A regular file, not a link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def sweep(folder: Path) -> None:
-    """Remove drafts of killed processes and finish what they were about to do. Hold the folder's lock."""
-    for pledge in folder.glob(f"{PUBLISHING}*"):
-        _finish_publishing(pledge, pledge.with_name(pledge.name.removeprefix(PUBLISHING)))
-    for path in folder.glob(f"{DRAFT}*"):
+    """Remove drafts of killed processes and finish what they were about to do. Hold the folder's
+    lock. What is not a file of ours is left alone; one that cannot be removed costs only itself."""
+    if not folder.is_dir():
+        return
+    leftovers = [path for path in folder.iterdir() if path.name.startswith(OURS)]
+    # Pledges before drafts before notes, as they were begun.
+    for prefix, finish in (
+        (PUBLISHING, _finish_publishing),
+        (DRAFT, _remove_draft),
+        (DELETING, _finish_deleting),
+    ):
+        for path in leftovers:
+            if path.name.startswith(prefix) and is_file(path):
+                try:
+                    finish(path, path.with_name(path.name.removeprefix(prefix)))
+                except OSError as error:
+                    log.warning("leftover.not_removed", file=path.name, reason=error.strerror)
+
+
+def _remove_draft(path: Path, _target: Path) -> None:
+    if DRAFT_NAME.fullmatch(path.name):
         path.unlink(missing_ok=True)
-    for note in folder.glob(f"{DELETING}*"):
-        note.with_name(note.name.removeprefix(DELETING)).unlink(missing_ok=True)
+
+
+def _finish_deleting(note: Path, target: Path) -> None:
+    if BACKUP_NAME.fullmatch(target.name):
+        target.unlink(missing_ok=True)
         note.unlink(missing_ok=True)
 
 
 def _finish_publishing(pledge: Path, target: Path) -> None:
     sidecar = _decode(pledge)
-    if sidecar and target.is_file() and sha256(target) == sidecar.sha256:
+    if sidecar and is_file(target) and sha256(target) == sidecar.sha256:
         os.replace(pledge, sidecar_path(target))
     else:
         pledge.unlink(missing_ok=True)
@@ -153,7 +222,3 @@ def _finish_publishing(pledge: Path, target: Path) -> None:
 
 def _encode(sidecar: Sidecar) -> bytes:
     return msgspec.json.format(msgspec.json.encode(sidecar), indent=2)
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.1f} MB"

@@ -16,7 +16,7 @@ from mm.services import archive
 
 SCHEDULED_NAME = re.compile(r"\d{4}-\d{2}-\d{2}\.json", re.ASCII)
 OTHER_NAME = re.compile(
-    r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-(?P<kind>manual|before-import|before-restore|uploaded)(-\d+)?\.json",
+    r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-(?P<kind>manual|before-import|before-restore|uploaded)(-\d{1,3})?\.json",
     re.ASCII,
 )
 USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -60,7 +60,7 @@ def name_for(folder: Path, kind: BackupKind, moment: float) -> str:
 def path_of(user_id: str, filename: str) -> Path:
     """Raises NotFound for anything but a listed backup of this user."""
     path = folder_of(user_id) / filename if kind_of(filename) else None
-    if path is None or path.is_symlink() or not path.is_file():
+    if path is None or not archive.is_file(path) or archive.is_file(archive.note_of(path)):
         raise NotFound(NOT_FOUND)
     return path
 
@@ -79,10 +79,23 @@ def entries(user_id: str) -> list[BackupEntry]:
     folder = folder_of(user_id)
     if not folder.is_dir():
         return []
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(archive.OURS)}
-    sidecars = {name for name in names if name.endswith(archive.META) and kind_of(name.removesuffix(archive.META))}
-    described = {name.removesuffix(archive.META) for name in sidecars}
-    return [entry(folder / name) for name in sorted(names - sidecars | described)]
+    with os.scandir(folder) as found:
+        files = {each.name: each.is_file(follow_symlinks=False) for each in found}
+    names = {name for name in files if not name.startswith(archive.OURS)}
+    described = {name.removesuffix(archive.META) for name in names if _is_sidecar(name, files)}
+    sidecars = {name + archive.META for name in described}
+    # Noted for deletion by a process that was killed; the next sweep finishes it.
+    deleted = {
+        name.removeprefix(archive.DELETING)
+        for name, is_file in files.items()
+        if name.startswith(archive.DELETING) and is_file
+    }
+    return [entry(folder / name) for name in sorted(names - sidecars - deleted | described)]
+
+
+def _is_sidecar(name: str, files: dict[str, bool]) -> bool:
+    described = name.removesuffix(archive.META)
+    return files[name] and described != name and kind_of(described) is not None
 
 
 def entry(path: Path) -> BackupEntry:
@@ -103,7 +116,7 @@ def _bare(path: Path, kind: str | None, state, problem: str) -> BackupEntry:
 
 
 def _described(path: Path, sidecar: Sidecar, size: int | None) -> BackupEntry:
-    problem = sidecar.problem
+    problem, rotten = sidecar.problem, sidecar.rotten or size != sidecar.size_bytes
     if size is None:
         problem = "the file is gone; only its description is left"
     elif size != sidecar.size_bytes:
@@ -122,4 +135,5 @@ def _described(path: Path, sidecar: Sidecar, size: int | None) -> BackupEntry:
         pinned=sidecar.pinned,
         kept_because=sidecar.kept_because,
         unchanged_since=sidecar.unchanged_since,
+        rotten=rotten,
     )

@@ -7,9 +7,33 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
-from peewee import JOIN, Desc, Expression, ModelSelect, fn
+from peewee import (
+    JOIN,
+    SQL,
+    Asc,
+    Case,
+    Desc,
+    Expression,
+    ModelSelect,
+    Node,
+    Select,
+    SqliteDatabase,
+    Value,
+    fn,
+)
 
-from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch, db, fold
+from mm.models import (
+    CustomList,
+    Movie,
+    Person,
+    Recommendation,
+    Title,
+    Watch,
+    db,
+    search_words,
+)
+from mm.services import positions
+from mm.services.positions import Position
 
 VISIBLE = ("toWatch", "watched", "custom")
 TABS = ("toWatch", "watched", "all", "deleted")
@@ -44,6 +68,14 @@ class View:
         other = replace(self, **changes)
         return {name: value for name, value in asdict(other).items() if value != getattr(EVERYTHING, name)}
 
+    def shows(self, card: "Card") -> bool:
+        """Whether the film is in this view's tab; the filters are not looked at."""
+        if self.list:
+            return card.list_id == self.list
+        if self.status == "all":
+            return card.status in VISIBLE
+        return card.status == self.status
+
     @property
     def filters(self) -> dict[str, str]:
         """Those parameters that leave films out, but for the tab."""
@@ -52,6 +84,10 @@ class View:
 
 EVERYTHING = View()
 FILTERS = ("q", "kind", "genre", "decade", "person", "trusted", "rating")
+# The other orders have the latest and the best first.
+ASCENDING = ("title",)
+# Below every date, rating and year.
+LEAST = -1e308
 
 
 class Vote(NamedTuple):
@@ -67,6 +103,7 @@ class Card(NamedTuple):
     id: int
     imdb_id: str
     status: str
+    list_id: str | None
     list_name: str | None
     title: str | None
     year: int | None
@@ -90,14 +127,15 @@ class Tab(NamedTuple):
 
 @dataclass(frozen=True)
 class Shelf:
-    """`view` with its tab settled; `total` films are in the tab, `cards` are those from `offset` on; `held` says
-    whether the library holds any film at all; `person` is the name of who is filtered by."""
+    """One page of films. `view` has its tab settled; `total` films are in the tab; `after` is where
+    the next page begins, None on the last one; `held` says whether the library holds any film at
+    all; `person` is the name of who is filtered by."""
 
     view: View
     tabs: list[Tab]
     total: int
-    offset: int
     cards: list[Card]
+    after: Position | None
     held: bool
     person: str | None
 
@@ -108,16 +146,38 @@ def parse(args: Mapping[str, str]) -> View:
     return View(**{name: value for name, value in given.items() if value and re.fullmatch(ALLOWED[name], value)})
 
 
-def shelf(user_id: str, view: View, offset: int, limit: int) -> Shelf:
-    """Four queries, however many films there are."""
+def place(args: Mapping[str, str], view: View) -> Position | None:
+    """The position that an address names with `after`; None where this view has no such one."""
+    key = str if view.sort in ASCENDING else float
+    return positions.parse(args.get("after", ""), view.sort, key)
+
+
+def shelf(
+    user_id: str,
+    view: View,
+    offset: int,
+    limit: int,
+    after: Position | None = None,
+) -> Shelf:
+    """At most `limit` films: those after a position, which leaves out none and shows none twice
+    when films before it come or go meanwhile, or else those from `offset` on.
+
+    At most seven queries, however many films there are.
+    """
     lists = list(CustomList.select().where(CustomList.user == user_id).order_by(CustomList.position, CustomList.id))
     counts = _counts(user_id, view)
     held = bool(counts) or (bool(view.filters) and Movie.select().where(Movie.user == user_id).exists())
     view = _settled(view, counts, lists)
     tabs = _tabs(counts, lists)
     total = next(tab.films for tab in tabs if (tab.status, tab.list_id) == (view.status, view.list))
-    ids = _page(user_id, view, lists, offset, limit) if offset < total else []
-    return Shelf(view, tabs, total, offset, _cards(ids), held, _person(user_id, view))
+    rows = []
+    if offset < total:
+        # One more than is shown tells whether there is another page.
+        rows = _page(user_id, view, lists, offset, limit + 1, after)
+    shown = rows[:limit]
+    following = shown[-1] if shown and len(rows) > limit else None
+    cards = _cards([position.id for position in shown])
+    return Shelf(view, tabs, total, cards, following, held, _person(user_id, view))
 
 
 def card(user_id: str, imdb_id: str) -> Card | None:
@@ -184,12 +244,24 @@ def _person(user_id: str, view: View) -> str | None:
     return Person.select(Person.name).where(mine).scalar()
 
 
-def _page(user_id: str, view: View, lists: list[CustomList], offset: int, limit: int) -> list[int]:
-    """Ids alone: rows that are passed over cost nothing but their place in an index."""
+def _page(
+    user_id: str,
+    view: View,
+    lists: list[CustomList],
+    offset: int,
+    limit: int,
+    after: Position | None,
+) -> list[Position]:
+    """Sort keys and ids alone: rows that are passed over cost only their place in an index."""
     needs_title = _needs_title(view) or view.sort in ("imdb", "year", "title")
-    chosen = _filtered(Movie.select(Movie.id), user_id, view, needs_title).where(_in_tab(view, lists))
-    rows = chosen.order_by(*_order(view.sort), Movie.id.desc()).offset(offset).limit(limit)
-    return [movie_id for (movie_id,) in db.execute(rows)]
+    key = _sort_key(view.sort)
+    chosen = _filtered(Movie.select(key, Movie.id), user_id, view, needs_title)
+    chosen = chosen.where(_in_tab(view, lists))
+    if after:
+        chosen = chosen.where(_follows(after))
+    order = (Asc if view.sort in ASCENDING else Desc)(key)
+    rows = chosen.order_by(order, Movie.id.desc()).offset(offset).limit(limit)
+    return [Position(view.sort, *row) for row in db.execute(rows)]
 
 
 def _in_tab(view: View, lists: list[CustomList]) -> Expression:
@@ -210,12 +282,12 @@ def _filtered(chosen: ModelSelect, user_id: str, view: View, with_title: bool) -
     chosen = chosen.where(Movie.user == user_id)
     if with_title:
         chosen = chosen.join(Title)
-    for word in fold(view.q).split():
+    for word in search_words(view.q):
         chosen = chosen.where(Title.search_text.contains(word) | (Title.imdb_id == word))
     if view.kind:
         chosen = chosen.where(fn.COALESCE(Movie.media_type, Title.media_type) == view.kind)
     if view.genre:
-        chosen = chosen.where(Title.genres.cast("TEXT").contains(f'"{view.genre}"'))
+        chosen = chosen.where(_has_genre(view.genre))
     if view.decade:
         chosen = chosen.where(Title.year.between(int(view.decade), int(view.decade) + 9))
     if view.person or view.trusted:
@@ -232,17 +304,40 @@ def _recommended(view: View) -> ModelSelect:
     return votes.join(Person).where(Person.is_trusted) if view.trusted else votes
 
 
-def _order(sort: str) -> list:
-    """The latest and the best first; what has no value for it last."""
+def _has_genre(genre: str) -> Expression:
+    """By the values of the JSON array: its text may spell a letter as \\u00f6."""
+    is_sqlite = isinstance(db.obj, SqliteDatabase)
+    values = fn.json_each if is_sqlite else fn.jsonb_array_elements_text
+    # Both have a column `value`: SQLite's is called so, PostgreSQL's takes the alias.
+    rows = Select([values(Title.genres).alias("value")], [SQL("1")])
+    return fn.EXISTS(rows.where(SQL("value") == genre))
+
+
+def _sort_key(sort: str) -> Node:
+    """What the films are ordered by, never null: the films that lack it are put last."""
     return {
-        "added": [Movie.date_added.desc()],
-        "watched": [Desc(_of_latest_watch(Watch.date_watched), nulls="LAST")],
-        "my_rating": [Desc(_of_latest_watch(Watch.my_rating), nulls="LAST")],
-        "imdb": [Title.imdb_rating.desc(nulls="LAST")],
-        "year": [Title.year.desc(nulls="LAST")],
-        # The folded text begins with the title.
-        "title": [Title.title.is_null(), Title.search_text],
+        "added": Movie.date_added,
+        "watched": fn.COALESCE(_of_latest_watch(Watch.date_watched), LEAST),
+        "my_rating": fn.COALESCE(_of_latest_watch(Watch.my_rating), LEAST),
+        "imdb": fn.COALESCE(Title.imdb_rating, LEAST),
+        "year": fn.COALESCE(Title.year, LEAST),
+        "title": _title_key(),
     }[sort]
+
+
+def _title_key() -> Node:
+    """The folded text begins with the title; cut, because it stands in the next page's address."""
+    text = Value("0").concat(fn.SUBSTR(Title.search_text, 1, positions.TEXT_MAX - 1))
+    return Case(None, [(Title.title.is_null(), "1")], text)
+
+
+def _follows(after: Position) -> Expression:
+    """Whether a film comes after the position; of equal keys the larger id is first. Put so that an
+    index of the key serves."""
+    key, is_next = _sort_key(after.sort), Movie.id < after.id
+    if after.sort in ASCENDING:
+        return (key >= after.key) & ((key > after.key) | is_next)
+    return (key <= after.key) & ((key < after.key) | is_next)
 
 
 def _of_latest_watch(column) -> ModelSelect:
@@ -256,14 +351,26 @@ def _of_latest_watch(column) -> ModelSelect:
 def _cards(ids: list[int]) -> list[Card]:
     """In the order of the ids."""
     rows = (
-        Movie.select(Movie.id, Movie.title, Movie.status, CustomList.name, Title.title, Title.year, Title.poster_path,
-                     Title.imdb_rating, Title.tmdb_state, Title.tmdb_reason, _of_latest_watch(Watch.date_watched),
-                     _of_latest_watch(Watch.my_rating))
+        Movie.select(
+            Movie.id,
+            Movie.title,
+            Movie.status,
+            CustomList.id,
+            CustomList.name,
+            Title.title,
+            Title.year,
+            Title.poster_path,
+            Title.imdb_rating,
+            Title.tmdb_state,
+            Title.tmdb_reason,
+            _of_latest_watch(Watch.date_watched),
+            _of_latest_watch(Watch.my_rating),
+        )
         .join(Title)
         .switch(Movie)
         .join(CustomList, JOIN.LEFT_OUTER)
         .where(Movie.id.in_(ids))
-    )  # fmt: skip
+    )
     found = {row[0]: Card(*row) for row in db.execute(rows)} if ids else {}
     votes = _votes(ids) if ids else {}
     return [found[key]._replace(votes=tuple(votes.get(key, ()))) for key in ids if key in found]

@@ -61,8 +61,14 @@ def _result(row: dict, kind: str | None) -> SearchResult | None:
         voteCount=titles.count(row.get("vote_count")),
     )  # fmt: skip
     if media_type == "person":
+        result.name = result.title
         result.knownFor = [known.title for known in results({"results": row.get("known_for")}, "movie")]
     return result
+
+
+def poster(path: str | None) -> str | None:
+    """The full address of a poster, in the size that clients show."""
+    return _posters(path)[0]
 
 
 def _posters(path: str | None) -> tuple[str | None, str | None]:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from peewee import JOIN
+from peewee import JOIN, fn
 
 from mm.errors import NotFound
-from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch
+from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch, db
 from mm.services import values
 
 # Not the providers' bodies, which are long.
@@ -55,16 +55,20 @@ def film(user_id: str, imdb_id: str) -> Film:
 
 
 def others_of(user_id: str, film: Film) -> list[tuple[Person, int]]:
-    """Who recommended this film, each with how many other films of theirs are still to be watched; none without."""
-    found = []
-    for vote in film.votes:
-        theirs = (Recommendation.person == vote.person_id) & Recommendation.vote_type
-        count = (
-            Movie.select()
-            .join(Recommendation)
-            .where((Movie.user == user_id) & (Movie.status == "toWatch") & (Movie.id != film.movie.id) & theirs)
-            .count()
+    """Who recommended this film, each with how many other films of theirs are still to be watched;
+    none without. One query."""
+    people = [vote.person for vote in film.votes if vote.vote_type]
+    rows = (
+        Recommendation.select(Recommendation.person, fn.COUNT(Movie.id))
+        .join(Movie)
+        .where(
+            Recommendation.person.in_([person.id for person in people])
+            & Recommendation.vote_type
+            & (Movie.user == user_id)
+            & (Movie.status == "toWatch")
+            & (Movie.id != film.movie.id)
         )
-        if vote.vote_type and count:
-            found.append((vote.person, count))
-    return found
+        .group_by(Recommendation.person)
+    )
+    counts = dict(db.execute(rows)) if people else {}
+    return [(person, counts[person.id]) for person in people if person.id in counts]

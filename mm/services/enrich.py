@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from peewee import fn
 
-from mm import clock, config, models
+from mm import clock, config, log, models
 from mm.documents import EnrichmentProgress
 from mm.models import Job, Movie, Title, db
 from mm.providers import client, limits, omdb, tmdb
@@ -86,9 +86,13 @@ def anything_due() -> bool:
 
 def start_if_due() -> Job | None:
     """A queued job for the caller to enqueue; None when one is active already, or nothing is due."""
-    if jobs.active("enrich") or not anything_due():
+    if jobs.active("enrich"):
         return None
-    return jobs.create("enrich")
+    if pauses.key("tmdb"):
+        due.notice_language()
+    if not anything_due():
+        return None
+    return jobs.create_unless_active("enrich")
 
 
 def retry_failed() -> int:
@@ -140,7 +144,8 @@ def _open(provider: str) -> Line:
     line.calls_seen = line.pace.started
     for number in range(THREADS[provider]):
         # Daemons: a request that hangs must not hold up the end of the process.
-        thread = threading.Thread(target=_answer, args=(line,), name=f"{provider}-{number}", daemon=True)
+        name = f"{provider}-{number}"
+        thread = threading.Thread(target=_answer_all, args=(line,), name=name, daemon=True)
         thread.start()
         line.threads.append(thread)
     return line
@@ -155,19 +160,24 @@ def _look_up(provider: str) -> tuple[Callable[[str], dict], limits.Pace]:
     return functools.partial(omdb.look_up, omdb_account), omdb_account.pace
 
 
-def _answer(line: Line) -> None:
-    """What each thread does. An error that is none of the provider's ends the thread, and with it the run."""
+def _answer_all(line: Line) -> None:
+    """What each thread does."""
     while (title := line.todo.get()) is not None:
-        found: dict | client.Error | None = None
-        if not line.paused:
-            try:
-                found = line.look_up(title.imdb_id)
-            except client.Error as error:
-                found = error
-                # Before the runner hears of it: the other threads need not ask as well.
-                if isinstance(error, client.WrongKey | client.OverLimit):
-                    line.paused = True
+        found = None if line.paused else _answer(line, title)
+        # Before the runner hears of it: the other threads need not ask as well.
+        if isinstance(found, client.WrongKey | client.OverLimit):
+            line.paused = True
         line.results.put(Outcome(title, found))
+
+
+def _answer(line: Line, title: due.Due) -> dict | client.Error:
+    """The provider's body or its error. Anything unexpected is the failure of this title alone."""
+    with log.isolated("title.look_up_failed", provider=line.provider) as asking:
+        try:
+            return line.look_up(title.imdb_id)
+        except client.Error as error:
+            return error
+    return client.Temporary(due.UNEXPECTED.format(asking.code))
 
 
 def _close(lines: list[Line]) -> None:
@@ -237,9 +247,6 @@ def _collect(lines: list[Line]) -> None:
     while time.monotonic() < deadline and not stopping.wait(0.02):
         if all(line.results.qsize() >= len(line.out) for line in lines):
             return
-        for thread in (thread for line in lines for thread in line.threads):
-            if not thread.is_alive():
-                raise RuntimeError(f"The look-up thread {thread.name} died; the log says why.")
 
 
 def _show(job: Job, lines: list[Line]) -> None:
@@ -275,8 +282,7 @@ def _store_one(line: Line, title: due.Due, found: dict | client.Error | None) ->
     match found:
         case dict():
             line.failures = 0
-            due.fill(line.provider, title.imdb_id, found)
-            return "ready"
+            return "failed" if due.fill_apart(line.provider, title, found) else "ready"
         case client.NotFound():
             line.failures = 0
             due.mark_missing(line.provider, title.imdb_id, str(found))

@@ -9,16 +9,18 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from peewee import ModelSelect, Tuple
+from peewee import ModelSelect, Tuple, fn
 
 from mm import clock, models
 from mm.documents import Feed, Problem
 from mm.errors import Invalid
-from mm.models import CustomList, Movie, Person, Tombstone, db
-from mm.services import films, lists, people
+from mm.models import CustomList, Movie, Person, Tombstone, User, db
+from mm.services import lists, people
 from mm.services.portable.fields import MILLISECONDS_FROM
 
 KEEP_SECONDS = 90 * 86400
+# The setting {user's id: updated_at}: up to when each user's deletions have been forgotten.
+FORGOTTEN = "deletions_forgotten"
 # Tables in the order in which rows of one updated_at are told: people and lists before the films that name them.
 TABLES: tuple[type[models.Table], ...] = (Person, CustomList, Movie, Tombstone)
 
@@ -31,12 +33,19 @@ class Position(NamedTuple):
     key: int
 
 
-def everything_since(user_id: str, since: float) -> Feed:
+class Changes(NamedTuple):
+    """`feed` without its films: `films` are their keys, for `films.in_pieces`."""
+
+    feed: Feed
+    films: list[int]
+
+
+def everything_since(user_id: str, since: float) -> Changes:
     """Raises Invalid for what is no time."""
     return _read(user_id, since, None, None)
 
 
-def page(user_id: str, since: float, limit: int, offset: str | None) -> Feed:
+def page(user_id: str, since: float, limit: int, offset: str | None) -> Changes:
     """`offset`: the next_offset of the page before. Raises Invalid for what is none."""
     return _read(user_id, since, limit, _parsed(offset))
 
@@ -51,25 +60,36 @@ def newest(user_id: str) -> float:
 
 
 def sweep() -> None:
-    """Deletions that are no longer told."""
+    """Deletions that are no longer told; who was away since then is sent everything."""
     old = Tombstone.updated_at < clock.now() - KEEP_SECONDS
-    if Tombstone.select().where(old).exists():
-        with db.atomic():
-            Tombstone.delete().where(old).execute()
+    if not Tombstone.select().where(old).exists():
+        return
+    with db.atomic():
+        newest = Tombstone.select(Tombstone.user, fn.MAX(Tombstone.updated_at)).where(old)
+        users = {user_id for (user_id,) in User.select(User.id).tuples()}
+        forgotten = models.setting(FORGOTTEN, {}) | dict(newest.group_by(Tombstone.user).tuples())
+        kept = {user_id: moment for user_id, moment in forgotten.items() if user_id in users}
+        models.put_setting(FORGOTTEN, kept)
+        Tombstone.delete().where(old).execute()
 
 
-def _read(user_id: str, since: float, limit: int | None, after: Position | None) -> Feed:
+def _read(user_id: str, since: float, limit: int | None, after: Position | None) -> Changes:
     since = _seconds(since)
-    is_lost = 0 < since < clock.now() - KEEP_SECONDS
     with models.snapshot(db.obj):
+        forgotten = models.setting(FORGOTTEN, {}).get(user_id, 0)
+        is_lost = 0 < since < forgotten
         rows = sorted(_positions(user_id, 0 if is_lost else since, limit, after))
         told = rows if limit is None else rows[:limit]
-        feed = _feed(user_id, told, told[-1].updated_at if told else max(since, after.updated_at if after else 0))
+        newest = told[-1].updated_at if told else max(since, after.updated_at if after else 0)
+        if len(rows) == len(told):
+            # Or else the next poll would be from before what was forgotten, and reset again.
+            newest = max(newest, forgotten)
+        feed, shown = _feed(user_id, told, newest)
     # Only the first page: on every page it would throw away the one before.
     feed.reset = is_lost and after is None
     if len(rows) > len(told):
         feed.has_more, feed.next_offset = True, "_".join(map(repr, told[-1]))
-    return feed
+    return Changes(feed, shown)
 
 
 def _positions(user_id: str, since: float, limit: int | None, after: Position | None) -> Iterable[Position]:
@@ -97,21 +117,32 @@ def _after(rows: ModelSelect, table: type[models.Table], number: int, after: Pos
     return rows.where(Tuple(table.updated_at, table._meta.primary_key) > Tuple(after.updated_at, after.key))
 
 
-def _feed(user_id: str, told: list[Position], server_timestamp: float) -> Feed:
+def _feed(user_id: str, told: list[Position], server_timestamp: float) -> tuple[Feed, list[int]]:
+    """The feed without its films, and the keys of those that are not deleted."""
     keys: list[list[int]] = [[] for _ in TABLES]
     for position in told:
         keys[position.table].append(position.key)
     deleted = _deleted(keys[3])
-    shown = [film for some in models.chunks(keys[2]) for film in films.views(user_id, Movie.id.in_(some))]
-    return Feed(
-        movies=[film for film in shown if film.status != "deleted"],
+    soft = _soft_deleted(keys[2])
+    feed = Feed(
+        movies=[],
         people=people.views(user_id, keys[0]),
         lists=lists.views(user_id, keys[1]),
-        deleted_movie_ids=deleted["movie"] + [film.imdb_id for film in shown if film.status == "deleted"],
+        deleted_movie_ids=[*deleted["movie"], *soft.values()],
         deleted_people=[int(key) for key in deleted["person"]],
         deleted_lists=deleted["list"],
         reset=False, has_more=False, next_offset=None, server_timestamp=server_timestamp, timestamp=server_timestamp,
     )  # fmt: skip
+    return feed, [key for key in keys[2] if key not in soft]
+
+
+def _soft_deleted(keys: list[int]) -> dict[int, str]:
+    """{key: imdb_id} of the films of status deleted."""
+    found: dict[int, str] = {}
+    for some in models.chunks(keys):
+        rows = Movie.select(Movie.id, Movie.title).where(Movie.id.in_(some))
+        found.update(rows.where(Movie.status == "deleted").order_by(Movie.updated_at).tuples())
+    return found
 
 
 def _deleted(keys: list[int]) -> dict[str, list[str]]:

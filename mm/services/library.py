@@ -5,18 +5,22 @@ spaces around it. All raise Invalid for values that cannot be used; those that n
 NotFound without it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, UnsetType
-from peewee import Expression
+from peewee import Expression, OperationalError
 
-from mm import clock, models
-from mm.documents import Problem
+from mm import clock, log, models
+from mm.documents import NAMES_MAX, Problem
 from mm.errors import Invalid, NotFound
-from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch, db
+from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch, db
 from mm.services import lists, lookups, people, values
 from mm.services.marks import later
-from mm.services.writing import Write, bury, unbury, write
+from mm.services.portable import reading
+from mm.services.writing import Write, bury, require_room, unbury, write
+
+# How long `want` waits for other writers.
+WANT_SECONDS = 1
 
 
 def find(user_id: str, imdb_id: str) -> Movie:
@@ -36,12 +40,15 @@ def add(
     custom_list_id: str | None = None,
     at: float | None = None,
 ) -> Movie:
-    """A film that is there gets the recommenders and, where given, the status; a deleted one comes back. Whoever voted
-    on it before, up or down, keeps that vote."""
+    """A film that is there gets the recommenders, NAMES_MAX at most, and, where given, the status;
+    a deleted one comes back. Whoever voted on it before, up or down, keeps that vote."""
+    recommenders = list(recommenders)
+    _refuse_too_many("recommenders", len(recommenders))
+    names = [values.name(name, f"recommenders[{place}]") for place, name in enumerate(recommenders)]
     with write(user_id, at) as made:
         movie = _obtain(made, imdb_id, media_type)
-        for place, name in enumerate(recommenders):
-            _vote(made, movie, people.obtain(made, name, f"recommenders[{place}]"))
+        if names:
+            _vote(made, movie, list(people.obtain(made, names).values()))
         if status is not None:
             _set_status(made, movie, values.status(status), _list_for(movie, status, custom_list_id))
         return _touch(made, movie)
@@ -62,15 +69,23 @@ def watch(
     imdb_id: str,
     date_watched: float | str | None = None,
     my_rating: float | UnsetType | None = UNSET,
-    again: bool = False,
+    again: bool | None = None,
     at: float | None = None,
 ) -> Watch:
-    """Change the latest watch, or add one: the first, or with `again`. Left out, its values stay, or are now and
-    not rated; None as `my_rating` clears it. The film becomes watched and is on no list."""
+    """Change the latest watch, or with `again` add one. Where `again` is not given, the latest
+    watch of a film that is watched is changed, and any other film gets one more: whoever marks it as
+    watched has seen it once more, and must not lose the rating of years ago.
+
+    Left out, the values of a watch stay, or are now and not rated; None as `my_rating` clears it.
+    The film is added where it is missing, becomes watched, and is on no list.
+    """
+    imdb_id = values.imdb_id_or_404(imdb_id)
     moment = values.moment(date_watched, "date_watched")
     rating = my_rating if my_rating is UNSET else values.rating(my_rating)
     with write(user_id, at) as made:
-        movie = find(user_id, imdb_id)
+        movie = _mine(user_id, imdb_id) or _obtain(made, imdb_id, None)
+        if again is None:
+            again = movie.status != "watched"
         latest = None if again else latest_watch(movie)
         if latest is None:
             seen = _put_watch(movie, made.at if moment is None else moment, rating)
@@ -132,13 +147,18 @@ def recommend_many(
     media_type: str | None = None,
     at: float | None = None,
 ) -> list[Recommendation]:
-    """As `recommend`, of several people in one transaction; each of them once, in the order given."""
+    """As `recommend`, of several people in one transaction, NAMES_MAX at most; each of them once,
+    in the order given. A constant number of queries."""
+    persons = list(persons)
+    _refuse_too_many("people", len(persons))
     is_up = None if vote_type is None else values.vote(vote_type)
     moment = values.moment(date_recommended, "date_recommended")
+    who = [values.name(person, "person_name") if isinstance(person, str) else person for person in persons]
     with write(user_id, at) as made:
         movie = _obtain(made, imdb_id, media_type)
-        found = [_person(made, person) for person in persons]
-        votes = [_vote(made, movie, person, is_up, moment) for person in dict.fromkeys(found)]
+        known = people.with_ids(user_id, [person for person in who if isinstance(person, int)])
+        named = people.obtain(made, [person for person in who if isinstance(person, str)])
+        votes = _vote(made, movie, [(named | known)[person] for person in who], is_up, moment)
         _touch(made, movie)
         return votes
 
@@ -160,7 +180,7 @@ def change_vote(
         if not Recommendation.select().where(_vote_of(movie, voter)).exists():
             raise NotFound("Recommendation not found")
         _touch(made, movie)
-        return _vote(made, movie, voter, is_up, moment)
+        return _vote(made, movie, [voter], is_up, moment)[0]
 
 
 def unrecommend(user_id: str, imdb_id: str, person: str | int, at: float | None = None) -> Movie:
@@ -184,12 +204,16 @@ def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
 
 
 def want(title: Title) -> bool:
-    """Put a title that was not looked up yet at the head of the queue, because somebody looks at it; whether it is
-    one."""
+    """Put a title that was never looked up at the head of the queue, because somebody looks at it;
+    whether that was done. Not while the database is busy: the queue gets there all the same."""
     if title.tmdb_state != "stub":
         return False
-    with db.atomic():
-        Title.update(wanted_at=clock.now()).where(Title.imdb_id == title.imdb_id).execute()
+    try:
+        with models.waiting_at_most(db.obj, WANT_SECONDS), db.atomic():
+            Title.update(wanted_at=clock.now()).where(Title.imdb_id == title.imdb_id).execute()
+    except OperationalError as error:
+        log.warning("title.not_moved_up", reason=str(error))
+        return False
     return True
 
 
@@ -218,6 +242,7 @@ def _obtain(made: Write, imdb_id: str, media_type: str | None) -> Movie:
         Movie.update(updated_at=made.updated_at).where(Movie.title == imdb_id).execute()
     movie = _mine(made.user_id, imdb_id)
     if movie is None:
+        require_room(made.user_id, Movie, "films")
         unbury(made, "movie", imdb_id)
         return Movie.create(user=made.user_id, title=imdb_id, media_type=media_type, date_added=made.at,
                             last_modified=made.at, updated_at=made.updated_at)  # fmt: skip
@@ -240,6 +265,8 @@ def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | No
 def _set_status(made: Write, movie: Movie, status: str, custom_list: CustomList | None) -> None:
     if (status == "deleted") != (movie.status == "deleted"):
         people.recount(made, _voted_on(movie))
+    if movie.status == "watched" and status != "watched":
+        Ranking.delete().where(Ranking.movie == movie.id).execute()
     movie.status, movie.custom_list = status, custom_list
 
 
@@ -247,10 +274,6 @@ def _touch(made: Write, movie: Movie) -> Movie:
     movie.last_modified, movie.updated_at = later(made.at, movie), made.updated_at
     movie.save()
     return movie
-
-
-def _person(made: Write, person: str | int) -> Person:
-    return people.obtain(made, person) if isinstance(person, str) else people.by_id(made.user_id, person)
 
 
 def _vote_of(movie: Movie, person: Person) -> Expression:
@@ -261,19 +284,44 @@ def _voted_on(movie: Movie) -> Expression:
     return Person.id.in_(Recommendation.select(Recommendation.person).where(Recommendation.movie == movie.id))
 
 
+def _refuse_too_many(field: str, count: int) -> None:
+    if count > NAMES_MAX:
+        reason = f"names {count:,} people; {NAMES_MAX:,} at once is the most"
+        raise Invalid(f"{field}: {reason}", [Problem(field, reason)])
+
+
 def _vote(
-    made: Write, movie: Movie, person: Person, is_up: bool | None = None, moment: float | None = None
-) -> Recommendation:
-    vote = Recommendation.get_or_none(_vote_of(movie, person))
-    if vote is None:
-        vote = Recommendation(movie=movie, person=person, date_recommended=made.at)
-        people.recount(made, Person.id == person.id)
-    if is_up is not None:
-        vote.vote_type = is_up
-    if moment is not None:
-        vote.date_recommended = moment
-    vote.save()
-    return vote
+    made: Write,
+    movie: Movie,
+    persons: Sequence[Person],
+    is_up: bool | None = None,
+    moment: float | None = None,
+) -> list[Recommendation]:
+    """Their votes on the film, as `recommend_many` sets them."""
+    by_id = {person.id: person for person in persons}
+    theirs = (Recommendation.movie == movie.id) & Recommendation.person.in_(list(by_id))
+    voted = Recommendation.select(Recommendation.person).where(theirs)
+    before = {person_id for (person_id,) in voted.tuples()}
+    changes = {"vote_type": is_up, "date_recommended": moment}
+    changes = {field: value for field, value in changes.items() if value is not None}
+    if before and changes:
+        Recommendation.update(**changes).where(theirs).execute()
+    if new := [person_id for person_id in by_id if person_id not in before]:
+        _require_room_for_votes(movie, len(new))
+        first = {"movie": movie.id, "date_recommended": made.at, **changes}
+        Recommendation.insert_many([{**first, "person": person_id} for person_id in new]).execute()
+        people.recount(made, Person.id.in_(new))
+    votes = {vote.person_id: vote for vote in Recommendation.select().where(theirs)}
+    for person_id, vote in votes.items():
+        vote.movie, vote.person = movie, by_id[person_id]
+    return [votes[person_id] for person_id in by_id]
+
+
+def _require_room_for_votes(movie: Movie, more: int) -> None:
+    there = Recommendation.select().where(Recommendation.movie == movie.id).count()
+    most = reading.VOTES_MAX
+    if there + more > most:
+        raise Invalid(f"A film takes {most:,} recommendations at most; it has {there:,}.")
 
 
 def _change_watch(movie: Movie, seen: Watch, moment: float | None, rating: float | UnsetType | None) -> Watch:

@@ -1,8 +1,10 @@
 """One user's own lists of films. A film is on at most one, and then has the status custom."""
 
 import contextlib
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from peewee import JOIN, Case, fn
+from peewee import JOIN, Case, Field, ModelSelect, fn
 
 from mm import models
 from mm.documents import ListView
@@ -11,19 +13,30 @@ from mm.models import LIST_COLOR, LIST_ICON, CustomList, Movie, Watch, db
 from mm.services import values
 from mm.services.marks import later
 from mm.services.portable.fields import NUMBER_MAX
-from mm.services.writing import Write, bury, unbury, write
+from mm.services.writing import Write, bury, require_room, unbury, write
+
+
+class Place(NamedTuple):
+    """Of a list among the others, and what `marks` asks for."""
+
+    pk: int
+    id: str
+    position: int
+    last_modified: float
+    updated_at: float
 
 
 def listing(user_id: str) -> list[ListView]:
     """By position."""
-    mine = CustomList.select().where(CustomList.user == user_id)
-    return [view(row) for row in mine.order_by(CustomList.position, CustomList.id)]
+    return [view(row) for row in _in_order(user_id)]
 
 
 def views(user_id: str, keys: list[int]) -> list[ListView]:
-    """Those of this user's lists that have these keys, the ones that changed last at the end."""
-    chosen = CustomList.select().where(CustomList.user == user_id).where(CustomList.pk.in_(keys))
-    return [view(row) for row in chosen.order_by(CustomList.updated_at, CustomList.pk)]
+    """Those of this user's lists that have these keys, in the order of the keys."""
+    mine = CustomList.select().where(CustomList.user == user_id)
+    parts = (mine.where(CustomList.pk.in_(part)) for part in models.chunks(keys))
+    found = {row.pk: view(row) for rows in parts for row in rows}
+    return [found[pk] for pk in keys if pk in found]
 
 
 def find(user_id: str, list_id: str) -> CustomList:
@@ -60,6 +73,7 @@ def create(
     with write(user_id, at) as made:
         if list_id is not None:
             _require_free(user_id, details["id"])
+        require_room(user_id, CustomList, "lists")
         details.setdefault("position", _next_position(user_id))
         return _insert(made, details)
 
@@ -78,22 +92,19 @@ def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -
 def reorder(user_id: str, ids: list[str], at: float | None = None) -> None:
     """Put the lists in this order. What is not named comes after those that are; an unknown id is passed over."""
     with write(user_id, at) as made:
-        mine = {row.id: row for row in CustomList.select().where(CustomList.user == user_id)
-                .order_by(CustomList.position, CustomList.id)}  # fmt: skip
+        mine = {place.id: place for place in _places(user_id)}
         order = [list_id for list_id in dict.fromkeys([*ids, *mine]) if list_id in mine]
-        for position, list_id in enumerate(order):
-            if mine[list_id].position != position:
-                marks = {"last_modified": later(made.at, mine[list_id]), "updated_at": made.updated_at}
-                CustomList.update(position=position, **marks).where(CustomList.pk == mine[list_id].pk).execute()
+        _put_in_order(made, [mine[list_id] for list_id in order])
 
 
 def move(user_id: str, list_id: str, steps: int, at: float | None = None) -> None:
     """By one place or more, down where `steps` is above 0. Raises NotFound."""
-    ids = [row.id for row in listing(user_id)]
-    find(user_id, list_id)
-    place = ids.index(list_id)
-    ids.insert(max(0, place + steps), ids.pop(place))
-    reorder(user_id, ids, at)
+    with write(user_id, at) as made:
+        found = find(user_id, list_id)
+        places = _places(user_id)
+        number = [place.pk for place in places].index(found.pk)
+        places.insert(max(0, number + steps), places.pop(number))
+        _put_in_order(made, places)
 
 
 def fates(user_id: str) -> dict[str, tuple[int, int]]:
@@ -114,7 +125,7 @@ def delete(user_id: str, list_id: str, at: float | None = None) -> None:
     with write(user_id, at) as made:
         found = find(user_id, list_id)
         on_it = Movie.custom_list == found.pk
-        seen = Movie.id.in_(Watch.select(Watch.movie))
+        seen = fn.EXISTS(Watch.select(Watch.id).where(Watch.movie == Movie.id))
         # A phone may have deleted the list before somebody else changed the film.
         later = Case(None, [(Movie.last_modified > made.at, Movie.last_modified)], made.at)
         for condition, status in ((on_it & seen, "watched"), (on_it, "toWatch")):
@@ -123,6 +134,34 @@ def delete(user_id: str, list_id: str, at: float | None = None) -> None:
         CustomList.delete().where(CustomList.pk == found.pk).execute()
         models.spread_updates(db.obj, user_id, made.updated_at)
         bury(made, "list", found.id)
+
+
+def _in_order(user_id: str, *columns: Field) -> ModelSelect:
+    mine = CustomList.select(*columns).where(CustomList.user == user_id)
+    return mine.order_by(CustomList.position, CustomList.id)
+
+
+def _places(user_id: str) -> list[Place]:
+    """In order. Somebody may have imported 100,000 lists, and this is read under the write lock."""
+    columns = (
+        CustomList.pk,
+        CustomList.id,
+        CustomList.position,
+        CustomList.last_modified,
+        CustomList.updated_at,
+    )
+    return [Place(*row) for row in db.execute(_in_order(user_id, *columns))]
+
+
+def _put_in_order(made: Write, places: Iterable[Place]) -> None:
+    columns = [CustomList.position, CustomList.last_modified, CustomList.updated_at]
+    changed = (
+        (position, later(made.at, place), made.updated_at, place.pk)
+        for position, place in enumerate(places)
+        if place.position != position
+    )
+    models.update_rows(db.obj, columns, [CustomList.pk], changed)
+    models.spread_updates(db.obj, made.user_id, made.updated_at)
 
 
 def _checked(changes: dict, required: tuple[str, ...] = ()) -> dict:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mm import clock, models
+from mm import clock, log, models
 from mm.documents import BackupEntry, Sidecar
 from mm.errors import UserError
 from mm.models import Job, User, db
@@ -37,8 +37,12 @@ class Night(NamedTuple):
 
 def enable(user: User, enabled: bool) -> Job | None:
     """Switching on makes a first backup at once: the returned job, for the caller to enqueue."""
+    values = {"backup_enabled": enabled, "next_try_at": None, "failed_tries": 0}
+    if not enabled:
+        # Nothing is tried again, so there is nothing left to warn of.
+        values["last_error"] = None
     with db.atomic():
-        User.update(backup_enabled=enabled, next_try_at=None, failed_tries=0).where(User.id == user.id).execute()
+        User.update(**values).where(User.id == user.id).execute()
     if not enabled or user.backup_enabled or jobs.active("backup", user.id):
         return None
     return jobs.create("backup", user.id, {"kind": "scheduled"})
@@ -56,8 +60,9 @@ def run(job: Job) -> dict:
 
 def failed(job: Job, message: str) -> None:
     """A scheduled backup that failed is tried again as the schedule says."""
-    if job.params["kind"] == "scheduled":
-        schedule.postpone(User.get_by_id(job.user_id), message)
+    user = User.get_or_none(User.id == job.user_id)
+    if user and job.params["kind"] == "scheduled":
+        schedule.postpone(user, message)
 
 
 def run_scheduled(user_id: str) -> BackupEntry:
@@ -87,18 +92,26 @@ def run_unchanged(job: Job) -> dict:
 
 
 def _repeat_nights(user_ids: list[str]) -> Iterator[tuple]:
-    for user in User.select().where(User.id.in_(user_ids)):
-        try:
-            with backups.holding(user.id):
-                night = _settled(user)
-                if night:
-                    yield night.row(user)
-                else:
-                    _mark_changed(user)
-        except locks.Busy:
-            continue
-        except (UserError, OSError) as error:
-            schedule.postpone(user, str(error))
+    # A list: a write inside an open SELECT fails as soon as another process has written.
+    for user in list(User.select().where(User.id.in_(user_ids))):
+        with log.isolated("backup.failed", user=user.id) as attempt:
+            yield from _repeat_night(user)
+        if attempt.code:
+            schedule.postpone(user, jobs.went_wrong(attempt.code))
+
+
+def _repeat_night(user: User) -> Iterator[tuple]:
+    try:
+        with backups.holding(user.id):
+            if night := _settled(user):
+                yield night.row(user)
+            else:
+                _mark_changed(user)
+    except locks.Busy:
+        return
+    except UserError as error:
+        log.warning("backup.failed", user=user.id, reason=type(error).__name__)
+        schedule.postpone(user, error.message)
 
 
 def _settled(user: User) -> Night | None:
@@ -119,14 +132,25 @@ def _found_or_linked(user: User) -> Night | None:
 
 
 def _make(user: User) -> Night:
-    """A file of this day that is only half known is set aside: it may be the only copy of something."""
+    """A file that has this day's name already and is not known to have rotted is set aside first: it
+    may be the only copy of something."""
     folder = folder_of(user.id)
     path = folder / name_for(folder, "scheduled", clock.now())
-    if path.is_file() and archive.read_sidecar(path) is None:
-        path.rename(folder / name_for(folder, "manual", clock.now()))
+    if path.is_file():
+        _set_aside(path, folder / name_for(folder, "manual", clock.now()))
     made = backups.create_held(user, "scheduled")
     sidecar = archive.read_sidecar(path)
     return Night(made, made.created_at or clock.now(), sidecar.library_version if sidecar else None)
+
+
+def _set_aside(path: Path, name: Path) -> None:
+    sidecar = archive.read_sidecar(path)
+    if sidecar is None:
+        path.rename(name)
+    elif not entry(path).rotten:
+        with archive.draft(path.parent) as temporary:
+            _link_or_copy(path, temporary)
+            archive.publish(temporary, name, sidecar)
 
 
 def _todays(user: User) -> BackupEntry | None:
@@ -135,7 +159,16 @@ def _todays(user: User) -> BackupEntry | None:
     if not path.exists():
         return None
     found = entry(path)
-    return found if found.state == "verified" else None
+    good = found.state == "verified" and not _is_of_another_past(user, found, path)
+    return found if good else None
+
+
+def _is_of_another_past(user: User, found: BackupEntry, path: Path) -> bool:
+    """This database never completed it, and holds something else: the clock was ahead when it was
+    made, or the database was brought back from before."""
+    sidecar = archive.read_sidecar(path)
+    unknown = (found.created_at or 0) > (user.last_completed_at or 0)
+    return unknown and sidecar is not None and sidecar.library_version != user.library_version
 
 
 def _link_unchanged(user: User) -> BackupEntry | None:
@@ -148,22 +181,31 @@ def _link_unchanged(user: User) -> BackupEntry | None:
     sidecar = archive.read_sidecar(source)
     if sidecar is None or sidecar.library_version != user.library_version or sidecar.links >= LINKS_MAX:
         return None
-    if problem := _rot(source, sidecar):
-        backups.note(source, sidecar, problem)
+    if _is_rotten(source, sidecar):
         return None
     return _link(source, sidecar, folder)
 
 
-def _rot(source: Path, sidecar: Sidecar) -> str | None:
+def _is_rotten(source: Path, sidecar: Sidecar) -> bool:
+    """Or cannot be read; either is noted."""
     try:
-        return None if archive.sha256(source) == sidecar.sha256 else "it is not what was written: its sha256 differs"
+        rotten = archive.sha256(source) != sidecar.sha256
     except OSError as error:
-        return f"it cannot be read: {error.strerror}"
+        backups.note(source, sidecar, backups.unreadable(error))
+        return True
+    if rotten:
+        backups.note(source, sidecar, backups.ROTTEN)
+    return rotten
 
 
 def _last_scheduled(folder: Path) -> BackupEntry | None:
-    """The newest verified one; names sort by date, so the others are not even opened."""
-    paths = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"] if folder.is_dir() else []
+    """The newest verified one that is not from the future; names sort by date, so the others are
+    not even opened."""
+    if not folder.is_dir():
+        return None
+    last = name_for(folder, "scheduled", clock.now() + schedule.DAY)
+    scheduled = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"]
+    paths = [path for path in scheduled if path.name <= last]
     entries = (entry(path) for path in sorted(paths, reverse=True))
     return next((found for found in entries if found.state == "verified"), None)
 
@@ -176,6 +218,7 @@ def _link(source: Path, sidecar: Sidecar, folder: Path) -> BackupEntry:
     with archive.draft(folder) as temporary:
         _link_or_copy(source, temporary)
         archive.publish(temporary, target, sidecar)
+    log.info("backup.linked", user=folder.name, file=target.name, links=sidecar.links)
     return entry(target)
 
 

@@ -7,7 +7,7 @@ paused_until (null: until the key is changed), key (a digest), reserve}; `omdb.c
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from mm import clock, config, models
+from mm import clock, config, log, models
 
 NAMES = {"tmdb": "TMDB", "omdb": "OMDb"}
 PROVIDERS = tuple(NAMES)
@@ -17,6 +17,8 @@ OMDB_RESUMES = timedelta(days=1, minutes=5)
 OMDB_RESERVED = 50
 # No answer of a provider stops it for longer than this.
 LONGEST = 86400
+# A pause made by so much in the future was made while the clock was wrong.
+FUTURE = 600
 WITHOUT_KEY = {
     "tmdb": "No TMDB key is set (TMDB_API_KEY). A key adds titles, years, genres, cast and posters.",
     "omdb": "No OMDb key is set (OMDB_API_KEY). A key adds the ratings of IMDb, Rotten Tomatoes and Metacritic.",
@@ -25,6 +27,10 @@ WITHOUT_KEY = {
 
 def key(provider: str) -> str:
     return {"tmdb": config.current.tmdb_api_key, "omdb": config.current.omdb_api_key}[provider]
+
+
+def url(provider: str) -> str:
+    return {"tmdb": config.current.tmdb_base_url, "omdb": config.current.omdb_base_url}[provider]
 
 
 def askable() -> set[str]:
@@ -70,6 +76,7 @@ def lift_stops() -> None:
     for provider, pause in in_force().items():
         if pause["paused_until"] is None:
             models.put_setting(f"provider.{provider}", None)
+            log.info("provider.tried_again", provider=provider)
 
 
 def omdb_calls() -> int:
@@ -113,14 +120,20 @@ def _words(provider: str, pause: dict) -> str:
 
 
 def _holds(provider: str, pause: dict) -> bool:
-    until = pause["paused_until"]
-    return pause["key"] == _digest(provider) and (until is None or clock.now() < until)
+    until, now = pause["paused_until"], clock.now()
+    possible = pause["since"] <= now + FUTURE and (until or 0) <= now + LONGEST + 2 * FUTURE
+    return possible and pause["key"] == _digest(provider) and (until is None or now < until)
 
 
 def _put(provider: str, reason: str, until: float | None, reserve: bool = False) -> None:
     value = {"reason": reason, "since": clock.now(), "paused_until": until, "key": _digest(provider),
              "reserve": reserve}  # fmt: skip
     models.put_setting(f"provider.{provider}", value)
+    if until is None:
+        log.warning("provider.stopped", provider=provider, reason=reason)
+    else:
+        resumes = clock.local(until, config.current.zone).isoformat(timespec="minutes")
+        log.warning("provider.paused", provider=provider, until=resumes, reason=reason)
 
 
 def _digest(provider: str) -> str:

@@ -2,15 +2,16 @@
 
 import contextlib
 import re
+from collections.abc import Iterable, Sequence
 
 from peewee import JOIN, Expression, ModelSelect, fn
 
 from mm.documents import PersonView
 from mm.errors import Conflict, Invalid, NotFound, UserError
-from mm.models import PERSON_COLOR, Movie, Person, Recommendation, fold
+from mm.models import Movie, Person, Recommendation, chunks, fold
 from mm.services import values
 from mm.services.marks import later
-from mm.services.writing import Write, bury, unbury, wake_films_of, write
+from mm.services.writing import Write, bury, require_room, wake_films_of, write
 
 # A person's id as a database takes it.
 ID_MAX = 2**31 - 1
@@ -29,9 +30,10 @@ def view(person: Person) -> PersonView:
 
 
 def views(user_id: str, ids: list[int]) -> list[PersonView]:
-    """Those of this user's people that have these ids, the ones that changed last at the end."""
-    people = _counted(user_id).where(Person.id.in_(ids)).order_by(Person.updated_at, Person.id)
-    return [_view(person) for person in people]
+    """Those of this user's people that have these ids, in the order of the ids."""
+    parts = (_counted(user_id).where(Person.id.in_(part)) for part in chunks(ids))
+    found = {person.id: _view(person) for rows in parts for person in rows}
+    return [found[person_id] for person_id in ids if person_id in found]
 
 
 def find(user_id: str, name: str) -> Person:
@@ -75,13 +77,33 @@ def create(
     details = _checked({"is_trusted": is_trusted, "color": color, "emoji": emoji})
     with write(user_id, at) as made:
         _require_free(user_id, name)
-        return _insert(made, name, **details)
+        require_room(user_id, Person, "people")
+        return Person.create(**_new(made, name), **details)
 
 
-def obtain(made: Write, name: str, key: str = "person_name") -> Person:
-    """The person of this name, made where there is none. Raises Invalid, with `key` as the field's path."""
-    name = values.name(name, key)
-    return _named(made.user_id, name) or _insert(made, name)
+def obtain(made: Write, names: Sequence[str]) -> dict[str, Person]:
+    """{name as it is given: person}, made where there is none of that name. The names must have
+    passed `values.name`. A constant number of queries."""
+    wanted: dict[str, str] = {}
+    for name in names:
+        wanted.setdefault(fold(name), name)
+    known = _by_key(made.user_id, wanted)
+    new = [_new(made, name) for key, name in wanted.items() if key not in known]
+    if new:
+        require_room(made.user_id, Person, "people", len(new))
+        Person.insert_many(new).execute()
+        known = _by_key(made.user_id, wanted)
+    return {name: known[fold(name)] for name in names}
+
+
+def with_ids(user_id: str, ids: Sequence[int]) -> dict[int, Person]:
+    """{id: person}. Raises NotFound where one of them is nobody's."""
+    usable = [person_id for person_id in ids if 0 < person_id <= ID_MAX]
+    rows = Person.select().where((Person.user == user_id) & Person.id.in_(usable))
+    found = {person.id: person for person in rows}
+    if not found.keys() >= set(ids):
+        raise NotFound("Person not found")
+    return found
 
 
 def change(user_id: str, person: str | int, changes: dict, at: float | None = None) -> Person:
@@ -114,7 +136,7 @@ def delete(user_id: str, person: str | int, at: float | None = None) -> None:
             raise UserError("Quick recommenders cannot be deleted")
         wake_films_of(made, found.id)
         Person.delete().where(Person.id == found.id).execute()
-        bury(made, "person", str(found.id))
+        bury(made, "person", str(found.id), found.name_key)
 
 
 def recount(made: Write, who: Expression) -> None:
@@ -147,13 +169,20 @@ def _require_free(user_id: str, name: str, besides: int | None = None) -> None:
         raise Conflict("Person already exists")
 
 
-def _insert(made: Write, name: str, **details) -> Person:
-    fields = {"color": PERSON_COLOR, **details}
-    person = Person.create(user=made.user_id, name=name, name_key=fold(name), last_modified=made.at,
-                           updated_at=made.updated_at, **fields)  # fmt: skip
-    # SQLite gives the largest id again once it is free.
-    unbury(made, "person", str(person.id))
-    return person
+def _by_key(user_id: str, keys: Iterable[str]) -> dict[str, Person]:
+    rows = Person.select().where((Person.user == user_id) & Person.name_key.in_(list(keys)))
+    return {person.name_key: person for person in rows}
+
+
+def _new(made: Write, name: str) -> dict:
+    """The columns of a new person, but for those that have a default."""
+    return {
+        "user": made.user_id,
+        "name": name,
+        "name_key": fold(name),
+        "last_modified": made.at,
+        "updated_at": made.updated_at,
+    }
 
 
 def _counted(user_id: str) -> ModelSelect:

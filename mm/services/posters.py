@@ -1,5 +1,6 @@
 """Posters, fetched once from TMDB's image host and kept in `posters/SIZE/NAME`."""
 
+import contextlib
 import os
 import re
 import threading
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from peewee import fn
 
-from mm import clock, config, models
+from mm import clock, config, log, models
 from mm.errors import NotFound
 from mm.models import Job, Movie, Title, db
 from mm.providers import client, images, limits
@@ -22,16 +23,22 @@ GRID = "w342"
 MISSING_SECONDS = 3600
 SILENT_SECONDS = 60
 OFFERED_SECONDS = 3600
-# Of the web's threads so many at most wait for the image host, and no longer than this for their turn.
+# Of the web's threads so many at most wait for the image host, and so many more, for so long, for
+# their turn. Whoever comes after them gets the drawn poster at once: see gunicorn.conf.py.
 AT_ONCE = 4
-TURN_SECONDS = 4
+WAITING = 8
+TURN_SECONDS = 1
 # A job fetches so many at most; the next minute's goes on. Backups and imports share its worker.
 JOB_FILES = 300
 LOOK_AHEAD = 50
 RETRY_SECONDS = 600
+# A poster of no title is kept for so long: somebody may be about to add the film.
+KEPT_SECONDS = 86400
+SWEEP_BATCH = 500
 MARK, RETRY_AT = "posters.mark", "posters.retry_at"
 
 _turns = Turns()
+_room = threading.BoundedSemaphore(AT_ONCE + WAITING)
 _fetching = threading.BoundedSemaphore(AT_ONCE)
 _absent = Cache(size=5000, seconds=MISSING_SECONDS)
 _silent = Cache(size=4, seconds=SILENT_SECONDS)
@@ -54,9 +61,11 @@ def obtain(size: str, name: str) -> Path | None:
     path = path_of(size, name)
     if not path.exists():
         title_of(name)
-        with _turns.take(path):
-            if not path.exists() and not _is_hopeless(path):
+        if not is_given_up(path) and _room.acquire(blocking=False):
+            try:
                 _fetch_for_page(path)
+            finally:
+                _room.release()
     return path if path.exists() else None
 
 
@@ -82,24 +91,31 @@ def kind_of(path: Path) -> str | None:
         return images.kind_of(file.read(images.HEAD))
 
 
-def _is_hopeless(path: Path) -> bool:
+def is_given_up(path: Path) -> bool:
+    """For now: the image host does not answer, or does not have it."""
     return bool(_absent.get(path) or _silent.get(config.current.tmdb_image_url))
 
 
 def _fetch_for_page(path: Path) -> None:
     """A failure is remembered instead of raised: the page draws something else."""
-    if not _fetching.acquire(timeout=TURN_SECONDS):
-        return
-    try:
-        # While waiting for the turn, another one may have found that the host is silent.
-        if not _is_hopeless(path):
+    with contextlib.ExitStack() as stack:
+        try:
+            # Who asks for the same poster finds what the first one fetched.
+            stack.enter_context(_turns.take(path, TURN_SECONDS))
+        except TimeoutError:
+            return
+        if not _fetching.acquire(timeout=TURN_SECONDS):
+            return
+        stack.callback(_fetching.release)
+        # While waiting, another one may have fetched it, or found that the host is silent.
+        if path.exists() or is_given_up(path):
+            return
+        try:
             _fetch(path, limits.posters_interactive)
-    except client.NotFound:
-        _absent.put(path, True)
-    except client.Temporary:
-        _silent.put(config.current.tmdb_image_url, True)
-    finally:
-        _fetching.release()
+        except client.NotFound:
+            _absent.put(path, True)
+        except client.Temporary:
+            _silent.put(config.current.tmdb_image_url, True)
 
 
 def _fetch(path: Path, pace: limits.Pace) -> None:
@@ -118,7 +134,7 @@ def start_if_due() -> Job | None:
     when nothing is new."""
     if jobs.active("posters") or jobs.active("enrich") or not _is_due():
         return None
-    return jobs.create("posters")
+    return jobs.create_unless_active("posters")
 
 
 def run(job: Job) -> dict:
@@ -153,18 +169,60 @@ def _take(poster_path: str, counts: dict[str, int]) -> bool:
     return True
 
 
+def sweep() -> int:
+    """Delete the files of posters that no title has, and what killed processes left half written;
+    returns how many. A file that cannot be deleted is logged, and the rest goes on."""
+    gone = 0
+    for folder in (config.current.posters_dir / size for size in SIZES):
+        names = _old_files(folder) if folder.is_dir() else []
+        for some in models.chunks(names, SWEEP_BATCH):
+            paths = Title.poster_path.in_([f"/{name}" for name in some])
+            known = {path for (path,) in Title.select(Title.poster_path).where(paths).tuples()}
+            gone += sum(_delete(folder / name) for name in some if f"/{name}" not in known)
+    if gone:
+        log.info("posters.swept", count=gone)
+    return gone
+
+
+def _old_files(folder: Path) -> list[str]:
+    """Of ours alone: regular files that are named as posters or drafts are."""
+    before = clock.now() - KEPT_SECONDS
+    return [
+        entry.name
+        for entry in os.scandir(folder)
+        if NAME.fullmatch(entry.name) or entry.name.startswith(archive.DRAFT)
+        if entry.is_file(follow_symlinks=False)
+        if entry.stat(follow_symlinks=False).st_mtime < before
+    ]
+
+
+def _delete(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError as error:
+        log.warning("poster.not_deleted", file=path.name, error=type(error).__name__)
+        return False
+    return True
+
+
 def _is_due() -> bool:
-    return (models.setting(RETRY_AT) or 0) <= clock.now() and bool(_next(1))
+    now = clock.now()
+    waits = now < (models.setting(RETRY_AT) or 0) <= now + RETRY_SECONDS
+    return not waits and bool(_next(1))
 
 
 def _next(count: int) -> list[tuple[float, str, str]]:
-    """(fetched_at, imdb_id, poster_path) of the titles after the mark, in the order in which they were filled."""
+    """(fetched_at, imdb_id, poster_path) of the titles after the mark, in the order in which they were filled.
+    Those of the future were filled while the clock was ahead, and are looked up again."""
+    now = clock.now()
     fetched_at, imdb_id = models.setting(MARK) or (0, "")
+    if fetched_at > now:
+        fetched_at, imdb_id = 0, ""
     after = (Title.tmdb_fetched_at > fetched_at) | ((Title.tmdb_fetched_at == fetched_at) & (Title.imdb_id > imdb_id))
     holders = Movie.select(Movie.id).where(Movie.title == Title.imdb_id)
     rows = (
         Title.select(Title.tmdb_fetched_at, Title.imdb_id, Title.poster_path)
-        .where(Title.tmdb_fetched_at >= fetched_at)
+        .where((Title.tmdb_fetched_at >= fetched_at) & (Title.tmdb_fetched_at <= now))
         .where(after)
         .where(Title.poster_path.is_null(False))
         .where(fn.EXISTS(holders))

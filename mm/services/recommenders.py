@@ -5,9 +5,12 @@ from typing import NamedTuple
 from peewee import JOIN, Case, ModelSelect, fn
 
 from mm.models import QUICK_RECOMMENDERS, CustomList, Movie, Person, Recommendation, Title, Watch, db
+from mm.services.positions import Position
 
 # A suggestion with this rating of mine or a better one was a hit.
 HIT = 7.0
+# The order of a person's films, in positions.
+LATEST_FIRST = "recommended"
 QUICK_ORDER = {quick_key: place for place, (quick_key, *_) in enumerate(QUICK_RECOMMENDERS)}
 
 
@@ -64,21 +67,43 @@ def by_last_use(user_id: str) -> list[Person]:
     return sorted(people, key=lambda person: QUICK_ORDER.get(person.quick_key, len(QUICK_ORDER)))
 
 
-def films_of(person: Person, offset: int, limit: int) -> list[Voted]:
-    """The last recommended first; without the deleted ones."""
+def films_of(
+    person: Person, offset: int, limit: int, after: Position | None = None
+) -> tuple[list[Voted], Position | None]:
+    """At most `limit` films, the last recommended first, without the deleted ones: those after a
+    position, or else those from `offset` on. Also where the next page begins, None on the last."""
     rows = (
-        Recommendation.select(Movie.title, Title.title, Title.year, Title.poster_path, Movie.status, CustomList.name,
-                              Recommendation.vote_type, Recommendation.date_recommended, Watch.my_rating)
+        Recommendation.select(
+            Recommendation.id,
+            Movie.title,
+            Title.title,
+            Title.year,
+            Title.poster_path,
+            Movie.status,
+            CustomList.name,
+            Recommendation.vote_type,
+            Recommendation.date_recommended,
+            Watch.my_rating,
+        )
         .join(Movie)
         .join(Title)
         .join(CustomList, JOIN.LEFT_OUTER, on=Movie.custom_list == CustomList.pk)
         .join(Watch, JOIN.LEFT_OUTER, on=_is_latest_watch())
         .where((Recommendation.person == person.id) & (Movie.status != "deleted"))
-        .order_by(Recommendation.date_recommended.desc(), Movie.title)
+        .order_by(Recommendation.date_recommended.desc(), Recommendation.id)
         .offset(offset)
-        .limit(limit)
-    )  # fmt: skip
-    return [Voted(*row) for row in db.execute(rows)]
+        # One more than is shown tells whether there is another page.
+        .limit(limit + 1)
+    )
+    if after:
+        date, is_next = Recommendation.date_recommended, Recommendation.id > after.id
+        rows = rows.where((date <= after.key) & ((date < after.key) | is_next))
+    found = [(vote_id, Voted(*row)) for vote_id, *row in db.execute(rows)]
+    shown = [film for _, film in found[:limit]]
+    if len(found) <= limit:
+        return shown, None
+    last_id, last = found[limit - 1]
+    return shown, Position(LATEST_FIRST, last.date_recommended, last_id)
 
 
 def _standings() -> ModelSelect:

@@ -3,15 +3,15 @@
 `crontab` in the worker's clock would neither catch up nor survive a change of time zone.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from peewee import DatabaseError, ModelSelect, fn
+from peewee import Expression, ModelSelect
 
-from mm import clock, config, models
+from mm import clock, config, log, models
 from mm.config import backup_minutes
-from mm.errors import Unavailable
 from mm.models import Job, User, db
-from mm.services import jobs
+from mm.services import jobs, problems
 
 DAY = 86400
 # After the first and the second failure of a night; then the next night.
@@ -20,6 +20,7 @@ OVERDUE_AFTER = 2 * DAY
 WORKER_LATE_AFTER = 150
 BEAT = "worker_seen_at"
 RECHECKED = "rechecked_at"
+TIDIED = "tidied_at"
 
 
 def last_slot(now: float) -> float:
@@ -62,19 +63,31 @@ def postpone(user: User, message: str) -> None:
     kept = tries if tries <= len(RETRY_AFTER) else 0
     with db.atomic():
         User.update(last_error=message, next_try_at=again, failed_tries=kept).where(User.id == user.id).execute()
+    log.warning("backup.postponed", user=user.id, tries=tries, minutes=round((again - now) / 60))
+
+
+def beat() -> None:
+    """A worker looked for work, and this is how far it came."""
+    with db.atomic():
+        models.put_setting(BEAT, clock.now())
 
 
 def tick() -> list[Job]:
-    """One minute's look: the jobs to enqueue now. Every one can be enqueued twice without harm."""
-    with db.atomic():
-        models.put_setting(BEAT, clock.now())
+    """One minute's look: the jobs to enqueue now. Every one can be enqueued twice without harm.
+
+    Where one kind cannot be looked for, the others are found all the same.
+    """
+    found: list[Job] = []
+    for part, (what, look) in LOOKS.items():
+        found += problems.attempt(part, what, look) or []
+    return found
+
+
+def _lost() -> list[Job]:
     found, given_up = jobs.recover()
     for job in given_up:
         if job.kind == "backup" and job.params["kind"] == "scheduled":
             postpone(User.get_by_id(job.user_id), jobs.GIVEN_UP)
-    found += _due_backups()
-    found += _due_recheck()
-    jobs.sweep()
     return found
 
 
@@ -84,11 +97,23 @@ def due_unchanged() -> list[str]:
 
 
 def _due_backups() -> list[Job]:
-    changed = User.saved_version.is_null() | (User.saved_version != User.library_version)
-    found = jobs.create_many("backup", [user.id for user in _due(changed)], {"kind": "scheduled"})
-    if not jobs.active("unchanged") and due_unchanged():
-        found.append(jobs.create("unchanged"))
+    if not _anything_due():
+        return []
+    # Asked again where nobody else can write: two workers that look at once make one job each.
+    with db.atomic():
+        users = [user.id for user in _due(_changed())]
+        found = jobs.create_many("backup", users, {"kind": "scheduled"})
+        if not jobs.active("unchanged") and due_unchanged():
+            found.append(jobs.create("unchanged"))
     return found
+
+
+def _anything_due() -> bool:
+    return _due(_changed()).exists() or (not jobs.active("unchanged") and bool(due_unchanged()))
+
+
+def _changed() -> Expression:
+    return User.saved_version.is_null() | (User.saved_version != User.library_version)
 
 
 def _due(which) -> ModelSelect:
@@ -109,14 +134,37 @@ def _unknown(field):
 
 
 def _due_recheck() -> list[Job]:
-    """Once a night, after the backups' time, and only where there are backups to check."""
-    now = clock.now()
-    done_tonight = last_slot(now) <= (models.setting(RECHECKED) or 0) <= now + DAY
-    if done_tonight or not any(config.current.backups_dir.iterdir()):
+    return _once_a_night("recheck", RECHECKED)
+
+
+def _due_tidying() -> list[Job]:
+    return _once_a_night("tidying", TIDIED)
+
+
+def _once_a_night(kind: str, mark: str) -> list[Job]:
+    """A job of this kind after the backups' time; `mark` is the setting that says when the last was
+    made."""
+    if _was_made_tonight(mark):
         return []
     with db.atomic():
-        models.put_setting(RECHECKED, now)
-        return [jobs.create("recheck")]
+        if _was_made_tonight(mark):
+            return []
+        models.put_setting(mark, clock.now())
+        return [jobs.create(kind)]
+
+
+def _was_made_tonight(mark: str) -> bool:
+    now = clock.now()
+    return last_slot(now) <= (models.setting(mark) or 0) <= now + DAY
+
+
+# part -> what health calls it, and the look
+LOOKS: dict[str, tuple[str, Callable[[], list[Job]]]] = {
+    "schedule.lost": ("Taking up interrupted jobs", _lost),
+    "schedule.backups": ("Starting the nightly backups", _due_backups),
+    "schedule.recheck": ("Starting the nightly check", _due_recheck),
+    "schedule.tidying": ("Starting the nightly tidying", _due_tidying),
+}
 
 
 def _is_due(user: User, now: float) -> bool:
@@ -125,39 +173,13 @@ def _is_due(user: User, now: float) -> bool:
 
 
 def worker_is_late() -> bool:
-    """No worker has looked for work in the last two and a half minutes."""
-    return (models.setting(BEAT) or 0) < clock.now() - WORKER_LATE_AFTER
+    """No worker has looked for work in the last two and a half minutes. One seen in the future was
+    seen while the clock was ahead."""
+    return abs(clock.now() - (models.setting(BEAT) or 0)) > WORKER_LATE_AFTER
 
 
-def health() -> dict:
-    """Status, database, worker, last_backup and problems. Raises Unavailable when the database cannot be read or
-    written."""
-    try:
-        _write_something()
-    except DatabaseError as error:
-        raise Unavailable("The database cannot be read or written.") from error
-    problems = list(_problems())
-    last_backup = User.select(fn.MAX(User.last_completed_at)).scalar()
-    return {
-        "status": "degraded" if problems else "healthy",
-        "database": "ok",
-        "worker": "late" if worker_is_late() else "ok",
-        "last_backup": last_backup,
-        "problems": problems,
-    }
-
-
-def _write_something() -> None:
-    """A write that changes nothing takes the same lock and touches the same disk as one that does."""
-    with db.atomic():
-        models.put_setting("health_checked_at", clock.now())
-
-
-def _problems():
-    if worker_is_late():
-        yield "No worker has been seen for over two minutes: backups and look-ups wait."
+def late_accounts() -> int:
+    """Accounts whose automatic backups are older than two days."""
     old = _unknown(User.last_completed_at) | (User.last_completed_at < clock.now() - OVERDUE_AFTER)
-    waiting = User.created_at < clock.now() - OVERDUE_AFTER
-    late = User.select().where(User.backup_enabled & old & waiting).count()
-    if late:
-        yield f"Automatic backups of {late} account{'s' if late > 1 else ''} are older than two days."
+    waiting = _unknown(User.created_at) | (User.created_at < clock.now() - OVERDUE_AFTER)
+    return User.select().where(User.backup_enabled & old & waiting).count()

@@ -1,6 +1,7 @@
 """From the providers' bodies to the columns of a title. Pure functions; nothing in a body is relied on."""
 
 import re
+import sys
 
 from mm.models import fold
 
@@ -8,6 +9,7 @@ CAST_NAMES = 10
 TEXT_MAX = 5000
 # The largest integer that every database takes.
 INTEGER_MAX = 2**31 - 1
+FLOAT_MAX = sys.float_info.max
 KEPT_JOBS = ("Directing", "Writing")
 # OMDb's own words for what TMDB calls movie and tv; of an episode or a game it says neither.
 OMDB_KINDS = {"movie": "movie", "series": "tv"}
@@ -50,7 +52,8 @@ def from_omdb(body: dict) -> dict:
 
 def ratings(body: dict) -> dict:
     """IMDb 0.0-10.0, Rotten Tomatoes and Metacritic in percent, from OMDb's strings ("8.3", "100%", "96/100")."""
-    by_source = {row.get("Source"): row.get("Value") for row in _rows(body, "Ratings") if isinstance(row, dict)}
+    rows = [row for row in _rows(body, "Ratings") if isinstance(row, dict)]
+    by_source = {str(row.get("Source")): row.get("Value") for row in rows}
     columns: dict = {name: _percent(by_source.get(source)) for name, source in RATING_SOURCES.items()}
     if columns["metacritic"] is None:
         columns["metacritic"] = _percent(given(body, "Metascore"))
@@ -70,6 +73,19 @@ def trimmed(body: dict) -> dict:
         return body
     crew = [row for row in _rows(credits, "crew") if isinstance(row, dict) and row.get("department") in KEPT_JOBS]
     return {**body, "credits": {"cast": _rows(credits, "cast")[:CAST_NAMES], "crew": crew}}
+
+
+def directed(credits: dict) -> list[dict]:
+    """Of a person's film credits the films they directed, each once, the most popular first."""
+    rows = (row for row in _rows(credits, "crew") if isinstance(row, dict))
+    films = {str(row.get("id")): row for row in rows if row.get("job") == "Director"}
+    return sorted(films.values(), key=lambda row: -(number(row.get("popularity")) or 0))
+
+
+def by_release_date(body: dict) -> dict:
+    """A page of results with the first release first; those without a date come last."""
+    rows = [row for row in _rows(body, "results") if isinstance(row, dict)]
+    return {"results": sorted(rows, key=lambda row: text(row.get("release_date")) or "~")}
 
 
 def _directors(body: dict) -> list[str]:
@@ -102,7 +118,10 @@ def text(value: object) -> str | None:
 
 
 def number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """None for what is no number, and for a whole one that no float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > FLOAT_MAX:
+        return None
+    return float(value)
 
 
 def count(value: object) -> int | None:

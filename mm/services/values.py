@@ -44,6 +44,12 @@ def text(value: object, key: str) -> str | None:
         return (fields.text({key: value}, key) or "").strip() or None
 
 
+def texts(value: object, key: str) -> dict[str, str]:
+    """A few named texts, sorted by name."""
+    with checked():
+        return fields.texts({key: value}, key)
+
+
 def color(value: object) -> str | None:
     with checked():
         return fields.color({"color": value})

@@ -5,7 +5,8 @@ from peewee import fn
 from mm.errors import Conflict, NotFound
 from mm.models import SavedView, fold
 from mm.services import browse, values
-from mm.services.writing import write
+from mm.services.portable.fields import NUMBER_MAX
+from mm.services.writing import require_room, write
 
 
 def listing(user_id: str) -> list[SavedView]:
@@ -25,11 +26,13 @@ def find(user_id: str, view_id: str) -> SavedView:
 def create(user_id: str, name: str, view: browse.View) -> SavedView:
     """The last of the views. Raises Invalid for what cannot be a name, and Conflict for one in use, in any case."""
     name = values.name(name)
+    filters = values.texts(view.params(), "filters")
     with write(user_id) as made:
         _require_free(user_id, name)
+        require_room(user_id, SavedView, "saved views")
         last = SavedView.select(fn.MAX(SavedView.position)).where(SavedView.user == user_id).scalar()
-        return SavedView.create(user=user_id, name=name, filters=view.params(), last_modified=made.at,
-                                position=0 if last is None else last + 1)  # fmt: skip
+        position = 0 if last is None else min(last + 1, NUMBER_MAX)
+        return SavedView.create(user=user_id, name=name, filters=filters, position=position, last_modified=made.at)
 
 
 def rename(user_id: str, view_id: str, name: str) -> SavedView:
@@ -50,6 +53,6 @@ def remove(user_id: str, view_id: str) -> None:
 
 
 def _require_free(user_id: str, name: str, besides: str = "") -> None:
-    taken = (row for row in listing(user_id) if fold(row.name) == fold(name) and row.id != besides)
-    if next(taken, None):
+    rows = SavedView.select(SavedView.id, SavedView.name).where(SavedView.user == user_id).tuples()
+    if any(fold(taken) == fold(name) and view_id != besides for view_id, taken in rows):
         raise Conflict("There is a view of that name already. Choose another name, or delete that one first.")

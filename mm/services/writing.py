@@ -1,11 +1,13 @@
 """What every write to a user's own library does besides its rows: the marks, the count, the tombstones."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from mm import clock, models
+from mm.errors import Invalid
 from mm.models import Movie, Recommendation, Tombstone, db
+from mm.services.portable import reading
 
 
 class Write(NamedTuple):
@@ -29,21 +31,47 @@ def write(user_id: str, at: float | None = None) -> Iterator[Write]:
         yield Write(user_id, now if at is None else min(at, now), models.next_update(db.obj))
 
 
-def bury(made: Write, kind: str, key: str) -> None:
-    """Keep for the sync feed that something was deleted. `kind`: movie, person or list."""
+def bury(made: Write, kind: str, key: str, name_key: str | None = None) -> None:
+    """Keep for the sync feed that something was deleted. `kind`: movie, person or list; `name_key`:
+    a person's."""
     unbury(made, kind, key)
-    Tombstone.create(user=made.user_id, kind=kind, key=key, deleted_at=made.at, updated_at=made.updated_at)
-
-
-def unbury(made: Write, kind: str, key: str) -> None:
-    """What is here again is no longer deleted."""
-    (
-        Tombstone.delete()
-        .where(Tombstone.user == made.user_id)
-        .where(Tombstone.kind == kind)
-        .where(Tombstone.key == key)
-        .execute()
+    Tombstone.create(
+        user=made.user_id,
+        kind=kind,
+        key=key,
+        deleted_at=made.at,
+        updated_at=made.updated_at,
+        name_key=name_key,
     )
+
+
+def require_room(user_id: str, table: type[models.Table], words: str, more: int = 1) -> None:
+    """Raises Invalid where `more` rows are more than a file of a library may hold: such a library
+    could be backed up no longer."""
+    if table.select().where(table.user == user_id).count() + more > reading.FILMS_MAX:
+        most = f"{reading.FILMS_MAX:,} {words}"
+        raise Invalid(f"A library holds {most} at most. Delete some that you no longer need.")
+
+
+def bury_films(made: Write, imdb_ids: Sequence[str]) -> None:
+    """As `bury`, of many films in few queries."""
+    unbury(made, "movie", *imdb_ids)
+    columns = [
+        Tombstone.user,
+        Tombstone.kind,
+        Tombstone.key,
+        Tombstone.deleted_at,
+        Tombstone.updated_at,
+    ]
+    rows = ((made.user_id, "movie", imdb_id, made.at, made.updated_at) for imdb_id in imdb_ids)
+    models.insert_rows(db.obj, columns, rows)
+
+
+def unbury(made: Write, kind: str, *keys: str) -> None:
+    """What is here again is no longer deleted."""
+    mine = (Tombstone.user == made.user_id) & (Tombstone.kind == kind)
+    for part in models.chunks(keys):
+        Tombstone.delete().where(mine & Tombstone.key.in_(part)).execute()
 
 
 def wake_films_of(made: Write, person_id: int) -> None:

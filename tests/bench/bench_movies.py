@@ -1,15 +1,18 @@
 """GET /api/movies of a large library: time and bytes, and how both grow.
 
-    python -m tests.bench.bench_movies [--films 1000 10000] [--votes 2] [--rounds 5] [--titles FILE.jsonl.gz]
+    python -m tests.bench.bench_movies [--films 1000 10000] [--votes 2] [--rounds 5] [--stream 0]
+                                       [--titles FILE.jsonl.gz]
 
 Every film has both providers' bodies: those of the file, a line each ({"tmdb": …, "omdb": …}), or made-up ones; where
 the file has no cast or no OMDb body, that is made up too.
 """
 
 import argparse
+import gc
 import gzip
 import itertools
 import json
+import os
 import random
 import statistics
 import tempfile
@@ -17,7 +20,7 @@ import time
 from pathlib import Path
 
 from mm import auth, config, create_app, models, schema
-from mm.models import db
+from mm.models import TitleJson, db
 from mm.services import accounts, due, portable
 from tests.libraries import as_bytes, many
 
@@ -30,6 +33,7 @@ def main():
     parser.add_argument("--films", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--votes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--stream", type=int, default=0, help="films of one long answer")
     parser.add_argument("--titles", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mm-bench-") as folder:
@@ -40,6 +44,8 @@ def main():
         previous = None
         for films in args.films:
             previous = report(films, measure(app, films, args.votes, args.rounds), previous)
+        if args.stream:
+            stream(app, args.stream, args.votes)
 
 
 def fill_titles(count, file):
@@ -107,9 +113,61 @@ def measure(app, films, votes, rounds):
     known, known_seconds = ask(client, rounds, {"If-None-Match": plain.headers["ETag"]})
     page, page_seconds = ask(client, rounds, path="/api/movies?limit=60&sort=my_rating")
     assert (plain.status_code, zipped.status_code, known.status_code, page.status_code) == (200, 200, 304, 200)
-    assert len(plain.json) == films
-    return {"all": (seconds, len(plain.data)), "gzip": (zipped_seconds, len(zipped.data)),
+    rows = plain.json
+    assert len(rows) == films
+    dumped = statistics.median(timed(lambda: json.dumps(rows)) for _ in range(rounds))
+    return {"json.dumps of the same rows": (dumped, 0),
+            "all": (seconds, len(plain.data)), "gzip": (zipped_seconds, len(zipped.data)),
             "304": (known_seconds, 0), "60 by rating": (page_seconds, len(page.data))}  # fmt: skip
+
+
+def timed(action):
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def stream(app, films, votes):
+    """How much memory an answer of any length takes: the process's growth while it is sent."""
+    with db.connection_context(), app.app_context():
+        user = accounts.create("stream@example.org", "stream", "correct horse battery")
+        whole = many(films, votes)
+        # A file takes 64 MiB at most.
+        for movies in models.chunks(whole["movies"], 50_000):
+            part = as_bytes({**whole, "movies": movies})
+            portable.apply(portable.plan(user.id, portable.read(part)))
+        del whole, movies, part
+        copy_json(films)
+        authorization = {"Authorization": f"Bearer {auth.issue_token(user)}"}
+    gc.collect()
+    for encoding in ("identity", "gzip"):
+        before, size, peak = resident(), 0, 0
+        start = time.perf_counter()
+        headers = {**authorization, "Accept-Encoding": encoding}
+        answer = app.test_client().get("/api/movies", headers=headers)
+        for part in answer.iter_encoded():
+            size += len(part)
+            peak = max(peak, resident())
+        spent = time.perf_counter() - start
+        grown = (peak - before) / 1e6
+        print(f"{films:,} films, {encoding}: {size:,} bytes in {spent:.1f} s, {grown:.0f} MB more memory")
+
+
+def copy_json(films):
+    """The JSON of the first title for all, because filling so many takes many minutes."""
+    row = TitleJson.select().tuples().first()
+    known = {imdb_id for (imdb_id,) in TitleJson.select(TitleJson.title).tuples()}
+    names = (f"tt{number:07d}" for number in range(1, films + 1))
+    fields = [TitleJson.title, TitleJson.version, TitleJson.tmdb, TitleJson.omdb]
+    with db.atomic():
+        rows = ((name, *row[1:]) for name in names if name not in known)
+        models.insert_rows(db.obj, fields, rows)
+
+
+def resident():
+    """Bytes of memory that this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def ask(client, rounds, headers=None, path="/api/movies"):
@@ -117,6 +175,8 @@ def ask(client, rounds, headers=None, path="/api/movies"):
     for _ in range(rounds):
         start = time.perf_counter()
         answer = client.get(path, headers=headers)
+        # A long answer is made while it is read.
+        assert answer.data is not None
         spent.append(time.perf_counter() - start)
     return answer, statistics.median(spent)
 

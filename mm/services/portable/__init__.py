@@ -7,8 +7,22 @@ from mm.services.portable.applying import apply
 from mm.services.portable.dumping import dump, encode
 from mm.services.portable.fields import FILE_MAX
 from mm.services.portable.planning import count, plan
-from mm.services.portable.reading import Incoming, read
+from mm.services.portable.reading import Incoming, has_too_many_parts, read
 from mm.services.portable.steps import Plan
-from mm.services.portable.viewing import result, view
+from mm.services.portable.viewing import changes, result, view
 
-__all__ = ["FILE_MAX", "Incoming", "Plan", "apply", "count", "dump", "encode", "plan", "read", "result", "view"]
+__all__ = [
+    "FILE_MAX",
+    "Incoming",
+    "Plan",
+    "apply",
+    "changes",
+    "count",
+    "dump",
+    "encode",
+    "has_too_many_parts",
+    "plan",
+    "read",
+    "result",
+    "view",
+]

@@ -9,6 +9,7 @@ from peewee import Database
 from mm import models
 from mm.errors import Conflict
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Tombstone, User, Watch, db
+from mm.services import ranking_order
 from mm.services.portable.steps import FilmStep, Plan
 
 PERSON_FIELDS = (Person.name, Person.name_key, Person.is_trusted, Person.color, Person.emoji, Person.last_modified)
@@ -19,8 +20,10 @@ MOVIE_FIELDS = (Movie.media_type, Movie.status, Movie.custom_list, Movie.date_ad
 
 
 def apply(plan: Plan, database: Database | None = None) -> None:
-    """Do exactly what `plan` says. Raises Conflict, with nothing written, when the library is no longer the one it was
-    made for."""
+    """Do exactly what `plan` says; one that changes nothing does not count as a write. Raises
+    Conflict, with nothing written, when the library is no longer the one it was made for."""
+    if plan.is_empty():
+        return
     database = database or db.obj
     with database.atomic():
         _claim_version(database, plan)
@@ -32,6 +35,8 @@ def apply(plan: Plan, database: Database | None = None) -> None:
         _apply_films(database, plan.user_id, films, updated_at)
         _apply_votes(database, plan.user_id, films, updated_at)
         _apply_watches(database, plan.user_id, films)
+        if any(step.outcome in ("new", "changed", "removed") for step in plan.rankings):
+            ranking_order.replace(database, plan.user_id, plan.ranked)
         models.spread_updates(database, plan.user_id, updated_at)
 
 
@@ -45,17 +50,18 @@ def _claim_version(database: Database, plan: Plan) -> None:
 def _apply_people(database: Database, plan: Plan, updated_at: float) -> None:
     new = [step for step in plan.people if step.outcome == "new"]
     changed = [step for step in plan.people if step.outcome == "changed"]
+    marks = (Person.updated_at, Person.imported_at)
     # Two people may swap names, and a new one may take a name that is being given up: clear the way first, with keys
     # that no name can have, because names are stripped.
     renamed = [step for step in changed if "name" in step.fields]
     models.update_rows(database, [Person.name_key], [Person.id], ((f" {step.mine}", step.mine) for step in renamed))
     models.update_rows(
-        database, (*PERSON_FIELDS, Person.updated_at), [Person.id],
-        ((*_person_row(step), updated_at, step.mine) for step in changed),
+        database, (*PERSON_FIELDS, *marks), [Person.id],
+        ((*_person_row(step), updated_at, updated_at, step.mine) for step in changed),
     )  # fmt: skip
     models.insert_rows(
-        database, (*PERSON_FIELDS, Person.updated_at, Person.user),
-        ((*_person_row(step), updated_at, plan.user_id) for step in new),
+        database, (*PERSON_FIELDS, *marks, Person.user),
+        ((*_person_row(step), updated_at, updated_at, plan.user_id) for step in new),
     )  # fmt: skip
     _wake_films_of(database, [step.mine for step in renamed], updated_at)
 
@@ -76,13 +82,14 @@ def _apply_lists(database: Database, plan: Plan, updated_at: float) -> None:
     rows = {step.id: tuple(step.values.get(field.name) for field in LIST_FIELDS) for step in plan.lists}
     changed = [step for step in plan.lists if step.outcome == "changed"]
     new = [step for step in plan.lists if step.outcome == "new"]
+    marks = (CustomList.updated_at, CustomList.imported_at)
     models.update_rows(
-        database, (*LIST_FIELDS, CustomList.updated_at), [CustomList.pk],
-        ((*rows[step.id], updated_at, step.mine) for step in changed),
+        database, (*LIST_FIELDS, *marks), [CustomList.pk],
+        ((*rows[step.id], updated_at, updated_at, step.mine) for step in changed),
     )  # fmt: skip
     models.insert_rows(
-        database, (*LIST_FIELDS, CustomList.updated_at, CustomList.id, CustomList.user),
-        ((*rows[step.id], updated_at, step.id, plan.user_id) for step in new),
+        database, (*LIST_FIELDS, *marks, CustomList.id, CustomList.user),
+        ((*rows[step.id], updated_at, updated_at, step.id, plan.user_id) for step in new),
     )  # fmt: skip
     _drop_tombstones(database, plan.user_id, "list", (step.id for step in new))
 

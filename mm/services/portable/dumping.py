@@ -7,8 +7,19 @@ import msgspec
 from peewee import Database
 
 from mm import clock, models
-from mm.documents import VERSION, Document, ListEntry, MovieEntry, PersonEntry, ViewEntry, Vote, WatchEntry
+from mm.documents import (
+    VERSION,
+    Document,
+    ListEntry,
+    MovieEntry,
+    PersonEntry,
+    RankingEntry,
+    ViewEntry,
+    Vote,
+    WatchEntry,
+)
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Watch, db
+from mm.services import ranking_order
 from mm.services.portable.fields import FILE_MAX
 
 
@@ -23,6 +34,7 @@ def dump(user_id: str, database: Database | None = None, exported_at: float | No
             people=sorted(_people(database, user_id), key=lambda person: person.name),
             lists=sorted(_lists(database, user_id), key=lambda entry: (entry.position, entry.id)),
             views=sorted(_views(database, user_id), key=lambda view: (view.position, view.name)),
+            rankings=[RankingEntry(*film) for film in ranking_order.read(database, user_id)],
         )
 
 

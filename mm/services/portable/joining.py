@@ -1,5 +1,7 @@
 """Which person, list and view of the library a file's row is, and what becomes of it."""
 
+from collections import defaultdict, deque
+
 from mm.models import LIST_COLOR, LIST_ICON, PERSON_COLOR, fold
 from mm.services.portable.reading import FileFilm, FileList, FilePerson, FileView, Incoming
 from mm.services.portable.steps import Library, ListStep, PersonStep, Plan, ViewStep, changes, given_values, refusal
@@ -16,7 +18,8 @@ def plan_people(made: Plan, library: Library, rows: list[FilePerson], films: lis
     taken = set(keys.values())
     for row in rows:
         if row.path not in joined and row.key in taken:
-            made.warnings.append(f"{row.path}: {row.name!r} is already another row's person; its votes were joined.")
+            why = f"{row.name!r} is already another row's person; its votes were joined."
+            made.noticed.add("joined", f"{row.path}: {why}")
         else:
             made.people.append(_person_step(made, library.people.get(joined.get(row.path, 0)), row))
     person_of = {row.key: row.key for row in rows}
@@ -57,7 +60,8 @@ def _final_keys(made: Plan, library: Library, rows: list[FilePerson], joined: di
         for person in denied:
             row = wanted.pop(person)
             name = library.people[person]["name"]
-            made.warnings.append(f"{row.path}.name: {row.name!r} is another person of yours; {name!r} keeps its name.")
+            why = f"{row.name!r} is another person of yours; {name!r} keeps its name."
+            made.noticed.add("renamed", f"{row.path}.name: {why}")
 
 
 def _takes(made: Plan, library: Library, person: int, row: FilePerson) -> bool:
@@ -111,13 +115,14 @@ def _join_lists(library: Library, rows: list[FileList]) -> dict[str, int]:
     """By id, else by name onto a list that no other row has joined: two lists of one name stay two."""
     by_id = {mine["id"]: pk for pk, mine in library.lists.items()}
     joined = {row.path: by_id[row.id] for row in rows if row.id in by_id}
-    free: dict[str, list[int]] = {}
+    taken = set(joined.values())
+    free: dict[str, deque[int]] = defaultdict(deque)
     for pk, mine in library.lists.items():
-        if pk not in joined.values():
-            free.setdefault(fold(mine["name"]), []).append(pk)
+        if pk not in taken:
+            free[fold(mine["name"])].append(pk)
     for row in rows:
         if row.path not in joined and free.get(fold(row.name)):
-            joined[row.path] = free[fold(row.name)].pop(0)
+            joined[row.path] = free[fold(row.name)].popleft()
     return joined
 
 
@@ -161,7 +166,8 @@ def _put_or_drop(made: Plan, row: FileView, filters: dict[str, str], name: str, 
     if name not in filters:
         return
     if value is None:
-        made.warnings.append(f"{row.path}.filters.{name}: nothing here is called that; the view was taken without.")
+        why = "nothing here is called that; the view was taken without."
+        made.noticed.add("filters", f"{row.path}.filters.{name}: {why}")
         del filters[name]
     else:
         filters[name] = value

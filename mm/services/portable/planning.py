@@ -7,27 +7,45 @@ Null never clears anything. A row's last_modified is the file's where its values
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 
+from msgspec import structs
 from peewee import Database
 
 from mm import models
 from mm.documents import Conflicts, Outcome, Problem
-from mm.errors import Invalid
+from mm.errors import Unusable
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, User, Watch, db, fold
+from mm.services import ranking_order
+from mm.services.portable import reading
 from mm.services.portable.joining import plan_lists, plan_people, plan_views
-from mm.services.portable.reading import FILMS_MAX, FileFilm, FileVote, Incoming
+from mm.services.portable.ranking import plan_rankings
+from mm.services.portable.reading import FileFilm, FileVote, Incoming
 from mm.services.portable.steps import (
     SKIPPED,
     FilmStep,
     Library,
+    ListStep,
+    PersonStep,
     Plan,
+    ViewStep,
     VoteStep,
     WatchStep,
     changes,
     given_values,
     refusal,
 )
+
+Step = FilmStep | PersonStep | ListStep | ViewStep
+
+# section of the file -> what its rows are
+KINDS = {
+    "movies": "movie",
+    "people": "person",
+    "lists": "list",
+    "views": "view",
+    "rankings": "ranking",
+}
 
 
 def plan(
@@ -39,25 +57,38 @@ def plan(
         version = User.select(User.library_version).where(User.id == user_id).scalar(database)
         library = _library(database, user_id)
     made = Plan(user_id, version, conflicts, [], [], [], [], list(incoming.errors), list(incoming.warnings))
-    _refuse_too_many(library, incoming)
     list_of = plan_lists(made, library, incoming)
     films = [film for film in incoming.films if _list_is_known(made, film, list_of)]
     # Skipped films bring no votes, and so nobody who voted.
-    voted = [film for film in films if conflicts != "skip" or film.imdb_id not in library.films]
+    skipped = library.films if conflicts == "skip" else {}
+    voted = [film for film in films if film.imdb_id not in skipped]
     person_of = plan_people(made, library, incoming.people, voted)
-    for film in voted:
-        _join_votes(made, film, person_of)
+    for index, film in enumerate(films):
+        if film.imdb_id not in skipped:
+            films[index] = _join_votes(made, film, person_of)
     plan_views(made, library, incoming.views, person_of, list_of)
     for film in films:
         made.films.append(_film_step(made, library, film, person_of, list_of))
+    _refuse_too_many(made, library)
+    plan_rankings(made, library, incoming)
+    made.warnings += made.noticed.lines()
     return made
 
 
-def _refuse_too_many(library: Library, incoming: Incoming) -> None:
+def _refuse_too_many(made: Plan, library: Library) -> None:
     """A library that grew past what an import takes could not be restored."""
-    total = len(library.films.keys() | {film.imdb_id for film in incoming.films})
-    if total > FILMS_MAX:
-        raise Invalid(f"The library would hold {total:,} films; the limit is {FILMS_MAX:,}.")
+    parts: tuple[tuple[str, Sized, Iterable[Step]], ...] = (
+        ("films", library.films, made.films),
+        ("people", library.people, made.people),
+        ("lists", library.lists, made.lists),
+        ("saved views", library.views, made.views),
+    )
+    most = reading.FILMS_MAX
+    for words, there, steps in parts:
+        new = sum(step.outcome == "new" for step in steps)
+        if new and len(there) + new > most:
+            total = len(there) + new
+            raise Unusable(f"The library would hold {total:,} {words}; the limit is {most:,}.")
 
 
 def _library(database: Database, user_id: str) -> Library:
@@ -85,6 +116,7 @@ def _library(database: Database, user_id: str) -> Library:
         films={row["title"]: row for row in films},
         votes=votes,
         watches=watches,
+        rankings={film.imdb_id: film for film in ranking_order.read(database, user_id)},
     )
 
 
@@ -99,14 +131,16 @@ def _list_is_known(made: Plan, film: FileFilm, list_of: dict[str, str]) -> bool:
     return False
 
 
-def _join_votes(made: Plan, film: FileFilm, person_of: dict[str, str]) -> None:
-    """Two names of the file may be one person of the library, who votes once."""
+def _join_votes(made: Plan, film: FileFilm, person_of: dict[str, str]) -> FileFilm:
+    """Two names of the file may be one person of the library, who votes once. The film of the file
+    stays as it is: another plan may be made of it."""
     first: dict[str, str] = {}
     for vote in film.votes:
         if first.setdefault(person_of[vote.key], vote.person_name) != vote.person_name:
             reason = f"{vote.person_name!r} and {first[person_of[vote.key]]!r} are one person of yours, who votes once"
             made.errors.append(Problem(f"{film.path}.recommendations", reason))
-    film.votes = [vote for vote in film.votes if first[person_of[vote.key]] == vote.person_name]
+    votes = [vote for vote in film.votes if first[person_of[vote.key]] == vote.person_name]
+    return film if len(votes) == len(film.votes) else structs.replace(film, votes=votes)
 
 
 def _film_step(
@@ -117,8 +151,8 @@ def _film_step(
     if mine is None:
         return _new_film(film, list_id, person_of)
     if reason := refusal(made.conflicts, mine, film.last_modified):
-        return _kept_film(library, mine, film, person_of, reason)
-    return _known_film(library, mine, film, list_id, person_of)
+        return _kept_film(made, library, mine, film, person_of, reason)
+    return _known_film(made, library, mine, film, list_id, person_of)
 
 
 def _new_film(film: FileFilm, list_id: str | None, person_of: dict[str, str]) -> FilmStep:
@@ -144,37 +178,64 @@ def _new_vote(vote: FileVote, film: FileFilm, person_of: dict[str, str]) -> Vote
     return VoteStep("new", person_of[vote.key], vote.person_name, date, vote.vote_type, {})
 
 
-def _kept_film(library: Library, mine: dict, film: FileFilm, person_of: dict[str, str], reason: str) -> FilmStep:
+def _kept_film(
+    made: Plan,
+    library: Library,
+    mine: dict,
+    film: FileFilm,
+    person_of: dict[str, str],
+    reason: str,
+) -> FilmStep:
     """*newest* still adds the votes of people who have none."""
     votes: list[VoteStep] = []
     if reason != SKIPPED:
-        votes = [vote for vote in _vote_steps(library, mine["id"], film, person_of) if vote.outcome == "new"]
+        steps = _vote_steps(made, library, mine["id"], film, person_of)
+        votes = [vote for vote in steps if vote.outcome == "new"]
     return FilmStep("changed" if votes else "kept", film.imdb_id, mine["id"], mine, {}, votes, [], reason)
 
 
 def _known_film(
-    library: Library, mine: dict, film: FileFilm, list_id: str | None, person_of: dict[str, str]
+    made: Plan,
+    library: Library,
+    mine: dict,
+    film: FileFilm,
+    list_id: str | None,
+    person_of: dict[str, str],
 ) -> FilmStep:
     given = given_values(media_type=film.media_type, status=film.status, date_added=film.date_added)
     given["last_modified"] = film.last_modified
     if film.status is not None:
         given["list_id"] = list_id
     fields = changes(mine, given)
-    votes = list(_vote_steps(library, mine["id"], film, person_of))
+    votes = list(_vote_steps(made, library, mine["id"], film, person_of))
     watches = list(_watch_steps(library.watches.get(mine["id"], {}), film.watches))
     below = {vote.outcome for vote in votes} | {watch.outcome for watch in watches}
     outcome: Outcome = "changed" if fields or below - {"same"} else "same"
     return FilmStep(outcome, film.imdb_id, mine["id"], mine | given, fields, votes, watches)
 
 
-def _vote_steps(library: Library, movie_id: int, film: FileFilm, person_of: dict[str, str]) -> Iterator[VoteStep]:
-    """Votes are united; the same person's takes the file's."""
+def _vote_steps(
+    made: Plan,
+    library: Library,
+    movie_id: int,
+    film: FileFilm,
+    person_of: dict[str, str],
+) -> Iterator[VoteStep]:
+    """Votes are united; the same person's takes the file's. New ones are rejected once the film has
+    as many as a file may hold: it could not be restored."""
     votes = library.votes.get(movie_id, {})
     there = {library.people[person]["final_key"]: vote for person, vote in votes.items()}
+    most, room = reading.VOTES_MAX, reading.VOTES_MAX - len(there)
     for vote in film.votes:
         step = _new_vote(vote, film, person_of)
         if step.person_key in there:
             _compare_vote(step, vote, *there[step.person_key])
+        elif room > 0:
+            room -= 1
+        else:
+            reason = f"{vote.person_name!r}: a film takes {most:,} recommendations at most"
+            made.errors.append(Problem(f"{film.path}.recommendations", reason))
+            continue
         yield step
 
 
@@ -206,6 +267,7 @@ def count(made: Plan) -> dict[str, dict[str, int]]:
         "view": _tally(made.views),
         "vote": _tally(vote for film in made.films for vote in film.votes),
         "watch": _tally(watch for film in made.films for watch in film.watches),
+        "ranking": _tally(made.rankings),
     }
     for problem in made.errors:
         kind = kind_of(problem.path)
@@ -220,6 +282,4 @@ def _tally(steps: Iterable) -> dict[str, int]:
 def kind_of(path: str) -> str:
     if ".recommendations" in path:
         return "vote"
-    return {"movies": "movie", "people": "person", "lists": "list", "views": "view"}.get(
-        path.partition("[")[0], "movie"
-    )
+    return KINDS.get(path.partition("[")[0], "movie")

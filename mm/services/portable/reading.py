@@ -1,29 +1,48 @@
 """From the bytes of a file to rows that can be planned, and the list of what cannot.
 
-Rows are decoded one by one, because a typed decoding of the whole would stop at the first bad one. The unit kept out
-is the film, the person, the list or the single vote.
+Rows are decoded one by one, because a typed decoding of the whole would stop at the first bad one.
+The unit kept out is the film, the person, the list or the single vote. It also keeps the server
+alive: decoding holds Python's one lock, and 64 MiB of JSON at once would stop every other request
+for seconds and take gigabytes.
 """
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from mm import clock
 from mm.documents import VERSION, Problem, WatchEntry
-from mm.errors import Invalid, TooLarge
+from mm.errors import TooLarge, Unusable
 from mm.models import QUICK_RECOMMENDERS, STATUSES, fold
 from mm.services.portable import fields
 from mm.services.portable.fields import FILE_MAX, Bad
+from mm.services.portable.steps import Warnings
 
 DAY = 86400
 FILMS_MAX = 200_000
 VOTES_MAX = 10_000
 # So many bad rows are another kind of file, and their list would fill the memory.
 ERRORS_MAX = 100_000
+# A file of 64 MiB that holds a library stays far below: 200,000 films with two votes each have 0.8
+# million brackets and 2.6 million commas, and nothing but votes makes 1 million and 2.9 million.
+BRACKETS_MAX = 3_000_000
+COMMAS_MAX = 4_000_000
+# Brackets of one row, and commas; a film with 10,000 votes has 10,000 and 30,000.
+ROW_PARTS_MAX = 250_000
+# A shorter row cannot have that many.
+LONG_ROW = ROW_PARTS_MAX
+# Emoji, backslashes and broken characters that are looked through for the last.
+ESCAPES_MAX = 1_000_000
+# Characters of a value that is neither a list nor an object.
+SINGLE_MAX = 10_000
+KEYS_MAX = 1_000
+# Of keys that are not known, so many are named.
+UNKNOWN_MAX = 20
 BOM = b"\xef\xbb\xbf"
-SECTIONS = ("movies", "people", "lists", "views")
+SECTIONS = ("movies", "people", "lists", "views", "rankings")
 QUICK_KEYS = {key for key, *_ in QUICK_RECOMMENDERS}
 # What version 1 carried besides, and what the API's own rows carry: not part of a library.
 IGNORED = {"user_id", "person_id", "id", "tmdb_data", "omdb_data", "imdb_id", "person", "movie_count", "created_at"}
@@ -34,6 +53,7 @@ KNOWN = {
     "people": {"name", "is_trusted", "color", "emoji", "quick_key", "last_modified"},
     "views": {"name", "filters", "position", "last_modified"},
     "lists": {"id", "name", "color", "icon", "position", "created_at", "last_modified"},
+    "rankings": {"imdb_id", "liked", "position", "ranked_at"},
 }  # fmt: skip
 
 
@@ -89,6 +109,16 @@ class FileView(Struct):
     last_modified: float
 
 
+class FileRanking(Struct):
+    """`position` is the file's: it may have holes, and two rows may have the same."""
+
+    path: str
+    imdb_id: str
+    liked: bool
+    position: int
+    ranked_at: float | None
+
+
 class Incoming(Struct):
     """What a file holds. Nothing of it has been compared with a library."""
 
@@ -97,108 +127,251 @@ class Incoming(Struct):
     people: list[FilePerson]
     lists: list[FileList]
     views: list[FileView]
+    rankings: list[FileRanking]
     errors: list[Problem]
     warnings: list[str]
 
 
 class _Reader(Struct):
-    """What one reading gathers on its way."""
+    """What one reading gathers on its way. `own` and the times are as in `read`."""
 
-    exported_at: float
+    own: bool
     latest: float
-    errors: list[Problem]
-    warnings: list[str]
-    counted: Counter
+    exported_at: float = 0.0
+    errors: list[Problem] = []
+    warnings: Warnings = msgspec.field(default_factory=Warnings)
+    counted: Counter = msgspec.field(default_factory=Counter)
 
     def reject(self, path: str, reason: str) -> None:
         self.errors.append(Problem(path, reason))
         if len(self.errors) > ERRORS_MAX:
-            raise Invalid(
+            raise Unusable(
                 f"More than {ERRORS_MAX:,} rows cannot be used, such as {path}: {reason}. Is it the right file?"
             )
 
 
 def read(data: bytes, own: bool = False) -> Incoming:
-    """`own`: a backup of this server, whose times are taken as they are; on a machine whose clock was set back they
-    lie in the future. Raises TooLarge, or Invalid for what is no library at all: not JSON, not an object, a newer
-    version, or nothing usable in it."""
-    document = _parse(data, own)
-    _check_version(document)
-    latest = fields.LATEST if own else clock.now() + DAY
-    reader = _Reader(_exported_at(document, latest), latest, [], [], Counter())
-    sections = _sections(document, reader)
+    """`own`: a backup of this server, whose times are taken as they are; on a machine whose clock
+    was set back they lie in the future. Its size is not limited either. Raises TooLarge, or
+    Unusable for what is no library at all: not JSON, not an object, a newer version, or nothing
+    usable in it."""
+    if len(data) > FILE_MAX and not own:
+        raise TooLarge(f"The file is larger than {FILE_MAX >> 20} MiB.")
+    reader = _Reader(own, fields.LATEST if own else clock.now() + DAY)
+    document = _parse(reader, data)
+    _check_version(reader, document)
+    reader.exported_at = _exported_at(reader, document)
+    sections = _sections(reader, document)
     incoming = Incoming(
         exported_at=reader.exported_at,
         lists=list(_rows(reader, "lists", sections["lists"], _list, lambda row: row.id)),
         people=list(_rows(reader, "people", sections["people"], _person, lambda row: row.key)),
         views=list(_rows(reader, "views", sections["views"], _view, lambda row: row.key)),
+        rankings=list(_rankings(reader, sections["rankings"])),
         films=list(_rows(reader, "movies", sections["movies"], _film, lambda row: row.imdb_id)),
         errors=reader.errors,
-        warnings=reader.warnings,
+        warnings=[],
     )
     _refuse_unusable(incoming)
-    _warn_of_counted(reader)
+    counted = [f"{count:,} {text}." for text, count in sorted(reader.counted.items())]
+    incoming.warnings = [*reader.warnings.lines(), *counted]
     return incoming
 
 
-def _parse(data: bytes, own: bool) -> dict:
-    if len(data) > FILE_MAX and not own:
-        raise TooLarge(f"The file is larger than {FILE_MAX >> 20} MiB.")
-    try:
-        document = msgspec.json.decode(data.removeprefix(BOM))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"The file is not valid JSON: {error}. Is it cut off, or another kind of file?") from error
-    if not isinstance(document, dict):
-        raise Invalid("The file is JSON, but no Movie Manager export: that is an object with movies, people and lists.")
-    return document
+def has_too_many_parts(data: bytes, brackets: int, commas: int) -> bool:
+    """Whether JSON would become more Python objects than any honest body of its size: each byte can
+    cost thirty."""
+    return data.count(b"[") + data.count(b"{") > brackets or data.count(b",") > commas
 
 
-def _check_version(document: dict) -> None:
-    try:
-        version = fields.number({"version": 1, **document}, "version", "a number")
-    except Bad as bad:
-        raise Invalid(f"The file's version: {bad.reason}.") from bad
-    version = 1 if version is None else version
-    if version > VERSION:
-        raise Invalid(f"The file was made by a newer version: {version:g}. This server reads up to {VERSION}.")
-    if version not in (1, 2):
-        raise Invalid(f"The file's version is {version:g}; this server reads 1 and 2.")
+# JSON, decoded step by step.
 
 
-def _exported_at(document: dict, latest: float) -> float:
-    try:
-        exported_at = fields.moment(document, "exported_at")
-    except Bad as bad:
-        raise Invalid(f"{bad.path}: {bad.reason}") from bad
-    return clock.now() if exported_at is None or exported_at > latest else exported_at
+class _Key:
+    """A key of the outermost object. Two of one name stay two, where a dict of texts would keep the
+    last."""
+
+    def __init__(self, name: str):
+        self.name = name
 
 
-def _sections(document: dict, reader: _Reader) -> dict[str, list]:
-    if not any(isinstance(document.get(name), list) for name in SECTIONS):
-        raise Invalid(
-            "The file is JSON, but has no list of movies, people, lists or views: nothing in it can be imported."
+_MEMBERS = dict[_Key, Raw]
+SAME = _Key("")
+_ROWS: msgspec.json.Decoder = msgspec.json.Decoder(list[Raw])
+_ANY: msgspec.json.Decoder = msgspec.json.Decoder()
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+NO_JSON = "The file is not valid JSON: {}. Is it cut off, or another kind of file?"
+# An escaped backslash and a whole pair are matched to be stepped over.
+SURROGATES = re.compile(
+    rb"""\\\\
+    | \\u[dD][89abAB][0-9a-fA-F]{2} \\u[dD][c-fC-F][0-9a-fA-F]{2}
+    | (?P<half> \\u[dD][89a-fA-F][0-9a-fA-F]{2} )""",
+    re.VERBOSE,
+)
+
+
+def _parse(reader: _Reader, data: bytes) -> dict[str, list[Raw]]:
+    """The values of the outermost object by their keys, not decoded yet; more than one where a key
+    is repeated."""
+    if not reader.own and has_too_many_parts(data, BRACKETS_MAX, COMMAS_MAX):
+        raise Unusable("The file has more brackets or commas than any library. Is it another file?")
+    data = data.removeprefix(BOM)
+    if not data[:LONG_ROW].lstrip(b" \t\r\n").startswith(b"{"):
+        _decode(reader, msgspec.json.Decoder(Raw), data, "")
+        raise Unusable(
+            "The file is JSON, but no Movie Manager export: "
+            f"that is an object with {', '.join(SECTIONS[:-1])} and {SECTIONS[-1]}."
         )
-    for name in SECTIONS:
-        if not isinstance(document.get(name) or [], list):
-            reader.reject(name, "expected a list")
-    _count_unknown(reader, "", document)
-    found = {name: document[name] if isinstance(document.get(name), list) else [] for name in SECTIONS}
-    for name, rows in found.items():
-        if len(rows) > FILMS_MAX:
-            raise Invalid(f"The file holds {len(rows):,} {name}; the limit is {FILMS_MAX:,}.")
+    keys: list[str] = []
+
+    def keep(kind: type, name: str) -> _Key:
+        keys.append(name)
+        if len(keys) > KEYS_MAX:
+            raise Unusable(f"The outermost object has more than {KEYS_MAX:,} keys: no library has.")
+        return _Key(name)
+
+    found: dict[str, list[Raw]] = defaultdict(list)
+    decoder = msgspec.json.Decoder(_MEMBERS, dec_hook=keep)
+    for key, value in _decode(reader, decoder, data, "").items():
+        found[key.name].append(value)
     return found
 
 
-def _rows(reader: _Reader, section: str, rows: list, decode: Callable, key_of: Callable) -> Iterator:
+def _decode(reader: _Reader, decoder: msgspec.json.Decoder, data: bytes | Raw, path: str):
+    """Raises Unusable for what is not JSON. Half a character, as other programs leave it when they
+    cut a text within an emoji, becomes U+FFFD."""
+    try:
+        return decoder.decode(data)
+    except NOT_JSON as error:
+        mended, count = _without_halves(bytes(data))
+        if not count:
+            raise Unusable(NO_JSON.format(_what_is_wrong(error, path))) from error
+    reader.counted["characters were only half there, and became \ufffd"] += count
+    try:
+        return decoder.decode(mended)
+    except NOT_JSON as error:
+        raise Unusable(NO_JSON.format(_what_is_wrong(error, path))) from error
+
+
+def _without_halves(data: bytes) -> tuple[bytes, int]:
+    """JSON with each escaped surrogate that has no partner replaced, and how many there were."""
+    count = escapes = 0
+
+    def replace(found: re.Match) -> bytes:
+        nonlocal count, escapes
+        escapes += 1
+        if escapes > ESCAPES_MAX:
+            raise Unusable(NO_JSON.format("it has too many broken characters"))
+        if not found["half"]:
+            return found[0]
+        count += 1
+        return rb"\ufffd"
+
+    return SURROGATES.sub(replace, data), count
+
+
+def _what_is_wrong(error: Exception, path: str) -> str:
+    if path:
+        return f"{path} cannot be read"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    at = re.search(r"\(byte (\d+)\)", str(error))
+    return f"byte {int(at[1]):,} cannot be read" if at else "it ends too early"
+
+
+def _check_version(reader: _Reader, document: dict[str, list[Raw]]) -> None:
+    try:
+        given = {"version": _single(reader, document, "version")}
+        version = fields.number(given, "version", "a number")
+    except Bad as bad:
+        raise Unusable(f"The file's version: {bad.reason}.") from bad
+    version = 1 if version is None else version
+    if version > VERSION:
+        newer = f"The file was made by a newer version: {version:g}."
+        raise Unusable(f"{newer} This server reads up to {VERSION}.")
+    if version not in (1, 2):
+        raise Unusable(f"The file's version is {version:g}; this server reads 1 and 2.")
+
+
+def _exported_at(reader: _Reader, document: dict[str, list[Raw]]) -> float:
+    try:
+        given = {"exported_at": _single(reader, document, "exported_at")}
+        exported_at = fields.moment(given, "exported_at")
+    except Bad as bad:
+        raise Unusable(f"{bad.path}: {bad.reason}") from bad
+    return clock.now() if exported_at is None or exported_at > reader.latest else exported_at
+
+
+def _single(reader: _Reader, document: dict[str, list[Raw]], key: str):
+    """The value of a key that holds no list; the last, where it is repeated."""
+    if not document.get(key):
+        return None
+    value = document[key][-1]
+    if len(bytes(value)) > SINGLE_MAX:
+        raise Bad(key, f"longer than {SINGLE_MAX:,} characters")
+    return _decode(reader, _ANY, value, key)
+
+
+def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list[Raw]]:
+    """The rows of each section, not decoded yet. A section that is there twice is read as one."""
+    found: dict[str, list[Raw]] = {}
+    for name in SECTIONS:
+        values = document.get(name, [])
+        for value in values:
+            if bytes(memoryview(value)[:1]) == b"[":
+                found.setdefault(name, []).extend(_decode(reader, _ROWS, value, name))
+            elif memoryview(value).nbytes > SINGLE_MAX or _decode(reader, _ANY, value, name):
+                reader.reject(name, "expected a list")
+        if len(values) > 1:
+            again = f"The file holds {name!r} {len(values)} times: all of them were read as one."
+            reader.warnings.add("twice", again)
+        if len(found.get(name, [])) > FILMS_MAX:
+            count = len(found[name])
+            raise Unusable(f"The file holds {count:,} {name}; the limit is {FILMS_MAX:,}.")
+    if not found:
+        raise Unusable(
+            f"The file is JSON, but has none of the lists {', '.join(SECTIONS[:-1])} and "
+            f"{SECTIONS[-1]}: nothing in it can be imported."
+        )
+    for name in sorted(document.keys() - KNOWN[""] - IGNORED):
+        if count := sum(_count_entries(reader, value, name) for value in document[name]):
+            _count_as_unknown(reader, name, count)
+    return {name: found.get(name, []) for name in SECTIONS}
+
+
+def _count_entries(reader: _Reader, value: Raw, path: str) -> int:
+    """How many entries a value holds that is not read: without decoding it, for it may be
+    anything."""
+    start = bytes(memoryview(value)[:1])
+    if start == b"[":
+        return len(_decode(reader, _ROWS, value, path))
+    if start == b"{":
+        names: Counter[str] = Counter()
+
+        def count(kind: type, name: str) -> _Key:
+            names["all"] += 1
+            return SAME
+
+        _decode(reader, msgspec.json.Decoder(_MEMBERS, dec_hook=count), value, path)
+        return names["all"]
+    return 0 if bytes(value) in (b"null", b'""') else 1
+
+
+def _rows(
+    reader: _Reader,
+    section: str,
+    rows: list[Raw],
+    read_row: Callable,
+    key_of: Callable,
+) -> Iterator:
     """Decoded rows; of rows with one key the first stands."""
     first: dict[str, str] = {}
-    for index, row in enumerate(rows):
+    for index, raw in enumerate(rows):
         path = f"{section}[{index}]"
         try:
-            if not isinstance(row, dict):
-                raise Bad("", "expected an object")
+            row = _row(reader, path, raw)
             _count_unknown(reader, section, row)
-            decoded = decode(reader, path, row)
+            decoded = read_row(reader, path, row)
         except Bad as bad:
             reader.reject(_join(path, bad.path), bad.reason)
             continue
@@ -207,9 +380,20 @@ def _rows(reader: _Reader, section: str, rows: list, decode: Callable, key_of: C
             first[key] = path
             yield decoded
         elif section == "people":
-            reader.warnings.append(f"{path} and {first[key]} are one person: joined.")
+            reader.warnings.add("joined", f"{path} and {first[key]} are one person: joined.")
         else:
             reader.reject(path, f"the same as {first[key]}, which stands")
+
+
+def _row(reader: _Reader, path: str, raw: Raw) -> dict:
+    if memoryview(raw).nbytes > LONG_ROW and not reader.own:
+        half = ROW_PARTS_MAX
+        if has_too_many_parts(bytes(raw), half, half):
+            raise Bad("", f"holds more than {half:,} brackets or commas")
+    row = _decode(reader, _ANY, raw, path)
+    if not isinstance(row, dict):
+        raise Bad("", "expected an object")
+    return row
 
 
 def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
@@ -333,6 +517,22 @@ def _view(reader: _Reader, path: str, row: dict) -> FileView:
     )
 
 
+def _rankings(reader: _Reader, rows: list) -> Iterator[FileRanking]:
+    return _rows(reader, "rankings", rows, _ranking, lambda row: row.imdb_id)
+
+
+def _ranking(reader: _Reader, path: str, row: dict) -> FileRanking:
+    """Without a position it comes last."""
+    position = fields.whole_number(row, "position")
+    return FileRanking(
+        path=path,
+        imdb_id=fields.imdb_id(row),
+        liked=fields.required(fields.flag(row, "liked"), "liked"),
+        position=fields.NUMBER_MAX if position is None else position,
+        ranked_at=fields.moment(row, "ranked_at"),
+    )
+
+
 def _last_modified(reader: _Reader, row: dict) -> float:
     value = fields.moment(row, "last_modified")
     if value is None:
@@ -357,25 +557,23 @@ def _count_unknown(reader: _Reader, section: str, row: dict) -> None:
     if row.keys() <= KNOWN[section]:
         return
     for key in sorted(row.keys() - KNOWN[section] - IGNORED):
-        value = row[key]
-        if value not in (None, "", [], {}):
-            label = f"{section}[].{key}" if section else key
-            reader.counted[f"entries under {label[:80]!r} are not known to this version: left out"] += (
-                len(value) if not section and isinstance(value, list | dict) else 1
-            )
+        if row[key] not in (None, "", [], {}):
+            _count_as_unknown(reader, f"{section}[].{key}", 1)
+
+
+def _count_as_unknown(reader: _Reader, label: str, count: int) -> None:
+    text = f"entries under {label[:80]!r} are not known to this version: left out"
+    if text not in reader.counted and len(reader.counted) >= UNKNOWN_MAX:
+        text = "entries under further keys are not known to this version: left out"
+    reader.counted[text] += count
 
 
 def _refuse_unusable(incoming: Incoming) -> None:
-    if incoming.errors and not (incoming.films or incoming.people or incoming.lists or incoming.views):
-        first = incoming.errors[0]
-        raise Invalid(
-            f"No row of the file can be used. First of {len(incoming.errors):,} problems: {first.path}: {first.reason}",
-            incoming.errors,
-        )
-
-
-def _warn_of_counted(reader: _Reader) -> None:
-    reader.warnings.extend(f"{count:,} {text}." for text, count in sorted(reader.counted.items()))
+    usable = (incoming.films, incoming.people, incoming.lists, incoming.views, incoming.rankings)
+    if incoming.errors and not any(usable):
+        first = f"{incoming.errors[0].path}: {incoming.errors[0].reason}"
+        count = len(incoming.errors)
+        raise Unusable(f"No row of the file can be used. First of {count:,} problems: {first}")
 
 
 def _join(path: str, below: str) -> str:

@@ -1,11 +1,39 @@
 """A plan in its parts: a step for each row of a file that could be used, and the library it was compared with."""
 
-from msgspec import Struct
+from collections import Counter
+
+from msgspec import Struct, field
 
 from mm.documents import Conflicts, Outcome, Problem
+from mm.services.ranking_order import Ranked
 
 SKIPPED = "already in the library"
 OLDER = "the library's is as new or newer"
+# Warnings of one kind that are told one by one.
+WARNINGS_EACH = 10
+
+
+class Warnings:
+    """What the user should know about a file: of each kind the first, and how many more."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, list[str]] = {}
+        self._more: Counter[str] = Counter()
+
+    def add(self, kind: str, text: str) -> None:
+        texts = self._kinds.setdefault(kind, [])
+        if len(texts) < WARNINGS_EACH:
+            texts.append(text)
+        else:
+            self._more[kind] += 1
+
+    def lines(self) -> list[str]:
+        lines = []
+        for kind, texts in self._kinds.items():
+            lines += texts
+            if more := self._more[kind]:
+                lines.append(f"And {more:,} more like the last one.")
+        return lines
 
 
 class PersonStep(Struct):
@@ -68,8 +96,16 @@ class FilmStep(Struct):
     reason: str | None = None
 
 
+class RankingStep(Struct):
+    outcome: Outcome
+    imdb_id: str
+    fields: dict[str, list]
+    reason: str | None = None
+
+
 class Plan(Struct):
-    """Exactly what `apply` will do, for the library as it was at `library_version`."""
+    """Exactly what `apply` will do, for the library as it was at `library_version`. `ranked` is the
+    whole ranking as it will be; `rankings` are the steps that lead there."""
 
     user_id: str
     library_version: int
@@ -80,10 +116,14 @@ class Plan(Struct):
     films: list[FilmStep]
     errors: list[Problem]
     warnings: list[str]
+    # Those of the planning, until they are told.
+    noticed: Warnings = field(default_factory=Warnings)
+    rankings: list[RankingStep] = []
+    ranked: list[Ranked] = []
 
     def is_empty(self) -> bool:
         """Nothing would be written."""
-        groups: tuple[list, ...] = (self.people, self.lists, self.views, self.films)
+        groups: tuple[list, ...] = (self.people, self.lists, self.views, self.films, self.rankings)
         return not any(step.outcome in ("new", "changed") for steps in groups for step in steps)
 
 
@@ -96,6 +136,7 @@ class Library(Struct):
     films: dict[str, dict]
     votes: dict[int, dict[int, tuple[float, bool]]]
     watches: dict[int, dict[float, float | None]]
+    rankings: dict[str, Ranked]
 
 
 def refusal(conflicts: Conflicts, mine: dict, file_modified: float) -> str | None:

@@ -7,7 +7,9 @@ from mm.documents import Change, Counts, ImportResult, Problem
 from mm.documents import PlanView as View
 from mm.models import Movie, Title
 from mm.services.portable.planning import count, kind_of
-from mm.services.portable.steps import FilmStep, ListStep, PersonStep, Plan, ViewStep
+from mm.services.portable.steps import FilmStep, ListStep, PersonStep, Plan, RankingStep, ViewStep
+
+Step = PersonStep | ListStep | ViewStep | FilmStep | RankingStep
 
 
 def view(plan: Plan) -> View:
@@ -17,7 +19,7 @@ def view(plan: Plan) -> View:
         conflicts=plan.conflicts,
         library_version=plan.library_version,
         counts=count(plan),
-        changes=list(_changes(plan)),
+        changes=list(changes(plan)),
         errors=plan.errors,
         warnings=plan.warnings,
     )
@@ -35,7 +37,8 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
         lists_imported=counts.lists,
         imported_counts=counts,
         imdb_ids_needing_enrichment=_unfilled(plan),
-        errors=plan.errors,
+        errors=[f"{problem.path}: {problem.reason}" for problem in plan.errors],
+        problems=plan.errors,
         warnings=plan.warnings,
         safety_backup=safety_backup,
     )
@@ -50,38 +53,46 @@ def _unfilled(plan: Plan) -> list[str]:
     return [film.imdb_id for film in plan.films if film.imdb_id not in filled]
 
 
-def _changes(plan: Plan) -> Iterator[Change]:
+def changes(plan: Plan) -> Iterator[Change]:
+    """A row for each step that does not stay the same, one by one: there may be millions."""
     names = _titles(plan)
     for person in plan.people:
-        yield from _change("person", person.values.get("name") or person.key, person)
+        name = person.values.get("name") or person.key
+        yield from _change("person", name, name, person)
     for row in plan.lists:
-        yield from _change("list", row.values.get("name") or row.id, row)
+        yield from _change("list", row.values.get("name") or row.id, row.id, row)
     for view in plan.views:
-        yield from _change("view", view.values["name"], view)
+        yield from _change("view", view.values["name"], view.values["name"], view)
     for film in plan.films:
         yield from _film_changes(film, names.get(film.imdb_id) or film.imdb_id)
+    for ranking in plan.rankings:
+        label = names.get(ranking.imdb_id) or ranking.imdb_id
+        yield from _change("ranking", label, ranking.imdb_id, ranking)
     for problem in plan.errors:
         yield _rejected(problem)
 
 
-def _change(kind, label: str, step: PersonStep | ListStep | ViewStep | FilmStep) -> Iterator[Change]:
+def _change(kind, label: str, key: str, step: Step) -> Iterator[Change]:
     if step.outcome != "same":
-        yield Change(kind, step.outcome, label, step.fields, step.reason)
+        yield Change(kind, step.outcome, label, step.fields, step.reason, key=key)
 
 
 def _film_changes(film: FilmStep, label: str) -> Iterator[Change]:
-    yield from _change("movie", label, film)
+    key = film.imdb_id
+    yield from _change("movie", label, key, film)
     for vote in film.votes:
         if vote.outcome != "same":
-            yield Change("vote", vote.outcome, f"{vote.person_name} · {label}", vote.fields)
+            who = f"{vote.person_name} · {label}"
+            yield Change("vote", vote.outcome, who, vote.fields, key=key)
     for watch in film.watches:
         if watch.outcome != "same":
             fields = watch.fields or {"date_watched": [None, watch.date_watched], "my_rating": [None, watch.my_rating]}
-            yield Change("watch", watch.outcome, label, fields)
+            yield Change("watch", watch.outcome, label, fields, key=key)
 
 
 def _rejected(problem: Problem) -> Change:
-    return Change(kind_of(problem.path), "rejected", problem.path, {}, problem.reason, problem.path)  # type: ignore[arg-type]
+    path, reason = problem.path, problem.reason
+    return Change(kind_of(path), "rejected", path, {}, reason, path, path)  # type: ignore[arg-type]
 
 
 def _titles(plan: Plan) -> dict[str, str]:

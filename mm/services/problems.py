@@ -1,0 +1,61 @@
+"""What goes wrong in the worker's regular work: kept until it is over, and named by /api/health."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+from peewee import DatabaseError, InterfaceError
+
+from mm import log, models
+from mm.models import Setting, db
+
+PREFIX = "problem."
+Result = TypeVar("Result")
+
+
+def attempt(part: str, what: str, work: Callable[[], Result]) -> Result | None:
+    """Do one part of the regular work; returns its result, None when it failed.
+
+    A failure is logged once, with a code, and kept as a problem until the part succeeds again.
+    `what` begins the sentence that health shows, as in "Deleting old uploads".
+    """
+    try:
+        result = work()
+        clear(part)
+    except Exception as error:  # noqa: BLE001  One part that fails must not stop the others.
+        _failed(part, what, error)
+        return None
+    return result
+
+
+def put(part: str, text: str, **more: object) -> None:
+    """Keep a problem; `text` is a sentence for everybody: no path, no name, no account."""
+    with db.atomic():
+        models.put_setting(PREFIX + part, {"text": text, **more})
+
+
+def clear(part: str) -> None:
+    if models.setting(PREFIX + part) is not None:
+        with db.atomic():
+            Setting.delete().where(Setting.key == PREFIX + part).execute()
+        log.info("problem.over", part=part)
+
+
+def texts() -> list[str]:
+    rows = Setting.select().where(Setting.key.startswith(PREFIX)).order_by(Setting.key)
+    return [json.loads(row.value)["text"] for row in rows]
+
+
+def _failed(part: str, what: str, error: Exception) -> None:
+    try:
+        digest = hashlib.sha256(repr(error).encode()).hexdigest()
+        known = models.setting(PREFIX + part) or {}
+        # The same failure every minute would fill the log.
+        if known.get("error") != digest:
+            code = log.unexpected("problem.found", error, part=part)
+            put(part, f"{what} does not work. The log has the reason (code {code}).", error=digest)
+    except (DatabaseError, InterfaceError, sqlite3.Error) as unkept:
+        # Then health finds the database itself at fault.
+        log.unexpected("problem.not_kept", unkept, part=part, because=repr(error))

@@ -1,0 +1,106 @@
+"""Static files: under names that change with their content, so that browsers keep them for good,
+and compressed once. Their plain names work too, and are asked about each time."""
+
+import gzip
+import hashlib
+import mimetypes
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import NotFound
+from werkzeug.security import safe_join
+
+from mm import config
+
+FOLDER = config.ROOT / "static"
+FOR_GOOD = "public, max-age=31536000, immutable"
+HASH_LENGTH = 12
+HASHED = re.compile(rf"^(.+)\.([0-9a-f]{{{HASH_LENGTH}}})(\.[^./]+)$")
+# Relative addresses in a style sheet.
+REFERENCE = re.compile(r"""(url\(\s*["']?)([^"')#?:]+)""")
+COMPRESSIBLE = ("text/", "application/javascript", "application/manifest", "image/svg")
+mimetypes.add_type("application/manifest+json", ".webmanifest")
+
+
+@dataclass(frozen=True)
+class File:
+    body: bytes
+    # None where it is not worth it.
+    compressed: bytes | None
+    digest: str
+    mimetype: str
+
+
+def init_app(app: Flask) -> None:
+    app.add_url_rule("/static/<path:filename>", "static", serve)
+    app.url_defaults(_add_digest)
+
+
+def serve(filename: str) -> Response:
+    found = HASHED.match(filename)
+    file = _file(found[1] + found[3]) if found else None
+    # An old name, as a page has it that was made before an upgrade, gives what is there now.
+    is_current = file is not None and found is not None and found[2] == file.digest
+    file = file or _file(filename)
+    if file is None:
+        raise NotFound
+    response = Response(file.body, mimetype=file.mimetype)
+    if file.compressed:
+        response.vary.add("Accept-Encoding")
+        if request.accept_encodings["gzip"] > 0:
+            response.set_data(file.compressed)
+            response.headers["Content-Encoding"] = "gzip"
+    # Weak, because it stands for the compressed form as well.
+    response.set_etag(file.digest, weak=True)
+    response.headers["Cache-Control"] = FOR_GOOD if is_current else "no-cache"
+    response.make_conditional(request)
+    return response
+
+
+def hashed_name(filename: str) -> str:
+    """`app.css` -> `app.0123456789ab.css`; a file that is not there keeps its name."""
+    file = _file(filename)
+    if file is None:
+        return filename
+    stem, dot, suffix = filename.rpartition(".")
+    return f"{stem}.{file.digest}{dot}{suffix}" if dot else filename
+
+
+def _add_digest(endpoint: str, values: dict) -> None:
+    """For `url_for("static", filename=…)`."""
+    if endpoint == "static" and "filename" in values:
+        values["filename"] = hashed_name(values["filename"])
+
+
+def _file(filename: str) -> File | None:
+    path = safe_join(str(FOLDER), filename)
+    if path is None or not (found := Path(path)).is_file():
+        return None
+    state = found.stat()
+    return _read(filename, found, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=256)
+def _read(filename: str, path: Path, _mtime: int, _size: int) -> File:
+    body = path.read_bytes()
+    mimetype = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    if mimetype == "text/css":
+        body = _with_hashed_names(body.decode(), Path(filename).parent).encode()
+    compressed = gzip.compress(body, mtime=0) if mimetype.startswith(COMPRESSIBLE) else None
+    if compressed and len(compressed) >= len(body):
+        compressed = None
+    digest = hashlib.sha256(body).hexdigest()[:HASH_LENGTH]
+    return File(body, compressed, digest, mimetype)
+
+
+def _with_hashed_names(css: str, folder: Path) -> str:
+    """Fonts and pictures that a style sheet asks for are kept for good as well."""
+
+    def replace(found: re.Match) -> str:
+        name = Path(hashed_name(str(folder / found[2]))).name
+        return found[1] + found[2].removesuffix(Path(found[2]).name) + name
+
+    return REFERENCE.sub(replace, css)
