@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 
 import msgspec
 import pytest
@@ -523,6 +524,23 @@ def test_two_at_once_the_second_is_told_what_runs(alice):
     thread.join()
     assert busy.value.status == 409
     assert backups.create(alice).state == "verified"
+
+
+def test_a_deletion_waits_for_the_backup_that_is_just_being_made(alice):
+    filename = backups.create(alice).filename
+    taken = threading.Event()
+
+    def hold():
+        with locks.hold(f"library-{alice.id}"):
+            taken.set()
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait(10)
+    backups.delete(alice, filename)
+    thread.join()
+    assert backups.listing(alice.id) == []
 
 
 # What others may leave in the folder.

@@ -16,6 +16,7 @@ from mm.services.backup_files import USER_ID, entries, folder_of, kind_of, name_
 from mm.services.retention import Decision, Policy
 
 LARGE_LIBRARY = 20
+DELETE_WAITS_SECONDS = 3
 AT_WORK = {"backup": "A backup", "verify": "A check", "import": "An import", "restore": "A restore"}
 UNKNOWN = "unknown"
 BEFORE_DROP = "last before a large drop"
@@ -109,11 +110,12 @@ def _folder_in_reach(user_id: str) -> Iterator[None]:
 
 
 @contextmanager
-def holding(user_id: str) -> Iterator[None]:
-    """One backup, restore or import at a time for the same user; a second one is Busy (409)."""
+def holding(user_id: str, seconds: float = 0) -> Iterator[None]:
+    """One backup, restore or import at a time for the same user; a second one is Busy (409) once it
+    has waited for `seconds`."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(locks.hold(_lock_of(user_id)))
+            stack.enter_context(locks.wait_for(_lock_of(user_id), seconds))
         except locks.Busy as busy:
             raise _busy(user_id) from busy
         with _folder_in_reach(user_id):
@@ -259,7 +261,8 @@ def _links_of(path: Path) -> list[Path]:
 
 
 def delete(user: User, filename: str) -> None:
-    with holding(user.id):
+    # Most backups take less than a second: who deletes beside one need not try again.
+    with holding(user.id, DELETE_WAITS_SECONDS):
         delete_held(user.id, filename)
 
 
