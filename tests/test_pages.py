@@ -275,7 +275,7 @@ def test_a_file_larger_than_64_mib_is_refused_with_its_limit(page):
     assert "64 MiB" in answer.text
 
 
-@pytest.mark.parametrize("address", ["/", "/login", "/nowhere", "/static/app.css"])
+@pytest.mark.parametrize("address", ["/", "/login", "/nowhere", "/static/css/app.css"])
 def test_every_answer_carries_the_security_headers(page, address):
     with page.get(address) as answer:
         headers = answer.headers

@@ -18,6 +18,7 @@ from mm.routes import (
     people,
     posters,
     session,
+    style,
     undo,
     views,
     words,
@@ -38,6 +39,7 @@ BLUEPRINTS = (
     account.bp,
     movies.bp,
     views.bp,
+    style.bp,
 )
 HEADERS = {
     "Content-Security-Policy": (
