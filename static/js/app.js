@@ -30,7 +30,8 @@ document.addEventListener("click", ({ target }) => {
     if (!sheet.contains(target)) sheet.open = false;
 });
 
-// A form is sent once, however impatient the finger is; the button's own value is on its way by then.
+// A form is sent once, however impatient the finger is; the button's own value is on its way by
+// then.
 document.addEventListener("submit", ({ target }) => {
   if (target.matches("[hx-post]")) return;
   const disable = (button) => (button.disabled = true);

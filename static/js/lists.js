@@ -32,7 +32,8 @@ const drop = () => {
   dragged.classList.remove("list-row--dragged");
   delete dragged.dataset.dragged;
   dragged = null;
-  if (order() !== before) document.querySelector("[data-order]").dispatchEvent(new Event("reorder"));
+  if (order() === before) return;
+  document.querySelector("[data-order]").dispatchEvent(new Event("reorder"));
 };
 document.addEventListener("pointerup", drop);
 document.addEventListener("pointercancel", drop);

@@ -1,6 +1,6 @@
 // htmx from its CDN, or the copy of this server when the CDN does not answer: many of these servers
-// have no route out. It runs before the tag of htmx is read, so that no failure of it is missed; that
-// is why it is no module.
+// have no route out. It runs before the tag of htmx is read, so that no failure of it is missed;
+// that is why it is no module.
 {
   const WAIT_MS = 3000;
   const useLocalCopy = () => {
