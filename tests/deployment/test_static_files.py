@@ -114,7 +114,7 @@ def test_the_comments_of_our_scripts_are_not_sent_and_the_others_are_left_alone(
 def test_our_style_sheets_and_scripts_are_small(app, client):
     sent = lambda name: len(client.get(address(app, name), headers=GZIP).data)
     assert sent("css/app.css") < 16 * 1024
-    assert sum(sent(f"js/{path.name}") for path in (static.FOLDER / "js").iterdir()) < 8 * 1024
+    assert sum(sent(f"js/{path.name}") for path in (config.ROOT / "static/js").iterdir()) < 8 * 1024
 
 
 def test_the_two_writings_of_the_dark_colours_are_the_same():
