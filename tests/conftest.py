@@ -15,7 +15,7 @@ from werkzeug.security import generate_password_hash
 
 from mm import auth, clock, config, create_app, log, models, schema
 from mm.services import accounts
-from tests import postgres
+from tests import markup, postgres
 from tests.browser import chromium, visit  # noqa: F401
 from tests.postgres import postgres_url  # noqa: F401
 from tests.standin import standin_fixture  # noqa: F401
@@ -106,6 +106,7 @@ def app(settings, engine, request):
     else:
         app = create_app(settings)
     app.testing = True
+    app.test_client_class = markup.Client
     if engine == "postgres":
         with models.db.connection_context():
             postgres.empty(models.db.obj)
