@@ -1,4 +1,5 @@
-"""`flask --app mm …`: the same services as the pages and the worker. A UserError is one line and exit code 1."""
+"""`flask --app mm …`: the same services as the pages and the worker. A UserError is one line and
+exit code 1."""
 
 import functools
 import json
@@ -10,10 +11,14 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from mm import clock, config, log, schema, tasks
-from mm.documents import BackupEntry, Change, ImportResult
+from mm.database import db
 from mm.errors import UserError
-from mm.models import Job, User, db
-from mm.services import accounts, backups, due, enrich, health, imports, jobs, portable
+from mm.models import Job, User
+from mm.schemas import BackupEntry, Change, ImportResult
+from mm.services import accounts, health, jobs, portable
+from mm.services.backup import backups, imports
+from mm.services.enrichment import queue as enrichment_queue
+from mm.services.enrichment import runner as enrichment_runner
 
 user_group = AppGroup("user", help="Accounts.")
 backup_group = AppGroup("backup", help="One user's backup files.")
@@ -26,7 +31,9 @@ conflicts_option = click.option(
     help="What happens to rows that are in both.",
 )
 rows_option = click.option("--rows", is_flag=True, help="With --dry-run: say it of each row.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, and change nothing."
+)
 
 
 def init_app(app: Flask) -> None:
@@ -98,7 +105,11 @@ def user_password(name: str, password: str) -> None:
 def user_list() -> None:
     """Every account: name, e-mail address, what it may do, and its last good backup."""
     for user in User.select().order_by(User.username_key):
-        marks = [mark for mark, is_set in (("admin", user.is_admin), ("inactive", not user.is_active)) if is_set]
+        marks = [
+            mark
+            for mark, is_set in (("admin", user.is_admin), ("inactive", not user.is_active))
+            if is_set
+        ]
         click.echo(f"{user.username} <{user.email}> {' '.join(marks)} {_saved(user)}")
 
 
@@ -206,20 +217,22 @@ def import_file(name: str, file, conflicts, dry_run: bool, rows: bool) -> None:
 
 
 @click.command("enrich")
-@click.option("--retry-failed", is_flag=True, help="Try what failed now, without waiting for its next turn.")
+@click.option(
+    "--retry-failed", is_flag=True, help="Try what failed now, without waiting for its next turn."
+)
 @click.option("--refresh-all", is_flag=True, help="Look all titles up at TMDB again, new first.")
 @command
 def enrich_command(retry_failed: bool, refresh_all: bool) -> None:
     """Fill titles from TMDB and OMDb until nothing is due, in this terminal."""
     if retry_failed:
-        click.echo(f"{enrich.retry_failed():,} titles are due again.")
+        click.echo(f"{enrichment_runner.retry_failed():,} titles are due again.")
     if refresh_all:
-        click.echo(f"{due.renew_all():,} titles are looked up at TMDB again.")
-    job = enrich.start_if_due()
+        click.echo(f"{enrichment_queue.renew_all():,} titles are looked up at TMDB again.")
+    job = enrichment_runner.start_if_due()
     if job is None:
         click.echo("Nothing is due, or the worker is at it already.")
         return
-    jobs.run(job.id, enrich.run)
+    jobs.run(job.id, enrichment_runner.run)
     ended = Job.get_by_id(job.id)
     for count in sorted((ended.result or {}).items()):
         click.echo("{}: {:,}".format(*count))
@@ -285,4 +298,6 @@ def _line(entry: BackupEntry) -> str:
 
 
 def _when(moment: float | None) -> str:
-    return "never" if moment is None else f"{clock.local(moment, config.current.zone):%Y-%m-%d %H:%M}"
+    return (
+        "never" if moment is None else f"{clock.local(moment, config.current.zone):%Y-%m-%d %H:%M}"
+    )

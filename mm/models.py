@@ -1,40 +1,29 @@
 """The tables, one-table queries and row verbs. All times are float Unix seconds, UTC.
 
-Three marks, never mixed up: `last_modified` is when the user changed a row (it travels in exports); `updated_at` is
-when this server last changed its JSON (strictly increasing, drives the sync feed); `user.library_version` counts the
-user's own writes (plans and nightly backups compare it).
+Three marks, never mixed up: `last_modified` is when the user changed a row (it travels in exports);
+`updated_at` is when this server last changed its JSON (strictly increasing, drives the sync feed);
+`user.library_version` counts the user's own writes (plans and nightly backups compare it).
 """
 
-import contextlib
 import json
-import sqlite3
-import unicodedata
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 from peewee import (
-    SQL,
     AutoField,
     BooleanField,
     Database,
-    DatabaseError,
-    DatabaseProxy,
     DoubleField,
-    Field,
     ForeignKeyField,
     IntegerField,
     JSONField,
-    Model,
-    NodeList,
-    PostgresqlDatabase,
     SchemaManager,
     SqliteDatabase,
     TextField,
-    __exception_wrapper__,
 )
-from playhouse import db_url
 
-from mm import clock, disk
+from mm import clock
+from mm.database import NeverAgain, Table, fold, insert_rows, update_rows
 
 STATUSES = ("toWatch", "watched", "custom", "deleted")
 PROVIDER_STATES = ("stub", "ready", "missing", "failed")
@@ -48,26 +37,10 @@ QUICK_RECOMMENDERS = (
     ("random_person", "Random Person", "#30d158", "🤝"),
     ("google", "Google Search", "#64d2ff", "🔎"),
 )
-BUSY_SECONDS = 15
-# PostgreSQL's code for a lock that was not given in time, and the key of the writers' lock.
-LOCK_NOT_AVAILABLE = "55P03"
-WRITING = 0x6D6D_7772_6974_65
 # The smallest step that a float near 2e9 still shows, with room to spare.
 CLOCK_STEP = 1e-6
 # Rows of one write that are given values of `updated_at` of their own.
 SPREAD_MAX = 1000
-# SQLite takes 32,766 parameters in one statement; PostgreSQL 65,535.
-IN_CHUNK = 10_000
-
-SEARCH_WORDS = 20
-
-db = DatabaseProxy()
-
-
-class Table(Model):
-    class Meta:
-        database = db
-        legacy_table_names = False
 
 
 class User(Table):
@@ -134,12 +107,15 @@ class Title(Table):
     omdb_body = JSONField(null=True)
 
     class Meta:
-        indexes = ((("tmdb_state", "tmdb_retry_at"), False), (("omdb_state", "omdb_retry_at"), False))
+        indexes = (
+            (("tmdb_state", "tmdb_retry_at"), False),
+            (("omdb_state", "omdb_retry_at"), False),
+        )
 
 
 class TitleJson(Table):
-    """A title as clients get it, made when it is filled: JSON texts, spliced into answers as they are.
-    `version` says which making they come from; others are made anew."""
+    """A title as clients get it, made when it is filled: JSON texts, spliced into answers as they
+    are. `version` says which making they come from; others are made anew."""
 
     title = ForeignKeyField(Title, column_name="imdb_id", primary_key=True, on_delete="CASCADE")
     version = TextField()
@@ -172,11 +148,14 @@ class Movie(Table):
     title = ForeignKeyField(Title, column_name="imdb_id", on_delete="RESTRICT")
     media_type = TextField(null=True)
     status = TextField(default="toWatch")
-    custom_list = ForeignKeyField(CustomList, null=True, column_name="custom_list_pk", on_delete="SET NULL")
+    custom_list = ForeignKeyField(
+        CustomList, null=True, column_name="custom_list_pk", on_delete="SET NULL"
+    )
     date_added = DoubleField()
     last_modified = DoubleField()
     updated_at = DoubleField()
-    # When an import or an undo last wrote it: both bring an old last_modified, which says nothing of that.
+    # When an import or an undo last wrote it: both bring an old last_modified, which says nothing
+    # of that.
     imported_at = DoubleField(null=True)
 
     class Meta:
@@ -209,14 +188,6 @@ class Ranking(Table):
     ranked_at = DoubleField()
 
 
-class NeverAgain(AutoField):
-    """SQLite gives the largest id out again when its row is deleted; clients still know that id as somebody else's."""
-
-    def ddl(self, ctx):
-        made = super().ddl(ctx)
-        return NodeList((made, SQL("AUTOINCREMENT"))) if isinstance(db.obj, SqliteDatabase) else made
-
-
 class Person(Table):
     id = NeverAgain()
     user = ForeignKeyField(User, backref="people", on_delete="CASCADE", index=False)
@@ -232,7 +203,11 @@ class Person(Table):
     imported_at = DoubleField(null=True)
 
     class Meta:
-        indexes = ((("user", "name_key"), True), (("user", "quick_key"), True), (("user", "updated_at"), False))
+        indexes = (
+            (("user", "name_key"), True),
+            (("user", "quick_key"), True),
+            (("user", "updated_at"), False),
+        )
 
 
 class Recommendation(Table):
@@ -259,8 +234,8 @@ class SavedView(Table):
 
 
 class Tombstone(Table):
-    """`key` is an imdb_id, a person's id or a list's id, by `kind`: movie, person, list. `name_key` is
-    a person's, folded: a phone that adds them may know no id."""
+    """`key` is an imdb_id, a person's id or a list's id, by `kind`: movie, person, list. `name_key`
+    is a person's, folded: a phone that adds them may know no id."""
 
     user = ForeignKeyField(User, on_delete="CASCADE", index=False)
     kind = TextField()
@@ -294,7 +269,8 @@ class UndoStep(Table):
 
 
 class Setting(Table):
-    """`value` is JSON in plain text: a scratch database may be another engine than the one JSONField is bound to."""
+    """`value` is JSON in plain text: a scratch database may be another engine than the one
+    JSONField is bound to."""
 
     key = TextField(primary_key=True)
     value = TextField()
@@ -322,7 +298,8 @@ class Job(Table):
 
 
 class EndedSession(Table):
-    """A log-in that was ended by logging out, before its cookie expires. `key` stands in the cookie."""
+    """A log-in that was ended by logging out, before its cookie expires. `key` stands in the
+    cookie."""
 
     key = TextField(primary_key=True)
     ended_at = DoubleField(index=True)
@@ -330,117 +307,23 @@ class EndedSession(Table):
 
 # Parents before children: the order rows can be written in.
 TABLES: list[type[Table]] = [
-    User, Title, TitleJson, CustomList, Movie, Watch, Ranking, Person, Recommendation,
-    SavedView, Tombstone, SyncAction, UndoStep, Setting, Job, EndedSession,
-]  # fmt: skip
-
-
-class KeptOpen(SqliteDatabase):
-    """A database of which this process always has one connection open, from its first use on.
-
-    SQLite deletes its log with the last connection, and the next one has to create it again: on a
-    full disk nothing could even be read then. A write that finds the disk full is disk.DiskFull.
-    """
-
-    _keeper: sqlite3.Connection | None = None
-
-    def release(self) -> None:
-        """Close the connection that is kept open."""
-        if self._keeper:
-            self._keeper.close()
-            self._keeper = None
-
-    def execute_sql(self, sql, params=None):
-        try:
-            return super().execute_sql(sql, params)
-        except DatabaseError as error:
-            disk.raise_if_full(error)
-            raise
-
-    def begin(self, lock_type=None):
-        try:
-            super().begin(lock_type)
-        except DatabaseError as error:
-            disk.raise_if_full(error)
-            raise
-
-    def commit(self):
-        try:
-            super().commit()
-        except DatabaseError as error:
-            disk.raise_if_full(error)
-            raise
-
-    def rollback(self):
-        """On some errors, a full disk among them, SQLite has ended the transaction already: to say
-        so would hide the error itself."""
-        if self.is_closed() or self.connection().in_transaction:
-            super().rollback()
-
-    def _connect(self):
-        try:
-            connection = super()._connect()
-            self._keeper = self._keeper or self._keep_open()
-        except sqlite3.Error as error:
-            disk.raise_if_full(error)
-            raise
-        return connection
-
-    def _keep_open(self) -> sqlite3.Connection:
-        """Any thread may be the first."""
-        keeper = sqlite3.connect(self.database, timeout=BUSY_SECONDS, check_same_thread=False)
-        # The log is opened with the first look into the file.
-        keeper.execute("SELECT 1 FROM sqlite_schema").close()
-        return keeper
-
-
-class OneWriter(PostgresqlDatabase):
-    """PostgreSQL on which one transaction writes at a time, as on SQLite: the services look before
-    they write, and rely on it that nobody else writes in between. Reads go on beside it.
-
-    Who waits longer than BUSY_SECONDS for another's write gets an OperationalError.
-    """
-
-    def begin(self, isolation_level=None):
-        super().begin(isolation_level)
-        if isolation_level is None:
-            try:
-                self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (WRITING,))
-            except DatabaseError:
-                self.rollback()
-                raise
-
-    def _connect(self):
-        connection = super()._connect()
-        connection.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
-        return connection
-
-
-db_url.register_database(KeptOpen, "sqlite")
-db_url.register_database(OneWriter, "postgres", "postgresql")
-
-
-def connect(url: str) -> Database:
-    """Point every model at the database of `url` and return it, not yet open."""
-    if isinstance(db.obj, KeptOpen):
-        db.obj.release()
-    if url.startswith("sqlite"):
-        pragmas = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
-        database = db_url.connect(url, pragmas=pragmas, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
-    else:
-        # As libpq reads an address: a sign such as @ in a password is written %40.
-        reading = {"unquote_user": True, "unquote_password": True}
-        database = db_url.connect(url, **reading, prefer_psycopg3=True)
-    db.initialize(database)
-    return database
-
-
-@contextlib.contextmanager
-def own_connection() -> Iterator[Database]:
-    """The PostgreSQL database in use on a new connection, beside that of this thread."""
-    own = OneWriter(db.obj.database, **db.obj.connect_params, prefer_psycopg3=True)
-    with own.connection_context():
-        yield own
+    User,
+    Title,
+    TitleJson,
+    CustomList,
+    Movie,
+    Watch,
+    Ranking,
+    Person,
+    Recommendation,
+    SavedView,
+    Tombstone,
+    SyncAction,
+    UndoStep,
+    Setting,
+    Job,
+    EndedSession,
+]
 
 
 def scratch() -> SqliteDatabase:
@@ -452,104 +335,29 @@ def scratch() -> SqliteDatabase:
     return database
 
 
-def insert_rows(database: Database, fields: Sequence[Field], rows: Iterable[Sequence], ignore: bool = False) -> None:
-    """Insert tuples of column values, as the database takes them, with one executemany.
-
-    Peewee's insert_many builds every row as Python nodes and was 1.5 times slower than the whole import may be.
-    `ignore`: leave rows alone that are there.
-    """
-    names = ", ".join(f'"{field.column_name}"' for field in fields)
-    marks = ", ".join([database.param] * len(fields))
-    ending = " ON CONFLICT DO NOTHING" if ignore else ""
-    table = fields[0].model._meta.table_name
-    sql = f'INSERT INTO "{table}" ({names}) VALUES ({marks}){ending}'  # noqa: S608
-    _execute_many(database, sql, rows)
-
-
-def update_rows(database: Database, fields: Sequence[Field], key: Sequence[Field], rows: Iterable[Sequence]) -> None:
-    """Set `fields` of the rows found by `key`: each row is the values of the fields, then those of the key."""
-    values = ", ".join(f'"{field.column_name}" = {database.param}' for field in fields)
-    where = " AND ".join(f'"{field.column_name}" = {database.param}' for field in key)
-    sql = f'UPDATE "{fields[0].model._meta.table_name}" SET {values} WHERE {where}'  # noqa: S608
-    _execute_many(database, sql, rows)
-
-
-def _execute_many(database: Database, sql: str, rows: Iterable[Sequence]) -> None:
-    try:
-        with __exception_wrapper__:
-            database.cursor().executemany(sql, rows)
-    except DatabaseError as error:
-        disk.raise_if_full(error)
-        raise
-
-
-@contextlib.contextmanager
-def snapshot(database: Database) -> Iterator[None]:
-    """One read transaction: every query inside sees the same moment, and writers are not held up."""
-    if isinstance(database, SqliteDatabase):
-        with database.atomic("DEFERRED"):
-            yield
-    else:
-        with database.atomic(isolation_level="REPEATABLE READ"):
-            yield
-
-
-@contextlib.contextmanager
-def waiting_at_most(database: Database, seconds: float) -> Iterator[None]:
-    """Around a write that may as well not happen: OperationalError after so long behind others, and
-    not after BUSY_SECONDS."""
-    _wait_at_most(database, seconds)
-    try:
-        yield
-    finally:
-        _wait_at_most(database, BUSY_SECONDS)
-
-
-def _wait_at_most(database: Database, seconds: float) -> None:
-    milliseconds = round(seconds * 1000)
-    if isinstance(database, SqliteDatabase):
-        database.execute_sql(f"PRAGMA busy_timeout = {milliseconds}")
-    else:
-        database.execute_sql(f"SET lock_timeout = {milliseconds}")
-
-
-def is_busy(error: BaseException) -> bool:
-    """Whether the database gave up waiting for another one's write."""
-    # Peewee keeps the driver's own error there.
-    code = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return code == LOCK_NOT_AVAILABLE or "database is locked" in str(error)
-
-
-def chunks(keys: Iterable, size: int = IN_CHUNK) -> Iterable[list]:
-    """Keys in lists short enough for one IN (...)."""
-    keys = list(keys)
-    return (keys[start : start + size] for start in range(0, len(keys), size))
-
-
-def fold(text: str) -> str:
-    """The form in which names, e-mail addresses and searches are compared; SQLite's own lower() is ASCII only."""
-    return unicodedata.normalize("NFC", text.strip()).casefold()
-
-
-def search_words(text: str) -> list[str]:
-    """The words a film must have, each once. At most SEARCH_WORDS: each is a condition of the
-    query, and SQLite refuses one that is nested too deeply."""
-    return list(dict.fromkeys(fold(text).split()))[:SEARCH_WORDS]
-
-
 def ensure_titles(database: Database, imdb_ids: Iterable[str]) -> None:
     """A stub for each film that has no title yet; the stubs are the enrichment queue."""
     values = ("[]", "[]", "[]", "", "stub", 0, "stub", 0)
-    fields = [Title.imdb_id, Title.genres, Title.directors, Title.cast, Title.search_text,
-              Title.tmdb_state, Title.tmdb_attempts, Title.omdb_state, Title.omdb_attempts]  # fmt: skip
+    fields = [
+        Title.imdb_id,
+        Title.genres,
+        Title.directors,
+        Title.cast,
+        Title.search_text,
+        Title.tmdb_state,
+        Title.tmdb_attempts,
+        Title.omdb_state,
+        Title.omdb_attempts,
+    ]
     insert_rows(database, fields, ((imdb_id, *values) for imdb_id in imdb_ids), ignore=True)
 
 
 def next_update(database: Database, count: int = 1) -> float:
-    """The first of `count` values of `updated_at`, CLOCK_STEP apart, for this transaction's rows: all larger than any
-    given before. Call inside a write transaction.
+    """The first of `count` values of `updated_at`, CLOCK_STEP apart, for this transaction's rows:
+    all larger than any given before. Call inside a write transaction.
 
-    The row of the clock is locked until the commit, so the order of the values is the order of the commits.
+    The row of the clock is locked until the commit, so the order of the values is the order of the
+    commits.
     """
     insert_rows(database, [Setting.key, Setting.value], [("clock", "0")], ignore=True)
     clock_row = Setting.key == "clock"
@@ -561,8 +369,8 @@ def next_update(database: Database, count: int = 1) -> float:
 
 
 def spread_updates(database: Database, user_id: str, updated_at: float) -> None:
-    """Give this user's rows that share one `updated_at` consecutive values, after a write of many: the sync feed tells
-    what a client read last once more at each poll, and that should be one row.
+    """Give this user's rows that share one `updated_at` consecutive values, after a write of many:
+    the sync feed tells what a client read last once more at each poll, and that should be one row.
 
     Of more than SPREAD_MAX rows only the last is given a value of its own, which is enough for
     that: writing 100,000 rows twice would keep other writers waiting.
@@ -598,4 +406,6 @@ def user_by_name(text: str) -> User | None:
 
 def touch_library(database: Database, user_id: str) -> None:
     """Count one write to this user's own data. Call inside its transaction."""
-    User.update(library_version=User.library_version + 1).where(User.id == user_id).execute(database)
+    User.update(library_version=User.library_version + 1).where(User.id == user_id).execute(
+        database
+    )

@@ -5,8 +5,8 @@ from flask_login import login_required
 
 from mm import auth
 from mm.api.openapi import answers, api
-from mm.documents import Account, AdminCredentials, Credentials, LogIn, PasswordChange, Token
 from mm.models import User
+from mm.schemas import Account, AdminCredentials, Credentials, LogIn, PasswordChange, Token
 from mm.services import accounts
 
 bp = Blueprint("auth", __name__, url_prefix="/auth")
@@ -26,7 +26,8 @@ def log_in(json: Credentials):
 @bp.post("/admin/login")
 @api.validate(resp=answers(401, 413, 415, 429, 503, HTTP_200=Token), tags=["Auth"], security=[])
 def log_in_as_administrator(json: AdminCredentials):
-    """A token for 12 hours with the rights of an administrator. 503 where the server has no ADMIN_TOKEN."""
+    """A token for 12 hours with the rights of an administrator. 503 where the server has no
+    ADMIN_TOKEN."""
     return Token(auth.issue_admin_token(json.token))
 
 

@@ -19,8 +19,8 @@ from werkzeug.exceptions import UnsupportedMediaType
 from mm import __version__
 from mm.api import examples
 from mm.api.errors import problems
-from mm.documents import ErrorDetail, PlanView, SyncAction, SyncBatch, ValidationDetail, WatchChange
 from mm.errors import TooLarge
+from mm.schemas import ErrorDetail, PlanView, SyncAction, SyncBatch, ValidationDetail, WatchChange
 from mm.services import portable
 
 BODY_MAX = 2**20
@@ -45,7 +45,8 @@ class _Adapter(MsgspecModelAdapter):
 
 class _Plugin(FlaskPlugin):
     def request_validation(self, request, query, json, form, headers, cookies) -> None:
-        """spectree's own reading takes "7.5" for a number, and a body that is not JSON for an empty one."""
+        """spectree's own reading takes "7.5" for a number, and a body that is not JSON for an empty
+        one."""
         request.context = Context(
             self.model_adapter.validate_obj(query, _given(query, request.args)) if query else None,
             read_json(json) if json else None,
@@ -79,8 +80,8 @@ def read_json(model: Any) -> Any:
 
 
 def _given(model: Any, args: MultiDict) -> dict:
-    """The query without what is left empty where it may be left out, as forms and generated clients send it. But how
-    something is written is not guessed."""
+    """The query without what is left empty where it may be left out, as forms and generated clients
+    send it. But how something is written is not guessed."""
     items = get_multidict_items(args, model)
     if request.method not in ("GET", "HEAD"):
         return items
@@ -104,7 +105,9 @@ def amend(path: str, method: str, **parts: dict) -> None:
 def document() -> dict:
     """OpenAPI 3.1 of every route of the API. Needs an app context."""
     spec = api.spec
-    _, schemas = msgspec.json.schema_components((PlanView,), ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(
+        (PlanView,), ref_template="#/components/schemas/{name}"
+    )
     spec["components"]["schemas"] |= schemas
     examples.add_to(spec["components"]["schemas"])
     for operation in (item for methods in spec["paths"].values() for item in methods.values()):

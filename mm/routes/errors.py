@@ -5,14 +5,22 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, make_response, request, url_for
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from mm import failures, htmx
+from mm import htmx, server_errors
 from mm.errors import Unauthenticated, UserError
 
 TITLES = {
-    400: "That did not work", 403: "Not allowed", 404: "Not found", 405: "Not found",
-    408: "Too slow", 409: "Not now", 413: "Too large", 422: "That cannot be used",
-    429: "Too many tries", 503: "Not available", 507: "No room left",
-}  # fmt: skip
+    400: "That did not work",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not found",
+    408: "Too slow",
+    409: "Not now",
+    413: "Too large",
+    422: "That cannot be used",
+    429: "Too many tries",
+    503: "Not available",
+    507: "No room left",
+}
 # For the errors that Flask raises itself; a UserError brings its own words.
 MESSAGES = {
     400: "The request was not complete. Go back, reload the page and try again.",
@@ -28,12 +36,13 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(UserError, show_user_error)
     app.register_error_handler(HTTPException, show_http_error)
     app.register_error_handler(InternalServerError, show_unexpected)
-    for kind in failures.OUTSIDE:
+    for kind in server_errors.OUTSIDE:
         app.register_error_handler(kind, show_outside_error)
 
 
 def log_in_first(error: Unauthenticated) -> Response:
-    """To the log-in, and from there back to where one was going: for a fragment, the page that it belongs to."""
+    """To the log-in, and from there back to where one was going: for a fragment, the page that it
+    belongs to."""
     target = url_for("session.log_in", next=_page_address())
     if htmx.wants_partial():
         return Response(status=401, headers={"HX-Redirect": target})
@@ -51,18 +60,20 @@ def show_http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:
         return make_response(error.get_response())
-    return _answer(MESSAGES.get(status, error.description or "The request could not be answered."), status)
+    return _answer(
+        MESSAGES.get(status, error.description or "The request could not be answered."), status
+    )
 
 
 def show_outside_error(error: Exception) -> Response:
-    known = failures.to_show(error)
+    known = server_errors.to_show(error)
     if known is None:
         raise error
     return show_user_error(known)
 
 
 def show_unexpected(error: InternalServerError) -> Response:
-    code = failures.unexpected(error.original_exception or error)
+    code = server_errors.unexpected(error.original_exception or error)
     words = "Something broke on the server. Nothing was half saved. Its log says more at the code"
     return _answer(f"{words} {code}.", 500)
 
@@ -70,7 +81,12 @@ def show_unexpected(error: InternalServerError) -> Response:
 def _answer(message: str, status: int) -> Response:
     if htmx.wants_partial():
         return htmx.refuse(message, status)
-    return htmx.render("error.html", status=status, heading=TITLES.get(status, "Something went wrong"), message=message)
+    return htmx.render(
+        "error.html",
+        status=status,
+        heading=TITLES.get(status, "Something went wrong"),
+        message=message,
+    )
 
 
 def _page_address() -> str:

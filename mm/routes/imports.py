@@ -6,10 +6,10 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, htmx, tasks
-from mm.documents import Change, Conflicts, PlanView
 from mm.errors import Conflict, Invalid
 from mm.models import Job
-from mm.services import imports
+from mm.schemas import Change, Conflicts, PlanView
+from mm.services.backup import imports
 
 KINDS = ("movie", "vote", "watch", "person", "list", "view", "ranking")
 OUTCOMES = ("new", "changed", "kept", "removed", "rejected")
@@ -67,8 +67,17 @@ def _plan(job: Job, conflict: Conflict | None = None) -> Response:
     # Who has met a change once may want no more of them to stop the import.
     met_a_change = notice.startswith((imports.CHANGED, imports.CHANGED_MEANWHILE))
     status = conflict.status if conflict else 200
-    return htmx.render("imports/plan.html", "imports/_plan.html", status=status, job=job, plan=view, rows=ROWS,
-                       groups=_groups(view), notice=notice, met_a_change=met_a_change)  # fmt: skip
+    return htmx.render(
+        "imports/plan.html",
+        "imports/_plan.html",
+        status=status,
+        job=job,
+        plan=view,
+        rows=ROWS,
+        groups=_groups(view),
+        notice=notice,
+        met_a_change=met_a_change,
+    )
 
 
 def _groups(view: PlanView) -> dict[str, dict[str, list[Change]]]:

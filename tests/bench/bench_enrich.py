@@ -1,9 +1,10 @@
 """How fast titles are filled, beside the rate that TMDB permits.
 
-    python -m tests.bench.bench_enrich --library FILE.v2.json --base-url http://127.0.0.1:9100 [--data-dir DIR]
+    python -m tests.bench.bench_enrich --library FILE.v2.json --base-url URL [--data-dir DIR]
 
-The base URL is that of a server that answers as TMDB and OMDb do, `python -m tests.standin` for one. With a data
-directory of an earlier run that was stopped or killed, it goes on from there.
+The base URL is that of a server that answers as TMDB and OMDb do, `python -m
+tests.support.standin` for one. With a data directory of an earlier run that was stopped or killed,
+it goes on from there.
 """
 
 import argparse
@@ -16,9 +17,12 @@ import requests
 from peewee import fn
 
 from mm import clock, config, models, schema
-from mm.models import Movie, Title, User, db
+from mm.database import connect, db, insert_rows
+from mm.models import Movie, Title, User
 from mm.providers import limits
-from mm.services import enrich, jobs, pauses
+from mm.services import jobs
+from mm.services.enrichment import pauses
+from mm.services.enrichment import runner as enrichment_runner
 
 PERMITTED = 40
 PACE = 36
@@ -40,11 +44,15 @@ def main():
 
 
 def prepare(data_dir, base_url):
-    values = {"tmdb_api_key": "bench-tmdb-key", "omdb_api_key": "bench-omdb-key", "tmdb_base_url": f"{base_url}/3",
-              "omdb_base_url": f"{base_url}/omdb/"}  # fmt: skip
+    values = {
+        "tmdb_api_key": "bench-tmdb-key",
+        "omdb_api_key": "bench-omdb-key",
+        "tmdb_base_url": f"{base_url}/3",
+        "omdb_base_url": f"{base_url}/omdb/",
+    }
     now = config.use(config.Config(data_dir=data_dir, **values))
     config.prepare(now)
-    models.connect(now.database)
+    connect(now.database)
     schema.upgrade()
 
 
@@ -52,28 +60,43 @@ def add_films(imdb_ids):
     """One user who holds all of them; nothing new on a second run."""
     user, _ = User.get_or_create(
         username_key="bench",
-        defaults={"email": "bench@example.org", "email_key": "bench@example.org", "username": "bench",
-                  "password_hash": ""},
-    )  # fmt: skip
+        defaults={
+            "email": "bench@example.org",
+            "email_key": "bench@example.org",
+            "username": "bench",
+            "password_hash": "",
+        },
+    )
     with db.atomic():
         models.ensure_titles(db.obj, imdb_ids)
-        fields = [Movie.user, Movie.title, Movie.status, Movie.date_added, Movie.last_modified, Movie.updated_at]
+        fields = [
+            Movie.user,
+            Movie.title,
+            Movie.status,
+            Movie.date_added,
+            Movie.last_modified,
+            Movie.updated_at,
+        ]
         now = clock.now()
         rows = [(user.id, imdb_id, "watched", now, now, now) for imdb_id in imdb_ids]
-        models.insert_rows(db.obj, fields, rows, ignore=True)
+        insert_rows(db.obj, fields, rows, ignore=True)
 
 
 def measure():
     before = states("tmdb").get("ready", 0)
     print(f"{before} of {Title.select().count()} titles are filled already", flush=True)
     started = time.monotonic()
-    counts = enrich.run(jobs.create("enrich"))
+    counts = enrichment_runner.run(jobs.create("enrich"))
     seconds = time.monotonic() - started
     rate = limits.tmdb_worker.started / seconds
     print(f"result: {counts}")
     print(f"{seconds:.1f} s, {limits.tmdb_worker.started} requests to TMDB: {rate:.1f} a second")
-    print(f"ratio to the {PERMITTED} permitted: {rate / PERMITTED:.2f}; to the pace of {PACE}: {rate / PACE:.2f}")
-    print(f"states: TMDB {states('tmdb')}, OMDb {states('omdb')}, OMDb calls counted: {pauses.omdb_calls()}")
+    print(
+        f"ratio to the {PERMITTED} permitted: {rate / PERMITTED:.2f}; to the pace of {PACE}: {rate / PACE:.2f}"
+    )
+    print(
+        f"states: TMDB {states('tmdb')}, OMDb {states('omdb')}, OMDb calls counted: {pauses.omdb_calls()}"
+    )
     print("notices:", *pauses.notices(), sep="\n  ")
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from playhouse.test_utils import count_queries
 
 from mm import config, create_app, models, schema
-from mm.models import Movie, Title, db
+from mm.database import db, update_rows
+from mm.models import Movie, Title
 from mm.services import accounts
-from tests.libraries import many, put
+from tests.support.libraries import many, put
 
 ADDRESSES = {
     "first page": "/",
@@ -31,7 +32,18 @@ ADDRESSES = {
     "a film": "/movies/tt0000001",
 }
 GENRES = ("Drama", "Comedy", "Crime", "Horror", "War", "Music", "Western", "Romance")
-WORDS = ("storm", "garden", "night", "river", "letter", "winter", "glass", "horse", "island", "machine")
+WORDS = (
+    "storm",
+    "garden",
+    "night",
+    "river",
+    "letter",
+    "winter",
+    "glass",
+    "horse",
+    "island",
+    "machine",
+)
 MOST_MS, MOST_RATIO = 60, 1.3
 
 
@@ -81,21 +93,40 @@ def fill(user, films):
     put(user, many(films, votes_each=2))
     dice = random.Random(1)
     body = '{"overview": "' + "x" * 4000 + '"}'
-    fields = [Title.title, Title.year, Title.genres, Title.search_text, Title.imdb_rating, Title.poster_path,
-              Title.tmdb_state, Title.tmdb_body]  # fmt: skip
+    fields = [
+        Title.title,
+        Title.year,
+        Title.genres,
+        Title.search_text,
+        Title.imdb_rating,
+        Title.poster_path,
+        Title.tmdb_state,
+        Title.tmdb_body,
+    ]
     rows = [title(dice, body, number) for number in range(1, films + 1)]
     with db.atomic():
-        models.update_rows(db, fields, [Title.imdb_id], rows)
-        moments = ((1.6e9 + dice.random() * 1e8, f"tt{number:07}") for number in range(1, films + 1))
-        models.update_rows(db, [Movie.date_added], [Movie.title], moments)
+        update_rows(db, fields, [Title.imdb_id], rows)
+        moments = (
+            (1.6e9 + dice.random() * 1e8, f"tt{number:07}") for number in range(1, films + 1)
+        )
+        update_rows(db, [Movie.date_added], [Movie.title], moments)
 
 
 def title(dice, body, number):
     name = " ".join(dice.sample(WORDS, 3)).title()
     genres = dice.sample(GENRES, 2)
     text = f"{name} {' '.join(genres)} {' '.join(dice.sample(WORDS, 8))}".lower()
-    return (name, dice.randint(1930, 2026), f'["{genres[0]}","{genres[1]}"]', text, dice.randint(40, 90) / 10,
-            f"/{number}.jpg", "ready", body, f"tt{number:07}")  # fmt: skip
+    return (
+        name,
+        dice.randint(1930, 2026),
+        f'["{genres[0]}","{genres[1]}"]',
+        text,
+        dice.randint(40, 90) / 10,
+        f"/{number}.jpg",
+        "ready",
+        body,
+        f"tt{number:07}",
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""The v2 document as we write it, and what an import would do and did. Key order is the order of
+the fields."""
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+VERSION = 2
+# Raised whenever the same library is written as another file. It stands in a backup's sidecar (that
+# of 0.1.0 has none): a backup of another format cannot be compared byte for byte with an export.
+FORMAT = 2
+
+Status = Literal["toWatch", "watched", "custom", "deleted"]
+Conflicts = Literal["overwrite", "newest", "skip"]
+Kind = Literal["person", "list", "movie", "vote", "watch", "view", "ranking"]
+Outcome = Literal["new", "changed", "same", "kept", "rejected", "removed"]
+
+
+class Vote(Struct):
+    person_name: str
+    date_recommended: float
+    vote_type: bool
+
+
+class WatchEntry(Struct):
+    date_watched: float
+    my_rating: float | None
+
+
+class MovieEntry(Struct):
+    """`watches` only where a film was watched more than once, oldest first; `watch_history` is the
+    last of them."""
+
+    imdb_id: str
+    media_type: str | None
+    status: Status
+    custom_list_id: str | None
+    date_added: float
+    last_modified: float
+    recommendations: list[Vote]
+    watch_history: WatchEntry | None
+    watches: list[WatchEntry] | UnsetType = UNSET
+
+
+class PersonEntry(Struct):
+    name: str
+    is_trusted: bool
+    color: str
+    emoji: str | None
+    quick_key: str | None
+    last_modified: float
+
+
+class ListEntry(Struct):
+    id: str
+    name: str
+    color: str
+    icon: str
+    position: int
+    created_at: float
+    last_modified: float
+
+
+class ViewEntry(Struct):
+    """A saved view: `filters` are the parameters of the library's address."""
+
+    name: str
+    filters: dict[str, str]
+    position: int
+    last_modified: float
+
+
+class RankingEntry(Struct):
+    """A watched film's place: `position` from 1 within the liked films, or within the others."""
+
+    imdb_id: str
+    liked: bool
+    position: int
+    ranked_at: float
+
+
+class Document(Struct):
+    version: int
+    exported_at: float
+    movies: list[MovieEntry]
+    people: list[PersonEntry]
+    lists: list[ListEntry]
+    views: list[ViewEntry]
+    rankings: list[RankingEntry]
+
+
+class Counts(Struct):
+    movies: int
+    people: int
+    lists: int
+
+
+# What an import would do, and did.
+
+
+class Problem(Struct):
+    """`path` points into the file, as in movies[3].watch_history.my_rating."""
+
+    path: str
+    reason: str
+
+
+class Change(Struct):
+    """What happens to one row. `label` is for people, `key` is an imdb_id, a list's id or a name;
+    `fields` maps a name to [from, to]; `reason` says why a row is kept or rejected."""
+
+    kind: Kind
+    outcome: Outcome
+    label: str
+    fields: dict[str, list] = {}
+    reason: str | None = None
+    path: str | None = None
+    key: str = ""
+
+
+class PlanView(Struct):
+    """The plan in words and numbers: `counts[kind][outcome]`, and a row for each change that is not
+    `same`."""
+
+    mode: Literal["merge"]
+    conflicts: Conflicts
+    library_version: int
+    counts: dict[str, dict[str, int]]
+    changes: list[Change]
+    errors: list[Problem]
+    warnings: list[str]
+
+
+class ImportResult(Struct):
+    """`problems` has a row for each entry of the file that was left out, `errors` the same as
+    sentences: "movies[3].status: …". `movies_imported` and the others count what was written."""
+
+    success: bool
+    movies_imported: int
+    people_imported: int
+    lists_imported: int
+    imported_counts: Counts
+    imdb_ids_needing_enrichment: list[str]
+    errors: list[str]
+    problems: list[Problem]
+    warnings: list[str]
+    safety_backup: str | None

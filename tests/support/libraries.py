@@ -1,0 +1,195 @@
+"""Libraries for tests: as documents, and as rows."""
+
+import json
+
+from mm.models import User
+from mm.services import portable
+
+T = 1_771_000_000.0
+HARD_NAMES = (
+    "Oscar/Winner",
+    "/Bob",
+    "Bob",
+    "a/b/stats",
+    "a//b",
+    "x/",
+    "007",
+    "%2F",
+    "مريم",
+    "שָׁלוֹם",
+    "👩‍🚀 Ada",
+    "<b>Bold</b>",
+    'O\'Brien "Bo"',
+    "Straße",
+    "a" * 500,
+)
+
+
+def film(number=1, **values):
+    return {
+        "imdb_id": f"tt{number:07d}",
+        "media_type": "movie",
+        "status": "toWatch",
+        "custom_list_id": None,
+        "date_added": T,
+        "last_modified": T,
+        "recommendations": [],
+        "watch_history": None,
+        **values,
+    }
+
+
+def seen(number=1, rating=8.5, date=T, **values):
+    watch = {"date_watched": date, "my_rating": rating}
+    return film(number, **{"status": "watched", "watch_history": watch, **values})
+
+
+def person(name="Alice", **values):
+    return {
+        "name": name,
+        "is_trusted": False,
+        "color": "#0a84ff",
+        "emoji": None,
+        "quick_key": None,
+        "last_modified": T,
+        **values,
+    }
+
+
+def custom_list(list_id="list-1", name="Favourites", **values):
+    return {
+        "id": list_id,
+        "name": name,
+        "color": "#ff0000",
+        "icon": "star",
+        "position": 0,
+        "created_at": T,
+        "last_modified": T,
+        **values,
+    }
+
+
+def view(name="Unseen", filters=None, **values):
+    return {"name": name, "filters": filters or {}, "position": 0, "last_modified": T, **values}
+
+
+def ranking(number=1, position=1, liked=True, date=T):
+    """A place of `seen(number)`."""
+    return {
+        "imdb_id": f"tt{number:07d}",
+        "liked": liked,
+        "position": position,
+        "ranked_at": date,
+    }
+
+
+def vote(name, up=True, date=T):
+    return {"person_name": name, "date_recommended": date, "vote_type": up}
+
+
+def document(movies=(), people=(), lists=(), **values):
+    return {
+        "version": 2,
+        "exported_at": T,
+        "movies": list(movies),
+        "people": list(people),
+        "lists": list(lists),
+        **values,
+    }
+
+
+def hard_document():
+    """Everything a library can hold that is hard to keep."""
+    quick = [
+        person(
+            "Random YouTube Video 2",
+            quick_key="youtube",
+            color="#bf5af2",
+            emoji="📺",
+            is_trusted=True,
+        ),
+        # Two that swapped their names, and an ordinary person under a name that was given up.
+        person("Random Person", quick_key="oscar", color="#ffd60a", emoji="🏆"),
+        person("Oscar Winner/Nominee", quick_key="random_person", color="#30d158", emoji="🤝"),
+        person("Google Search", quick_key="google", color="#64d2ff", emoji="🔎"),
+        person("Random YouTube Video", is_trusted=True),
+    ]
+    repeated = [{"date_watched": T - 9e6, "my_rating": None}, {"date_watched": T, "my_rating": 1.0}]
+    movies = [
+        film(
+            1,
+            recommendations=[
+                vote(name, up=index % 2 == 0) for index, name in enumerate(sorted(HARD_NAMES))
+            ],
+        ),
+        seen(2, rating=None),
+        seen(3, rating=1.0, watches=repeated),
+        seen(4, rating=9.7, status="custom", custom_list_id="list-2"),
+        film(5, status="custom", custom_list_id="list-1"),
+        film(6, status="deleted", media_type=None, date_added=-2e9, last_modified=T - 1),
+        seen(7, rating=10.0, date=-3e9, media_type="tv"),
+        film(
+            12345678,
+            recommendations=[vote("Oscar Winner/Nominee", up=False), vote("Random YouTube Video")],
+        ),
+    ]
+    people = sorted(
+        [*quick, *(person(name, emoji="🎬") for name in HARD_NAMES)], key=lambda row: row["name"]
+    )
+    lists = [
+        custom_list("list-1"),
+        custom_list("list-2", color="#00FF00", icon="❤"),
+        custom_list("list-3", "  ÄÖ".strip(), position=7),
+    ]
+    views = [
+        view("Grüße / 笑", {"genre": "Drama", "q": "a&b=ü"}),
+        view("Later", position=3),
+        view("Theirs", {"list": "list-2", "person": "/Bob"}, position=4),
+    ]
+    rankings = [
+        ranking(7, date=-3e9),
+        ranking(2, 2),
+        ranking(3, liked=False, date=T + 0.25),
+    ]
+    return document(movies, people, lists, views=views, rankings=rankings)
+
+
+def many(count, votes_each=0, start=1):
+    """A library of `count` films, every second one watched."""
+    voters = [f"Person {number}" for number in range(20)]
+    movies = []
+    for number in range(start, start + count):
+        votes = [vote(voters[(number * 7 + index) % 20]) for index in range(votes_each)]
+        votes.sort(key=lambda row: row["person_name"])
+        row = seen(number, rating=1 + number % 10) if number % 2 else film(number)
+        movies.append({**row, "recommendations": votes})
+    return document(movies)
+
+
+def as_bytes(library):
+    return json.dumps(library).encode()
+
+
+def put(user, library, conflicts="overwrite"):
+    """Import without a safety backup; returns the plan that was applied."""
+    plan = portable.plan(user.id, portable.read(as_bytes(library)), conflicts)
+    portable.apply(plan)
+    return plan
+
+
+def export(user, exported_at=T):
+    return portable.encode(portable.dump(user.id, exported_at=exported_at))
+
+
+def exported(user):
+    """The library as a dict, films by imdb_id, people and lists by name and id."""
+    document = json.loads(export(user))
+    return {
+        "movies": {row["imdb_id"]: row for row in document["movies"]},
+        "people": {row["name"]: row for row in document["people"]},
+        "lists": {row["id"]: row for row in document["lists"]},
+    }
+
+
+def reload(user):
+    return User.get_by_id(user.id)
