@@ -81,7 +81,7 @@ def test_a_series_is_not_marked_for_a_film_of_the_same_number(page, alice):
 )
 def test_an_address_or_an_id_finds_its_film(page, address):
     answer = page.get("/add", query_string={"q": address}, headers=PARTIAL).text
-    assert answer.count('class="find"') == 1
+    assert answer.count('class="film-row"') == 1
     assert "Lighthouse" in answer
 
 
@@ -141,7 +141,7 @@ def test_the_undo_of_the_toast_takes_it_out_again(page):
 
 def test_a_fragment_gets_its_row_and_the_toast(page):
     answer = add(page, PARTIAL)
-    assert answer.text.lstrip().startswith('<li class="find">')
+    assert answer.text.lstrip().startswith('<li class="film-row">')
     assert "To watch</span>" in answer.text
     assert {"toast", "added"} <= set(answer.headers["HX-Trigger"].replace('"', " ").split())
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(page,
     answer = add(page, PARTIAL, person=zoe.id, **form)
     assert answer.status_code == 422
     assert said in answer.text
-    assert re.search(rf'value="{zoe.id}" class="unseen" checked', answer.text)
+    assert re.search(rf'value="{zoe.id}" class="visually-hidden" checked', answer.text)
     assert "<i>Zoe" not in answer.text
     assert form.get("new_person", "") in answer.text
     assert Movie.select().count() == 0

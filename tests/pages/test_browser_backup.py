@@ -98,7 +98,7 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
 
     page.get_by_role("link", name="Import a library").click()
     choose(page, a_file(document()))
-    expect(page.locator(".sentence")).to_contain_text("12 new films")
+    expect(page.locator(".plan__sentence")).to_contain_text("12 new films")
     assert films_in_library(server) == 0
     button(page, "Confirm").click()
     expect(heading(page, "Your library is imported")).to_be_visible()
@@ -111,7 +111,7 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
     button(page, "Back up now").click()
     expect(heading(page, "Backed up and verified")).to_be_visible()
     expect(heading(page, "Backed up, but not automatically")).to_be_visible()
-    expect(page.locator(".entry")).to_have_count(1)
+    expect(page.locator(".backup-row")).to_have_count(1)
     page.reload()
     expect(heading(page, "Backed up and verified")).to_be_visible()
 
@@ -120,14 +120,14 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
 
     server.query("delete from movie where imdb_id in (?, ?)", *FILMS[:2])
     button(page, "Restore the backup").click()
-    expect(page.locator(".sentence")).to_contain_text("2 new films")
-    expect(page.locator(".sentence")).to_contain_text("10 unchanged")
+    expect(page.locator(".plan__sentence")).to_contain_text("2 new films")
+    expect(page.locator(".plan__sentence")).to_contain_text("10 unchanged")
     button(page, "Confirm").click()
     expect(heading(page, "Your library is restored")).to_be_visible()
     assert films_in_library(server) == 12
 
     page.get_by_role("link", name="Data & Backup").first.click()
-    expect(page.locator(".entry").filter(has_text="Before a restore")).to_contain_text("10 films")
+    expect(page.locator(".backup-row").filter(has_text="Before a restore")).to_contain_text("10 films")
 
 
 def test_every_page_works_without_javascript(server, visit, a_file):
@@ -184,7 +184,7 @@ def test_a_bad_file_shows_its_message_and_changes_nothing(server, visit, a_file,
     page.goto(f"{server.url}/backup")
     expect(page.locator("form[hx-post='/backup/import'][data-htmx-powered]")).to_be_attached()
     page.locator("input[type=file]").set_input_files(a_file(content))
-    expect(page.locator(".toast.bad")).to_contain_text(words)
+    expect(page.locator(".toast--bad")).to_contain_text(words)
     assert films_in_library(server) == 0
     assert server.query("select count(*) from job where kind = 'import'") == [(0,)]
 
@@ -197,9 +197,9 @@ def test_what_was_left_out_is_shown_and_can_be_downloaded(server, visit, a_file)
     page = visitor.page
     page.goto(f"{server.url}/backup")
     choose(page, a_file(content))
-    expect(page.locator(".sentence")).to_contain_text("1 rejected")
-    page.locator("details.rejected summary").click()
-    expect(page.locator("details.rejected")).to_contain_text("movies[3].watch_history.my_rating")
+    expect(page.locator(".plan__sentence")).to_contain_text("1 rejected")
+    page.locator("details.plan__outcome--rejected summary").click()
+    expect(page.locator("details.plan__outcome--rejected")).to_contain_text("movies[3].watch_history.my_rating")
     button(page, "Confirm").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download what was left out").click()

@@ -98,14 +98,14 @@ def test_a_film_is_found_added_undone_and_added_again(visitor, server, alice):
         chip(page, "Zoe").click()
         page.get_by_label("Somebody new").fill("Bob")
         chip(page, "Watched").click()
-        page.locator(".rate label").filter(has_text="8").click()
+        page.locator(".rating-field label").filter(has_text="8").click()
         page.get_by_role("button", name="Add to the library").click()
         toast = said(page, f"Added “{TITLE}” to Watched.")
-        expect(page.locator(".find").filter(has_text=TITLE)).to_contain_text("Watched")
+        expect(page.locator(".film-row").filter(has_text=TITLE)).to_contain_text("Watched")
         if attempt == 0:
             toast.get_by_role("button", name="Undo").click()
             said(page, "Undone.")
-            expect(page.locator(".find").filter(has_text=TITLE)).not_to_contain_text("Watched")
+            expect(page.locator(".film-row").filter(has_text=TITLE)).not_to_contain_text("Watched")
             expect(page.get_by_role("searchbox")).to_have_value("boil")
     movie = in_database(lambda: movies.find(alice.id, IMDB_ID))
     with db.connection_context():
@@ -181,11 +181,11 @@ def test_a_list_is_made_moved_renamed_and_deleted_with_undo(visitor, server, ali
     go(visitor, server, "/lists")
     page.get_by_text("New list").click()
     page.get_by_label("Name").fill("Flight")
-    page.locator("label.sign").nth(5).click()
+    page.locator("label.swatches__icon").nth(5).click()
     page.get_by_role("button", name="Make the list").click()
     said(page, "The list “Flight” is made.")
     page.get_by_role("button", name="Move Flight up").click()
-    names = page.locator(".list strong")
+    names = page.locator(".list-row strong")
     expect(names).to_have_text(["Winter", "Flight", "Children"])
     page.get_by_role("link", name="Edit Flight").click()
     page.get_by_label("Name").fill("Plane")
@@ -204,11 +204,11 @@ def test_lists_are_dragged_and_moved_by_the_keyboard(server, alice, visit):
     visitor.log_in(server.url, alice.email, PASSWORD)
     go(visitor, server, "/lists")
     page = visitor.page
-    names = page.locator(".list strong")
+    names = page.locator(".list-row strong")
     expect(page.locator("#order[data-htmx-powered]")).to_be_attached()
     grip, target = (
-        page.locator(".grip").nth(0).bounding_box(),
-        page.locator(".list").nth(1).bounding_box(),
+        page.locator(".list-row__grip").nth(0).bounding_box(),
+        page.locator(".list-row").nth(1).bounding_box(),
     )
     page.mouse.move(grip["x"] + 8, grip["y"] + 8)
     page.mouse.down()

@@ -25,7 +25,7 @@ PARTIAL = {
 }
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 FILM = "tt0000001"
-FURTHER = re.compile(r'class="further"\s+hx-get="([^"]+)"')
+FURTHER = re.compile(r'class="load-more"\s+hx-get="([^"]+)"')
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_an_address_of_an_earlier_version_goes_on_by_places(page, alices_films):
 
 def test_what_is_scrolled_to_has_cards_and_nothing_else(page, alices_films):
     text = page.get("/?status=all&offset=60", headers=PARTIAL).text
-    assert text.lstrip().startswith('<li class="film"')
+    assert text.lstrip().startswith('<li class="film-card"')
     assert "tabs" not in text
     assert "<html" in page.get("/?status=all&offset=60").text
 
@@ -187,14 +187,14 @@ def test_a_film_moved_from_one_list_to_another_no_longer_stands_in_the_first(pag
     first, second = lists.create(alice.id, "First"), lists.create(alice.id, "Second")
     movies.add(alice.id, FILM, status="custom", custom_list_id=first.id)
     address = f"/movies/{FILM}/card?list={first.id}"
-    assert 'class="film"' in page.get(address, headers=PARTIAL).text
+    assert 'class="film-card"' in page.get(address, headers=PARTIAL).text
     page.post(f"/movies/{FILM}/status", data={"to": f"list:{second.id}"}, headers=PARTIAL)
     text = page.get(address, headers=PARTIAL).text
-    assert 'class="film moved"' in text
+    assert 'class="film-card film-card--moved"' in text
     assert "<em>Second</em>" in text
     elsewhere = f"/movies/{FILM}/card?list={second.id}"
-    assert 'class="film"' in page.get(elsewhere, headers=PARTIAL).text
-    assert 'class="film"' in page.get(f"/movies/{FILM}/card?status=all", headers=PARTIAL).text
+    assert 'class="film-card"' in page.get(elsewhere, headers=PARTIAL).text
+    assert 'class="film-card"' in page.get(f"/movies/{FILM}/card?status=all", headers=PARTIAL).text
 
 
 def test_a_genre_of_a_film_leads_to_the_films_of_that_genre(page, alices_films):
@@ -585,9 +585,9 @@ def test_a_page_weighs_less_than_100_kb(page, alices_films):
 def test_a_card_is_drawn_anew_only_once_its_details_are_there(page, alices_films):
     address = f"/movies/{FILM}/card?status=watched"
     assert page.get(f"{address}&waiting=1", headers=PARTIAL).status_code == 204
-    assert 'class="film"' in page.get(address, headers=PARTIAL).text
+    assert 'class="film-card"' in page.get(address, headers=PARTIAL).text
     assert (
-        'class="film moved"'
+        'class="film-card film-card--moved"'
         in page.get(f"/movies/{FILM}/card?status=toWatch", headers=PARTIAL).text
     )
     Title.update(title="Alien").where(Title.imdb_id == FILM).execute()

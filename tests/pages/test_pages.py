@@ -293,7 +293,7 @@ def test_a_file_larger_than_64_mib_is_refused_with_its_limit(page):
     assert "64 MiB" in answer.text
 
 
-@pytest.mark.parametrize("address", ["/", "/login", "/nowhere", "/static/app.css"])
+@pytest.mark.parametrize("address", ["/", "/login", "/nowhere", "/static/css/app.css"])
 def test_every_answer_carries_the_security_headers(page, address):
     with page.get(address) as answer:
         headers = answer.headers
@@ -392,7 +392,7 @@ def test_a_huge_plan_shows_its_first_rows_and_says_how_many_more(page, alice):
     job = imports.receive(alice, io.BytesIO(document(1204)))
     text = page.get(f"/backup/import/{job.id}").text
     assert "<b>1,204</b> new films" in text
-    assert text.count('<span class="label">tt') == 200 + 1
+    assert text.count('<span class="plan__label">tt') == 200 + 1
     assert "And 1,004 more." in text
 
 

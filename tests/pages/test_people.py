@@ -88,7 +88,7 @@ def test_a_colour_and_an_emoji_of_a_file_survive_an_edit(page, alice):
     put(alice, document([], [person("Odd", color="#ABCDEF", emoji="👩‍🚀")]))
     odd = people.find(alice.id, "Odd")
     shown = page.get(f"/people/{odd.id}").text
-    assert re.search(r'value="#ABCDEF" class="unseen" checked', shown)
+    assert re.search(r'value="#ABCDEF" class="visually-hidden" checked', shown)
     assert 'name="own_emoji" value="👩‍🚀"' in shown
 
 
@@ -150,7 +150,7 @@ def test_scrolling_shows_each_film_of_a_person_once_while_votes_go(page, alice):
         text = page.get(address, headers=PARTIAL).text
         here = re.findall(r'href="/movies/(tt\d+)"', text)
         found += here
-        match = re.search(r'class="further"\s+hx-get="([^"]+)"', text)
+        match = re.search(r'class="load-more"\s+hx-get="([^"]+)"', text)
         address = match and match[1].replace("&amp;", "&")
         movies.unrecommend(alice.id, here[0], busy.id)
         movies.unrecommend(alice.id, here[-1], busy.id)
