@@ -54,7 +54,9 @@ def problems_of(error: UserError, field: str = "name") -> dict[str, str]:
     """{field: what is wrong}. A Conflict is about the `field` that has to be unique."""
     if isinstance(error, Invalid) and error.errors:
         return {problem.path: problem.reason for problem in error.errors}
-    words = "there is one of this name already" if isinstance(error, Conflict) else error.message
+    words = (
+        "you already have someone with this name" if isinstance(error, Conflict) else error.message
+    )
     return {field: words}
 
 
