@@ -59,15 +59,15 @@ def test_a_search_finds_films_and_series_and_no_people(page):
 def test_what_is_in_the_library_is_marked_with_where_it_is(page, alice):
     favourites = lists.create(alice.id, "Favourites")
     add(page)
-    assert "To watch</span>" in page.get("/add?q=lighthouse").text
+    assert "To watch</bdi>" in page.get("/add?q=lighthouse").text
     movies.set_status(alice.id, FIRST, "custom", favourites.id)
-    assert "Favourites</span>" in page.get("/add?q=lighthouse").text
+    assert "Favourites</bdi>" in page.get("/add?q=lighthouse").text
 
 
 def test_a_series_is_not_marked_for_a_film_of_the_same_number(page, alice):
     add(page)
     movies.find(alice.id, FIRST).title.__class__.update(tmdb_id=7001).execute()
-    assert "To watch</span>" not in page.get("/add?q=meanwhile").text
+    assert "To watch</bdi>" not in page.get("/add?q=meanwhile").text
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_the_undo_of_the_toast_takes_it_out_again(page):
 def test_a_fragment_gets_its_row_and_the_toast(page):
     answer = add(page, PARTIAL)
     assert answer.text.lstrip().startswith('<li class="film-row">')
-    assert "To watch</span>" in answer.text
+    assert "To watch</bdi>" in answer.text
     assert {"toast", "added"} <= set(answer.headers["HX-Trigger"].replace('"', " ").split())
 
 
@@ -284,7 +284,7 @@ def test_the_quick_four_come_first_and_then_who_recommended_last(page, alice):
         document([film(n, recommendations=v) for n, v in enumerate(votes, 1)], [person("Never")]),
     )
     offered = re.findall(
-        r'<span dir="auto">([^<]+)</span></label>', page.get("/add/pick?movie=5000").text
+        r"<span><bdi>([^<]+)</bdi></span></label>", page.get("/add/pick?movie=5000").text
     )
     quick = ["Random YouTube Video", "Oscar Winner/Nominee", "Random Person", "Google Search"]
     assert offered[:7] == [*quick, "New", "Old", "Never"]
