@@ -127,7 +127,9 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
     assert films_in_library(server) == 12
 
     page.get_by_role("link", name="Data & Backup").first.click()
-    expect(page.locator(".backup-row").filter(has_text="Before a restore")).to_contain_text("10 films")
+    expect(page.locator(".backup-row").filter(has_text="Before a restore")).to_contain_text(
+        "10 films"
+    )
 
 
 def test_every_page_works_without_javascript(server, visit, a_file):
@@ -150,7 +152,7 @@ def test_every_page_works_without_javascript(server, visit, a_file):
     expect(page.get_by_role("switch", name="Automatic backup")).to_be_checked()
     expect(page.locator("#toasts")).to_contain_text("Automatic backups are on")
 
-    page.get_by_role("link", name="Delete backup").last.click()
+    page.get_by_role("link", name="Delete the backup").last.click()
     expect(heading(page, "Delete this backup?")).to_be_visible()
     button(page, "Delete backup").click()
     expect(page.locator("#toasts")).to_contain_text("The backup is deleted")
@@ -199,7 +201,9 @@ def test_what_was_left_out_is_shown_and_can_be_downloaded(server, visit, a_file)
     choose(page, a_file(content))
     expect(page.locator(".plan__sentence")).to_contain_text("1 rejected")
     page.locator("details.plan__outcome--rejected summary").click()
-    expect(page.locator("details.plan__outcome--rejected")).to_contain_text("movies[3].watch_history.my_rating")
+    expect(page.locator("details.plan__outcome--rejected")).to_contain_text(
+        "movies[3].watch_history.my_rating"
+    )
     button(page, "Confirm").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download what was left out").click()

@@ -296,11 +296,11 @@ def test_thirty_open_tabs_do_not_stop_the_site(tabs, server, user):
     for tab in opened:
         tab.page.goto(f"{server.url}/people")
     assert requests.get(f"{server.url}/api/health", timeout=2).status_code == 200
-    people.create(user.id, "Someone new")
+    people.create(user.id, "Somebody new")
     opened[0].page.wait_for_timeout(SOON)
-    told = [tab for tab in opened if tab.page.get_by_text("Someone new").count()]
+    told = [tab for tab in opened if tab.page.get_by_text("Somebody new").count()]
     assert len(told) == 6
     last = opened[-1]
     assert last not in told
     last.page.reload()
-    expect(last.page.get_by_text("Someone new")).to_be_visible()
+    expect(last.page.get_by_text("Somebody new")).to_be_visible()

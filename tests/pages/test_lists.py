@@ -162,7 +162,9 @@ def test_an_icon_from_elsewhere_is_shown_or_a_star_and_survives_an_edit(page, al
     )
     shown = page.get("/lists").text
     assert ">❤</text>" in shown
-    assert 'name="icon" value="sf.symbol" class="visually-hidden" checked' in page.get("/lists/b").text
+    assert (
+        'name="icon" value="sf.symbol" class="visually-hidden" checked' in page.get("/lists/b").text
+    )
 
 
 def test_the_page_asks_little_of_the_database(page, alice):
