@@ -98,7 +98,7 @@ def test_a_provider_that_is_down_is_said_and_the_words_stay(page, standin, fault
     standin.tmdb.fault = fault
     answer = page.get("/add?q=lighthouse <b>")
     assert answer.status_code == 200
-    assert "does not work right now" in answer.text
+    assert "isn’t working right now" in answer.text
     assert 'value="lighthouse &lt;b&gt;"' in answer.text
 
 
@@ -191,7 +191,7 @@ def test_a_film_goes_on_a_list_that_is_made_for_it_and_both_are_undone(page, ali
 def test_a_film_that_is_there_stays_where_it_is_and_gets_its_recommenders(page, alice):
     movies.add(alice.id, FIRST)
     movies.watch(alice.id, FIRST, "2020-05-04", 9.0)
-    assert "It is in your library already" in page.get("/add/pick?movie=5000").text
+    assert "Already in your library" in page.get("/add/pick?movie=5000").text
     add(page, where="", new_person="Bob")
     assert (the_film().status, voters(the_film())) == ("watched", {("Bob", True)})
     assert the_film().watches.count() == 1
@@ -204,8 +204,8 @@ def test_a_series_is_added_by_its_own_id(page):
 
 def test_a_film_without_an_imdb_id_is_refused_and_the_page_says_so_before(page):
     shown = page.get("/add/pick?movie=7002").text
-    assert "TMDB knows no IMDb id of it" in shown
-    assert "Add to the library" not in shown
+    assert "This film has no IMDb ID yet" in shown
+    assert "Add to library" not in shown
     answer = page.post("/add", data={"movie": 7002})
     assert (answer.status_code, Movie.select().count()) == (422, 0)
 

@@ -150,11 +150,11 @@ def test_a_film_is_opened_rated_voted_on_and_moved(server, user, visit, look):
     movie.get_by_role("button", name="5 of 10").click()
     expect(movie.get_by_text("also recommended 1 film")).to_be_visible()
     movie.get_by_label("Who", exact=True).fill("Åsa <b>")
-    movie.get_by_role("button", name="Warns of it").click()
-    expect(movie.get_by_text("warned of it")).to_be_visible()
+    movie.get_by_role("button", name="Says skip it").click()
+    expect(movie.get_by_text("said to skip it")).to_be_visible()
     assert visitor.accessibility_faults() == []
-    movie.get_by_role("button", name="Take out the word of Åsa <b>").click()
-    expect(movie.get_by_text("warned of it")).to_have_count(0)
+    movie.get_by_role("button", name="Remove Åsa <b>").click()
+    expect(movie.get_by_text("said to skip it")).to_have_count(0)
     movie.get_by_role("button", name="Film club").click()
     expect(movie.get_by_role("button", name="Film club")).to_have_attribute("aria-pressed", "true")
     assert status_of(user, "tt0000004") == "custom"
@@ -165,7 +165,7 @@ def test_a_film_is_opened_rated_voted_on_and_moved(server, user, visit, look):
     expect(movie.get_by_role("heading", name="My rating 7.3")).to_be_visible()
     expect(movie.get_by_text("Watched on 31 Jan 2026")).to_be_visible()
     movie.get_by_role("button", name="Delete", exact=True).click()
-    expect(movie.get_by_role("button", name="Delete for good")).to_be_visible()
+    expect(movie.get_by_role("button", name="Delete permanently")).to_be_visible()
     page.locator(".toast", has_text="Moved to Deleted").get_by_role("button", name="Undo").click()
     expect(
         page.locator("#movie").get_by_role("button", name="Watched", exact=True)
@@ -191,7 +191,7 @@ def test_on_a_desk_a_film_stands_beside_the_grid_and_changes_in_it(server, user,
     page.go_back()
     expect(page.locator("#movie")).to_have_count(0)
     # Drawn anew, it is no longer on this shelf.
-    expect(page.get_by_text("Nothing here fits")).to_be_visible()
+    expect(page.get_by_text("No matches")).to_be_visible()
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -299,7 +299,7 @@ def test_an_expired_log_in_leads_to_the_log_in_and_back_to_the_film(server, user
     with db.connection_context():
         User.update(token_version=User.token_version + 1).where(User.id == user.id).execute()
     page.locator("#movie").get_by_role("button", name="8 of 10").click()
-    page.get_by_label("E-mail or user name").fill(user.email)
+    page.get_by_label("Email or username").fill(user.email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_url(f"{server.url}/movies/tt0000002")

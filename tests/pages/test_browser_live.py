@@ -114,7 +114,7 @@ def test_a_film_that_is_added_rated_and_deleted_in_one_tab_shows_in_the_other(ta
     page.evaluate("window.isSamePage = true")
     add = tabs().open(f"/add?q={NEW}", listens=False)
     add.get_by_role("link", name=NEW).click()
-    add.get_by_role("button", name="Add to the library").click()
+    add.get_by_role("button", name="Add to library").click()
     expect(page.locator(f"#c-{NEW}")).to_be_visible(timeout=SOON)
     expect(shelf(page, "To watch")).to_contain_text("201", timeout=SOON)
     other = film.open(f"/movies/{NEW}")
@@ -140,7 +140,7 @@ def test_people_and_lists_that_are_changed_in_one_tab_show_in_the_other(tabs, us
     person_page.open(f"/people/{zoe.id}")
     lists_page.open("/lists")
     page = tabs().open("/people")
-    page.get_by_text("Add somebody").click()
+    page.get_by_text("Add a person").click()
     page.get_by_label("Name").fill("Bob")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(people_page.page.get_by_text("Bob", exact=True)).to_be_visible(timeout=SOON)
@@ -162,7 +162,7 @@ def test_what_is_typed_and_open_stays(tabs, user):
     search.page.keyboard.type(NEW)
     expect(search.page).to_have_url(f"{search.server.url}/?status=toWatch&q={NEW}")
     form.open("/people")
-    form.page.get_by_text("Add somebody").click()
+    form.page.get_by_text("Add a person").click()
     form.page.get_by_label("Name").fill("Half a na")
     film.open(f"/movies/{FIRST}")
     film.page.get_by_label("Who", exact=True).fill("Somebo")
@@ -182,7 +182,7 @@ def test_what_is_typed_and_open_stays(tabs, user):
     assert film.page.get_by_text("recommended it").count() == 0
     # Left without a word of one's own, it shows what came meanwhile.
     film.page.get_by_label("Who", exact=True).fill("")
-    film.page.get_by_role("heading", name="Who said so").click()
+    film.page.get_by_role("heading", name="Recommended by").click()
     expect(film.page.get_by_text("recommended it")).to_be_visible(timeout=SOON)
 
 
@@ -259,7 +259,7 @@ def test_ones_own_star_leaves_the_page_as_it_is(tabs, user):
 def test_an_open_part_stays_open_while_the_rest_is_drawn_anew(tabs, user):
     page = tabs().open(f"/movies/{WATCHED}")
     page.locator("#movie details summary").click()
-    page.get_by_role("heading", name="Who said so").click()
+    page.get_by_role("heading", name="Recommended by").click()
     movies.recommend(user.id, WATCHED, "Eve")
     expect(page.get_by_text("recommended it")).to_be_visible(timeout=SOON)
     expect(page.locator("#movie details")).to_have_attribute("open", "")

@@ -155,12 +155,14 @@ def test_the_keyboard_reaches_the_content_and_every_place(server, addresses, vis
     page = visitor.page
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Library", exact=True)).to_be_focused()
     for name in ("Add", "People", "Lists", "Data & Backup"):
         page.keyboard.press("Tab")
-        expect(page.locator(".shell__nav").get_by_role("link", name=name, exact=True)).to_be_focused()
+        expect(
+            page.locator(".shell__nav").get_by_role("link", name=name, exact=True)
+        ).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Data & Backup", exact=True)).to_be_visible()

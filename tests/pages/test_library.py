@@ -159,13 +159,13 @@ def test_a_stub_is_shown_by_its_imdb_id_and_why(page, alices_films):
     Title.update(tmdb_state="missing").where(Title.imdb_id == "tt0000130").execute()
     text = page.get("/").text
     assert "tt0000130" in text
-    assert "Not known to TMDB" in text
-    assert "Details to come" in text
+    assert "Not on TMDB" in text
+    assert "No details yet" in text
 
 
 def test_nothing_found_leads_to_where_it_is(page, alices_films):
     text = page.get("/?status=toWatch&q=tt0000001").text
-    assert "Nothing here fits" in text
+    assert "No matches" in text
     assert "/?status=watched&amp;q=tt0000001" in text
     assert "/add?q=zzz" in page.get("/?q=zzz").text
 
@@ -276,7 +276,7 @@ def test_a_view_is_saved_renamed_and_deleted(page, alices_films):
         ("status:watched", "2 films moved to Watched."),
         ("status:deleted", "2 films moved to Deleted."),
         ("recommend", "2 films marked as recommended by Eve."),
-        ("remove", "2 films deleted for good."),
+        ("remove", "2 films deleted permanently."),
     ],
 )
 def test_several_films_are_changed_with_one_undo(page, alices_films, do, words):
@@ -288,7 +288,7 @@ def test_several_films_are_changed_with_one_undo(page, alices_films, do, words):
     }
     assert page.post("/selection", data=sent).location == "/?status=toWatch"
     text = page.get("/?status=toWatch").text
-    assert f"{words} 1 film was not there any more." in text
+    assert f"{words} 1 film was no longer there." in text
     token = re.search(r'action="(/undo/[^"]+)"', text)[1]
     page.post(token)
     assert {row.status for row in Movie.select().where(Movie.title.in_(sent["film"]))} == {
@@ -359,7 +359,7 @@ def test_opening_a_film_writes_nothing(page, alices_films):
     for address in (*of_the_film, "/", "/counts"):
         for headers in ({}, PARTIAL):
             assert page.get(address, headers=headers).status_code in (200, 303)
-    assert "no key for TMDB" in page.get(f"/movies/{FILM}").text
+    assert "no TMDB key" in page.get(f"/movies/{FILM}").text
     assert database_dump() == before
 
 
@@ -395,7 +395,7 @@ def test_a_missing_title_says_why_and_when_it_is_tried_again(page, alices_films)
     ).execute()
     text = page.get(f"/movies/{FILM}").text
     assert "TMDB has it as an episode." in text
-    assert "asked for again" in text
+    assert "check again" in text
 
 
 def test_a_film_moves_between_states_and_lists(page, alices_film):
@@ -483,7 +483,7 @@ def test_a_low_rating_asks_about_what_else_they_recommended(page, alices_film):
 
 def test_votes_come_and_go(page, alices_film):
     page.post(f"/movies/{FILM}/votes", data={"person": " Eve ", "vote": "down"})
-    assert "warned of it" in page.get(f"/movies/{FILM}").text
+    assert "said to skip it" in page.get(f"/movies/{FILM}").text
     page.post(f"/movies/{FILM}/votes", data={"person": "eve", "vote": "up"})
     assert "recommended it" in page.get(f"/movies/{FILM}").text
     # Named like the id of somebody else.
@@ -511,7 +511,7 @@ def test_refreshing_without_a_key_says_so_and_changes_nothing(page, alices_film)
 
 def test_a_deleted_film_is_deleted_for_good_and_put_back(page, alices_film):
     page.post(f"/movies/{FILM}/status", data={"to": "deleted"})
-    assert "Delete for good" in page.get(f"/movies/{FILM}").text
+    assert "Delete permanently" in page.get(f"/movies/{FILM}").text
     assert page.post(f"/movies/{FILM}/delete").location == "/"
     assert not Movie.select().exists()
     page.post(re.search(r'action="(/undo/[^"]+)"', page.get("/").text)[1])

@@ -36,7 +36,9 @@ def test_no_page_has_a_style_or_a_script_of_its_own(debugging, client):
 
 
 def test_an_icon_that_a_page_shows_is_in_the_file_of_icons():
-    icons = set(re.findall(r'<symbol id="i-([^"]+)"', (config.ROOT / "static/icons.svg").read_text()))
+    icons = set(
+        re.findall(r'<symbol id="i-([^"]+)"', (config.ROOT / "static/icons.svg").read_text())
+    )
     named = set()
     for path in (config.ROOT / "templates").rglob("*.html"):
         named |= set(re.findall(r'\bicon\("([\w-]+)"', path.read_text()))

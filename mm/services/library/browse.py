@@ -30,6 +30,12 @@ from mm.services.library import paging
 from mm.services.library.paging import Position
 
 VISIBLE = ("toWatch", "watched", "custom")
+STATUS_LABELS = {
+    "toWatch": "To watch",
+    "watched": "Watched",
+    "custom": "On a list",
+    "deleted": "Deleted",
+}
 TABS = ("toWatch", "watched", "all", "deleted")
 SORTS = ("added", "watched", "my_rating", "imdb", "year", "title")
 TEXT_MAX = 200
@@ -280,13 +286,13 @@ def _tabs(counts: Counter, lists: list[CustomList]) -> list[Tab]:
     def of(status: str) -> int:
         return sum(count for (found, _), count in counts.items() if found == status)
 
-    to_watch, watched = (
-        Tab("To watch", "toWatch", "", of("toWatch")),
-        Tab("Watched", "watched", "", of("watched")),
+    to_watch, watched, deleted = (
+        Tab(STATUS_LABELS[status], status, "", of(status))
+        for status in ("toWatch", "watched", "deleted")
     )
     everything = Tab("All", "all", "", sum(map(of, VISIBLE)))
     own = [Tab(row.name, "", row.id, counts["custom", row.pk]) for row in lists]
-    return [to_watch, watched, *own, everything, Tab("Deleted", "deleted", "", of("deleted"))]
+    return [to_watch, watched, *own, everything, deleted]
 
 
 def _person(user_id: str, view: View) -> str | None:
