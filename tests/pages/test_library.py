@@ -474,9 +474,9 @@ def test_a_low_rating_asks_about_what_else_they_recommended(page, alices_film):
     maya = Person.get(Person.name == "Maya").id
     text = page.post(f"/movies/{FILM}/watch", data={"my_rating": "5"}, headers=PARTIAL).text
     assert f"/?status=toWatch&amp;person={maya}" in text
-    assert "2 films" in text
+    assert "2 more films" in text
     assert (
-        "Not a hit"
+        "Not for you"
         not in page.post(f"/movies/{FILM}/watch", data={"my_rating": "6"}, headers=PARTIAL).text
     )
 
@@ -485,7 +485,7 @@ def test_votes_come_and_go(page, alices_film):
     page.post(f"/movies/{FILM}/votes", data={"person": " Eve ", "vote": "down"})
     assert "said to skip it" in page.get(f"/movies/{FILM}").text
     page.post(f"/movies/{FILM}/votes", data={"person": "eve", "vote": "up"})
-    assert "recommended it" in page.get(f"/movies/{FILM}").text
+    assert "recommended this" in page.get(f"/movies/{FILM}").text
     # Named like the id of somebody else.
     eve = Person.get(Person.name == "Eve").id
     people.create(alices_film.id, str(eve))

@@ -191,11 +191,11 @@ def test_a_toast_cuts_a_name_and_not_what_happened_to_it(page, alice):
     person = people.create(alice.id, "N" * 500).id
     answer = page.post(f"/people/{person}/trust", data={"trusted": "1"}, headers=PARTIAL)
     said = json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
-    assert said == "N" * 79 + "… is trusted."
+    assert said == "N" * 79 + "… is now trusted."
     people.create(alice.id, "{kind} {0} {")
     brackets = people.find(alice.id, "{kind} {0} {").id
     answer = page.post(f"/people/{brackets}/trust", data={"trusted": "1"}, headers=PARTIAL)
-    assert "{kind} {0} { is trusted." in answer.headers["HX-Trigger"]
+    assert "{kind} {0} { is now trusted." in answer.headers["HX-Trigger"]
 
 
 def test_an_expired_log_in_on_a_fragment_leads_back_to_its_page(page):
@@ -290,7 +290,7 @@ def test_a_file_larger_than_64_mib_is_refused_with_its_limit(page):
     }
     answer = page.post("/backup/import", environ_overrides=declared)
     assert answer.status_code == 413
-    assert "64 MiB" in answer.text
+    assert "64 MB" in answer.text
 
 
 @pytest.mark.parametrize("address", ["/", "/login", "/nowhere", "/static/css/app.css"])
