@@ -148,7 +148,7 @@ def test_a_film_is_opened_rated_voted_on_and_moved(server, user, visit, look):
         "aria-pressed", "true"
     )
     movie.get_by_role("button", name="5 of 10").click()
-    expect(movie.get_by_text("also recommended 1 film")).to_be_visible()
+    expect(movie.get_by_text("recommended 1 more film")).to_be_visible()
     movie.get_by_label("Who", exact=True).fill("Åsa <b>")
     movie.get_by_role("button", name="Says skip it").click()
     expect(movie.get_by_text("said to skip it")).to_be_visible()
