@@ -284,7 +284,7 @@ def test_details_that_arrive_are_drawn_where_the_film_stands(server, user, visit
     with page.expect_response("**/movies/tt0000130/want") as asked:
         page.locator("#c-tt0000130 > a").click()
     assert asked.value.status == 204
-    expect(page.locator("#about").get_by_text("are being fetched")).to_be_visible()
+    expect(page.locator("#about").get_by_text("Fetching title")).to_be_visible()
     with db.connection_context():
         assert Title.get_by_id("tt0000130").wanted_at is not None
         _describe(130, "At Last", 2001, "A", "B", "Drama")
