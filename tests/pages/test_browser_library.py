@@ -356,7 +356,7 @@ def test_everything_works_without_scripts(server, user, visit):
     page.get_by_label("View name").fill("Dramas")
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("link", name="Edit").click()
-    page.get_by_role("button", name="Delete this view").click()
+    page.get_by_role("button", name="Delete view").click()
     expect(page.locator(".chip--split")).to_have_count(0)
 
 
