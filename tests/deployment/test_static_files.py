@@ -120,7 +120,9 @@ def test_our_style_sheets_and_scripts_are_small(app, client):
 def test_the_two_writings_of_the_dark_colours_are_the_same():
     text = (config.ROOT / "static/css/tokens.css").read_text()
     dark = r"\{(\s+color-scheme: dark;.*?)\n *\}"
-    by_system, on_demand = (block.replace("\\", "").split() for block in re.findall(dark, text, re.DOTALL))
+    by_system, on_demand = (
+        block.replace("\\", "").split() for block in re.findall(dark, text, re.DOTALL)
+    )
     assert by_system == on_demand
 
 
