@@ -25,7 +25,7 @@ LITTLE = 2**17
 POSTGRES_FULL = "53100"
 VAGUE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 FULL = (
-    "The server's disk is full, so this was not saved. Delete backups that you no longer need, or ask "
+    "The server's disk is full, so this was not saved. Delete backups you no longer need, or ask "
     "whoever runs the server to make room."
 )
 CANNOT_START = (

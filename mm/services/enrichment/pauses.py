@@ -56,7 +56,7 @@ def refusal(provider: str) -> str | None:
     if pause and not pause.get("reserve"):
         return _words(provider, pause)
     if provider == "omdb" and omdb_calls() >= config.current.omdb_daily_limit:
-        return f"OMDb's {config.current.omdb_daily_limit:,} calls of today are used up. Try again tomorrow."
+        return f"OMDb's {config.current.omdb_daily_limit:,} calls for today are used up. Try again tomorrow."
     return None
 
 
@@ -125,7 +125,7 @@ def moment(seconds: float) -> str:
 def _words(provider: str, pause: dict) -> str:
     name, reason = NAMES[provider], pause["reason"].rstrip(".!")
     if pause["paused_until"] is None:
-        return f"{name} was stopped on {moment(pause['since'])}: {reason}. It goes on once the key is changed."
+        return f"{name} was stopped on {moment(pause['since'])}: {reason}. It continues once the key is changed."
     return f"{name} is paused until {moment(pause['paused_until'])}: {reason}."
 
 

@@ -88,7 +88,7 @@ def find(
     elif tmdb_id := movie or tv:
         found = _described(lookups.details(tmdb_id, "movie" if movie else "tv", user_id))
     else:
-        raise InvalidError("Search for a film first, and choose it from what is found.")
+        raise InvalidError("Search for a film first, then pick it from the results.")
     _offer([found])
     return placed(user_id, [found])[0]
 
@@ -99,7 +99,7 @@ def add(
     """The token that takes it back; `new_person`, who recommended it too, stays. Raises InvalidError for
     what cannot be used, and for a film without an IMDb id."""
     if found.imdb_id is None:
-        raise InvalidError("TMDB knows no IMDb id of it, so it cannot be added.")
+        raise InvalidError("This film has no IMDb ID yet, so it can’t be added.")
     new_list = choice.list_id if choice.new_list is not None else None
     with undo.step(user_id, imdb_ids=[found.imdb_id], list_id=new_list) as step:
         if choice.new_list is not None:

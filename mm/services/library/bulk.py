@@ -73,10 +73,10 @@ def _do(user_id: str, imdb_ids: Iterable[str], act: Act) -> Done:
     """`act` on those of the films that are there, as one write in a bounded number of queries."""
     wanted = list(dict.fromkeys(validation.imdb_id(imdb_id) for imdb_id in imdb_ids))
     if not wanted:
-        raise InvalidError("Choose some films first.")
+        raise InvalidError("Select some films first.")
     if len(wanted) > FILMS_MAX:
         raise InvalidError(
-            f"You chose {len(wanted):,} films. Choose {FILMS_MAX:,} at most at a time."
+            f"You selected {len(wanted):,} films; the limit is {FILMS_MAX:,} at a time."
         )
     with undo.step(user_id, wanted) as step:
         rows = Movie.select().where((Movie.user == user_id) & Movie.title.in_(wanted))
@@ -137,7 +137,9 @@ def _require_room_for_votes(movies: Sequence[Movie]) -> None:
     )
     if full.exists():
         most = f"{validation.VOTES_MAX:,}"
-        raise InvalidError(f"One of these films has {most} recommendations, and takes no more.")
+        raise InvalidError(
+            f"One of these films already has {most} recommendations, which is the limit."
+        )
 
 
 def _recount_voters(made: Write, movies: Sequence[Movie]) -> None:

@@ -52,7 +52,7 @@ def require_room(user_id: str, table: type[Table], words: str, more: int = 1) ->
     could be backed up no longer."""
     if table.select().where(table.user == user_id).count() + more > validation.FILMS_MAX:
         most = f"{validation.FILMS_MAX:,} {words}"
-        raise InvalidError(f"A library holds {most} at most. Delete some that you no longer need.")
+        raise InvalidError(f"A library can hold {most}. Delete some you no longer need.")
 
 
 def bury_films(made: Write, imdb_ids: Sequence[str]) -> None:

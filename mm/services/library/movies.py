@@ -354,7 +354,7 @@ def _require_room_for_votes(movie: Movie, more: int) -> None:
     there = Recommendation.select().where(Recommendation.movie == movie.id).count()
     most = validation.VOTES_MAX
     if there + more > most:
-        raise InvalidError(f"A film takes {most:,} recommendations at most; it has {there:,}.")
+        raise InvalidError(f"A film can have {most:,} recommendations; this one has {there:,}.")
 
 
 def _change_watch(

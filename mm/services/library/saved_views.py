@@ -21,7 +21,7 @@ def find(user_id: str, view_id: str) -> SavedView:
     """Raises NotFoundError."""
     found = SavedView.get_or_none((SavedView.user == user_id) & (SavedView.id == view_id))
     if found is None:
-        raise NotFoundError("That view is gone.")
+        raise NotFoundError("This view no longer exists.")
     return found
 
 
@@ -62,6 +62,4 @@ def remove(user_id: str, view_id: str) -> None:
 def _require_free(user_id: str, name: str, besides: str = "") -> None:
     rows = SavedView.select(SavedView.id, SavedView.name).where(SavedView.user == user_id).tuples()
     if any(fold(taken) == fold(name) and view_id != besides for view_id, taken in rows):
-        raise ConflictError(
-            "There is a view of that name already. Choose another name, or delete that one first."
-        )
+        raise ConflictError("You already have a view with this name. Choose another name.")
