@@ -32,7 +32,9 @@ LEFT_EDGE = """() => Math.min(...[...document.querySelectorAll('main > *')]
   .filter((element) => element.checkVisibility() && !element.matches('.visually-hidden'))
   .map((element) => element.getBoundingClientRect().left))"""
 # What a finger cannot hit: visible, alone in its line, and smaller than 44 px.
-SMALL_TARGETS = """(least) => [...document.querySelectorAll('button, a.button, .shell__nav a, .tabs a, summary, .choice, .chip')]
+SMALL_TARGETS = """(least) => [...document.querySelectorAll(
+    'button, a.button, .shell__nav a, .tabs a, summary, .choice, .chip'
+  )]
   .filter((element) => element.checkVisibility() && !element.matches('.switch'))
   .filter((element) => element.getBoundingClientRect().height < least - 0.5)
   .map((element) => element.outerHTML.slice(0, 80))"""
