@@ -30,7 +30,7 @@ from mm import disk
 BUSY_SECONDS = 15
 # PostgreSQL's code for a lock that was not given in time, and the key of the writers' lock.
 LOCK_NOT_AVAILABLE = "55P03"
-WRITING = 0x6D6D_7772_6974_65
+WRITE_LOCK_KEY = 0x6D6D_7772_6974_65
 # SQLite takes 32,766 parameters in one statement; PostgreSQL 65,535.
 IN_CHUNK = 10_000
 db = DatabaseProxy()
@@ -42,7 +42,7 @@ class Table(Model):
         legacy_table_names = False
 
 
-class NeverAgain(AutoField):
+class AutoIncrementField(AutoField):
     """SQLite gives the largest id out again when its row is deleted; clients still know that id as
     somebody else's."""
 
@@ -53,7 +53,7 @@ class NeverAgain(AutoField):
         )
 
 
-class KeptOpen(SqliteDatabase):
+class PersistentSqliteDatabase(SqliteDatabase):
     """A database of which this process always has one connection open, from its first use on.
 
     SQLite deletes its log with the last connection, and the next one has to create it again: on a
@@ -112,7 +112,7 @@ class KeptOpen(SqliteDatabase):
         return keeper
 
 
-class OneWriter(PostgresqlDatabase):
+class SingleWriterPostgresDatabase(PostgresqlDatabase):
     """PostgreSQL on which one transaction writes at a time, as on SQLite: the services look before
     they write, and rely on it that nobody else writes in between. Reads go on beside it.
 
@@ -123,7 +123,7 @@ class OneWriter(PostgresqlDatabase):
         super().begin(isolation_level)
         if isolation_level is None:
             try:
-                self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (WRITING,))
+                self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (WRITE_LOCK_KEY,))
             except DatabaseError:
                 self.rollback()
                 raise
@@ -134,15 +134,15 @@ class OneWriter(PostgresqlDatabase):
         return connection
 
 
-db_url.register_database(KeptOpen, "sqlite")
+db_url.register_database(PersistentSqliteDatabase, "sqlite")
 
 
-db_url.register_database(OneWriter, "postgres", "postgresql")
+db_url.register_database(SingleWriterPostgresDatabase, "postgres", "postgresql")
 
 
 def connect(url: str) -> Database:
     """Point every model at the database of `url` and return it, not yet open."""
-    if isinstance(db.obj, KeptOpen):
+    if isinstance(db.obj, PersistentSqliteDatabase):
         db.obj.release()
     if url.startswith("sqlite"):
         pragmas = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
@@ -156,9 +156,11 @@ def connect(url: str) -> Database:
 
 
 @contextlib.contextmanager
-def own_connection() -> Iterator[Database]:
+def separate_connection() -> Iterator[Database]:
     """The PostgreSQL database in use on a new connection, beside that of this thread."""
-    own = OneWriter(db.obj.database, **db.obj.connect_params, prefer_psycopg3=True)
+    own = SingleWriterPostgresDatabase(
+        db.obj.database, **db.obj.connect_params, prefer_psycopg3=True
+    )
     with own.connection_context():
         yield own
 

@@ -17,13 +17,13 @@ from peewee import OperationalError
 from mm import config
 from mm.errors import NoRoomError
 
-OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # SQLite needs this much to open a database that nobody has open; below it, its vague errors mean
 # that the disk is full.
-LITTLE = 2**17
+TOO_LITTLE_BYTES = 2**17
 # PostgreSQL's code for a disk of its own that is full.
 POSTGRES_FULL = "53100"
-VAGUE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+AMBIGUOUS_CODES = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 FULL = (
     "The server's disk is full, so this was not saved. Delete backups that you no longer need, or ask "
     "whoever runs the server to make room."
@@ -54,7 +54,7 @@ def raise_if_full(error: BaseException) -> None:
 
 
 @contextlib.contextmanager
-def needed_to_start(folder: Path) -> Iterator[None]:
+def exit_if_full(folder: Path) -> Iterator[None]:
     """Ends the process with plain words instead of a traceback when the disk of `folder` is full."""
     try:
         yield
@@ -78,14 +78,14 @@ def _says_full(error: BaseException, folder: Path) -> bool:
     if isinstance(error, sqlite3.Error):
         # The low byte is the kind of error, the rest says more.
         kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return kind == sqlite3.SQLITE_FULL or (kind in VAGUE and _nothing_is_left(folder))
-    return isinstance(error, OSError) and error.errno in OUT_OF_ROOM
+        return kind == sqlite3.SQLITE_FULL or (kind in AMBIGUOUS_CODES and _is_exhausted(folder))
+    return isinstance(error, OSError) and error.errno in FULL_DISK_ERRNOS
 
 
-def _nothing_is_left(folder: Path) -> bool:
+def _is_exhausted(folder: Path) -> bool:
     try:
         left = os.statvfs(folder)
     except OSError:
         return False
     no_more_files = left.f_files > 0 and left.f_favail == 0
-    return left.f_bavail * left.f_frsize < LITTLE or no_more_files
+    return left.f_bavail * left.f_frsize < TOO_LITTLE_BYTES or no_more_files

@@ -31,7 +31,7 @@ def draft(folder: Path) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
-        if error.errno not in disk.OUT_OF_ROOM:
+        if error.errno not in disk.FULL_DISK_ERRNOS:
             raise
         free = disk.megabytes(disk.free_bytes(folder))
         raise NoRoomError(f"Not enough disk space: {free} free in the data folder.") from error

@@ -17,12 +17,12 @@ from pathlib import Path
 from peewee import InterfaceError, OperationalError, PostgresqlDatabase
 
 from mm import config
-from mm.database import db, own_connection
+from mm.database import db, separate_connection
 from mm.errors import ConflictError
 
 STEP_SECONDS = 0.1
 # How long to try where nobody holds the lock, and only others who look are in the way.
-LOOKERS_SECONDS = 1
+CONTENTION_SECONDS = 1
 
 
 class BusyError(ConflictError):
@@ -99,7 +99,7 @@ def _is_locked(path: Path) -> bool:
 def _open_locked(path: Path) -> int | None:
     """A descriptor that holds the lock of the file that has this name now; None when another one
     does."""
-    deadline = time.monotonic() + LOOKERS_SECONDS
+    deadline = time.monotonic() + CONTENTION_SECONDS
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -126,7 +126,7 @@ def _advisory(name: str, message: str) -> Iterator[None]:
     """On a connection of its own. PostgreSQL grants a lock to one session as often as it asks, so
     threads and locks that share a connection would not exclude each other; and a lock would end
     with the connection of a request or a task that is closed inside it."""
-    with own_connection() as own:
+    with separate_connection() as own:
         asked = own.execute_sql("SELECT pg_try_advisory_lock(%s)", (_key_of(name),))
         if not asked.fetchone()[0]:
             raise BusyError(message)

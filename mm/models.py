@@ -23,7 +23,7 @@ from peewee import (
 )
 
 from mm import clock
-from mm.database import NeverAgain, Table, fold, insert_rows, update_rows
+from mm.database import AutoIncrementField, Table, fold, insert_rows, update_rows
 
 STATUSES = ("toWatch", "watched", "custom", "deleted")
 PROVIDER_STATES = ("stub", "ready", "missing", "failed")
@@ -189,7 +189,7 @@ class Ranking(Table):
 
 
 class Person(Table):
-    id = NeverAgain()
+    id = AutoIncrementField()
     user = ForeignKeyField(User, backref="people", on_delete="CASCADE", index=False)
     name = TextField()
     name_key = TextField()
