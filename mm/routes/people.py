@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, htmx
-from mm.errors import Conflict, Invalid
+from mm.errors import ConflictError, InvalidError
 from mm.models import Person
 from mm.routes.forms import problems_of, typed
 from mm.services.library import lists, paging, people, undo
@@ -29,7 +29,7 @@ def create() -> Response:
     entered = _entered()
     try:
         person = people.create(auth.account().id, **entered)
-    except (Invalid, Conflict) as error:
+    except (InvalidError, ConflictError) as error:
         return _page(problems_of(error))
     htmx.toast("{name} is among your people.", name=person.name)
     return htmx.go(url_for(".index"))
@@ -49,7 +49,7 @@ def change(person_id: int) -> Response:
     try:
         with undo.step(current_user.id, person_id=person_id, with_votes=False) as step:
             changed = people.change(current_user.id, person_id, _entered())
-    except (Invalid, Conflict) as error:
+    except (InvalidError, ConflictError) as error:
         return _one(person, problems_of(error))
     htmx.toast("{name} is saved.", undo=step.token, name=changed.name)
     return htmx.go(url_for(".show", person_id=person_id))
@@ -80,17 +80,17 @@ def delete(person_id: int) -> Response:
 def _page(problems: dict | None = None) -> Response:
     show = request.args.get("show", "all")
     show = show if show in SHOWS else "all"
-    number, standings = _number(), people.standings(current_user.id, show)
+    number, stats = _number(), people.all_stats(current_user.id, show)
     return htmx.render(
         "people/index.html",
         status=422 if problems else 200,
         show=show,
         shows=SHOWS,
-        standings=standings[(number - 1) * PAGE_SIZE : number * PAGE_SIZE],
+        all_stats=stats[(number - 1) * PAGE_SIZE : number * PAGE_SIZE],
         number=number,
-        pages=_pages(len(standings)),
+        pages=_pages(len(stats)),
         problems=problems or {},
-        form=_typed() if problems else {"color": lists.next_color(len(standings))},
+        form=_typed() if problems else {"color": lists.next_color(len(stats))},
     )
 
 
@@ -98,15 +98,15 @@ def _one(person: Person, problems: dict | None = None) -> Response:
     after = paging.parse(request.args.get("after", ""), people.LATEST_FIRST)
     # Addresses of earlier versions have a page's number instead.
     offset = 0 if after else (_number() - 1) * PAGE_SIZE
-    standing = people.standing(person)
-    films, following = people.films_of(person, offset, PAGE_SIZE, after)
+    stats = people.stats(person)
+    films, following = people.voted_films(person, offset, PAGE_SIZE, after)
     fields = ("name", "color", "emoji", "is_trusted")
     return htmx.render(
         "people/show.html",
         "people/_films.html" if after else None,
         status=422 if problems else 200,
-        standing=standing,
-        person=standing.person,
+        stats=stats,
+        person=stats.person,
         films=films,
         following=following,
         problems=problems or {},

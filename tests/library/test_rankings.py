@@ -202,7 +202,7 @@ class TestUndo:
         before = ranked.get(URL).json
         done = bulk.set_status(alice.id, [THREE, ONE, FOUR], "toWatch")
         assert ids(ranked) == [TWO]
-        undo.back(alice.id, done.token)
+        undo.back(alice.id, done.undo_token)
         assert ranked.get(URL).json == before
 
     def test_a_deleted_film_comes_back_with_its_place(self, ranked, alice):
@@ -224,7 +224,7 @@ class TestUndo:
         with undo.step(alice.id, [TWO]) as step:
             movies.rate(alice.id, TWO, 2.0)
         ranked.delete(f"{URL}/{TWO}")
-        with pytest.raises(undo.Conflict):
+        with pytest.raises(undo.ConflictError):
             undo.back(alice.id, step.token)
 
 

@@ -14,7 +14,7 @@ from mm import config, models
 from mm.models import Movie, Person, SavedView, Title, Watch
 from mm.services.backup import imports
 from mm.services.library import browse, lists, movies, people, saved_views
-from mm.services.library.browse import View
+from mm.services.library.browse import LibraryQuery
 from tests.conftest import PASSWORD
 from tests.support.libraries import T, document, film, many, put, seen
 
@@ -221,7 +221,7 @@ def test_hostile_values_are_text_everywhere(page, alice):
         "tmdb_reason": HOSTILE,
     }
     Title.update(names).execute()
-    saved_views.create(alice.id, HOSTILE, View(q=HOSTILE))
+    saved_views.create(alice.id, HOSTILE, LibraryQuery(q=HOSTILE))
     person = Person.get(Person.name == HOSTILE).id
     for address in (
         "/",

@@ -9,7 +9,7 @@ import pytest
 
 from mm import models
 from mm.database import db
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.models import CustomList, Movie, Person, Tombstone, UndoStep, User, Watch
 from mm.schemas import SyncAction, SyncAnswer
 from mm.services.library import lists, movies, people, serializers, undo
@@ -44,7 +44,7 @@ def do(alice, at):
 
 
 def film(user, imdb_id=FILM):
-    return serializers.one(user.id, imdb_id)
+    return serializers.movie_view(user.id, imdb_id)
 
 
 def voters(user, imdb_id=FILM):
@@ -245,7 +245,7 @@ def test_lists_are_added_changed_and_removed(do, alice):
     ],
 )
 def test_a_malformed_action_is_refused_by_its_field_and_does_nothing(do, alice, action, data, path):
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidError) as caught:
         do(action, ago=0, **data)
     assert [problem.path for problem in caught.value.errors] == [path]
     assert not Movie.select().exists()
@@ -254,7 +254,7 @@ def test_a_malformed_action_is_refused_by_its_field_and_does_nothing(do, alice, 
 
 @pytest.mark.parametrize("timestamp", [-9e12, 9e99])
 def test_a_time_that_is_none_is_refused(alice, timestamp):
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         sync_queue.perform(alice.id, SyncAction("addPerson", {"name": "Ann"}, timestamp))
 
 
@@ -422,8 +422,9 @@ def test_adding_a_person_before_that_name_was_deleted_does_not_bring_them_back(d
 
 
 def test_a_person_whose_adding_was_undone_is_deleted_under_that_name_too(do, alice):
-    with undo.step(alice.id, person_id=people.create(alice.id, "Bo").id) as step:
-        people.delete(alice.id, "Bo")
+    bo = people.create(alice.id, "Bo")
+    with undo.step(alice.id, person_id=bo.id) as step:
+        people.delete(alice.id, bo.id)
     assert step.token
     assert do("addPerson", ago=60, name="Bo").conflict
 
@@ -572,13 +573,13 @@ def test_the_status_deleted_of_a_film_that_is_gone_is_done_already(do, alice):
 
 def everything(user):
     changes = feed.everything_since(user.id, 0)
-    shown = [film for piece in serializers.in_pieces(user.id, changes.films) for film in piece]
+    shown = [film for piece in serializers.in_batches(user.id, changes.film_ids) for film in piece]
     return shown, changes.feed.people, changes.feed.lists, changes.feed.deleted_movie_ids
 
 
 def test_an_action_sent_again_is_answered_as_before_and_changes_nothing(do, alice):
     first = do("addMovie", imdb_id=FILM, recommender="Ann")
-    movies.unrecommend(alice.id, FILM, "Ann")
+    movies.unrecommend(alice.id, FILM, people.find(alice.id, "Ann").id)
     version, before = User.get_by_id(alice.id).library_version, everything(alice)
 
     assert do("addMovie", imdb_id=FILM, recommender="Ann") == first

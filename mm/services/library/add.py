@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from peewee import JOIN
 
-from mm.errors import Conflict, Invalid, ProviderError, Unavailable
+from mm.errors import ConflictError, InvalidError, ProviderError, UnavailableError
 from mm.models import CustomList, Movie, Title
 from mm.services import validation
 from mm.services.enrichment import lookups, mapping, pauses, posters
@@ -65,11 +65,13 @@ class Choice(NamedTuple):
 
 
 def search(user_id: str, text: str) -> list[Candidate]:
-    """Raises ProviderError or Unavailable, but not for an IMDb id: that can be added unseen."""
+    """Raises ProviderError or UnavailableError, but not for an IMDb id: that can be added unseen."""
     if match := IMDB_ID.search(text):
         return [find(user_id, imdb=match[0])]
     if match := TMDB_ADDRESS.search(text):
-        return [find(user_id, **{match[1].lower(): int(match[2])})]
+        tmdb_id = int(match[2])
+        is_movie = match[1].lower() == "movie"
+        return [find(user_id, movie=tmdb_id) if is_movie else find(user_id, tv=tmdb_id)]
     results = [
         Candidate(
             result.mediaType,
@@ -91,7 +93,7 @@ def find(
 ) -> Candidate:
     """One film or series with all that is known of it, by its id at IMDb or at TMDB.
 
-    Raises Invalid without an id; ProviderError or Unavailable where TMDB cannot be asked for its
+    Raises InvalidError without an id; ProviderError or UnavailableError where TMDB cannot be asked for its
     own id.
     """
     if imdb:
@@ -99,7 +101,7 @@ def find(
     elif tmdb_id := movie or tv:
         found = _from_tmdb(lookups.details(tmdb_id, "movie" if movie else "tv", user_id))
     else:
-        raise Invalid("Search for a film first, then choose it from the results.")
+        raise InvalidError("Search for a film first, then choose it from the results.")
     _offer_posters([found])
     return with_places(user_id, [found])[0]
 
@@ -112,21 +114,21 @@ def add(
     new_person: str = "",
 ) -> str | None:
     """Returns the token of the undo. `new_person`: the name of one more recommender, who stays after
-    the undo. Raises Invalid for what cannot be used, and for a film without an IMDb id."""
+    the undo. Raises InvalidError for what cannot be used, and for a film without an IMDb id."""
     if film.imdb_id is None:
-        raise Invalid("This film has no IMDb ID yet, so it can't be added.")
+        raise InvalidError("This film has no IMDb ID yet, so it can't be added.")
     recommenders: list[str | int] = list(recommender_ids)
     new_list = choice.list_id if choice.new_list is not None else None
     with undo.step(user_id, imdb_ids=[film.imdb_id], list_id=new_list) as step:
         if choice.new_list is not None:
             color = lists.next_color(len(lists.listing(user_id)))
             # The form brings the id, so that sending it twice makes one list.
-            with contextlib.suppress(Conflict):
+            with contextlib.suppress(ConflictError):
                 lists.create(user_id, choice.new_list, color, list_id=new_list)
         if new_person.strip():
             name = validation.name(new_person, "person_name")
             color = lists.next_color(len(people.listing(user_id)))
-            with contextlib.suppress(Conflict):
+            with contextlib.suppress(ConflictError):
                 people.create(user_id, name, color=color)
             recommenders.append(name)
         movies.add(
@@ -179,7 +181,7 @@ def _by_imdb_id(user_id: str, imdb_id: str) -> Candidate:
         )
     try:
         return replace(_from_tmdb(lookups.by_imdb_id(imdb_id, user_id)), imdb_id=imdb_id)
-    except (ProviderError, Unavailable) as problem:
+    except (ProviderError, UnavailableError) as problem:
         has_key = bool(pauses.key("tmdb"))
         note = problem.message if has_key else pauses.WITHOUT_KEY["tmdb"]
         return Candidate(imdb_id=imdb_id, note=note)

@@ -107,7 +107,7 @@ class LibraryQuery:
     sort: str = "added"
     size: str = "m"
 
-    def params(self, **changes: str) -> dict[str, str]:
+    def params(self, **changes: str) -> dict:
         """The parameters of this query with `changes`, without those that have their default."""
         changed = asdict(replace(self, **changes))
         return {name: value for name, value in changed.items() if value != getattr(DEFAULT, name)}

@@ -1,6 +1,6 @@
 """One thing done to several films at once, with one undo.
 
-All raise Invalid for no films, or more than FILMS_MAX; films that are gone meanwhile are counted.
+All raise InvalidError for no films, or more than FILMS_MAX; films that are gone meanwhile are counted.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from peewee import Expression, fn
 
 from mm import models
 from mm.database import db, insert_rows, update_rows
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.models import Movie, Person, Ranking, Recommendation, Watch
 from mm.services import validation
 from mm.services.library import lists, people, undo
@@ -38,14 +38,14 @@ class BulkResult:
 
 
 def set_status(user_id: str, imdb_ids: Iterable[str], status: str) -> BulkResult:
-    """Raises Invalid for another status than STATUSES."""
+    """Raises InvalidError for another status than STATUSES."""
     if status not in STATUSES:
-        raise Invalid("Choose what to do with these films.")
+        raise InvalidError("Choose what to do with these films.")
     return _apply(user_id, imdb_ids, lambda change, movies: _move(change, movies, status))
 
 
 def put_on_list(user_id: str, imdb_ids: Iterable[str], list_id: str) -> BulkResult:
-    """Raises NotFound for a list that is gone."""
+    """Raises NotFoundError for a list that is gone."""
 
     def put(change: Write, movies: Sequence[Movie]) -> None:
         _move(change, movies, "custom", lists.find(user_id, list_id).pk)
@@ -88,9 +88,11 @@ def _apply(
     """Run the verb on those films that exist, as one write in a bounded number of queries."""
     wanted = list(dict.fromkeys(validation.imdb_id(imdb_id) for imdb_id in imdb_ids))
     if not wanted:
-        raise Invalid("Choose some films first.")
+        raise InvalidError("Choose some films first.")
     if len(wanted) > FILMS_MAX:
-        raise Invalid(f"You selected {len(wanted):,} films; the limit is {FILMS_MAX:,} at a time.")
+        raise InvalidError(
+            f"You selected {len(wanted):,} films; the limit is {FILMS_MAX:,} at a time."
+        )
     with undo.step(user_id, wanted) as step:
         rows = Movie.select().where((Movie.user == user_id) & Movie.title.in_(wanted))
         if movies := list(rows):
@@ -129,7 +131,7 @@ def _add_votes(change: Write, movies: Sequence[Movie], person: Person) -> None:
     )
     if full.exists():
         most = f"{validation.VOTES_MAX:,}"
-        raise Invalid(f"One of these films has {most} recommendations, and takes no more.")
+        raise InvalidError(f"One of these films has {most} recommendations, and takes no more.")
     columns = [
         Recommendation.movie,
         Recommendation.person,

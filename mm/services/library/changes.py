@@ -8,7 +8,7 @@ from peewee import Expression, fn
 
 from mm import clock, models
 from mm.database import Table, chunks, db, insert_rows
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Tombstone
 from mm.services import validation
 
@@ -35,11 +35,11 @@ def write(user_id: str, at: float | None = None) -> Iterator[Write]:
 
 
 def require_room(user_id: str, table: type[Table], noun: str, more: int = 1) -> None:
-    """Raises Invalid where `more` rows would exceed what an export file may hold: such a library
+    """Raises InvalidError where `more` rows would exceed what an export file may hold: such a library
     could no longer be backed up."""
     if table.select().where(table.user == user_id).count() + more > validation.FILMS_MAX:
         most = f"{validation.FILMS_MAX:,} {noun}"
-        raise Invalid(f"A library holds {most} at most. Delete some that you no longer need.")
+        raise InvalidError(f"A library holds {most} at most. Delete some that you no longer need.")
 
 
 def next_position(user_id: str, table: type[CustomList] | type[SavedView]) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from peewee import JOIN, fn
 
 from mm.database import db
-from mm.errors import NotFound
+from mm.errors import NotFoundError
 from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch
 from mm.services import validation
 
@@ -53,7 +53,7 @@ class FilmDetails:
 
 
 def find(user_id: str, imdb_id: str) -> FilmDetails:
-    """Three queries. Raises NotFound."""
+    """Three queries. Raises NotFoundError."""
     movie = (
         Movie.select(Movie, CustomList, *TITLE)
         .join(Title)
@@ -63,7 +63,7 @@ def find(user_id: str, imdb_id: str) -> FilmDetails:
         .first()
     )
     if movie is None:
-        raise NotFound(
+        raise NotFoundError(
             "This film is not in your library. It may have been deleted in another window."
         )
     watches = Watch.select().where(Watch.movie == movie.id).order_by(Watch.date_watched.desc())

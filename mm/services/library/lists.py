@@ -8,7 +8,7 @@ from peewee import JOIN, Case, Field, ModelSelect, fn
 
 from mm import models
 from mm.database import chunks, db, update_rows
-from mm.errors import Conflict, Invalid, NotFound
+from mm.errors import ConflictError, InvalidError, NotFoundError
 from mm.models import LIST_COLOR, LIST_ICON, CustomList, Movie, Watch
 from mm.schemas import ListView
 from mm.services import validation
@@ -74,12 +74,12 @@ def view(row: CustomList) -> ListView:
 
 
 def find(user_id: str, list_id: str) -> CustomList:
-    """Raises NotFound."""
+    """Raises NotFoundError."""
     found = None
-    with contextlib.suppress(Invalid):
+    with contextlib.suppress(InvalidError):
         found = _get_or_none(user_id, validation.identifier(list_id))
     if found is None:
-        raise NotFound("List not found")
+        raise NotFoundError("List not found")
     return found
 
 
@@ -95,7 +95,7 @@ def create(
     """The last of the lists where no position is given. `list_id`: one that a client made up while
     it was offline.
 
-    Raises Invalid, or Conflict for a `list_id` in use.
+    Raises InvalidError, or ConflictError for a `list_id` in use.
     """
     details = _checked({"color": color, "icon": icon, "position": position})
     details["name"] = validation.name(name)
@@ -103,7 +103,7 @@ def create(
         details["id"] = validation.identifier(list_id)
     with write(user_id, at) as change:
         if list_id is not None and _get_or_none(user_id, details["id"]):
-            raise Conflict("List already exists")
+            raise ConflictError("List already exists")
         require_room(user_id, CustomList, "lists")
         defaults = {
             "color": LIST_COLOR,
@@ -122,7 +122,7 @@ def create(
 
 
 def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -> CustomList:
-    """Set those of name, color, icon and position that `changes` has. Raises NotFound or Invalid."""
+    """Set those of name, color, icon and position that `changes` has. Raises NotFoundError or InvalidError."""
     details = _checked(changes)
     with write(user_id, at) as change:
         found = find(user_id, list_id)
@@ -141,7 +141,7 @@ def reorder(user_id: str, ids: list[str], at: float | None = None) -> None:
 
 
 def move(user_id: str, list_id: str, steps: int, at: float | None = None) -> None:
-    """By one place or more, down where `steps` is above 0. Raises NotFound."""
+    """By one place or more, down where `steps` is above 0. Raises NotFoundError."""
     with write(user_id, at) as change:
         found = find(user_id, list_id)
         rows = _rows(user_id)
@@ -165,7 +165,7 @@ def films_by_destination(user_id: str) -> dict[str, tuple[int, int]]:
 
 
 def delete(user_id: str, list_id: str, at: float | None = None) -> None:
-    """Its films go back to watched if they have a watch, else to toWatch. Raises NotFound."""
+    """Its films go back to watched if they have a watch, else to toWatch. Raises NotFoundError."""
     with write(user_id, at) as change:
         found = find(user_id, list_id)
         is_on_list = Movie.custom_list == found.pk

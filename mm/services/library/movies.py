@@ -2,8 +2,8 @@
 
 `at` is when the user did it by a client's own clock, now where it is left out. An `imdb_id` may be
 in upper case or have spaces around it. A `person` who votes is an id, or a name that is made a
-person where there is none. All raise Invalid for values that cannot be used; those that need a film
-in the library raise NotFound without it.
+person where there is none. All raise InvalidError for values that cannot be used; those that need a film
+in the library raise NotFoundError without it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from peewee import Expression, OperationalError
 
 from mm import clock, log, models
 from mm.database import db, waiting_at_most
-from mm.errors import Invalid, NotFound
+from mm.errors import InvalidError, NotFoundError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch
 from mm.schemas import NAMES_MAX, Problem
 from mm.services import validation
@@ -35,10 +35,10 @@ PRIORITIZE_SECONDS = 1
 
 
 def find(user_id: str, imdb_id: str) -> Movie:
-    """Raises NotFound, also for what cannot be an imdb_id."""
+    """Raises NotFoundError, also for what cannot be an imdb_id."""
     movie = _get_or_none(user_id, validation.imdb_id_or_404(imdb_id))
     if movie is None:
-        raise NotFound("Movie not found")
+        raise NotFoundError("Movie not found")
     return movie
 
 
@@ -122,14 +122,14 @@ def watch(
 
 
 def rate(user_id: str, imdb_id: str, my_rating: float | None, at: float | None = None) -> Movie:
-    """Change the rating of the latest watch and nothing else. Raises NotFound where the film was
+    """Change the rating of the latest watch and nothing else. Raises NotFoundError where the film was
     never watched."""
     rating = validation.rating(my_rating)
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         latest = watches.find(movie)
         if latest is None:
-            raise NotFound("Movie is not watched")
+            raise NotFoundError("Movie is not watched")
         _rate(latest, rating)
         return _touch(change, movie)
 
@@ -138,14 +138,14 @@ def unwatch(
     user_id: str, imdb_id: str, date_watched: float | None = None, at: float | None = None
 ) -> Movie:
     """Remove the latest watch, or that of `date_watched`; after the last one the film is to be
-    watched again. Raises NotFound where there is none to remove."""
+    watched again. Raises NotFoundError where there is none to remove."""
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         removed = watches.find(movie, date_watched)
         if removed is not None:
             removed.delete_instance()
         elif movie.status != "watched" or date_watched is not None:
-            raise NotFound("Movie is not watched")
+            raise NotFoundError("Movie is not watched")
         if movie.status == "watched" and watches.find(movie) is None:
             _set_status(change, movie, "toWatch", None)
         return _touch(change, movie)
@@ -161,7 +161,7 @@ def recommend(
     at: float | None = None,
 ) -> Recommendation:
     """Set the vote of a person: without a `vote_type` an existing vote stays as it is, and a new
-    one is up. Adds the film where it is missing. Raises NotFound for an unknown id."""
+    one is up. Adds the film where it is missing. Raises NotFoundError for an unknown id."""
     [vote] = recommend_many(user_id, imdb_id, [person], vote_type, date_recommended, media_type, at)
     return vote
 
@@ -195,25 +195,25 @@ def change_vote(
     date_recommended: float | str | None = None,
     at: float | None = None,
 ) -> Recommendation:
-    """Change an existing vote and nothing else: a deleted film stays deleted. Raises NotFound."""
+    """Change an existing vote and nothing else: a deleted film stays deleted. Raises NotFoundError."""
     is_up = validation.vote(vote_type)
     date = validation.moment(date_recommended, "date_recommended")
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         voter = people.by_id(user_id, person_id)
         if not Recommendation.select().where(_vote_of(movie, voter)).exists():
-            raise NotFound("Recommendation not found")
+            raise NotFoundError("Recommendation not found")
         _touch(change, movie)
         return _vote(change, movie, [voter], is_up, date)[0]
 
 
 def unrecommend(user_id: str, imdb_id: str, person_id: int, at: float | None = None) -> Movie:
-    """Remove a person's vote. Raises NotFound where there is none."""
+    """Remove a person's vote. Raises NotFoundError where there is none."""
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         voter = people.by_id(user_id, person_id)
         if not Recommendation.delete().where(_vote_of(movie, voter)).execute():
-            raise NotFound("Recommendation not found")
+            raise NotFoundError("Recommendation not found")
         mark_people_changed(change, Person.id == voter.id)
         return _touch(change, movie)
 
@@ -280,13 +280,11 @@ def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | No
         return lists.find(movie.user_id, list_id)
     if movie.custom_list_pk is None:
         reason = "is missing, and the status is custom"
-        raise Invalid(f"custom_list_id: {reason}", [Problem("custom_list_id", reason)])
+        raise InvalidError(f"custom_list_id: {reason}", [Problem("custom_list_id", reason)])
     return movie.custom_list
 
 
-def _set_status(
-    change: Write, movie: Movie, status: str, custom_list: CustomList | None
-) -> None:
+def _set_status(change: Write, movie: Movie, status: str, custom_list: CustomList | None) -> None:
     if (status == "deleted") != (movie.status == "deleted"):
         mark_voters_changed(change, [movie])
     if movie.status == "watched" and status != "watched":
@@ -313,12 +311,12 @@ def _rate(watched: Watch, rating: float | UnsetType | None) -> Watch:
 
 
 def _usable(persons: Iterable[str | int], field: str, path: str) -> list[str | int]:
-    """The ids, and the names as they are stored. Raises Invalid for more than NAMES_MAX of them,
+    """The ids, and the names as they are stored. Raises InvalidError for more than NAMES_MAX of them,
     named `field`, and for a bad name; `path` is that name's, with its place at {}."""
     persons = list(persons)
     if len(persons) > NAMES_MAX:
         reason = f"names {len(persons):,} people; {NAMES_MAX:,} at once is the most"
-        raise Invalid(f"{field}: {reason}", [Problem(field, reason)])
+        raise InvalidError(f"{field}: {reason}", [Problem(field, reason)])
     return [
         person if isinstance(person, int) else validation.name(person, path.format(place))
         for place, person in enumerate(persons)
@@ -348,7 +346,7 @@ def _vote(
     if new := [person_id for person_id in by_id if person_id not in voted]:
         count, most = Recommendation.select().where(of_movie).count(), validation.VOTES_MAX
         if count + len(new) > most:
-            raise Invalid(f"A film takes {most:,} recommendations at most; it has {count:,}.")
+            raise InvalidError(f"A film takes {most:,} recommendations at most; it has {count:,}.")
         values = {"movie": movie.id, "date_recommended": change.at, **given}
         rows = [{**values, "person": person_id} for person_id in new]
         Recommendation.insert_many(rows).execute()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from peewee import JOIN, Case, Expression, Function, ModelSelect, fn
 
 from mm.database import chunks, db, fold
-from mm.errors import Conflict, Invalid, NotFound, UserError
+from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
 from mm.models import QUICK_RECOMMENDERS, CustomList, Movie, Person, Recommendation, Title, Watch
 from mm.schemas import PersonView
 from mm.services import validation
@@ -79,29 +79,29 @@ def views(user_id: str, ids: list[int]) -> list[PersonView]:
 
 
 def find(user_id: str, name: str) -> Person:
-    """By name alone: a number is a name too, and not an id. Raises NotFound."""
+    """By name alone: a number is a name too, and not an id. Raises NotFoundError."""
     person = None
-    with contextlib.suppress(Invalid):
+    with contextlib.suppress(InvalidError):
         person = _named(user_id, validation.name(name))
     if person is None:
-        raise NotFound("Person not found")
+        raise NotFoundError("Person not found")
     return person
 
 
 def by_id(user_id: str, person_id: str | int) -> Person:
-    """A text is an id only as the id itself is written, "9" and not "009". Raises NotFound."""
+    """A text is an id only as the id itself is written, "9" and not "009". Raises NotFoundError."""
     text = str(person_id)
     person = None
     if ID.fullmatch(text) and int(text) <= ID_MAX:
         person = Person.get_or_none((Person.user == user_id) & (Person.id == int(text)))
     if person is None:
-        raise NotFound("Person not found")
+        raise NotFoundError("Person not found")
     return person
 
 
 def by_name_or_id(user_id: str, text: str) -> Person:
-    """By name, or else by id. Raises NotFound."""
-    with contextlib.suppress(NotFound):
+    """By name, or else by id. Raises NotFoundError."""
+    with contextlib.suppress(NotFoundError):
         return find(user_id, text)
     return by_id(user_id, text)
 
@@ -127,7 +127,7 @@ def create(
     emoji: str | None = None,
     at: float | None = None,
 ) -> Person:
-    """Raises Invalid for a bad name, colour or emoji, and Conflict for a name in use, whatever its
+    """Raises InvalidError for a bad name, colour or emoji, and ConflictError for a name in use, whatever its
     case."""
     name = validation.name(name)
     details = _checked({"is_trusted": is_trusted, "color": color, "emoji": emoji})
@@ -139,7 +139,7 @@ def create(
 
 def get_or_create(change: Write, persons: Iterable[str | int]) -> list[Person]:
     """The person of each id or name, in the order given; one is made for a name that is nobody's.
-    The names must be valid. Raises NotFound for an unknown id. A constant number of queries."""
+    The names must be valid. Raises NotFoundError for an unknown id. A constant number of queries."""
     persons = list(persons)
     ids = {person for person in persons if isinstance(person, int)}
     names: dict[str, str] = {}
@@ -148,7 +148,7 @@ def get_or_create(change: Write, persons: Iterable[str | int]) -> list[Person]:
             names.setdefault(fold(person), person)
     known_ids = _by(Person.id, change.user_id, [key for key in ids if 0 < key <= ID_MAX])
     if known_ids.keys() != ids:
-        raise NotFound("Person not found")
+        raise NotFoundError("Person not found")
     known_names = _by(Person.name_key, change.user_id, list(names))
     new = [_new(change, name) for key, name in names.items() if key not in known_names]
     if new:
@@ -156,7 +156,8 @@ def get_or_create(change: Write, persons: Iterable[str | int]) -> list[Person]:
         Person.insert_many(new).execute()
         known_names = _by(Person.name_key, change.user_id, list(names))
     return [
-        known_ids[person] if isinstance(person, int) else known_names[fold(person)] for person in persons
+        known_ids[person] if isinstance(person, int) else known_names[fold(person)]
+        for person in persons
     ]
 
 
@@ -164,7 +165,7 @@ def change(user_id: str, person_id: int, changes: dict, at: float | None = None)
     """Set those of name, is_trusted, color and emoji that `changes` has; only an emoji can be
     cleared with None.
 
-    Raises NotFound, Invalid, or Conflict for another person's name.
+    Raises NotFoundError, InvalidError, or ConflictError for another person's name.
     """
     details = _checked(changes)
     with write(user_id, at) as change:
@@ -182,7 +183,7 @@ def change(user_id: str, person_id: int, changes: dict, at: float | None = None)
 
 
 def delete(user_id: str, person_id: int, at: float | None = None) -> None:
-    """Their votes go too. Raises NotFound, and UserError for a quick recommender."""
+    """Their votes go too. Raises NotFoundError, and UserError for a quick recommender."""
     with write(user_id, at) as change:
         person = by_id(user_id, person_id)
         if person.quick_key:
@@ -251,7 +252,7 @@ def _named(user_id: str, name: str) -> Person | None:
 def _require_free(user_id: str, name: str, besides: int | None = None) -> None:
     holder = _named(user_id, name)
     if holder is not None and holder.id != besides:
-        raise Conflict("Person already exists")
+        raise ConflictError("Person already exists")
 
 
 def _checked(changes: dict) -> dict:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from peewee import JOIN, Desc, ModelSelect
 
 from mm.database import db, snapshot
-from mm.errors import NotFound, UserError
+from mm.errors import NotFoundError, UserError
 from mm.models import Movie, Ranking, Title, Watch
 from mm.schemas import RankingView, UnrankedView
 from mm.services import ranking_order
@@ -69,7 +69,7 @@ def insert(
     """Rank a watched film; those from its position on move down by one. `position` counts from 1
     within the group; past its end means last, and below 1 means first.
 
-    Raises NotFound, or UserError for a film that is not watched or is ranked already.
+    Raises NotFoundError, or UserError for a film that is not watched or is ranked already.
     """
     with write(user_id, at) as change:
         movie = movies.find(user_id, imdb_id)
@@ -94,13 +94,13 @@ def insert(
 
 
 def remove(user_id: str, imdb_id: str, at: float | None = None) -> None:
-    """The film stays watched. Raises NotFound where it is not ranked."""
+    """The film stays watched. Raises NotFoundError where it is not ranked."""
     with write(user_id, at):
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(NotFoundError):
             movie = movies.find(user_id, imdb_id)
             if Ranking.delete().where(Ranking.movie == movie.id).execute():
                 return
-        raise NotFound("Ranking not found")
+        raise NotFoundError("Ranking not found")
 
 
 def _group(user_id: str, liked: bool) -> ModelSelect:

@@ -1,7 +1,7 @@
 """Saved views: named addresses of the library, as `{query parameter: text}`."""
 
 from mm.database import fold
-from mm.errors import Conflict, NotFound
+from mm.errors import ConflictError, NotFoundError
 from mm.models import SavedView
 from mm.services import validation
 from mm.services.library import browse
@@ -15,15 +15,15 @@ def listing(user_id: str) -> list[SavedView]:
 
 
 def find(user_id: str, view_id: str) -> SavedView:
-    """Raises NotFound."""
+    """Raises NotFoundError."""
     saved = SavedView.get_or_none((SavedView.user == user_id) & (SavedView.id == view_id))
     if saved is None:
-        raise NotFound("That view is gone.")
+        raise NotFoundError("That view is gone.")
     return saved
 
 
 def create(user_id: str, name: str, query: browse.LibraryQuery) -> SavedView:
-    """The last of the views. Raises Invalid for what cannot be a name, and Conflict for one in use,
+    """The last of the views. Raises InvalidError for what cannot be a name, and ConflictError for one in use,
     whatever its case."""
     name = validation.name(name)
     filters = validation.texts(query.params(), "filters")
@@ -37,7 +37,7 @@ def create(user_id: str, name: str, query: browse.LibraryQuery) -> SavedView:
 
 
 def rename(user_id: str, view_id: str, name: str) -> SavedView:
-    """Raises NotFound, Invalid or Conflict."""
+    """Raises NotFoundError, InvalidError or ConflictError."""
     name = validation.name(name)
     with write(user_id) as change:
         saved = find(user_id, view_id)
@@ -48,7 +48,7 @@ def rename(user_id: str, view_id: str, name: str) -> SavedView:
 
 
 def remove(user_id: str, view_id: str) -> None:
-    """Raises NotFound."""
+    """Raises NotFoundError."""
     with write(user_id):
         find(user_id, view_id).delete_instance()
 
@@ -56,4 +56,4 @@ def remove(user_id: str, view_id: str) -> None:
 def _require_free(user_id: str, name: str, besides: str = "") -> None:
     rows = SavedView.select(SavedView.id, SavedView.name).where(SavedView.user == user_id).tuples()
     if any(fold(taken) == fold(name) and view_id != besides for view_id, taken in rows):
-        raise Conflict("You already have a view with this name. Choose another name.")
+        raise ConflictError("You already have a view with this name. Choose another name.")

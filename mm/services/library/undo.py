@@ -17,16 +17,17 @@ from peewee import Expression, fn
 
 from mm import clock, models
 from mm.database import chunks, db, insert_rows, update_rows
-from mm.errors import Conflict, NotFound
+from mm.errors import ConflictError, NotFoundError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, UndoStep, Watch
 from mm.services import ranking_order, validation
 from mm.services.library import lists, people
 from mm.services.library.changes import (
     Write,
-    bury_films,
+    add_tombstones,
+    mark_films_changed,
+    mark_people_changed,
+    remove_tombstones,
     require_room,
-    unbury,
-    wake_films_of,
     write,
 )
 from mm.services.ranking_order import Ranked
@@ -60,7 +61,7 @@ def step(
     where the person may be deleted. What is spread over more than ROWS_MAX rows cannot be taken
     back: keeping them would hold the lock for seconds.
 
-    Raises Invalid for what cannot be an imdb_id; whatever is raised in the block undoes the block.
+    Raises InvalidError for what cannot be an imdb_id; whatever is raised in the block undoes the block.
     """
     taken = Step()
     with db.atomic():
@@ -80,7 +81,7 @@ def step(
 def back(user_id: str, token: str) -> None:
     """Put the rows back as they were; what hung on something that was deleted since stays away.
 
-    Raises NotFound after ten minutes or a second time, and Conflict where the rows were changed
+    Raises NotFoundError after ten minutes or a second time, and ConflictError where the rows were changed
     since.
     """
     with write(user_id) as made:
@@ -89,7 +90,7 @@ def back(user_id: str, token: str) -> None:
         of = (before["films"], map(int, before["people"]), before["lists"])
         now = _rows(user_id, *of, _places(user_id, before["places"]), before["with_votes"])
         if _digest(now) != kept.after:
-            raise Conflict("This was changed again since, so it was left as it is now.")
+            raise ConflictError("This was changed again since, so it was left as it is now.")
         for list_id, row in _differing(before, now, "lists"):
             _put_list(made, list_id, row)
         for person_id, row in _differing(before, now, "people"):
@@ -145,11 +146,13 @@ def _kept(user_id: str, token: str) -> UndoStep:
     mine = (UndoStep.token == token) & (UndoStep.user == user_id)
     kept = UndoStep.get_or_none(mine & _recent())
     if kept is None:
-        raise NotFound(
+        raise NotFoundError(
             "This can no longer be undone: ten minutes are over, or it was undone already."
         )
     if kept.rows.keys() != PARTS:
-        raise NotFound("This was done before the server was updated, and can no longer be undone.")
+        raise NotFoundError(
+            "This was done before the server was updated, and can no longer be undone."
+        )
     return kept
 
 
@@ -283,7 +286,7 @@ def _places(user_id: str, imdb_ids: Iterable[str]) -> dict[str, list | None]:
 def _put_list(made: Write, list_id: str, row: dict | None) -> None:
     if row is None:
         return lists.delete(made.user_id, list_id)
-    unbury(made, "list", list_id)
+    remove_tombstones(made, "list", list_id)
     mine = (CustomList.user == made.user_id) & (CustomList.id == list_id)
     marked = {**row, **_marks(made)}
     if not CustomList.update(**marked).where(mine).execute():
@@ -306,12 +309,12 @@ def _put_person(made: Write, person_id: int, row: dict | None, now: dict | None)
         require_room(made.user_id, Person, "people")
         # Under the old id, which the sync feed's clients know and nobody else was given.
         Person.create(id=person_id, user=made.user_id, **marked)
-        unbury(made, "person", str(person_id))
+        remove_tombstones(made, "person", str(person_id))
         _put_votes_of(person_id, made.user_id, row["votes"])
     else:
         Person.update(**marked).where(Person.id == person_id).execute()
     if now is None or any(row["person"][field] != now["person"][field] for field in people.SHOWN):
-        wake_films_of(made, person_id)
+        mark_films_changed(made, person_id)
     return None
 
 
@@ -353,7 +356,9 @@ def _list_pks(user_id: str) -> dict[str, int]:
 def _require_free(user_id: str, person_id: int, row: dict) -> None:
     others = Person.select().where((Person.user == user_id) & (Person.id != person_id))
     if others.where(Person.name_key == row["name_key"]).exists():
-        raise Conflict(f"Somebody else is called {row['name']} by now, so this was left as it is.")
+        raise ConflictError(
+            f"Somebody else is called {row['name']} by now, so this was left as it is."
+        )
 
 
 def _put_votes_of(person_id: int, user_id: str, votes: list) -> None:
@@ -377,7 +382,7 @@ def _require_room_for_votes(movies: Iterable[int]) -> None:
         votes = Recommendation.select(Recommendation.movie).where(Recommendation.movie.in_(part))
         full = votes.group_by(Recommendation.movie).having(fn.COUNT(Recommendation.id) > most)
         if full.exists():
-            raise Conflict(
+            raise ConflictError(
                 f"A film takes {most:,} recommendations at most, and one of theirs has got others "
                 "since, so this was left as it is."
             )
@@ -398,7 +403,7 @@ def _put_films(made: Write, films: dict[str, dict | None]) -> None:
     for imdb_id, row in differing.items():
         counted |= _counted_in(row) ^ _counted_in(now[imdb_id])
     for part in chunks(counted):
-        people.recount(made, Person.id.in_(part))
+        mark_people_changed(made, Person.id.in_(part))
 
 
 def _counted_in(row: dict | None) -> set[int]:
@@ -420,11 +425,11 @@ def _put_movies(made: Write, films: dict[str, dict | None], now: dict[str, dict 
     if new:
         require_room(made.user_id, Movie, "films", len(new))
     insert_rows(db.obj, [*columns, Movie.user, Movie.title], (rows[key] for key in new))
-    unbury(made, "movie", *new)
+    remove_tombstones(made, "movie", *new)
     gone = [key for key in films if key not in rows]
     for part in chunks(gone):
         Movie.delete().where((Movie.user == made.user_id) & Movie.title.in_(part)).execute()
-    bury_films(made, gone)
+    add_tombstones(made, "movie", *gone)
 
 
 def _movie(row: dict, pks: dict[str, int]) -> list:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from mm.database import fold
-from mm.errors import Invalid, NotFound
+from mm.errors import InvalidError, NotFoundError
 from mm.models import CustomList, Movie, Person
 from mm.schemas import Problem
 from mm.services import validation
@@ -70,7 +70,7 @@ def _add_recommendation(user_id: str, data: dict, at: float) -> None:
 
 
 def _remove_recommendation(user_id: str, data: dict, at: float) -> None:
-    with contextlib.suppress(NotFound):
+    with contextlib.suppress(NotFoundError):
         movies.unrecommend(user_id, data["imdb_id"], _voter_id(user_id, data), at)
 
 
@@ -98,7 +98,7 @@ def _rate(user_id: str, data: dict, at: float) -> None:
 def _set_status(user_id: str, data: dict, at: float) -> None:
     status = validation.status(data.get("status"))
     if status == "deleted":
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(NotFoundError):
             movies.set_status(user_id, data["imdb_id"], status, at=at)
         return
     _require_film(user_id, data, at)
@@ -110,7 +110,7 @@ def _add_person(user_id: str, data: dict, at: float) -> None:
     name = validation.name(data.get("name"))
     try:
         person = people.find(user_id, name)
-    except NotFound:
+    except NotFoundError:
         people.create(
             user_id, name, data.get("is_trusted"), data.get("color"), data.get("emoji"), at
         )
@@ -136,7 +136,7 @@ def _trust_person(user_id: str, data: dict, at: float) -> None:
 
 
 def _delete_person(user_id: str, data: dict, at: float) -> None:
-    with contextlib.suppress(NotFound):
+    with contextlib.suppress(NotFoundError):
         people.delete(user_id, _person(user_id, data).id, at)
 
 
@@ -154,7 +154,7 @@ def _change_list(user_id: str, data: dict, at: float) -> None:
 
 
 def _delete_list(user_id: str, data: dict, at: float) -> None:
-    with contextlib.suppress(NotFound):
+    with contextlib.suppress(NotFoundError):
         lists.delete(user_id, validation.identifier(data.get("id")), at)
 
 
@@ -169,7 +169,7 @@ def _find_person(user_id: str, data: dict) -> Subject:
     may be somebody else's by now."""
     try:
         person = _person(user_id, data)
-    except NotFound:
+    except NotFoundError:
         return Subject("person", None if data.get("id") is None else str(data["id"]), None)
     return Subject("person", str(person.id), person)
 
@@ -210,7 +210,7 @@ def _require_film(user_id: str, data: dict, at: float) -> None:
     """A film that another client has deleted since comes back: it was used later than that."""
     try:
         movies.find(user_id, data["imdb_id"])
-    except NotFound:
+    except NotFoundError:
         movies.add(user_id, data["imdb_id"], _media_type(data), at=at)
 
 
@@ -218,10 +218,10 @@ def _id_or_name(user_id: str, data: dict) -> int | str:
     """The id of the voter, or else a name that may be nobody's yet."""
     name = data.get("person_name") or data.get("person")
     if data.get("person_id") is not None:
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(NotFoundError):
             return people.by_id(user_id, data["person_id"]).id
         if name is None:
-            raise NotFound("Person not found")
+            raise NotFoundError("Person not found")
     return validation.name(name, "person_name")
 
 
@@ -252,5 +252,5 @@ def _only(data: dict, fields: tuple[str, ...]) -> dict:
     return {field: data[field] for field in fields if field in data}
 
 
-def _invalid(field: str, reason: str) -> Invalid:
-    return Invalid(f"{field}: {reason}", [Problem(field, reason)])
+def _invalid(field: str, reason: str) -> InvalidError:
+    return InvalidError(f"{field}: {reason}", [Problem(field, reason)])

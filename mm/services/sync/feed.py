@@ -13,7 +13,7 @@ from peewee import Tuple, fn
 
 from mm import clock, models
 from mm.database import Table, chunks, db, snapshot
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.models import CustomList, Movie, Person, Tombstone, User
 from mm.schemas import Feed, Problem
 from mm.services.library import lists, people
@@ -43,12 +43,12 @@ class Changes(NamedTuple):
 
 
 def everything_since(user_id: str, since: float) -> Changes:
-    """`since` in seconds or milliseconds. Raises Invalid for what is not a time."""
+    """`since` in seconds or milliseconds. Raises InvalidError for what is not a time."""
     return _read(user_id, since, None, None)
 
 
 def page(user_id: str, since: float, limit: int, offset: str | None) -> Changes:
-    """`offset`: the next_offset of the page before. Raises Invalid for any other text."""
+    """`offset`: the next_offset of the page before. Raises InvalidError for any other text."""
     return _read(user_id, since, limit, _parse(offset))
 
 
@@ -81,7 +81,7 @@ def sweep() -> None:
 
 def _read(user_id: str, since: float, limit: int | None, after: Position | None) -> Changes:
     if not math.isfinite(since):
-        raise Invalid("since: is not a time", [Problem("since", "is not a time")])
+        raise InvalidError("since: is not a time", [Problem("since", "is not a time")])
     since = max(0.0, since / 1000 if since > MILLISECONDS_FROM else since)
     with snapshot(db.obj):
         forgotten = models.setting(FORGOTTEN, {}).get(user_id, 0)
@@ -181,4 +181,4 @@ def _parse(offset: str | None) -> Position | None:
     ):
         return position
     reason = "is not the next_offset of an answer"
-    raise Invalid(f"offset: {reason}", [Problem("offset", reason)])
+    raise InvalidError(f"offset: {reason}", [Problem("offset", reason)])

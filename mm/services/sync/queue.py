@@ -13,7 +13,7 @@ from peewee import fn
 
 from mm import clock, models
 from mm.database import db
-from mm.errors import Invalid, UserError
+from mm.errors import InvalidError, UserError
 from mm.models import CustomList, Movie, Person, Tombstone
 from mm.schemas import ACTIONS_MAX, ListView, MovieView, PersonView, Problem, SyncAction, SyncAnswer
 from mm.services import validation
@@ -33,7 +33,7 @@ REST_SECONDS = 0.15
 
 
 def perform(user_id: str, action: SyncAction) -> SyncAnswer:
-    """Do an action, or answer what was answered to it before. Raises Invalid for a malformed one,
+    """Do an action, or answer what was answered to it before. Raises InvalidError for a malformed one,
     whose answer is not stored."""
     kind = actions.ACTIONS[action.action]
     at = min(validation.moment(action.timestamp, "timestamp") or 0.0, clock.now())
@@ -62,11 +62,11 @@ def perform(user_id: str, action: SyncAction) -> SyncAnswer:
 def perform_all(user_id: str, batch: Sequence) -> list[SyncAnswer]:
     """In order, each by itself; a malformed action is answered with its error.
 
-    Raises Invalid for more than ACTIONS_MAX.
+    Raises InvalidError for more than ACTIONS_MAX.
     """
     if len(batch) > ACTIONS_MAX:
         reason = f"{len(batch):,} actions; send at most {ACTIONS_MAX:,} at once"
-        raise Invalid(f"actions: {reason}", [Problem("actions", reason)])
+        raise InvalidError(f"actions: {reason}", [Problem("actions", reason)])
     answers = []
     rested_at = time.monotonic()
     for item in batch:
@@ -77,7 +77,7 @@ def perform_all(user_id: str, batch: Sequence) -> list[SyncAnswer]:
             answer = perform(user_id, msgspec.convert(item, SyncAction))
         except msgspec.ValidationError as error:
             answer = SyncAnswer(False, error=str(error))
-        except Invalid as error:
+        except InvalidError as error:
             answer = SyncAnswer(False, error=error.message)
         answers.append(answer)
     return answers
@@ -98,7 +98,7 @@ def _outcome(user_id: str, kind: Action, subject: Subject, data: dict, at: float
     try:
         with db.atomic():
             kind.perform(user_id, data, at)
-    except Invalid:
+    except InvalidError:
         raise
     except UserError as error:
         return SyncAnswer(False, error=error.message)
