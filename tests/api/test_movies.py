@@ -241,6 +241,20 @@ class TestVotes:
         nobody = phone.post(f"{URL}/recommendations/bulk", json={"people": []})
         assert location(nobody) == ["people"]
 
+    def test_a_vote_is_taken_back_by_name_and_else_by_id(self, phone):
+        ids = {}
+        for name in ("Eve", "007"):
+            body = {"person": name}
+            vote = phone.post(f"{URL}/recommendations", json=body).json
+            ids[name] = vote["person_id"]
+        assert phone.delete(f"{URL}/recommendations/007").status_code == 204
+        assert phone.delete(f"{URL}/recommendations/{ids['Eve']}").status_code == 204
+        for name, words in (("007", "Recommendation not found"), ("Nobody", "Person not found")):
+            answer = phone.delete(f"{URL}/recommendations/{name}")
+            assert (answer.status_code, answer.json) == (404, {"detail": words})
+        answer = phone.delete("/api/movies/tt9999999/recommendations/Nobody")
+        assert answer.json == {"detail": "Movie not found"}
+
     def test_a_vote_is_taken_back_once(self, phone):
         phone.post(f"{URL}/recommendations", json={"person": "a/b"})
         assert phone.delete(f"{URL}/recommendations/a%2Fb").status_code == 204

@@ -262,7 +262,7 @@ class TestManyRowsInFewQueries:
     def test_more_than_a_thousand_films_are_refused_in_words(self, alice):
         films = [f"tt{number:07d}" for number in range(1001)]
         with pytest.raises(
-            InvalidError, match=r"^You chose 1,001 films\. Choose 1,000 at most at a time\.$"
+            InvalidError, match=r"^You selected 1,001 films; the limit is 1,000 at a time\.$"
         ):
             bulk.delete(alice.id, films)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from statistics import mean
 
-from peewee import JOIN, SQL, Desc, ModelSelect, fn
+from peewee import JOIN, SQL, Desc, fn
 
 from mm.database import db, snapshot
 from mm.models import CustomList, Movie, Person, Recommendation, Title, User, Watch
