@@ -179,11 +179,11 @@ def test_what_is_typed_and_open_stays(tabs, user):
     expect(form.page.get_by_label("Name")).to_have_value("Half a name")
     expect(form.page.get_by_label("Name")).to_be_focused()
     expect(film.page.get_by_label("Who", exact=True)).to_have_value("Somebo")
-    assert film.page.get_by_text("recommended it").count() == 0
+    assert film.page.get_by_text("recommended this").count() == 0
     # Left without a word of one's own, it shows what came meanwhile.
     film.page.get_by_label("Who", exact=True).fill("")
     film.page.get_by_role("heading", name="Recommended by").click()
-    expect(film.page.get_by_text("recommended it")).to_be_visible(timeout=SOON)
+    expect(film.page.get_by_text("recommended this")).to_be_visible(timeout=SOON)
 
 
 def test_a_selection_is_kept_while_its_cards_are_drawn_anew(tabs, user):
@@ -261,7 +261,7 @@ def test_an_open_part_stays_open_while_the_rest_is_drawn_anew(tabs, user):
     page.locator("#movie details summary").click()
     page.get_by_role("heading", name="Recommended by").click()
     movies.recommend(user.id, WATCHED, "Eve")
-    expect(page.get_by_text("recommended it")).to_be_visible(timeout=SOON)
+    expect(page.get_by_text("recommended this")).to_be_visible(timeout=SOON)
     expect(page.locator("#movie details")).to_have_attribute("open", "")
 
 
