@@ -15,17 +15,17 @@ bp = Blueprint("views", __name__, url_prefix="/views")
 @login_required
 def create() -> Response:
     """`view`: the query of the address that is to be kept."""
-    view = browse.parse(dict(parse_qsl(request.form.get("view", ""))))
-    saved = saved_views.create(current_user.id, request.form.get("name", ""), view)
+    query = browse.parse(dict(parse_qsl(request.form.get("view", ""))))
+    saved = saved_views.create(current_user.id, request.form.get("name", ""), query)
     htmx.toast("View “{name}” saved.", name=saved.name)
-    return htmx.go(url_for("library.index", **view.params()))
+    return htmx.go(url_for("library.index", **query.params()))
 
 
 @bp.get("/<view_id>")
 @login_required
 def show(view_id: str) -> Response:
     saved = saved_views.find(current_user.id, view_id)
-    return htmx.render("library/view.html", saved=saved, view=browse.parse(saved.filters))
+    return htmx.render("library/view.html", saved=saved, query=browse.parse(saved.filters))
 
 
 @bp.post("/<view_id>")

@@ -149,7 +149,10 @@ def is_done(job_id: str) -> bool:
 
 def went_wrong(code: str) -> str:
     """What a user is told of an error that nobody foresaw."""
-    return f"Something went wrong on the server. Your library was not changed. Ask whoever runs this server (details in the log, code {code})."
+    return (
+        "Something went wrong on the server. Your library was not changed. "
+        f"Ask whoever runs this server (details in the log, code {code})."
+    )
 
 
 def fail(job: Job, message: str) -> None:
