@@ -3,7 +3,8 @@
 from flask import Flask
 
 from mm import config as configuration
-from mm import disk, log, models, owner
+from mm import disk, log, ownership, request_bodies, static_files
+from mm.database import connect, db
 
 __version__ = "0.2.0.dev0"
 
@@ -11,26 +12,26 @@ __version__ = "0.2.0.dev0"
 def create_app(config: configuration.Config | None = None) -> Flask:
     """The WSGI application. Opens no connection and changes no schema: `flask --app mm upgrade` does that."""
     config = configuration.use(config or configuration.from_environ())
-    owner.require(config)
+    ownership.require(config)
     with disk.needed_to_start(config.data_dir):
         configuration.prepare(config)
         secret_key = config.secret_key()
     log.start(config)
-    models.connect(config.database)
+    connect(config.database)
     root = configuration.ROOT
     app = Flask(__name__, template_folder=str(root / "templates"), static_folder=None)
     app.config.update(SECRET_KEY=secret_key, MAX_CONTENT_LENGTH=64 * 2**20 + 2**16)
     # "//x" must not be led to "/x": in an address that ends in a name, they are two names.
     app.url_map.merge_slashes = False
     # A request's first query opens its connection, so what needs none opens none.
-    app.teardown_request(lambda _error: models.db.close())
+    app.teardown_request(lambda _error: db.close())
     # The handlers of unexpected errors log them, and without the address.
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]
-    from mm import api, auth, bodies, cli, routes, static
+    from mm import api, auth, cli, routes
 
-    app.wsgi_app = bodies.guarded(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = request_bodies.guarded(app.wsgi_app)  # type: ignore[method-assign]
     auth.init_app(app)
-    static.init_app(app)
+    static_files.init_app(app)
     routes.init_app(app)
     api.init_app(app)
     cli.init_app(app)

@@ -30,9 +30,10 @@ from limits.strategies import MovingWindowRateLimiter
 from peewee import DatabaseError, InterfaceError, fn
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from mm import attempts, clock, config, log, models
+from mm import clock, config, log, login_limits, models
+from mm.database import fold
 from mm.errors import Forbidden, Unauthenticated, Unavailable, UserError
-from mm.models import User, fold
+from mm.models import User
 from mm.services import accounts
 
 LOG_IN_SECONDS = accounts.LOG_IN_SECONDS
@@ -250,9 +251,9 @@ def origin_is_ours() -> bool:
 @contextlib.contextmanager
 def _counting_failures(account_key: str, user_id: str | None) -> Iterator[None]:
     """Count what ends in a UserError, and log it. `user_id` is None for an unknown name."""
-    network = attempts.network_of(request.remote_addr)
+    network = login_limits.network_of(request.remote_addr)
     limiter: MovingWindowRateLimiter = current_app.extensions["failed_log_ins"]
-    with attempts.counted(limiter, account_key, network):
+    with login_limits.counted(limiter, account_key, network):
         try:
             yield
         except UserError:

@@ -10,10 +10,14 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from mm import clock, config, log, schema, tasks
-from mm.documents import BackupEntry, Change, ImportResult
+from mm.database import db
 from mm.errors import UserError
-from mm.models import Job, User, db
-from mm.services import accounts, backups, due, enrich, health, imports, jobs, portable
+from mm.models import Job, User
+from mm.schemas import BackupEntry, Change, ImportResult
+from mm.services import accounts, health, jobs, portable
+from mm.services.backup import backups, imports
+from mm.services.enrichment import queue as enrichment_queue
+from mm.services.enrichment import runner as enrichment_runner
 
 user_group = AppGroup("user", help="Accounts.")
 backup_group = AppGroup("backup", help="One user's backup files.")
@@ -212,14 +216,14 @@ def import_file(name: str, file, conflicts, dry_run: bool, rows: bool) -> None:
 def enrich_command(retry_failed: bool, refresh_all: bool) -> None:
     """Fill titles from TMDB and OMDb until nothing is due, in this terminal."""
     if retry_failed:
-        click.echo(f"{enrich.retry_failed():,} titles are due again.")
+        click.echo(f"{enrichment_runner.retry_failed():,} titles are due again.")
     if refresh_all:
-        click.echo(f"{due.renew_all():,} titles are looked up at TMDB again.")
-    job = enrich.start_if_due()
+        click.echo(f"{enrichment_queue.renew_all():,} titles are looked up at TMDB again.")
+    job = enrichment_runner.start_if_due()
     if job is None:
         click.echo("Nothing is due, or the worker is at it already.")
         return
-    jobs.run(job.id, enrich.run)
+    jobs.run(job.id, enrichment_runner.run)
     ended = Job.get_by_id(job.id)
     for count in sorted((ended.result or {}).items()):
         click.echo("{}: {:,}".format(*count))

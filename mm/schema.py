@@ -2,9 +2,8 @@
 
 from playhouse.migrations import Runner
 
-from mm import config
-from mm.models import db
-from mm.services import locks
+from mm import config, locks
+from mm.database import db
 
 WAIT_SECONDS = 60
 MIGRATIONS = config.ROOT / "migrations"

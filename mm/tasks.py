@@ -16,23 +16,14 @@ from huey.exceptions import HueyException
 from huey.storage import BaseStorage, PostgresStorage, SqliteStorage
 from peewee import OperationalError
 
-from mm import clock, config, disk, log, models, schema
-from mm.models import Job, db
-from mm.services import (
-    backups,
-    enrich,
-    health,
-    imports,
-    jobs,
-    nights,
-    posters,
-    problems,
-    rechecks,
-    schedule,
-    sync,
-    tidying,
-    title_json,
-)
+from mm import clock, config, disk, log, schema
+from mm.database import connect, db
+from mm.models import Job
+from mm.services import health, heartbeat, jobs, problems, tidying
+from mm.services.backup import backups, imports, nightly, recheck, schedule
+from mm.services.enrichment import posters, title_json
+from mm.services.enrichment import runner as enrichment_runner
+from mm.services.sync import queue as sync_queue
 
 ADDS_TITLES = ("import", "restore")
 # Work of minutes or hours that nobody waits for: it leaves one of the worker's threads to the rest.
@@ -63,13 +54,13 @@ def _name_failure(job: Job, message: str) -> None:
 
 # kind of job -> its work, and who else is told of a failure
 WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
-    "backup": (nights.run, nights.failed),
-    "unchanged": (nights.run_unchanged, _name_failure),
+    "backup": (nightly.run, nightly.failed),
+    "unchanged": (nightly.run_unchanged, _name_failure),
     "verify": (backups.run_verify, None),
     "import": (imports.run, imports.failed),
     "restore": (imports.run, imports.failed),
-    "recheck": (rechecks.run, _name_failure),
-    "enrich": (enrich.run, _name_failure),
+    "recheck": (recheck.run, _name_failure),
+    "enrich": (enrichment_runner.run, _name_failure),
     "posters": (posters.run, _name_failure),
     "tidying": (tidying.run, _name_failure),
 }
@@ -155,7 +146,7 @@ class Queue(Huey):
         consumer = TickingConsumer(self, **options)
         # Long work looks at the consumer's own flag: huey's shut-down hooks run only in threads
         # that are idle.
-        enrich.stopping = consumer.stop_flag
+        enrichment_runner.stopping = consumer.stop_flag
         _allow_long_work(consumer.workers)
         log.info("worker.started", threads=consumer.workers)
         return consumer
@@ -213,7 +204,7 @@ def _set_up_consumer() -> None:
     config.prepare(settings)
     log.start(settings)
     log.adopt("huey", settings)
-    models.connect(settings.database)
+    connect(settings.database)
     try:
         with disk.needed_to_start(settings.data_dir):
             schema.require_current()
@@ -256,7 +247,7 @@ def start_enrichment() -> None:
 
 
 def _enrich_if_due() -> None:
-    if job := enrich.start_if_due():
+    if job := enrichment_runner.start_if_due():
         enqueue(job)
 
 
@@ -284,14 +275,14 @@ def run_job(job_id: str, kind: str) -> None:
             if kind == "enrich":
                 start_posters()
             # Not at a shut-down: the next start finds the row.
-            again = again and not enrich.stopping.is_set() and jobs.goes_on_trying(job_id)
+            again = again and not enrichment_runner.stopping.is_set() and jobs.goes_on_trying(job_id)
     if again:
         run_job.schedule((job_id, kind), delay=jobs.AGAIN_SECONDS)
 
 
 def _go_on_with_long_work() -> None:
     """What found no room beside the work that has just ended."""
-    if not enrich.stopping.is_set():
+    if not enrichment_runner.stopping.is_set():
         with db.connection_context():
             for job in jobs.waiting_for_a_worker(seconds=0):
                 if job.kind in LONG:
@@ -320,7 +311,7 @@ PARTS = {
     "posters": ("Starting the download of posters", start_posters),
     "titles": ("Preparing titles for phones", title_json.make_missing),
     "sweep.uploads": ("Deleting old uploads", imports.sweep),
-    "sweep.sync": ("Deleting old answers to phones", sync.sweep),
+    "sweep.sync": ("Deleting old answers to phones", sync_queue.sweep),
     "sweep.jobs": ("Deleting old jobs", jobs.sweep),
 }
 
@@ -330,7 +321,7 @@ def tick() -> None:
     with db.connection_context():
         for part, (what, work) in PARTS.items():
             problems.attempt(part, what, work)
-        schedule.beat()
+        heartbeat.beat()
 
 
 @huey.on_startup()

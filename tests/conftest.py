@@ -14,11 +14,12 @@ import pytest
 from werkzeug.security import generate_password_hash
 
 from mm import auth, clock, config, create_app, log, models, schema
+from mm.database import connect, db
 from mm.services import accounts
-from tests import postgres
-from tests.browser import chromium, visit  # noqa: F401
-from tests.postgres import postgres_url  # noqa: F401
-from tests.standin import standin_fixture  # noqa: F401
+from tests.support import postgres
+from tests.support.browser import chromium, visit  # noqa: F401
+from tests.support.postgres import postgres_url  # noqa: F401
+from tests.support.standin import standin_fixture  # noqa: F401
 
 PASSWORD = "correct horse battery"
 QUICK_HASH = functools.partial(generate_password_hash, method="scrypt:1024:8:1")
@@ -77,16 +78,16 @@ def migrated():
     """A database at the current schema, to copy."""
     settings = config.use(config.Config(data_dir=Path(tempfile.mkdtemp(prefix="mm-tests-"))))
     config.prepare(settings)
-    models.connect(settings.database)
+    connect(settings.database)
     schema.upgrade()
-    with models.db.connection_context():
-        models.db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with db.connection_context():
+        db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     return settings.data_dir / "mm.db"
 
 
 @pytest.fixture
 def engine(request):
-    """The test's database: sqlite, or postgres where tests/postgres.py repeats it."""
+    """The test's database: sqlite, or postgres where tests/support/postgres.py repeats it."""
     return getattr(request, "param", "sqlite")
 
 
@@ -102,25 +103,25 @@ def app(settings, engine, request):
         app.extensions["failed_log_ins"].storage.reset()
         config.use(settings)
         config.prepare(settings)
-        models.connect(settings.database)
+        connect(settings.database)
     else:
         app = create_app(settings)
     app.testing = True
     if engine == "postgres":
-        with models.db.connection_context():
-            postgres.empty(models.db.obj)
+        with db.connection_context():
+            postgres.empty(db.obj)
     else:
         shutil.copy(template, settings.data_dir / "mm.db")
     yield app
-    if not models.db.is_closed():
-        models.db.close()
+    if not db.is_closed():
+        db.close()
 
 
 @pytest.fixture
 def database(app):
     """The open database of `app`, for tests that call services."""
-    with models.db.connection_context():
-        yield models.db.obj
+    with db.connection_context():
+        yield db.obj
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def as_user(app):
 
 
 def _user(app, name, **values):
-    with models.db.connection_context():
+    with db.connection_context():
         user = accounts.create(f"{name}@example.org", name, PASSWORD)
         if values:
             models.User.update(**values).where(models.User.id == user.id).execute()

@@ -12,21 +12,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from mm import auth, config, create_app, models, schema
+from mm.database import db
 from mm.models import Job
-from mm.services import (
-    accounts,
-    backups,
-    browse,
-    imports,
-    library,
-    lists,
-    people,
-    quotas,
-    rankings,
-    views,
-)
+from mm.services import accounts
+from mm.services.backup import backups, imports, quotas
+from mm.services.library import browse, lists, movies, people, rankings, saved_views
 from tests.conftest import PASSWORD
-from tests.standin import picture
+from tests.support.standin import picture
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -212,7 +204,7 @@ def server(tmp_path_factory):
         patched.setattr(quotas, "MOST_AN_HOUR", 10_000)
         patched.setattr(quotas, "MOST_FILES", 10_000)
         yield app
-    models.db.close()
+    db.close()
 
 
 def test_every_route_has_a_row_and_every_row_a_route(server):
@@ -291,8 +283,8 @@ def a_left_out_job():
 def a_watched_film():
     """With a vote of Zoe's."""
     imdb_id = f"tt{next(numbers):07d}"
-    library.add(user(ALICE).id, imdb_id, recommenders=["Zoe"])
-    library.watch(user(ALICE).id, imdb_id)
+    movies.add(user(ALICE).id, imdb_id, recommenders=["Zoe"])
+    movies.watch(user(ALICE).id, imdb_id)
     return imdb_id
 
 
@@ -327,7 +319,7 @@ def zoes_id():
 
 
 def a_view():
-    return views.create(user(ALICE).id, f"View {next(numbers)}", browse.View(q="a")).id
+    return saved_views.create(user(ALICE).id, f"View {next(numbers)}", browse.View(q="a")).id
 
 
 def a_poster():

@@ -12,12 +12,17 @@ PACKAGE = config.ROOT / "mm"
 WORD = re.compile(r"`([^`]+)`")
 SETTING = re.compile(r"#[A-Z_]+=")
 ABOVE = ("mm.routes", "mm.api", "mm.tasks", "mm.cli", "mm.htmx", "mm.auth")
+WEB = ("flask", "flask_login", "huey", "spectree")
 # folder or module -> what it may not import
 FORBIDDEN = {
-    "services": (*ABOVE, "flask", "flask_login", "huey", "spectree"),
+    "services": (*ABOVE, *WEB),
     "providers": (*ABOVE, "flask", "huey", "peewee", "mm.models", "mm.services"),
     "models.py": (*ABOVE, "flask", "huey", "mm.services", "mm.providers"),
-    "documents": ("flask", "peewee", "mm.models", "mm.services"),
+    "database.py": (*ABOVE, "flask", "huey", "mm.services", "mm.providers", "mm.models"),
+    "locks.py": (*ABOVE, *WEB, "mm.services", "mm.providers", "mm.models"),
+    "files.py": (*ABOVE, *WEB, "peewee", "mm.services", "mm.providers", "mm.models"),
+    "schema.py": (*ABOVE, *WEB, "mm.services"),
+    "schemas": ("flask", "peewee", "mm.models", "mm.services"),
     "errors.py": ("flask", "peewee", "mm"),
     "clock.py": ("flask", "peewee", "mm"),
     "config.py": ("flask", "peewee", "mm"),
@@ -25,6 +30,22 @@ FORBIDDEN = {
     "routes": ("mm.api", "mm.providers", "requests"),
     "api": ("mm.routes", "mm.providers", "requests", "mm.htmx"),
     "cli.py": ("mm.routes", "mm.api", "mm.htmx"),
+}
+# folder or module of the services -> those that it stands on
+STANDS_ON = {
+    "sync": {"library", "validation"},
+    "library": {"enrichment", "validation", "ranking_order"},
+    "backup": {"portable", "jobs", "problems", "validation"},
+    "portable": {"validation", "ranking_order"},
+    "enrichment": {"jobs", "heartbeat"},
+    "health": {"backup", "heartbeat", "problems"},
+    "tidying": {"accounts", "enrichment", "problems"},
+    "jobs": set(),
+    "accounts": set(),
+    "heartbeat": set(),
+    "problems": set(),
+    "ranking_order": set(),
+    "validation": set(),
 }
 
 
@@ -53,6 +74,23 @@ def test_imports_go_one_way(place):
         if name == forbidden or name.startswith(f"{forbidden}.")
     ]
     assert wrong == []
+
+
+def test_each_area_of_the_services_stands_only_on_those_below_it():
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for area in areas()
+        for path in modules_of(f"services/{area}") or modules_of(f"services/{area}.py")
+        for name in imported_by(path)
+        if name.startswith("mm.services.")
+        if name.split(".")[2] not in {area, *STANDS_ON[area]}
+    ]
+    assert wrong == []
+
+
+def areas():
+    places = (PACKAGE / "services").iterdir()
+    return sorted(place.stem for place in places if not place.name.startswith("_"))
 
 
 def test_only_the_clock_asks_for_the_time():

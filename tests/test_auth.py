@@ -14,7 +14,8 @@ import limits.storage.memory
 import pytest
 from peewee import OperationalError
 
-from mm import attempts, auth, clock, config, models
+from mm import auth, clock, config, login_limits, models
+from mm.database import connect, db
 from mm.services import accounts
 from tests.conftest import PASSWORD
 
@@ -98,9 +99,9 @@ class TestSessions:
 
     def test_logging_out_clears_the_cookie_though_the_database_does_not_answer(self, client, alice, tmp_path, settings):
         page_log_in(client)
-        models.connect(f"sqlite:///{tmp_path}/nowhere/mm.db")
+        connect(f"sqlite:///{tmp_path}/nowhere/mm.db")
         assert client.post("/logout", headers=OURS).status_code == 303
-        models.connect(settings.database)
+        connect(settings.database)
         assert not sees_pages(client)
 
     def test_an_ended_session_gets_no_new_cookie(self, app, client, alice):
@@ -120,13 +121,13 @@ class TestSessions:
 
     def test_a_session_is_loaded_with_one_query(self, client, alice, monkeypatch):
         page_log_in(client)
-        asked, execute = [], models.db.obj.execute_sql
+        asked, execute = [], db.obj.execute_sql
 
         def count(sql, *arguments, **options):
             asked.append(sql)
             return execute(sql, *arguments, **options)
 
-        monkeypatch.setattr(models.db.obj, "execute_sql", count)
+        monkeypatch.setattr(db.obj, "execute_sql", count)
         assert sees_pages(client)
         assert len(asked) == 1
 
@@ -228,7 +229,7 @@ class TestSurfaces:
     def test_a_database_that_does_not_answer_is_not_a_bad_log_in(self, client, alice, tmp_path, path):
         headers = bearer(client)
         page_log_in(client)
-        models.connect(f"sqlite:///{tmp_path}/nowhere/mm.db")
+        connect(f"sqlite:///{tmp_path}/nowhere/mm.db")
         assert client.get(path, headers=headers).status_code == 503
 
 
@@ -518,7 +519,7 @@ class TestBehindAProxy:
         address,
         network,
     ):
-        assert attempts.network_of(address) == network
+        assert login_limits.network_of(address) == network
         forwarded = {"X-Forwarded-For": address} if address else {}
         assert api_log_in(client, password=WRONG, headers=forwarded).status_code == 401
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from mm import config
-from mm.models import Movie, User, db
-from mm.services import backup_files, backups, imports, portable
+from mm.database import db
+from mm.models import Movie, User
+from mm.services import portable
+from mm.services.backup import backups, imports
+from mm.services.backup import files as backup_files
 from tests.conftest import PASSWORD
-from tests.libraries import (
+from tests.support.libraries import (
     T,
     as_bytes,
     custom_list,
@@ -26,7 +29,7 @@ from tests.libraries import (
     seen,
     vote,
 )
-from tests.processes import running
+from tests.support.processes import running
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 import pytest
 
+from mm import locks
 from mm.errors import NoRoom, NotFound
 from mm.models import Job
-from mm.services import jobs, locks
+from mm.services import jobs
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
 

@@ -7,17 +7,17 @@ import threading
 
 import pytest
 
-from mm import config, models
-from mm.services import locks
+from mm import config, locks
+from mm.database import db
 
 pytestmark = pytest.mark.usefixtures("app")
 
 HOLD = """
 import pathlib, sys
-from mm import config, models
-from mm.services import locks
+from mm import config, locks
+from mm.database import connect
 config.use(config.Config(data_dir=pathlib.Path(sys.argv[1])))
-models.connect(sys.argv[2])
+connect(sys.argv[2])
 with locks.hold("work"):
     print("held", flush=True)
     sys.stdin.read()
@@ -107,7 +107,7 @@ def test_looking_at_a_lock_never_keeps_anybody_from_taking_it():
     stop = threading.Event()
 
     def look():
-        with models.db.connection_context():
+        with db.connection_context():
             while not stop.is_set():
                 locks.is_held("work")
 
@@ -129,7 +129,7 @@ def test_two_who_look_at_once_both_find_the_lock_free():
         found = []
 
         def look():
-            with models.db.connection_context():
+            with db.connection_context():
                 found.extend(locks.is_held("work") for _ in range(300))
 
         lookers = [threading.Thread(target=look) for _ in range(3)]

@@ -6,8 +6,10 @@ import re
 import pytest
 
 from mm import config, log
-from mm.services import accounts, backups, pauses
-from tests.libraries import many, put
+from mm.services import accounts
+from mm.services.backup import backups
+from mm.services.enrichment import pauses
+from tests.support.libraries import many, put
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (DEBUG|INFO|WARNING|ERROR) \S+( \S+=\S.*)?")
 

@@ -8,7 +8,7 @@ import pytest
 from peewee import OperationalError
 
 from mm import clock, config, models, schema
-from mm.models import db
+from mm.database import connect, db
 from mm.services import accounts
 from tests.conftest import PASSWORD
 
@@ -24,7 +24,7 @@ def folder(tmp_path):
     """A data directory with a database that has no tables."""
     settings = config.use(config.Config(data_dir=tmp_path / "data"))
     config.prepare(settings)
-    models.connect(settings.database)
+    connect(settings.database)
     yield settings.data_dir
     if not db.is_closed():
         db.close()

@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mm import clock, config, models, tasks
+from mm import clock, config, locks, models, tasks
+from mm.database import db
 from mm.models import Job
-from mm.services import backups, enrich, health, imports, jobs, locks, nights, problems, schedule
-from tests.libraries import many, put, reload
-from tests.neighbours import somebody_wrote
+from mm.services import health, heartbeat, jobs, problems
+from mm.services.backup import backups, imports, nightly, schedule
+from mm.services.enrichment import runner as enrichment_runner
+from tests.support.libraries import many, put, reload
+from tests.support.neighbours import somebody_wrote
 
 pytestmark = pytest.mark.usefixtures("database")
 HOURS = 3600
@@ -30,7 +33,7 @@ def clean_queue(app):
 @pytest.fixture
 def worker(clean_queue, monkeypatch):
     """worker(): does what is queued, and what was scheduled for later as well."""
-    monkeypatch.setattr(enrich, "stopping", threading.Event())
+    monkeypatch.setattr(enrichment_runner, "stopping", threading.Event())
 
     def work_off():
         for task in clean_queue.read_schedule(datetime.now() + timedelta(days=1)):
@@ -71,13 +74,13 @@ def age(path, hours=48):
 
 
 def test_a_stray_folder_among_the_uploads_does_not_stop_the_night(alice, settings, clean_queue):
-    nights.enable(alice, True)
+    nightly.enable(alice, True)
     Job.delete().execute()
     (settings.tmp_dir / "@eaDir").mkdir()
     age(settings.tmp_dir / "@eaDir")
     tick()
     assert {task.args[1] for task in clean_queue.pending()} == {"backup", "recheck", "tidying"}
-    assert not schedule.worker_is_late()
+    assert not heartbeat.worker_is_late()
     assert health.check()["status"] == "healthy"
 
 
@@ -93,7 +96,7 @@ def test_a_part_of_the_tick_that_fails_is_named_by_health_and_the_others_go_on(
         for _ in range(3):
             tick()
     assert done == [other for other in tasks.PARTS if other != part] * 3
-    assert not schedule.worker_is_late()
+    assert not heartbeat.worker_is_late()
     found = health.check()
     assert found["status"] == "degraded"
     [problem] = found["problems"]
@@ -109,7 +112,7 @@ def test_a_part_of_the_tick_that_fails_is_named_by_health_and_the_others_go_on(
 
 
 def test_where_one_kind_of_due_work_cannot_be_found_the_others_are(alice, clean_queue, monkeypatch):
-    nights.enable(alice, True)
+    nightly.enable(alice, True)
     Job.delete().execute()
     monkeypatch.setattr(jobs, "recover", lambda: 1 // 0)
     assert [job.kind for job in schedule.tick()] == ["backup", "recheck", "tidying"]
@@ -118,17 +121,17 @@ def test_where_one_kind_of_due_work_cannot_be_found_the_others_are(alice, clean_
 
 def test_the_worker_is_seen_only_once_the_tick_is_through(clean_queue, monkeypatch):
     def look():
-        assert schedule.worker_is_late()
+        assert heartbeat.worker_is_late()
 
     monkeypatch.setitem(tasks.PARTS, "sweep.jobs", ("x", look))
     tick()
     assert problems.texts() == []
-    assert not schedule.worker_is_late()
+    assert not heartbeat.worker_is_late()
 
 
 def test_two_workers_that_look_at_once_make_one_job_each(app, alice, bob, monkeypatch):
     for user in (alice, bob):
-        nights.enable(user, True)
+        nightly.enable(user, True)
         put(user, many(2))
     Job.delete().execute()
     together = threading.Barrier(2)
@@ -140,7 +143,7 @@ def test_two_workers_that_look_at_once_make_one_job_each(app, alice, bob, monkey
         return found
 
     def look():
-        with models.db.connection_context():
+        with db.connection_context():
             schedule.tick()
 
     monkeypatch.setattr(schedule, "_anything_due", both_find_something)
@@ -160,10 +163,10 @@ def test_many_that_start_the_look_up_of_titles_at_once_make_one_job(app, monkeyp
         return True
 
     def look():
-        with models.db.connection_context():
-            enrich.start_if_due()
+        with db.connection_context():
+            enrichment_runner.start_if_due()
 
-    monkeypatch.setattr(enrich, "anything_due", all_find_something)
+    monkeypatch.setattr(enrichment_runner, "anything_due", all_find_something)
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -262,7 +265,7 @@ def test_long_work_leaves_a_thread_to_what_somebody_waits_for(alice, clean_queue
         assert end.wait(10)
 
     monkeypatch.setitem(tasks.WORK, "recheck", (long, None))
-    monkeypatch.setattr(enrich, "stopping", threading.Event())
+    monkeypatch.setattr(enrichment_runner, "stopping", threading.Event())
     tasks._allow_long_work(3)
     queued = [jobs.create("recheck") for _ in range(3)]
     run = tasks.run_job.call_local
@@ -327,7 +330,7 @@ def test_a_night_without_changes_is_settled_while_another_process_writes(
     users = (alice, bob, carol)
     for user in users:
         put(user, many(2))
-        nights.enable(user, True)
+        nightly.enable(user, True)
     for job in list(Job.select()):
         tasks.enqueue(job)
     worker()
@@ -360,7 +363,7 @@ def test_a_job_of_nobodys_that_fails_is_named_until_one_succeeds(clean_queue, mo
 
 
 def test_a_look_up_that_runs_in_a_terminal_makes_the_workers_wait(clean_queue, monkeypatch):
-    monkeypatch.setattr(enrich, "stopping", threading.Event())
+    monkeypatch.setattr(enrichment_runner, "stopping", threading.Event())
     job = jobs.create("enrich")
     with locks.hold("enrich"):
         tasks.run_job.call_local(job.id, "enrich")
@@ -466,7 +469,7 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
 ):
     for user in (alice, bob, carol):
         put(user, many(2))
-        nights.enable(user, True)
+        nightly.enable(user, True)
     for job in Job.select():
         tasks.enqueue(job)
     worker()

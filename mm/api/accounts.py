@@ -5,8 +5,8 @@ from flask_login import current_user
 
 from mm import auth, log
 from mm.api.openapi import answers, api
-from mm.documents import AccountChange, ManagedAccount, NewAccount, RemovedAccount
 from mm.models import User
+from mm.schemas import AccountChange, ManagedAccount, NewAccount, RemovedAccount
 from mm.services import accounts
 
 bp = Blueprint("accounts", __name__, url_prefix="/auth/admin/users")

@@ -5,8 +5,8 @@ from flask_login import login_required
 
 from mm import auth
 from mm.api.openapi import answers, api
-from mm.documents import Account, AdminCredentials, Credentials, LogIn, PasswordChange, Token
 from mm.models import User
+from mm.schemas import Account, AdminCredentials, Credentials, LogIn, PasswordChange, Token
 from mm.services import accounts
 
 bp = Blueprint("auth", __name__, url_prefix="/auth")

@@ -9,9 +9,10 @@ from msgspec import Meta, Struct
 
 from mm import auth, clock, config, tasks
 from mm.api.openapi import amend, answers, api
-from mm.documents import BackupEntry, BackupList, BackupSettings, Conflicts, Document, ImportResult, PlanView, Problem
 from mm.errors import Invalid, NotFound, Unusable
-from mm.services import backups, imports, nights, portable
+from mm.schemas import BackupEntry, BackupList, BackupSettings, Conflicts, Document, ImportResult, PlanView, Problem
+from mm.services import portable
+from mm.services.backup import backups, imports, nightly
 
 bp = Blueprint("backup", __name__, url_prefix="/backup")
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
@@ -72,7 +73,7 @@ def settings():
 @api.validate(resp=answers(401, 403, 409, 413, 415, 503, HTTP_200=BackupSettings), tags=["Backup"])
 def change_settings(json: BackupSettings):
     """Switch the nightly backup on or off. Switching on makes a first backup at once."""
-    if job := nights.enable(auth.account(), json.backup_enabled):
+    if job := nightly.enable(auth.account(), json.backup_enabled):
         tasks.enqueue(job)
     return json
 

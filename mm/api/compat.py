@@ -4,17 +4,17 @@ Of the original: *iOS* and *React* are its clients, *older docs* the API that it
 which scripts may still be written from. Nothing of ours needs these spellings.
 
 Where such a spelling is one more name in a body, an answer or a queue, it has to stand beside the
-name that it repeats, because services and documents know nothing of this module:
+name that it repeats, because services and schemas know nothing of this module:
 
-- `RecommendationView.person` repeats `person_name` (iOS decodes `person`): documents/movies.
-- `VoteType` takes "upvote" and "downvote" (iOS) beside true and false: documents/movies.
-- `Feed.timestamp` repeats `server_timestamp` (older docs): documents/sync.
+- `RecommendationView.person` repeats `person_name` (iOS decodes `person`): schemas/movies.
+- `VoteType` takes "upvote" and "downvote" (iOS) beside true and false: schemas/movies.
+- `Feed.timestamp` repeats `server_timestamp` (older docs): schemas/sync.
 - `ImportResult.movies_imported` and its like repeat `imported_counts` (older docs):
-  documents/portable.
+  schemas/portable.
 - `watchMovie` and `updateMovieStatus` are older docs' names of `markWatched` and `updateStatus`;
-  `rating` and `mediaType` those of `my_rating` and `media_type`: documents/sync, services/actions.
+  `rating` and `mediaType` those of `my_rating` and `media_type`: schemas/sync, services/sync/actions.
 - `UnratedMovieView` is a film with the flat fields of iOS's fallback; `film` below fills it.
-- A ranking's `year` is text, because iOS fails on a number there: documents/rankings.
+- A ranking's `year` is text, because iOS fails on a number there: schemas/rankings.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,15 +27,8 @@ from msgspec import Raw, Struct
 
 from mm.api.openapi import api
 from mm.api.refresh import ERRORS, refreshed
-from mm.documents import (
-    MovieView,
-    NewMovie,
-    NewRecommendation,
-    NewRecommendations,
-    SyncAnswer,
-    UnratedMovieView,
-)
-from mm.services import values
+from mm.schemas import MovieView, NewMovie, NewRecommendation, NewRecommendations, SyncAnswer, UnratedMovieView
+from mm.services import validation
 
 bp = Blueprint("compat", __name__, url_prefix="/movies")
 # Scripts written from the older docs say "series" or "show" where TMDB says "tv".
@@ -53,7 +46,7 @@ def refresh_by_get(imdb_id: str):
 
 def recommenders(new: NewMovie) -> list[str]:
     """Those of a film that is added. Older docs: a single one is `recommender`."""
-    single = [values.name(new.recommender, "recommender")] if new.recommender else []
+    single = [validation.name(new.recommender, "recommender")] if new.recommender else []
     return [*(new.recommenders or ()), *single]
 
 

@@ -11,7 +11,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from mm import auth, failures
+from mm import auth, server_errors
 from mm.errors import TooMany, Unauthenticated, UserError
 
 MESSAGES = {
@@ -28,7 +28,7 @@ def init_blueprint(bp: Blueprint) -> None:
     bp.register_error_handler(UserError, show_user_error)
     bp.register_error_handler(HTTPException, show_http_error)
     bp.register_error_handler(InternalServerError, show_unexpected)
-    for kind in failures.OUTSIDE:
+    for kind in server_errors.OUTSIDE:
         bp.register_error_handler(kind, show_outside_error)
     bp.before_app_request(refuse_unrouted)
 
@@ -58,14 +58,14 @@ def show_http_error(error: HTTPException) -> Response:
 
 
 def show_outside_error(error: Exception) -> Response:
-    known = failures.to_show(error)
+    known = server_errors.to_show(error)
     if known is None:
         raise error
     return show_user_error(known)
 
 
 def show_unexpected(error: InternalServerError) -> Response:
-    code = failures.unexpected(error.original_exception or error)
+    code = server_errors.unexpected(error.original_exception or error)
     return answer(500, f"Internal server error (code {code})")
 
 

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Struct
 
-from mm.documents import (
+from mm.schemas import (
     Account,
     AccountChange,
     AdminCredentials,

@@ -8,8 +8,9 @@ from msgspec import Meta, Struct
 
 from mm import auth
 from mm.api.openapi import answers, api
-from mm.documents import CacheInfo, OmdbData, SearchResult, TmdbData
-from mm.services import lookups, values
+from mm.schemas import CacheInfo, OmdbData, SearchResult, TmdbData
+from mm.services import validation
+from mm.services.enrichment import lookups
 
 bp = Blueprint("external", __name__, url_prefix="/external")
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
@@ -96,7 +97,7 @@ def discover_list(query: ListQuery):
 def ratings(imdb_id: str):
     """A film with its ratings, by IMDb id."""
     user_id = auth.account().id
-    return lookups.ratings(values.imdb_id_or_404(imdb_id), user_id)
+    return lookups.ratings(validation.imdb_id_or_404(imdb_id), user_id)
 
 
 @bp.get("/cache/info")

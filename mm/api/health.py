@@ -2,7 +2,7 @@ from flask import Blueprint
 
 from mm import clock
 from mm.api.openapi import answers, api
-from mm.documents import Health
+from mm.schemas import Health
 from mm.services import health as server
 
 bp = Blueprint("health", __name__)

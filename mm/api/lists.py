@@ -8,8 +8,8 @@ from mm import auth
 from mm.api import transfer
 from mm.api.movies import chosen
 from mm.api.openapi import answers, api
-from mm.documents import ListChange, ListView, MovieFilters, MovieView, NewList
-from mm.services import films, lists
+from mm.schemas import ListChange, ListView, MovieFilters, MovieView, NewList
+from mm.services.library import lists, serializers
 
 bp = Blueprint("lists", __name__, url_prefix="/lists")
 
@@ -62,4 +62,4 @@ def movies(list_id: str):
     """The films of a list, the last added first. Takes If-None-Match."""
     user = auth.account()
     found = lists.find(user.id, list_id)
-    return transfer.conditional(films.state(user.id), lambda: chosen(user.id, MovieFilters(list=found.id)))
+    return transfer.conditional(serializers.state(user.id), lambda: chosen(user.id, MovieFilters(list=found.id)))

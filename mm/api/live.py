@@ -24,9 +24,10 @@ from wsproto.frame_protocol import CloseReason
 
 from mm import auth, log
 from mm.api import errors
+from mm.database import db
 from mm.errors import Forbidden, Unauthenticated, UserError
-from mm.models import User, db
-from mm.services import live
+from mm.models import User
+from mm.services.sync import live
 
 # gunicorn.conf.py adds up what may hold its threads.
 CONNECTIONS = 12

@@ -8,7 +8,8 @@ from flask_login import login_required
 from mm import auth, tasks
 from mm.api import compat, transfer
 from mm.api.openapi import answers, api
-from mm.documents import (
+from mm.errors import Invalid
+from mm.schemas import (
     MovieFilters,
     MovieView,
     NewMovie,
@@ -21,8 +22,8 @@ from mm.documents import (
     WatchChange,
     WatchView,
 )
-from mm.errors import Invalid
-from mm.services import films, library, lookups
+from mm.services.enrichment import lookups
+from mm.services.library import movies, serializers
 
 bp = Blueprint("movies", __name__, url_prefix="/movies")
 
@@ -33,7 +34,7 @@ bp = Blueprint("movies", __name__, url_prefix="/movies")
 def listing(query: MovieFilters):
     """Your films, or those that the filters leave. Takes If-None-Match."""
     user = auth.account()
-    return transfer.conditional(films.state(user.id), lambda: chosen(user.id, query))
+    return transfer.conditional(serializers.state(user.id), lambda: chosen(user.id, query))
 
 
 @bp.post("")
@@ -43,9 +44,9 @@ def add(json: NewMovie):
     """Add a film, or add to one that is there. Its details follow when the server has looked them up."""
     user = auth.account()
     names = compat.recommenders(json)
-    movie = library.add(user.id, _imdb_id(json), json.media_type, json.status, names, json.custom_list_id)
+    movie = movies.add(user.id, _imdb_id(json), json.media_type, json.status, names, json.custom_list_id)
     tasks.start_enrichment()
-    return compat.film(films.one(user.id, movie.imdb_id)), 201
+    return compat.film(serializers.one(user.id, movie.imdb_id)), 201
 
 
 @bp.get("/<imdb_id>")
@@ -53,7 +54,7 @@ def add(json: NewMovie):
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=MovieView), tags=["Movies"])
 def show(imdb_id: str):
     """One film. Details that are not there yet follow; refresh asks for them at once."""
-    return compat.film(films.one(auth.account().id, imdb_id))
+    return compat.film(serializers.one(auth.account().id, imdb_id))
 
 
 @bp.delete("/<imdb_id>")
@@ -61,7 +62,7 @@ def show(imdb_id: str):
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
 def delete(imdb_id: str):
     """Remove a film with its votes and watches. The status `deleted` is the way to keep them."""
-    library.delete(auth.account().id, imdb_id)
+    movies.delete(auth.account().id, imdb_id)
     return "", 204
 
 
@@ -74,9 +75,9 @@ def recommend(imdb_id: str, json: NewRecommendation):
     if person is None:
         raise _missing("person_name", "is missing: send person_id, person_name or person")
     user_id, vote_type, date = auth.account().id, json.vote_type, json.date_recommended
-    vote = library.recommend(user_id, imdb_id, person, vote_type, date, json.media_type)
+    vote = movies.recommend(user_id, imdb_id, person, vote_type, date, json.media_type)
     tasks.start_enrichment()
-    return films.vote_view(vote), 201
+    return serializers.vote_view(vote), 201
 
 
 @bp.post("/<imdb_id>/recommendations/bulk")
@@ -87,10 +88,10 @@ def recommend_many(imdb_id: str, json: NewRecommendations):
     persons = compat.voters(json)
     if not persons:
         raise _missing("people", "is missing or empty: send person_ids or people")
-    votes = library.recommend_many(auth.account().id, imdb_id, persons, json.vote_type, json.date_recommended,
+    votes = movies.recommend_many(auth.account().id, imdb_id, persons, json.vote_type, json.date_recommended,
                                    json.media_type)  # fmt: skip
     tasks.start_enrichment()
-    return [films.vote_view(vote) for vote in votes], 201
+    return [serializers.vote_view(vote) for vote in votes], 201
 
 
 @bp.delete("/<imdb_id>/recommendations/<name:person>")
@@ -98,7 +99,7 @@ def recommend_many(imdb_id: str, json: NewRecommendations):
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
 def unrecommend(imdb_id: str, person: str):
     """Take back the vote of a person, found by name or else by id."""
-    library.unrecommend(auth.account().id, imdb_id, person)
+    movies.unrecommend(auth.account().id, imdb_id, person)
     return "", 204
 
 
@@ -108,9 +109,9 @@ def unrecommend(imdb_id: str, person: str):
 def watch(imdb_id: str, json: WatchChange):
     """Change the latest watch of a film that is watched; any other film, one that is not in the
     library too, is watched once more. The film becomes watched and leaves its list."""
-    seen = library.watch(auth.account().id, imdb_id, json.date_watched, json.my_rating, json.again or None)
+    seen = movies.watch(auth.account().id, imdb_id, json.date_watched, json.my_rating, json.again or None)
     tasks.start_enrichment()
-    return films.watch_view(seen)
+    return serializers.watch_view(seen)
 
 
 @bp.delete("/<imdb_id>/watch")
@@ -118,7 +119,7 @@ def watch(imdb_id: str, json: WatchChange):
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
 def unwatch(imdb_id: str):
     """Take back the latest watch. After the only one the film is to be watched again."""
-    library.unwatch(auth.account().id, imdb_id)
+    movies.unwatch(auth.account().id, imdb_id)
     return "", 204
 
 
@@ -127,14 +128,14 @@ def unwatch(imdb_id: str):
 @api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=StatusView), tags=["Movies"])
 def set_status(imdb_id: str, json: StatusChange):
     """Move a film between the states, and onto a list."""
-    movie = library.set_status(auth.account().id, imdb_id, json.status, json.custom_list_id)
+    movie = movies.set_status(auth.account().id, imdb_id, json.status, json.custom_list_id)
     custom_list = movie.custom_list
     return StatusView(movie.imdb_id, movie.status, custom_list.id if custom_list else None, movie.last_modified)
 
 
 def chosen(user_id: str, filters: MovieFilters) -> Iterator[bytes]:
     """The films that the filters leave, as JSON in pieces."""
-    pieces = films.in_pieces(user_id, films.chosen(user_id, filters))
+    pieces = serializers.in_pieces(user_id, serializers.chosen(user_id, filters))
     return transfer.array(compat.for_phones(pieces))
 
 

@@ -19,8 +19,8 @@ from werkzeug.exceptions import UnsupportedMediaType
 from mm import __version__
 from mm.api import examples
 from mm.api.errors import problems
-from mm.documents import ErrorDetail, PlanView, SyncAction, SyncBatch, ValidationDetail, WatchChange
 from mm.errors import TooLarge
+from mm.schemas import ErrorDetail, PlanView, SyncAction, SyncBatch, ValidationDetail, WatchChange
 from mm.services import portable
 
 BODY_MAX = 2**20

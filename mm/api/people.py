@@ -7,8 +7,8 @@ from flask_login import login_required
 from mm import auth
 from mm.api import compat, transfer
 from mm.api.openapi import answers, api
-from mm.documents import NewPerson, PersonChange, PersonStats, PersonView
-from mm.services import films, people
+from mm.schemas import NewPerson, PersonChange, PersonStats, PersonView
+from mm.services.library import people, serializers
 
 bp = Blueprint("people", __name__, url_prefix="/people")
 
@@ -53,5 +53,5 @@ def delete(name: str):
 def stats(name: str):
     """How the films of a person, found by name, turned out."""
     person = people.find(auth.account().id, name)
-    voted = films.in_pieces(person.user_id, films.voted_by(person))
-    return transfer.in_pieces(transfer.filled(films.stats(person), "movies", compat.for_phones(voted)))
+    voted = serializers.in_pieces(person.user_id, serializers.voted_by(person))
+    return transfer.in_pieces(transfer.filled(serializers.stats(person), "movies", compat.for_phones(voted)))

@@ -5,8 +5,8 @@ from flask_login import login_required
 
 from mm import auth
 from mm.api.openapi import answers, api
-from mm.documents import NewRanking, RankingView, UnrankedView
-from mm.services import rankings
+from mm.schemas import NewRanking, RankingView, UnrankedView
+from mm.services.library import rankings
 
 bp = Blueprint("ranking", __name__, url_prefix="/ranking")
 INSERTED = answers(400, 401, 403, 404, 413, 415, 503, HTTP_201=RankingView)

@@ -5,8 +5,9 @@ from flask_login import login_required
 
 from mm import auth
 from mm.api.openapi import answers, api
-from mm.documents import Refreshed
-from mm.services import library, lookups
+from mm.schemas import Refreshed
+from mm.services.enrichment import lookups
+from mm.services.library import movies
 
 bp = Blueprint("refresh", __name__, url_prefix="/movies")
 ERRORS = answers(401, 403, 404, 502, 503, HTTP_200=Refreshed)
@@ -26,6 +27,6 @@ def refresh(imdb_id: str):
 
 def refreshed(imdb_id: str) -> Refreshed:
     user_id = auth.account().id
-    movie = library.find(user_id, imdb_id)
+    movie = movies.find(user_id, imdb_id)
     updated = lookups.refresh(movie.imdb_id, user_id)
     return Refreshed(True, updated, movie.last_modified)

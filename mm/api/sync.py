@@ -6,8 +6,10 @@ from flask_login import login_required
 from mm import auth, tasks
 from mm.api import compat, transfer
 from mm.api.openapi import answers, api
-from mm.documents import ChangesQuery, Feed, SinceQuery, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
-from mm.services import feed, films, sync
+from mm.schemas import ChangesQuery, Feed, SinceQuery, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
+from mm.services.library import serializers
+from mm.services.sync import feed
+from mm.services.sync import queue as sync_queue
 
 bp = Blueprint("sync", __name__, url_prefix="/sync")
 
@@ -33,7 +35,7 @@ def changes(query: ChangesQuery):
 @api.validate(resp=answers(401, 403, 413, 415, 503, HTTP_200=SyncAnswer), tags=["Sync"])
 def perform(json: SyncAction):
     """Do one action of a queue. Sent again, it is answered as before and changes nothing."""
-    answer = sync.perform(auth.account().id, json)
+    answer = sync_queue.perform(auth.account().id, json)
     tasks.start_enrichment()
     return compat.answer(answer)
 
@@ -44,11 +46,11 @@ def perform(json: SyncAction):
 def perform_all(json: SyncBatch):
     """Do the actions of a queue in order, each by itself: one that fails or is malformed stops no other."""
     user_id = auth.account().id
-    results = sync.perform_all(user_id, json.actions)
+    results = sync_queue.perform_all(user_id, json.actions)
     tasks.start_enrichment()
     return SyncAnswers([compat.answer(result) for result in results], feed.newest(user_id))
 
 
 def _told(changes: feed.Changes) -> Response:
-    shown = films.in_pieces(auth.account().id, changes.films)
+    shown = serializers.in_pieces(auth.account().id, changes.films)
     return transfer.in_pieces(transfer.filled(changes.feed, "movies", compat.for_phones(shown)))

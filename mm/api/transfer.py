@@ -12,8 +12,8 @@ from isal import igzip, isal_zlib
 from msgspec import Struct
 from peewee import DatabaseError, InterfaceError
 
-from mm import __version__, auth, bodies, log
-from mm.models import db
+from mm import __version__, auth, log, request_bodies
+from mm.database import db
 
 # Below one packet there is nothing to gain.
 COMPRESS_FROM = 1400
@@ -112,7 +112,7 @@ def take_the_rest(response: Response) -> Response:
     answer."""
     body = request.environ["wsgi.input"]
     may_be_unread = response.status_code in REFUSED_BEFORE_THE_BODY
-    if may_be_unread and isinstance(body, bodies.Body) and auth.is_logged_in():
+    if may_be_unread and isinstance(body, request_bodies.Body) and auth.is_logged_in():
         body.drop(REFUSED_SECONDS)
     return response
 

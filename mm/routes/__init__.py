@@ -9,6 +9,7 @@ from mm.routes import (
     add,
     backups,
     errors,
+    filters,
     forms,
     imports,
     jobs,
@@ -17,12 +18,11 @@ from mm.routes import (
     movies,
     people,
     posters,
+    saved_views,
     session,
     undo,
-    views,
-    words,
 )
-from mm.services import backups as backup_files
+from mm.services.backup import backups as user_backups
 
 BLUEPRINTS = (
     session.bp,
@@ -37,7 +37,7 @@ BLUEPRINTS = (
     lists.bp,
     account.bp,
     movies.bp,
-    views.bp,
+    saved_views.bp,
 )
 HEADERS = {
     "Content-Security-Policy": (
@@ -54,7 +54,7 @@ HEADERS = {
 def init_app(app: Flask) -> None:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
-    words.init_app(app)
+    filters.init_app(app)
     forms.init_app(app)
     errors.init_app(app)
     app.jinja_env.globals["htmx_url"] = htmx.CDN_URL
@@ -74,5 +74,5 @@ def _backups_are_overdue() -> bool:
     return (
         current_user.is_authenticated
         and request.endpoint != "backups.index"
-        and backup_files.is_overdue(auth.account())
+        and user_backups.is_overdue(auth.account())
     )

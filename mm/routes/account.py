@@ -4,11 +4,12 @@ from flask import Blueprint, Response, request, session, url_for
 from flask_login import current_user, login_required
 
 from mm import __version__, auth, htmx
-from mm.documents import BackupEntry
 from mm.errors import Invalid, TooMany, Unavailable, UserError
 from mm.models import User
 from mm.routes.forms import problems_of
-from mm.services import accounts, backups
+from mm.schemas import BackupEntry
+from mm.services import accounts
+from mm.services.backup import backups
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 

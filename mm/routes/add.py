@@ -6,8 +6,9 @@ from flask_login import current_user, login_required
 from mm import auth, clock, config, htmx, tasks
 from mm.errors import Invalid, ProviderError, Unavailable, UserError
 from mm.routes.forms import problems_of
-from mm.services import adding, lists, recommenders
-from mm.services.adding import Choice, Found
+from mm.services.library import add as add_films
+from mm.services.library import lists, people
+from mm.services.library.add import Choice, Found
 
 # People shown at once; the others are one tap away.
 SHOWN = 12
@@ -41,7 +42,7 @@ def add() -> Response:
     try:
         choice = _choice()
         new = request.form.get("new_person", "")
-        token = adding.add(auth.account().id, found, _recommenders(), choice, new)
+        token = add_films.add(auth.account().id, found, _recommenders(), choice, new)
     except Invalid as error:
         return _form(found, problems_of(error, "film"))
     tasks.start_enrichment()
@@ -52,32 +53,32 @@ def _search(text: str) -> tuple[list[Found], UserError | None]:
     if not text:
         return [], None
     try:
-        return adding.search(auth.account().id, text), None
+        return add_films.search(auth.account().id, text), None
     except (ProviderError, Unavailable) as problem:
         return [], problem
 
 
 def _asked_for(given) -> Found:
     ids = {kind: given.get(kind, type=int) for kind in ("movie", "tv")}
-    return adding.find(auth.account().id, given.get("imdb"), **ids)
+    return add_films.find(auth.account().id, given.get("imdb"), **ids)
 
 
 def _form(found: Found, problems: dict | None = None) -> Response:
     """With what was chosen and typed before."""
-    people = recommenders.by_last_use(current_user.id)
+    offered = people.by_last_use(current_user.id)
     chosen = set(request.form.getlist("person"))
     # None that was chosen may be hidden.
-    shown = [person for place, person in enumerate(people) if place < SHOWN or str(person.id) in chosen]
+    shown = [person for place, person in enumerate(offered) if place < SHOWN or str(person.id) in chosen]
     return htmx.render(
         "add/pick.html", "add/_pick.html", status=422 if problems else 200, found=found, problems=problems or {},
-        shown=shown, others=[person for person in people[:OFFERED] if person not in shown], chosen=chosen,
+        shown=shown, others=[person for person in offered[:OFFERED] if person not in shown], chosen=chosen,
         typed=request.form, lists=lists.listing(current_user.id), today=_today(), where=WHERE,
         q=request.values.get("q", ""),
     )  # fmt: skip
 
 
 def _added(found: Found, token: str | None) -> Response:
-    [now_there] = adding.placed(current_user.id, [found])
+    [now_there] = add_films.placed(current_user.id, [found])
     words, names = _words(now_there, found.place is None)
     link = url_for("movies.show", imdb_id=found.imdb_id)
     htmx.toast(words, undo=token, link=link, **names)
@@ -110,7 +111,7 @@ def _choice() -> Choice:
 def _recommenders() -> list[str]:
     """Names; the ids of the form are those of people who may have been deleted meanwhile."""
     chosen = set(request.form.getlist("person"))
-    return [person.name for person in recommenders.by_last_use(current_user.id) if str(person.id) in chosen]
+    return [person.name for person in people.by_last_use(current_user.id) if str(person.id) in chosen]
 
 
 def _today() -> str:

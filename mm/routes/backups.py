@@ -8,7 +8,9 @@ from flask_login import current_user, login_required
 from mm import auth, clock, config, htmx, tasks
 from mm.errors import NotFound
 from mm.routes.jobs import active_job, job_context
-from mm.services import backup_files, backups, imports, jobs, nights, portable
+from mm.services import jobs, portable
+from mm.services.backup import backups, imports, nightly
+from mm.services.backup import files as backup_files
 
 bp = Blueprint("backups", __name__, url_prefix="/backup")
 
@@ -38,7 +40,7 @@ def history() -> Response:
 @login_required
 def switch() -> Response:
     enabled = request.form.get("enabled") == "1"
-    job = nights.enable(auth.account(), enabled)
+    job = nightly.enable(auth.account(), enabled)
     htmx.toast(f"Automatic backups are {'on' if enabled else 'off'}.")
     return _started(job) if job else htmx.go(url_for(".index"))
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, make_response, request, url_for
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from mm import failures, htmx
+from mm import htmx, server_errors
 from mm.errors import Unauthenticated, UserError
 
 TITLES = {
@@ -28,7 +28,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(UserError, show_user_error)
     app.register_error_handler(HTTPException, show_http_error)
     app.register_error_handler(InternalServerError, show_unexpected)
-    for kind in failures.OUTSIDE:
+    for kind in server_errors.OUTSIDE:
         app.register_error_handler(kind, show_outside_error)
 
 
@@ -55,14 +55,14 @@ def show_http_error(error: HTTPException) -> Response:
 
 
 def show_outside_error(error: Exception) -> Response:
-    known = failures.to_show(error)
+    known = server_errors.to_show(error)
     if known is None:
         raise error
     return show_user_error(known)
 
 
 def show_unexpected(error: InternalServerError) -> Response:
-    code = failures.unexpected(error.original_exception or error)
+    code = server_errors.unexpected(error.original_exception or error)
     words = "Something broke on the server. Nothing was half saved. Its log says more at the code"
     return _answer(f"{words} {code}.", 500)
 

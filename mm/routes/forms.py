@@ -5,7 +5,7 @@ import uuid
 from flask import Flask, request
 
 from mm.errors import Conflict, Invalid, UserError
-from mm.services import colors
+from mm.services.library import lists
 
 # Each can be chosen for a list; a list from elsewhere may have another one, and shows a star.
 LIST_ICONS = ("star", "heart", "bookmark", "clock", "film", "moon", "home", "bolt", "gift", "ghost", "music", "globe")
@@ -14,7 +14,7 @@ EMOJI = ("🎬", "🍿", "🎭", "📚", "🎸", "🎨", "🌟", "🐱", "🐶",
 
 def init_app(app: Flask) -> None:
     app.jinja_env.globals.update(
-        list_icons=LIST_ICONS, swatches=colors.COLORS, emoji=EMOJI, new_id=lambda: str(uuid.uuid4())
+        list_icons=LIST_ICONS, swatches=lists.COLORS, emoji=EMOJI, new_id=lambda: str(uuid.uuid4())
     )
 
 

@@ -6,10 +6,10 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, htmx, tasks
-from mm.documents import Change, Conflicts, PlanView
 from mm.errors import Conflict, Invalid
 from mm.models import Job
-from mm.services import imports
+from mm.schemas import Change, Conflicts, PlanView
+from mm.services.backup import imports
 
 KINDS = ("movie", "vote", "watch", "person", "list", "view", "ranking")
 OUTCOMES = ("new", "changed", "kept", "removed", "rejected")

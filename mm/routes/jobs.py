@@ -6,11 +6,12 @@ from flask import Blueprint, Response
 from flask_login import current_user, login_required
 
 from mm import clock, htmx
-from mm.documents import BackupEntry
 from mm.errors import NotFound
 from mm.models import Job
 from mm.routes.library import enrichment_context
-from mm.services import backups, imports, jobs, schedule
+from mm.schemas import BackupEntry
+from mm.services import heartbeat, jobs
+from mm.services.backup import backups, imports
 
 KINDS = ("backup", "import", "restore", "verify")
 # Too early to tell how long the rest will take.
@@ -53,7 +54,7 @@ def job_context(job: Job | None) -> dict:
     if job is None:
         return {"job": None}
     context = {"job": job, "active": job.state in jobs.ACTIVE, "left": _seconds_left(job),
-               "late": job.state == "queued" and schedule.worker_is_late(),
+               "late": job.state == "queued" and heartbeat.worker_is_late(),
                "left_out": _left_out(job), "reason": _reason(job)}  # fmt: skip
     if job.state == "done" and job.kind in ("import", "restore"):
         context |= enrichment_context()

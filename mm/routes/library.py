@@ -8,8 +8,10 @@ from flask_login import current_user, login_required
 from mm import auth, config, htmx, tasks
 from mm.errors import Invalid
 from mm.models import SavedView
-from mm.routes.words import plural
-from mm.services import browse, enrich, lists, pauses, people, selection, views
+from mm.routes.filters import plural
+from mm.services.enrichment import pauses
+from mm.services.enrichment import runner as enrichment_runner
+from mm.services.library import browse, bulk, lists, people, saved_views
 
 PAGE_SIZE = 60
 # Keeps the offset within what a database takes.
@@ -67,27 +69,27 @@ def enrichment() -> Response:
 
 def enrichment_context() -> dict:
     """`filling`: details are being fetched, so that asking again soon shows more."""
-    progress = enrich.progress(current_user.id)
+    progress = enrichment_runner.progress(current_user.id)
     return {"enrichment": progress, "filling": bool(progress.waiting and config.current.tmdb_api_key)}
 
 
-def _act(verb: str, value: str, films: list[str]) -> tuple[selection.Done, str, str]:
+def _act(verb: str, value: str, films: list[str]) -> tuple[bulk.Done, str, str]:
     """What was done, in words, and the {name} in these."""
     user_id = current_user.id
     match verb:
         case "status" if value in PLACES:
-            done = selection.set_status(user_id, films, value)
+            done = bulk.set_status(user_id, films, value)
             return done, "moved to {name}", PLACES[value]
         case "list":
-            done = selection.put_on_list(user_id, films, value)
+            done = bulk.put_on_list(user_id, films, value)
             return done, "moved to {name}", lists.find(user_id, value).name
         case "recommend":
             name = request.form.get("person", "").strip()
-            done = selection.recommend(user_id, films, name)
+            done = bulk.recommend(user_id, films, name)
             tasks.start_enrichment()
             return done, "marked as recommended by {name}", name
         case "remove":
-            return selection.delete(user_id, films), "deleted for good", ""
+            return bulk.delete(user_id, films), "deleted for good", ""
     raise Invalid("Choose what to do with these films.")
 
 
@@ -106,7 +108,7 @@ def _filters() -> dict:
 
 def _saved() -> list[tuple[SavedView, dict]]:
     """With the parameters that lead there: a view may come from a file, and hold anything."""
-    return [(saved, browse.parse(saved.filters).params()) for saved in views.listing(current_user.id)]
+    return [(saved, browse.parse(saved.filters).params()) for saved in saved_views.listing(current_user.id)]
 
 
 def _banners() -> dict:

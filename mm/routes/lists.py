@@ -6,7 +6,7 @@ from flask_login import current_user, login_required
 from mm import auth, htmx
 from mm.errors import Conflict, Invalid
 from mm.routes.forms import problems_of, typed
-from mm.services import colors, lists, undo
+from mm.services.library import lists, undo
 
 bp = Blueprint("lists", __name__, url_prefix="/lists")
 
@@ -79,7 +79,7 @@ def delete(list_id: str) -> Response:
 
 def _page(problems: dict | None = None) -> Response:
     context = _context()
-    form = _typed() if problems else {"color": colors.next_color(len(context["lists"]))}
+    form = _typed() if problems else {"color": lists.next_color(len(context["lists"]))}
     return htmx.render(
         "lists/index.html", status=422 if problems else 200, problems=problems or {}, form=form, **context
     )

@@ -5,10 +5,12 @@ from flask_login import current_user, login_required
 from msgspec import UNSET, UnsetType
 
 from mm import clock, config, htmx, tasks
-from mm.documents import Problem
 from mm.errors import Invalid
 from mm.routes.library import PLACES
-from mm.services import browse, details, library, lists, lookups, pauses, people, recommenders, undo, values
+from mm.schemas import Problem
+from mm.services import validation
+from mm.services.enrichment import lookups, pauses
+from mm.services.library import browse, lists, movies, people, undo
 
 # A rating below it asks what else was recommended by the same people.
 DISAPPOINTING = 6
@@ -19,7 +21,7 @@ bp = Blueprint("movies", __name__, url_prefix="/movies/<imdb_id>")
 @bp.get("")
 @login_required
 def show(imdb_id: str) -> Response:
-    film = details.film(current_user.id, imdb_id)
+    film = browse.film(current_user.id, imdb_id)
     return htmx.render("movies/show.html", "movies/_movie.html", **_context(film))
 
 
@@ -27,8 +29,8 @@ def show(imdb_id: str) -> Response:
 @login_required
 def want(imdb_id: str) -> Response:
     """The page of a film that was never looked up asks for its details to be fetched next."""
-    film = details.film(current_user.id, imdb_id)
-    if library.want(film.title):
+    film = browse.film(current_user.id, imdb_id)
+    if movies.want(film.title):
         tasks.start_enrichment()
     return htmx.nothing(_home(film))
 
@@ -37,7 +39,7 @@ def want(imdb_id: str) -> Response:
 @login_required
 def about(imdb_id: str) -> Response:
     """Asked for again by a film whose details are on their way."""
-    film = details.film(current_user.id, imdb_id)
+    film = browse.film(current_user.id, imdb_id)
     return htmx.fragment("movies/_about.html", _home(film), film=film, filling=_is_filling(film))
 
 
@@ -46,7 +48,7 @@ def about(imdb_id: str) -> Response:
 def card(imdb_id: str) -> Response:
     """As the grid shows it, which may show a tab that the film has left. `waiting`: nothing while it has no details."""
     view = browse.parse(request.args)
-    found = browse.card(current_user.id, values.imdb_id_or_404(imdb_id))
+    found = browse.card(current_user.id, validation.imdb_id_or_404(imdb_id))
     if "waiting" in request.args and found and not found.title:
         return Response(status=204)
     home = url_for(".show", imdb_id=imdb_id)
@@ -60,7 +62,7 @@ def set_status(imdb_id: str) -> Response:
     status, _, list_id = request.form.get("to", "").partition(":")
     name = lists.find(current_user.id, list_id).name if status == "list" else PLACES.get(status, "")
     with _undoable(imdb_id) as step:
-        library.set_status(current_user.id, imdb_id, "custom" if list_id else status, list_id or None)
+        movies.set_status(current_user.id, imdb_id, "custom" if list_id else status, list_id or None)
     htmx.toast("Moved to {name}.", undo=step.token, name=name)
     return _changed(imdb_id)
 
@@ -69,7 +71,7 @@ def set_status(imdb_id: str) -> Response:
 @login_required
 def watch(imdb_id: str) -> Response:
     """Only what the form sends is changed; a date that is still the same keeps its time of day."""
-    film = details.film(current_user.id, imdb_id)
+    film = browse.film(current_user.id, imdb_id)
     again = "again" in request.form
     # The stars alone say that it was watched: once more, where it waits to be watched again. The
     # form with the date changes the watch that it shows.
@@ -77,19 +79,19 @@ def watch(imdb_id: str) -> Response:
     try:
         rating = _rating()
         with _undoable(imdb_id) as step:
-            library.watch(current_user.id, imdb_id, _date(film, again), rating, adds)
+            movies.watch(current_user.id, imdb_id, _date(film, again), rating, adds)
     except Invalid as problem:
         return _changed(imdb_id, problem)
     htmx.toast("Watched once more." if again else "Saved.", undo=step.token)
     low = isinstance(rating, float) and rating < DISAPPOINTING
-    return _changed(imdb_id, others=details.others_of(current_user.id, film) if low else None)
+    return _changed(imdb_id, others=browse.others_of(current_user.id, film) if low else None)
 
 
 @bp.post("/unwatch")
 @login_required
 def unwatch(imdb_id: str) -> Response:
     with _undoable(imdb_id) as step:
-        library.unwatch(current_user.id, imdb_id, request.form.get("date_watched", type=float))
+        movies.unwatch(current_user.id, imdb_id, request.form.get("date_watched", type=float))
     htmx.toast("The watch is taken out.", undo=step.token)
     return _changed(imdb_id)
 
@@ -99,10 +101,10 @@ def unwatch(imdb_id: str) -> Response:
 def vote(imdb_id: str) -> Response:
     name, is_up = request.form.get("person", "").strip(), request.form.get("vote") != "down"
     try:
-        values.name(name, "person")
+        validation.name(name, "person")
         with _undoable(imdb_id) as step:
-            library.find(current_user.id, imdb_id)
-            library.recommend(current_user.id, imdb_id, name, is_up)
+            movies.find(current_user.id, imdb_id)
+            movies.recommend(current_user.id, imdb_id, name, is_up)
     except Invalid as problem:
         return _changed(imdb_id, problem)
     verb = "recommends" if is_up else "warns of"
@@ -115,7 +117,7 @@ def vote(imdb_id: str) -> Response:
 def remove_vote(imdb_id: str, person_id: int) -> Response:
     person = people.by_id(current_user.id, person_id)
     with _undoable(imdb_id) as step:
-        library.unrecommend(current_user.id, imdb_id, person_id)
+        movies.unrecommend(current_user.id, imdb_id, person_id)
     htmx.toast("{name}'s word is taken out.", undo=step.token, name=person.name)
     return _changed(imdb_id)
 
@@ -123,7 +125,7 @@ def remove_vote(imdb_id: str, person_id: int) -> Response:
 @bp.post("/refresh")
 @login_required
 def refresh(imdb_id: str) -> Response:
-    film = details.film(current_user.id, imdb_id)
+    film = browse.film(current_user.id, imdb_id)
     updated = lookups.refresh(film.title.imdb_id, current_user.id)
     names = [pauses.NAMES[provider] for provider in pauses.PROVIDERS if getattr(updated, provider)]
     htmx.toast(f"Fresh from {' and '.join(names)}.")
@@ -133,22 +135,22 @@ def refresh(imdb_id: str) -> Response:
 @bp.post("/delete")
 @login_required
 def delete(imdb_id: str) -> Response:
-    film = details.film(current_user.id, imdb_id)
+    film = browse.film(current_user.id, imdb_id)
     with _undoable(imdb_id) as step:
-        library.delete(current_user.id, imdb_id)
+        movies.delete(current_user.id, imdb_id)
     name = film.title.title or imdb_id
     htmx.toast("{name} is deleted for good.", undo=step.token, name=name)
     return htmx.go(url_for("library.index"))
 
 
 def _undoable(imdb_id: str):
-    return undo.step(current_user.id, [values.imdb_id_or_404(imdb_id)])
+    return undo.step(current_user.id, [validation.imdb_id_or_404(imdb_id)])
 
 
 def _changed(imdb_id: str, problem: Invalid | None = None, others: list | None = None) -> Response:
     """The film as it is now; the grid and its counts hear of it. A `problem` stands at its field, with what was
     typed."""
-    film = details.film(current_user.id, imdb_id)
+    film = browse.film(current_user.id, imdb_id)
     if problem is None:
         htmx.changed("film")
         return htmx.fragment("movies/_movie.html", _home(film), **_context(film), others=others)
@@ -156,17 +158,17 @@ def _changed(imdb_id: str, problem: Invalid | None = None, others: list | None =
                        problem=problem.message, field=_field(problem), typed=request.form)  # fmt: skip
 
 
-def _context(film: details.Film) -> dict:
+def _context(film: browse.Film) -> dict:
     today = clock.local(clock.now(), config.current.zone).date().isoformat()
-    return {"film": film, "lists": lists.listing(current_user.id), "people": recommenders.by_last_use(current_user.id),
+    return {"film": film, "lists": lists.listing(current_user.id), "people": people.by_last_use(current_user.id),
             "filling": _is_filling(film), "has_key": bool(pauses.key("tmdb")), "today": today}  # fmt: skip
 
 
-def _home(film: details.Film) -> str:
+def _home(film: browse.Film) -> str:
     return url_for(".show", imdb_id=film.title.imdb_id)
 
 
-def _is_filling(film: details.Film) -> bool:
+def _is_filling(film: browse.Film) -> bool:
     return film.title.tmdb_state == "stub" and "tmdb" in pauses.askable()
 
 
@@ -186,7 +188,7 @@ def _rating() -> float | UnsetType | None:
         raise Invalid(f"my_rating: {reason}", [Problem("my_rating", reason)]) from None
 
 
-def _date(film: details.Film, again: bool) -> str | None:
+def _date(film: browse.Film, again: bool) -> str | None:
     text = request.form.get("date_watched", "").strip()
     if not again and film.seen and text == clock.local(film.seen.date_watched, config.current.zone).date().isoformat():
         return None

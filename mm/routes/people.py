@@ -7,7 +7,7 @@ from mm import auth, htmx
 from mm.errors import Conflict, Invalid
 from mm.models import Person
 from mm.routes.forms import problems_of, typed
-from mm.services import colors, people, positions, recommenders, undo
+from mm.services.library import lists, paging, people, undo
 
 SHOWS = {"all": "All", "trusted": "Trusted", "quick": "Quick"}
 PAGE_SIZE = 50
@@ -80,19 +80,19 @@ def delete(person_id: int) -> Response:
 def _page(problems: dict | None = None) -> Response:
     show = request.args.get("show", "all")
     show = show if show in SHOWS else "all"
-    number, standings = _number(), recommenders.standings(current_user.id, show)
+    number, standings = _number(), people.standings(current_user.id, show)
     return htmx.render("people/index.html", status=422 if problems else 200, show=show, shows=SHOWS,
                        standings=standings[(number - 1) * PAGE_SIZE : number * PAGE_SIZE], number=number,
                        pages=_pages(len(standings)), problems=problems or {},
-                       form=_typed() if problems else {"color": colors.next_color(len(standings))})  # fmt: skip
+                       form=_typed() if problems else {"color": lists.next_color(len(standings))})  # fmt: skip
 
 
 def _one(person: Person, problems: dict | None = None) -> Response:
-    after = positions.parse(request.args.get("after", ""), recommenders.LATEST_FIRST)
+    after = paging.parse(request.args.get("after", ""), people.LATEST_FIRST)
     # Addresses of earlier versions have a page's number instead.
     offset = 0 if after else (_number() - 1) * PAGE_SIZE
-    standing = recommenders.standing(person)
-    films, following = recommenders.films_of(person, offset, PAGE_SIZE, after)
+    standing = people.standing(person)
+    films, following = people.films_of(person, offset, PAGE_SIZE, after)
     fields = ("name", "color", "emoji", "is_trusted")
     return htmx.render(
         "people/show.html",

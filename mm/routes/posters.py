@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, make_response, render_template, send_file, url_for
 from flask_login import login_required
 
-from mm.services import posters
+from mm.services.enrichment import posters
 
 # A poster's name tells its content: another picture has another name.
 FOR_EVER = "private, max-age=31536000, immutable"

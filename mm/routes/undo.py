@@ -7,7 +7,7 @@ from flask_login import current_user, login_required
 
 from mm import auth, htmx
 from mm.errors import Conflict, NotFound
-from mm.services import undo
+from mm.services.library import undo
 
 bp = Blueprint("undo", __name__)
 

@@ -8,9 +8,10 @@ from peewee import ModelSelect
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from mm import clock, config, log, models
-from mm.documents import Problem
+from mm.database import db, fold
 from mm.errors import Conflict, Invalid, NotFound, UserError
-from mm.models import QUICK_RECOMMENDERS, EndedSession, Person, User, db, fold
+from mm.models import QUICK_RECOMMENDERS, EndedSession, Person, User
+from mm.schemas import Problem
 
 PASSWORD_MIN = 8
 PASSWORD_MAX = 500

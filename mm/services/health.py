@@ -9,9 +9,12 @@ from typing import NamedTuple
 from peewee import DatabaseError, InterfaceError, SqliteDatabase, fn
 
 from mm import config, disk, log, models
+from mm.database import db, is_busy, waiting_at_most
 from mm.errors import Unavailable
-from mm.models import User, db
-from mm.services import backup_files, problems, rechecks, schedule
+from mm.models import User
+from mm.services import heartbeat, problems
+from mm.services.backup import files as backup_files
+from mm.services.backup import recheck, schedule
 
 # Strangers may ask as often as they like: the database is tried at most once in so many seconds.
 PROBE_SECONDS = 5
@@ -45,7 +48,7 @@ def check() -> dict:
     try:
         found = list(_problems())
         last_backup = User.select(fn.MAX(User.last_completed_at)).scalar()
-        late = schedule.worker_is_late()
+        late = heartbeat.worker_is_late()
     except DATABASE_ERRORS as error:
         raise Unavailable(NOT_USABLE) from error
     return {
@@ -82,7 +85,7 @@ def _find_fault() -> str | None:
             return "The disk of the data folder is full: nothing can be saved."
         _begin_a_write()
     except (*DATABASE_ERRORS, OSError) as error:
-        if models.is_busy(error):
+        if is_busy(error):
             return None
         log.warning("database.not_usable", error=type(error).__name__)
         return NOT_USABLE
@@ -91,7 +94,7 @@ def _find_fault() -> str | None:
 
 def _begin_a_write() -> None:
     """Takes the lock that a write takes, and writes nothing."""
-    with models.waiting_at_most(db.obj, BUSY_SECONDS):
+    with waiting_at_most(db.obj, BUSY_SECONDS):
         if isinstance(db.obj, SqliteDatabase):
             db.execute_sql("BEGIN IMMEDIATE")
             db.execute_sql("ROLLBACK")
@@ -103,7 +106,7 @@ def _begin_a_write() -> None:
 
 
 def _problems() -> Iterator[str]:
-    if schedule.worker_is_late():
+    if heartbeat.worker_is_late():
         yield "No worker has been seen for over two minutes: backups and look-ups wait."
     if late := schedule.late_accounts():
         accounts = "1 account" if late == 1 else f"{late:,} accounts"
@@ -113,7 +116,7 @@ def _problems() -> Iterator[str]:
         yield f"Only {free / 1e6:,.1f} MB are free in the data folder. Make room for backups."
     if count := _backups_without_accounts():
         yield _empty_words(count)
-    if damaged := rechecks.still_damaged():
+    if damaged := recheck.still_damaged():
         backups = "1 backup is" if damaged == 1 else f"{damaged:,} backups are"
         yield f"{backups} damaged. The page Data & Backup of the account says which."
     yield from problems.texts()

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 
 from peewee import Expression, Field
 
-from mm import clock, disk, log
+from mm import clock, disk, locks, log
+from mm.database import db
 from mm.errors import NotFound, UserError
-from mm.models import Job, db
-from mm.services import locks
+from mm.models import Job
 
 DAY = 86400
 KEEP_SECONDS = 7 * DAY

@@ -9,7 +9,8 @@ from typing import TypeVar
 from peewee import DatabaseError, InterfaceError
 
 from mm import log, models
-from mm.models import Setting, db
+from mm.database import db
+from mm.models import Setting
 
 PREFIX = "problem."
 Result = TypeVar("Result")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from peewee import Database
 
-from mm import models
+from mm.database import insert_rows
 from mm.models import Movie, Ranking
 
 
@@ -54,4 +54,4 @@ def replace(database: Database, user_id: str, order: Iterable[Ranked]) -> None:
     Ranking.delete().where(ranked).execute(database)
     columns = (Ranking.movie, Ranking.liked, Ranking.position, Ranking.ranked_at)
     rows = ((movies[imdb_id], *place) for imdb_id, *place in numbered(order))
-    models.insert_rows(database, columns, rows)
+    insert_rows(database, columns, rows)

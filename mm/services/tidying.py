@@ -2,11 +2,13 @@
 and log-ins that were ended long ago."""
 
 from mm.models import Job
-from mm.services import accounts, due, posters, problems
+from mm.services import accounts, problems
+from mm.services.enrichment import posters
+from mm.services.enrichment import queue as enrichment_queue
 
 # part -> what health calls it, and the work. Posters after titles: theirs may be the last.
 PARTS = {
-    "tidy.titles": ("Deleting titles that no library holds", due.sweep),
+    "tidy.titles": ("Deleting titles that no library holds", enrichment_queue.sweep),
     "tidy.posters": ("Deleting posters of no title", posters.sweep),
     "tidy.sessions": ("Forgetting ended log-ins", accounts.sweep),
 }

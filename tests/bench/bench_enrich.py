@@ -1,9 +1,10 @@
 """How fast titles are filled, beside the rate that TMDB permits.
 
-    python -m tests.bench.bench_enrich --library FILE.v2.json --base-url http://127.0.0.1:9100 [--data-dir DIR]
+    python -m tests.bench.bench_enrich --library FILE.v2.json --base-url URL [--data-dir DIR]
 
-The base URL is that of a server that answers as TMDB and OMDb do, `python -m tests.standin` for one. With a data
-directory of an earlier run that was stopped or killed, it goes on from there.
+The base URL is that of a server that answers as TMDB and OMDb do, `python -m
+tests.support.standin` for one. With a data directory of an earlier run that was stopped or killed,
+it goes on from there.
 """
 
 import argparse
@@ -16,9 +17,12 @@ import requests
 from peewee import fn
 
 from mm import clock, config, models, schema
-from mm.models import Movie, Title, User, db
+from mm.database import connect, db, insert_rows
+from mm.models import Movie, Title, User
 from mm.providers import limits
-from mm.services import enrich, jobs, pauses
+from mm.services import jobs
+from mm.services.enrichment import pauses
+from mm.services.enrichment import runner as enrichment_runner
 
 PERMITTED = 40
 PACE = 36
@@ -44,7 +48,7 @@ def prepare(data_dir, base_url):
               "omdb_base_url": f"{base_url}/omdb/"}  # fmt: skip
     now = config.use(config.Config(data_dir=data_dir, **values))
     config.prepare(now)
-    models.connect(now.database)
+    connect(now.database)
     schema.upgrade()
 
 
@@ -60,14 +64,14 @@ def add_films(imdb_ids):
         fields = [Movie.user, Movie.title, Movie.status, Movie.date_added, Movie.last_modified, Movie.updated_at]
         now = clock.now()
         rows = [(user.id, imdb_id, "watched", now, now, now) for imdb_id in imdb_ids]
-        models.insert_rows(db.obj, fields, rows, ignore=True)
+        insert_rows(db.obj, fields, rows, ignore=True)
 
 
 def measure():
     before = states("tmdb").get("ready", 0)
     print(f"{before} of {Title.select().count()} titles are filled already", flush=True)
     started = time.monotonic()
-    counts = enrich.run(jobs.create("enrich"))
+    counts = enrichment_runner.run(jobs.create("enrich"))
     seconds = time.monotonic() - started
     rate = limits.tmdb_worker.started / seconds
     print(f"result: {counts}")

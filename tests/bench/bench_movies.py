@@ -20,9 +20,11 @@ import time
 from pathlib import Path
 
 from mm import auth, config, create_app, models, schema
-from mm.models import TitleJson, db
-from mm.services import accounts, due, portable
-from tests.libraries import as_bytes, many
+from mm.database import chunks, db, insert_rows
+from mm.models import TitleJson
+from mm.services import accounts, portable
+from mm.services.enrichment import queue as enrichment_queue
+from tests.support.libraries import as_bytes, many
 
 WORDS = [f"{first}{second}" for first in ("ba", "ke", "lo", "mi", "tu") for second in ("ran", "ste", "vil", "dor")]
 PEOPLE = 2000
@@ -55,8 +57,8 @@ def fill_titles(count, file):
         models.ensure_titles(db.obj, (f"tt{number:07d}" for number in range(1, count + 1)))
         for number, row in zip(range(1, count + 1), rows, strict=False):
             made_up = random.Random(number)
-            due.fill("tmdb", f"tt{number:07d}", tmdb_body(made_up, number, row.get("tmdb") or {}))
-            due.fill("omdb", f"tt{number:07d}", row.get("omdb") or omdb_body(made_up, number))
+            enrichment_queue.fill("tmdb", f"tt{number:07d}", tmdb_body(made_up, number, row.get("tmdb") or {}))
+            enrichment_queue.fill("omdb", f"tt{number:07d}", row.get("omdb") or omdb_body(made_up, number))
 
 
 def read_titles(file):
@@ -133,7 +135,7 @@ def stream(app, films, votes):
         user = accounts.create("stream@example.org", "stream", "correct horse battery")
         whole = many(films, votes)
         # A file takes 64 MiB at most.
-        for movies in models.chunks(whole["movies"], 50_000):
+        for movies in chunks(whole["movies"], 50_000):
             part = as_bytes({**whole, "movies": movies})
             portable.apply(portable.plan(user.id, portable.read(part)))
         del whole, movies, part
@@ -161,7 +163,7 @@ def copy_json(films):
     fields = [TitleJson.title, TitleJson.version, TitleJson.tmdb, TitleJson.omdb]
     with db.atomic():
         rows = ((name, *row[1:]) for name in names if name not in known)
-        models.insert_rows(db.obj, fields, rows)
+        insert_rows(db.obj, fields, rows)
 
 
 def resident():

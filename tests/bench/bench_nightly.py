@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 
 from mm import clock, models, tasks
-from mm.models import Job, User, Watch, db
-from mm.services import accounts, jobs, portable, schedule
+from mm.database import db
+from mm.models import Job, User, Watch
+from mm.services import accounts, jobs, portable
+from mm.services.backup import schedule
 from tests.bench.bench_portable import open_database
-from tests.libraries import as_bytes, many
+from tests.support.libraries import as_bytes, many
 
 DAY = 86400
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from playhouse.test_utils import count_queries
 
 from mm import config, create_app, models, schema
-from mm.models import Movie, Title, db
+from mm.database import db, update_rows
+from mm.models import Movie, Title
 from mm.services import accounts
-from tests.libraries import many, put
+from tests.support.libraries import many, put
 
 ADDRESSES = {
     "first page": "/",
@@ -85,9 +86,9 @@ def fill(user, films):
               Title.tmdb_state, Title.tmdb_body]  # fmt: skip
     rows = [title(dice, body, number) for number in range(1, films + 1)]
     with db.atomic():
-        models.update_rows(db, fields, [Title.imdb_id], rows)
+        update_rows(db, fields, [Title.imdb_id], rows)
         moments = ((1.6e9 + dice.random() * 1e8, f"tt{number:07}") for number in range(1, films + 1))
-        models.update_rows(db, [Movie.date_added], [Movie.title], moments)
+        update_rows(db, [Movie.date_added], [Movie.title], moments)
 
 
 def title(dice, body, number):

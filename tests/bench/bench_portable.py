@@ -15,9 +15,10 @@ from pathlib import Path
 import msgspec
 
 from mm import config, models, schema
-from mm.models import User, db
+from mm.database import connect, db
+from mm.models import User
 from mm.services import portable
-from tests.libraries import as_bytes, document, seen, vote
+from tests.support.libraries import as_bytes, document, seen, vote
 
 TABLES = ("user", "title", "custom_list", "movie", "watch", "person", "recommendation")
 PEOPLE = 50
@@ -49,7 +50,7 @@ def library(films, votes):
 def open_database(folder):
     now = config.use(config.Config(data_dir=folder / "data"))
     config.prepare(now)
-    models.connect(now.database)
+    connect(now.database)
     schema.upgrade()
 
 

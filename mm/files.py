@@ -1,0 +1,100 @@
+"""File formats and safe writing of backup files: no database here.
+
+A file appears under its name whole or not at all: a draft in the same folder is written, flushed to the disk and
+checked before it takes the name.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mm import disk
+from mm.errors import NoRoom
+
+DRAFT = ".tmp-"
+# Left free beside what is written: the database and its log live on the same disk.
+ROOM_TO_SPARE = 2**20
+DRAFT_NAME = re.compile(rf"{re.escape(DRAFT)}[0-9a-f]{{16}}")
+
+
+@contextlib.contextmanager
+def draft(folder: Path) -> Iterator[Path]:
+    """A new name for a file that is not listed; whatever is still there under it at the end is removed. A full disk
+    is NoRoom."""
+    make_folder(folder)
+    path = folder / f"{DRAFT}{secrets.token_hex(8)}"
+    try:
+        yield path
+    except OSError as error:
+        if error.errno not in disk.OUT_OF_ROOM:
+            raise
+        free = disk.megabytes(disk.free_bytes(folder))
+        raise NoRoom(f"Not enough disk space: {free} free in the data folder.") from error
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """With its parent's entry of it on the disk."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Create `path` with `data`, readable by the owner only, and wait for the disk. The memory's
+    copy of it is dropped, so that who reads it back reads what the disk has."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        _forget(file.fileno())
+
+
+def _forget(descriptor: int) -> None:
+    """A hint, which not every system knows."""
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def require_room(folder: Path, size_bytes: int) -> None:
+    """Raises NoRoom before anything is written."""
+    needed, free = size_bytes + ROOM_TO_SPARE, disk.free_bytes(folder)
+    if free < needed:
+        raise NoRoom(not_enough(needed, free))
+
+
+def not_enough(needed: int, free: int) -> str:
+    return f"Not enough disk space: {disk.megabytes(needed)} needed, {disk.megabytes(free)} free."
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_file(path: Path) -> bool:
+    """A regular file, not a link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,43 @@
+"""Saved views of the library."""
+
+from flask import Blueprint, Response, request, url_for
+from flask_login import current_user, login_required
+
+from mm import htmx
+from mm.routes.library import view_of
+from mm.services.library import browse, saved_views
+
+bp = Blueprint("views", __name__, url_prefix="/views")
+
+
+@bp.post("")
+@login_required
+def create() -> Response:
+    """`view`: the query of the address that is to be kept."""
+    view = view_of(request.form.get("view", ""))
+    saved = saved_views.create(current_user.id, request.form.get("name", ""), view)
+    htmx.toast("Saved as {name}.", name=saved.name)
+    return htmx.go(url_for("library.index", **view.params()))
+
+
+@bp.get("/<view_id>")
+@login_required
+def show(view_id: str) -> Response:
+    saved = saved_views.find(current_user.id, view_id)
+    return htmx.render("library/view.html", saved=saved, view=browse.parse(saved.filters))
+
+
+@bp.post("/<view_id>")
+@login_required
+def rename(view_id: str) -> Response:
+    saved = saved_views.rename(current_user.id, view_id, request.form.get("name", ""))
+    htmx.toast("The view is called {name} now.", name=saved.name)
+    return htmx.go(url_for("library.index", **browse.parse(saved.filters).params()))
+
+
+@bp.post("/<view_id>/delete")
+@login_required
+def remove(view_id: str) -> Response:
+    saved_views.remove(current_user.id, view_id)
+    htmx.toast("The view is deleted. Its films stay as they are.")
+    return htmx.go(url_for("library.index"))

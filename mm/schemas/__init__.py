@@ -1,0 +1,65 @@
+"""The v2 backup document and every JSON body, as msgspec Structs: one definition for validation and the API schema.
+
+Times are float Unix seconds, UTC.
+"""
+
+# ruff: noqa: F401
+from mm.schemas.accounts import (
+    Account,
+    AccountChange,
+    AdminCredentials,
+    Credentials,
+    LogIn,
+    ManagedAccount,
+    NewAccount,
+    PasswordChange,
+    RemovedAccount,
+    Token,
+)
+from mm.schemas.backups import BackupEntry, BackupHealth, BackupKind, BackupList, BackupSettings, Sidecar
+from mm.schemas.enrichment import EnrichmentProgress
+from mm.schemas.external import CacheInfo, OmdbData, Refreshed, SearchResult, TmdbData, Updated
+from mm.schemas.lists import ListChange, ListView, NewList
+from mm.schemas.movies import (
+    MovieFilters,
+    MovieView,
+    NewMovie,
+    NewRecommendation,
+    NewRecommendations,
+    PersonId,
+    Rating,
+    RecommendationView,
+    Sort,
+    StatusChange,
+    StatusView,
+    UnratedMovieView,
+    VoteType,
+    WatchChange,
+    WatchView,
+)
+from mm.schemas.people import NewPerson, PersonChange, PersonStats, PersonView
+from mm.schemas.portable import (
+    FORMAT,
+    VERSION,
+    Change,
+    Conflicts,
+    Counts,
+    Document,
+    ImportResult,
+    Kind,
+    ListEntry,
+    MovieEntry,
+    Outcome,
+    PersonEntry,
+    PlanView,
+    Problem,
+    RankingEntry,
+    Status,
+    ViewEntry,
+    Vote,
+    WatchEntry,
+)
+from mm.schemas.rankings import NewRanking, RankingView, UnrankedView
+from mm.schemas.server import ErrorDetail, FieldProblem, Health, ValidationDetail
+from mm.schemas.sync import ACTIONS_MAX, ChangesQuery, Feed, SinceQuery, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
+from mm.schemas.types import NAMES_MAX

@@ -1,0 +1,74 @@
+"""One user's backup files."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from mm.schemas.portable import Counts
+
+BackupKind = Literal["scheduled", "manual", "before-import", "before-restore", "uploaded"]
+
+
+class Sidecar(Struct, omit_defaults=True):
+    """NAME.meta.json beside a backup file. `sha256` is of the file. `verified_at` is null where the last test restore
+    failed, and `problem` then says why. `rotten`: because the bytes are not those that were written.
+    `format`: the FORMAT of the document."""
+
+    kind: BackupKind
+    created_at: float
+    size_bytes: int
+    sha256: str
+    counts: Counts
+    mm_version: str
+    format: int | None = None
+    library_version: int | None = None
+    verified_at: float | None = None
+    problem: str | None = None
+    rotten: bool = False
+    pinned: bool = False
+    kept_because: str | None = None
+    unchanged_since: float | None = None
+    links: int = 0
+
+
+class BackupEntry(Struct):
+    """One file of the list. `state`: `verified` by a test restore; `damaged`, with the problem; `unverified`, its
+    sidecar is missing or unreadable, or it was never test-restored; `foreign`, not a backup of ours.
+    `rotten`: damaged, and the bytes are not those that were written; where they are, another version
+    of the program may be able to restore them."""
+
+    filename: str
+    kind: str | None
+    created_at: float | None
+    size_bytes: int
+    counts: Counts | None
+    sha256: str | None
+    verified_at: float | None
+    state: Literal["verified", "unverified", "damaged", "foreign"]
+    problem: str | None = None
+    pinned: bool = False
+    kept_because: str | None = None
+    unchanged_since: float | None = None
+    rotten: bool = False
+
+
+class BackupHealth(Struct):
+    """`overdue`: automatic backups are on and the last good one is older than two periods."""
+
+    enabled: bool
+    last_good: BackupEntry | None
+    next_run: float | None
+    last_error: str | None
+    overdue: bool
+    notices: list[str]
+
+
+class BackupList(Struct):
+    backups: list[BackupEntry]
+    last_good: float | None
+    next_run: float | None
+    last_error: str | None
+
+
+class BackupSettings(Struct):
+    backup_enabled: bool

@@ -1,0 +1,418 @@
+"""One user's backups: written whole, test-restored, told the truth about, and deleted by reasons."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import mm
+from mm import clock, config, disk, files, locks, log
+from mm.database import db, snapshot
+from mm.errors import Invalid, NoRoom, Unavailable
+from mm.models import CustomList, Job, Movie, Person, User
+from mm.schemas import FORMAT, BackupEntry, BackupHealth, BackupKind, Counts, Sidecar
+from mm.services import jobs, portable
+from mm.services.backup import files as backup_files
+from mm.services.backup import quotas, retention, schedule, verification
+from mm.services.backup.files import USER_ID, entries, folder_of, kind_of, name_for, path_of
+from mm.services.backup.retention import Decision, Policy
+
+LARGE_LIBRARY = 20
+DELETE_WAITS_SECONDS = 3
+AT_WORK = {"backup": "A backup", "verify": "A check", "import": "An import", "restore": "A restore"}
+UNKNOWN = "unknown"
+BEFORE_DROP = "last before a large drop"
+ROTTEN = "it is not what was written: its sha256 differs"
+
+
+# Reading.
+
+
+def listing(user_id: str) -> list[BackupEntry]:
+    """Newest first, what is damaged or foreign included. Only sizes are compared here: `verify`
+    reads the files. Raises Unavailable where the folder may not be read."""
+    with _folder_in_reach(user_id):
+        found = entries(user_id)
+    decisions = {decision.filename: decision for decision in _decisions(found)}
+    for entry in found:
+        if decisions[entry.filename].keep:
+            entry.kept_because = decisions[entry.filename].reason
+    return sorted(found, key=lambda entry: (entry.created_at or 0, entry.filename), reverse=True)
+
+
+def entry_of(user_id: str, filename: str) -> BackupEntry:
+    path = path_of(user_id, filename)
+    return next(entry for entry in listing(user_id) if entry.filename == path.name)
+
+
+def health(user: User) -> BackupHealth:
+    listed = listing(user.id)
+    last_good = next((entry for entry in listed if _is_good(entry)), None)
+    waiting = last_good is None and jobs.active("backup", user.id) is not None
+    late = last_good is None or schedule.is_overdue(last_good.created_at or 0)
+    return BackupHealth(
+        enabled=user.backup_enabled,
+        last_good=last_good,
+        next_run=schedule.next_run(user),
+        last_error=user.last_error,
+        overdue=user.backup_enabled and late and not waiting,
+        notices=list(_notices(listed)),
+    )
+
+
+def is_overdue(user: User) -> bool:
+    """As in `health`, for every page: looks into the folder only when the last scheduled backup is old."""
+    if not user.backup_enabled or not schedule.is_overdue(user.last_completed_at or 0):
+        return False
+    try:
+        return health(user).overdue
+    except Unavailable:
+        # This is asked for every page, and the page of the backups says what is wrong.
+        return True
+
+
+def _is_good(entry: BackupEntry) -> bool:
+    """A safety copy holds what was about to be changed, and goes after days: nothing to rest on. One from the future
+    says nothing about its age."""
+    return _is_verified_and_past(entry) and entry.kind not in retention.SAFETY_KINDS
+
+
+def _is_verified_and_past(entry: BackupEntry) -> bool:
+    return entry.state == "verified" and not retention.is_from_the_future(entry.created_at, clock.now())
+
+
+def _notices(listed: list[BackupEntry]) -> Iterator[str]:
+    for entry in listed:
+        if entry.kept_because == BEFORE_DROP and entry.counts:
+            yield (
+                f"The backup after {entry.filename} held under half of its {entry.counts.movies:,} films. "
+                "It is pinned, so that it stays until you delete it."
+            )
+        if entry.state == "damaged":
+            yield f"{entry.filename} is damaged: {entry.problem}"
+
+
+@contextmanager
+def _folder_in_reach(user_id: str) -> Iterator[None]:
+    """An error of the file system is Unavailable, with a code that the log explains: most often the
+    folder belongs to another user of the system."""
+    try:
+        yield
+    except OSError as error:
+        if disk.is_full(error):
+            raise NoRoom(disk.FULL) from error
+        code = log.unexpected("backup_folder.failed", error, user=user_id)
+        raise Unavailable(
+            f"Your backups on the server cannot be reached ({error.strerror}). "
+            f"Tell whoever runs the server; its log explains it under {code}."
+        ) from error
+
+
+# Writing. Every verb that changes the folder or the library holds the user's lock.
+
+
+@contextmanager
+def holding(user_id: str, seconds: float = 0) -> Iterator[None]:
+    """One backup, restore or import at a time for the same user; a second one is Busy (409) once it
+    has waited for `seconds`."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locks.wait_for(_lock_of(user_id), seconds))
+        except locks.Busy as busy:
+            raise _busy(user_id) from busy
+        with _folder_in_reach(user_id):
+            yield
+
+
+def _lock_of(user_id: str) -> str:
+    return f"library-{user_id}"
+
+
+def _busy(user_id: str) -> locks.Busy:
+    return locks.Busy(f"{_running(user_id)} of your library is running. Try again when it has finished.")
+
+
+def _running(user_id: str) -> str:
+    """What holds the lock, as far as the jobs tell: the API and the command line work without one."""
+    rows = Job.select().where((Job.user == user_id) & (Job.state == "running"))
+    running = [job.kind for job in rows]
+    return AT_WORK.get(next(iter(running), ""), "A backup, import or restore")
+
+
+def create(user: User, kind: BackupKind = "manual") -> BackupEntry:
+    """A verified backup of the library as it is now. Raises Busy, NoRoom, TooMany, or Unavailable
+    when it could not be verified; then nothing is kept of it."""
+    with holding(user.id):
+        return create_held(user, kind)
+
+
+def create_held(user: User, kind: BackupKind, beside: int = 0) -> BackupEntry:
+    """As `create`, for who holds the lock. `beside`: bytes that must be free on the same disk for
+    what is written to the database afterwards."""
+    begun = time.monotonic()
+    folder = folder_of(user.id)
+    files.make_folder(folder)
+    backup_files.sweep(folder)
+    by_hand = kind in quotas.BY_HAND
+    if by_hand:
+        quotas.require(entries(user.id))
+    data, sidecar = _take(user, kind)
+    if by_hand:
+        quotas.require(entries(user.id), len(data))
+        quotas.require_reserve(folder, len(data))
+    _require_room(folder, len(data), beside)
+    path = folder / name_for(folder, kind, sidecar.created_at)
+    previous = next((entry for entry in listing(user.id) if _is_verified_and_past(entry)), None)
+    with files.draft(folder) as temporary:
+        files.write(temporary, data)
+        _require_good(temporary, sidecar)
+        # First, because a process that dies between the two would never compare them again.
+        _pin_before_drop(folder, previous, sidecar)
+        backup_files.publish(temporary, path, sidecar)
+    seconds = time.monotonic() - begun
+    size = {"bytes": len(data), "films": sidecar.counts.movies}
+    log.info("backup.made", user=user.id, file=path.name, **size, seconds=seconds)
+    if by_hand:
+        _end_alarm(user)
+    prune_held(user)
+    return entry_of(user.id, path.name)
+
+
+def keep_held(user: User, kind: BackupKind, beside: int = 0) -> str:
+    """As `create_held`, but not verified, so that it takes no longer than an export: for who holds
+    the database's write lock too, and lets `verify_held` follow. Returns the file's name."""
+    folder = folder_of(user.id)
+    files.make_folder(folder)
+    data, sidecar = _take(user, kind)
+    _require_room(folder, len(data), beside)
+    path = folder / name_for(folder, kind, sidecar.created_at)
+    with files.draft(folder) as temporary:
+        files.write(temporary, data)
+        backup_files.publish(temporary, path, sidecar)
+    log.info("backup.kept", user=user.id, file=path.name, bytes=len(data))
+    return path.name
+
+
+def _require_room(folder: Path, size_bytes: int, beside: int) -> None:
+    same_disk = folder.stat().st_dev == config.current.data_dir.stat().st_dev
+    files.require_room(folder, size_bytes + (beside if same_disk else 0))
+
+
+def _end_alarm(user: User) -> None:
+    """The library is safe: what failed before is past, and a failed night may be tried at once."""
+    failed = (User.id == user.id) & (User.last_error.is_null(False) | (User.failed_tries > 0))
+    if User.select().where(failed).exists():
+        with db.atomic():
+            User.update(last_error=None, failed_tries=0, next_try_at=None).where(failed).execute()
+
+
+def verify(user: User, filename: str) -> BackupEntry:
+    """Test-restore a file now and note the outcome. A file that was only half known is known afterwards."""
+    with holding(user.id):
+        return verify_held(user.id, filename)
+
+
+def verify_held(user_id: str, filename: str) -> BackupEntry:
+    path = path_of(user_id, filename)
+    sidecar, problem = _check(path)
+    if sidecar is None:
+        raise Invalid(f"{filename} cannot be read as a library; delete it, or look at it with an editor.")
+    note(path, sidecar, problem)
+    told = log.error if problem else log.info
+    told("backup.damaged" if problem else "backup.checked", user=user_id, file=filename)
+    return entry_of(user_id, filename)
+
+
+def _check(path: Path) -> tuple[Sidecar | None, str | None]:
+    """The description of a file, and what is wrong with it."""
+    known = backup_files.read_sidecar(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return known, unreadable(error)
+    sidecar = known or _describe(path, data)
+    if sidecar is None:
+        return None, None
+    problem = _problem(data, sidecar)
+    if problem == verification.DIFFERS:
+        # Intact, and written by another state of the program than its format says.
+        fields = {"user": path.parent.name, "file": path.name, "format": sidecar.format}
+        log.warning("backup.differs", **fields)
+        problem = _problem(data, sidecar, exact=False)
+    return sidecar, problem
+
+
+def unreadable(error: OSError) -> str:
+    return f"it cannot be read: {error.strerror}"
+
+
+def note(path: Path, sidecar: Sidecar, problem: str | None) -> None:
+    """Write down what a check found, beside every name of the content: hard links share what became of it."""
+    verified_at = None if problem else clock.now()
+    for twin in _links_of(path):
+        described = sidecar if twin == path else backup_files.read_sidecar(twin)
+        if described is not None:
+            described.problem, described.verified_at = problem, verified_at
+            described.rotten = problem == ROTTEN
+            backup_files.write_sidecar(twin, described)
+
+
+def _links_of(path: Path) -> list[Path]:
+    inode = path.lstat().st_ino
+    return [twin for twin in path.parent.iterdir() if kind_of(twin.name) and twin.lstat().st_ino == inode]
+
+
+def delete(user: User, filename: str) -> None:
+    # Most backups take less than a second: who deletes beside one need not try again.
+    with holding(user.id, DELETE_WAITS_SECONDS):
+        delete_held(user.id, filename)
+
+
+def delete_held(user_id: str, filename: str) -> None:
+    backup_files.delete(_path_to_delete(user_id, filename))
+    log.info("backup.deleted", user=user_id, file=filename)
+
+
+def _path_to_delete(user_id: str, filename: str) -> Path:
+    """A description without its file is listed too, and can only be removed."""
+    path = folder_of(user_id) / filename
+    alone = kind_of(filename) and not os.path.lexists(path) and backup_files.sidecar_path(path).is_file()
+    return path if alone else path_of(user_id, filename)
+
+
+def prune(user: User, dry_run: bool = False) -> list[Decision]:
+    """Delete what retention drops; returns the decision for every file."""
+    with holding(user.id):
+        return prune_held(user, dry_run)
+
+
+def prune_held(user: User, dry_run: bool = False) -> list[Decision]:
+    decisions = _decisions(entries(user.id))
+    if not dry_run:
+        decisions = [_carry_out(user.id, decision) for decision in decisions]
+    return decisions
+
+
+def _carry_out(user_id: str, decision: Decision) -> Decision:
+    """One file that cannot be deleted is no reason to fail the night."""
+    if decision.keep:
+        return decision
+    try:
+        backup_files.delete(_path_to_delete(user_id, decision.filename))
+    except OSError as error:
+        reason = error.strerror
+        log.warning("backup.not_pruned", user=user_id, file=decision.filename, reason=reason)
+        return Decision(decision.filename, True, f"could not be deleted: {error.strerror}")
+    log.info("backup.pruned", user=user_id, file=decision.filename, reason=decision.reason)
+    return decision
+
+
+def request(user: User, kind: str, params: dict) -> Job:
+    """A job of kind backup or verify, for the caller to enqueue. Raises Busy as `require_idle`, and
+    for a backup NoRoom or TooMany where there are too many already."""
+    if kind == "backup":
+        with _folder_in_reach(user.id):
+            quotas.require(entries(user.id))
+    # One transaction: of two clicks at once, the second one finds the first one's job.
+    with db.atomic():
+        require_idle(user.id)
+        return jobs.create(kind, user.id, params)
+
+
+def require_idle(user_id: str) -> None:
+    """Raises Busy while a backup, check, import or restore of this user runs or waits for the worker."""
+    if locks.is_held(_lock_of(user_id)):
+        raise _busy(user_id)
+    if any(jobs.active(kind, user_id) for kind in AT_WORK):
+        raise locks.Busy(f"{AT_WORK['backup']}, check, import or restore of your library is waiting for its turn.")
+
+
+def run_verify(job: Job) -> dict:
+    """The work of a job of kind verify."""
+    try:
+        entry = verify(User.get_by_id(job.user_id), job.params["filename"])
+    except locks.Busy as busy:
+        raise jobs.Stopped from busy
+    return {"filename": entry.filename, "state": entry.state, "problem": entry.problem}
+
+
+def sweep() -> None:
+    """Leftovers of killed processes, in every folder that nobody works in."""
+    for folder in config.current.backups_dir.iterdir():
+        if USER_ID.fullmatch(folder.name):
+            try:
+                with locks.hold(_lock_of(folder.name)):
+                    backup_files.sweep(folder)
+            except locks.Busy:
+                continue
+            except OSError as error:
+                log.warning("leftovers.not_swept", user=folder.name, reason=error.strerror)
+
+
+def _take(user: User, kind: BackupKind) -> tuple[bytes, Sidecar]:
+    """The export and its description, from one read transaction."""
+    with snapshot(db.obj):
+        now = clock.now()
+        data = portable.encode(portable.dump(user.id, exported_at=now))
+        counts = _counts(user.id)
+        version = User.select(User.library_version).where(User.id == user.id).scalar()
+    sidecar = Sidecar(
+        kind=kind,
+        created_at=now,
+        size_bytes=len(data),
+        sha256=files.digest(data),
+        counts=counts,
+        mm_version=mm.__version__,
+        format=FORMAT,
+        library_version=version,
+    )
+    return data, sidecar
+
+
+def _counts(user_id: str) -> Counts:
+    tables = {"movies": Movie, "people": Person, "lists": CustomList}
+    return Counts(**{name: table.select().where(table.user == user_id).count() for name, table in tables.items()})
+
+
+def _require_good(path: Path, sidecar: Sidecar) -> None:
+    """Read the draft back from the disk and test-restore it."""
+    if problem := _problem(path.read_bytes(), sidecar):
+        raise Unavailable(f"The backup could not be verified and was not kept: {problem}. Earlier ones are untouched.")
+    sidecar.verified_at = clock.now()
+
+
+def _problem(data: bytes, sidecar: Sidecar, exact: bool = True) -> str | None:
+    """`exact`: ask for the same bytes of what this version wrote, not only for a stable library."""
+    if files.digest(data) != sidecar.sha256:
+        return ROTTEN
+    own = sidecar.mm_version != UNKNOWN and sidecar.kind != "uploaded"
+    exact = exact and own and sidecar.format == FORMAT
+    return verification.problem_of(data, sidecar.counts, own, exact)
+
+
+def _describe(path: Path, data: bytes) -> Sidecar | None:
+    """For a file without a sidecar: what its name and content tell."""
+    kind = kind_of(path.name)
+    counts = verification.counts(data)
+    if kind is None or counts is None:
+        return None
+    digest = files.digest(data)
+    # Of no known version, so it is checked as what another program wrote.
+    return Sidecar(kind, path.stat().st_mtime, len(data), digest, counts, mm_version=UNKNOWN)
+
+
+def _pin_before_drop(folder: Path, previous: BackupEntry | None, sidecar: Sidecar) -> None:
+    if previous is None or previous.counts is None or previous.counts.movies < LARGE_LIBRARY:
+        return
+    path = folder / previous.filename
+    before = backup_files.read_sidecar(path)
+    if before and sidecar.counts.movies * 2 < before.counts.movies:
+        before.pinned, before.kept_because = True, BEFORE_DROP
+        backup_files.write_sidecar(path, before)
+
+
+def _decisions(found: list[BackupEntry]) -> list[Decision]:
+    now = clock.now()
+    today = clock.local(now, config.current.zone).date()
+    return retention.choose(found, Policy(), today, now)

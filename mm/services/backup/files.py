@@ -1,0 +1,259 @@
+"""The names and the folder of one user's backups: `backups/USER_ID/NAME.json` and beside each its sidecar.
+
+The folder is the truth. Names are parsed strictly: what does not parse cannot be read, restored or deleted.
+"""
+
+import os
+import re
+import stat
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from mm import clock, config, files, log
+from mm.errors import Invalid, NotFound
+from mm.schemas import BackupEntry, BackupKind, Sidecar
+
+SCHEDULED_NAME = re.compile(r"\d{4}-\d{2}-\d{2}\.json", re.ASCII)
+OTHER_NAME = re.compile(
+    r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-(?P<kind>manual|before-import|before-restore|uploaded)(-\d{1,3})?\.json",
+    re.ASCII,
+)
+USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+NOT_FOUND = "Backup file not found"
+DELETING = ".deleting-"
+PUBLISHING = ".publishing-"
+OURS = (files.DRAFT, DELETING, PUBLISHING)
+META = ".meta.json"
+SIDECAR_MAX = 2**20
+# 2200-01-01; nobody can show a time far beyond it.
+MOMENT_MAX = 7_258_118_400
+# What a note or a pledge of ours ends in: the name of a backup.
+BACKUP_NAME = re.compile(r"\d{4}-\d{2}-\d{2}[0-9T-]*[a-z-]*[0-9-]*\.json", re.ASCII)
+
+
+def folder_of(user_id: str) -> Path:
+    if not USER_ID.fullmatch(user_id):
+        raise NotFound(NOT_FOUND)
+    return config.current.backups_dir / user_id
+
+
+def kind_of(filename: str) -> BackupKind | None:
+    """None for a name that no backup of ours can have."""
+    if not _starts_with_a_date(filename):
+        return None
+    if SCHEDULED_NAME.fullmatch(filename):
+        return "scheduled"
+    match = OTHER_NAME.fullmatch(filename)
+    return match["kind"] if match else None  # type: ignore[return-value]
+
+
+def _starts_with_a_date(filename: str) -> bool:
+    try:
+        date.fromisoformat(filename[:10])
+    except ValueError:
+        return False
+    return True
+
+
+def name_for(folder: Path, kind: BackupKind, moment: float) -> str:
+    """A name that is free, or for a scheduled backup the name of its day."""
+    local = clock.local(moment, config.current.zone)
+    if kind == "scheduled":
+        return f"{local:%Y-%m-%d}.json"
+    stem = f"{local:%Y-%m-%dT%H-%M-%S}-{kind}"
+    names = [f"{stem}.json", *(f"{stem}-{number}.json" for number in range(2, 1000))]
+    return next(name for name in names if not os.path.lexists(folder / name))
+
+
+def path_of(user_id: str, filename: str) -> Path:
+    """Raises NotFound for anything but a listed backup of this user."""
+    path = folder_of(user_id) / filename if kind_of(filename) else None
+    if path is None or not files.is_file(path) or files.is_file(note_of(path)):
+        raise NotFound(NOT_FOUND)
+    return path
+
+
+def read(user_id: str, filename: str) -> bytes:
+    """The file, refused as Invalid when it is not what was written."""
+    path = path_of(user_id, filename)
+    sidecar = read_sidecar(path)
+    data = path.read_bytes()
+    if sidecar and files.digest(data) != sidecar.sha256:
+        raise Invalid(f"{filename} is damaged: it is not what was written. Choose another backup.")
+    return data
+
+
+def entries(user_id: str) -> list[BackupEntry]:
+    folder = folder_of(user_id)
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        regular = {each.name: each.is_file(follow_symlinks=False) for each in found}
+    names = {name for name in regular if not name.startswith(OURS)}
+    described = {name.removesuffix(META) for name in names if _is_sidecar(name, regular)}
+    sidecars = {name + META for name in described}
+    # Noted for deletion by a process that was killed; the next sweep finishes it.
+    deleted = {
+        name.removeprefix(DELETING) for name, is_file in regular.items() if name.startswith(DELETING) and is_file
+    }
+    return [entry(folder / name) for name in sorted(names - sidecars - deleted | described)]
+
+
+def _is_sidecar(name: str, regular: dict[str, bool]) -> bool:
+    described = name.removesuffix(META)
+    return regular[name] and described != name and kind_of(described) is not None
+
+
+def entry(path: Path) -> BackupEntry:
+    kind = kind_of(path.name)
+    file = os.lstat(path) if os.path.lexists(path) else None
+    if kind is None or (file and not stat.S_ISREG(file.st_mode)):
+        return _bare(path, None, "foreign", "not a backup of Movie Manager; it is left alone")
+    sidecar = read_sidecar(path)
+    if sidecar is None:
+        return _bare(path, kind, "unverified", "its description is missing or unreadable; verify it to know more")
+    return _described(path, sidecar, file.st_size if file else None)
+
+
+def _bare(path: Path, kind: str | None, state, problem: str) -> BackupEntry:
+    file = os.lstat(path) if os.path.lexists(path) else None
+    size, moment = (file.st_size, file.st_mtime) if file else (0, None)
+    return BackupEntry(path.name, kind, moment, size, None, None, None, state, problem)
+
+
+def _described(path: Path, sidecar: Sidecar, size: int | None) -> BackupEntry:
+    problem, rotten = sidecar.problem, sidecar.rotten or size != sidecar.size_bytes
+    if size is None:
+        problem = "the file is gone; only its description is left"
+    elif size != sidecar.size_bytes:
+        problem = f"it has {size:,} bytes and was written with {sidecar.size_bytes:,}"
+    state = "damaged" if problem else "verified" if sidecar.verified_at else "unverified"
+    return BackupEntry(
+        filename=path.name,
+        kind=kind_of(path.name),
+        created_at=sidecar.created_at,
+        size_bytes=size or 0,
+        counts=sidecar.counts,
+        sha256=sidecar.sha256,
+        verified_at=sidecar.verified_at,
+        state=state,  # type: ignore[arg-type]
+        problem=problem,
+        pinned=sidecar.pinned,
+        kept_because=sidecar.kept_because,
+        unchanged_since=sidecar.unchanged_since,
+        rotten=rotten,
+    )
+
+
+def publish(temporary: Path, target: Path, sidecar: Sidecar) -> None:
+    """Give a checked draft its name and its sidecar, and wait for the folder to remember both.
+
+    The sidecar is on the disk first, under a name from which `sweep` completes the pair when this is killed half-way:
+    a disk that fills up leaves neither.
+    """
+    pledge = target.with_name(PUBLISHING + target.name)
+    with files.draft(target.parent) as description:
+        files.write(description, _encode(sidecar))
+        os.replace(description, pledge)
+    os.replace(temporary, target)
+    os.replace(pledge, sidecar_path(target))
+    files.sync_folder(target.parent)
+
+
+def sidecar_path(path: Path) -> Path:
+    return path.with_name(path.name + META)
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
+    """None where it is missing or cannot be read: such a file is half-known."""
+    return _decode(sidecar_path(path))
+
+
+def _decode(meta: Path) -> Sidecar | None:
+    try:
+        sidecar = msgspec.json.decode(_read_small(meta), type=Sidecar)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    moments = (sidecar.created_at, sidecar.verified_at, sidecar.unchanged_since)
+    possible = all(moment is None or 0 <= moment <= MOMENT_MAX for moment in moments)
+    return sidecar if possible else None
+
+
+def _read_small(path: Path) -> bytes:
+    """A regular file of up to SIDECAR_MAX bytes; OSError for anything else. Others may put a pipe,
+    a link or a device there: opening must not wait for it, and reading must come to an end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > SIDECAR_MAX:
+            raise OSError("not a file of ours")
+        return file.read(SIDECAR_MAX)
+
+
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    with files.draft(path.parent) as description:
+        files.write(description, _encode(sidecar))
+        os.replace(description, sidecar_path(path))
+        files.sync_folder(path.parent)
+
+
+def delete(path: Path) -> None:
+    """File and sidecar. The renamed sidecar is the note from which `sweep` finishes the deletion if
+    this is killed half-way."""
+    note = note_of(path)
+    meta = sidecar_path(path)
+    if files.is_file(meta):
+        os.replace(meta, note)
+    path.unlink(missing_ok=True)
+    note.unlink(missing_ok=True)
+    files.sync_folder(path.parent)
+
+
+def note_of(path: Path) -> Path:
+    """What is there while `path` is being deleted."""
+    return path.with_name(DELETING + path.name)
+
+
+def sweep(folder: Path) -> None:
+    """Remove drafts of killed processes and finish what they were about to do. Hold the folder's
+    lock. What is not a file of ours is left alone; one that cannot be removed costs only itself."""
+    if not folder.is_dir():
+        return
+    leftovers = [path for path in folder.iterdir() if path.name.startswith(OURS)]
+    # Pledges before drafts before notes, as they were begun.
+    for prefix, finish in (
+        (PUBLISHING, _finish_publishing),
+        (files.DRAFT, _remove_draft),
+        (DELETING, _finish_deleting),
+    ):
+        for path in leftovers:
+            if path.name.startswith(prefix) and files.is_file(path):
+                try:
+                    finish(path, path.with_name(path.name.removeprefix(prefix)))
+                except OSError as error:
+                    log.warning("leftover.not_removed", file=path.name, reason=error.strerror)
+
+
+def _remove_draft(path: Path, _target: Path) -> None:
+    if files.DRAFT_NAME.fullmatch(path.name):
+        path.unlink(missing_ok=True)
+
+
+def _finish_deleting(note: Path, target: Path) -> None:
+    if BACKUP_NAME.fullmatch(target.name):
+        target.unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
+
+
+def _finish_publishing(pledge: Path, target: Path) -> None:
+    sidecar = _decode(pledge)
+    if sidecar and files.is_file(target) and files.sha256(target) == sidecar.sha256:
+        os.replace(pledge, sidecar_path(target))
+    else:
+        pledge.unlink(missing_ok=True)
+
+
+def _encode(sidecar: Sidecar) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(sidecar), indent=2)

@@ -1,0 +1,172 @@
+"""What is due, from the last completed run kept on the user: asked every minute, so that a missed night is caught up.
+
+`crontab` in the worker's clock would neither catch up nor survive a change of time zone.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from peewee import Expression, ModelSelect
+
+from mm import clock, config, log, models
+from mm.config import backup_minutes
+from mm.database import db
+from mm.models import Job, User
+from mm.services import jobs, problems
+
+DAY = 86400
+# After the first and the second failure of a night; then the next night.
+RETRY_AFTER = (15 * 60, 60 * 60)
+OVERDUE_AFTER = 2 * DAY
+RECHECKED = "rechecked_at"
+TIDIED = "tidied_at"
+
+
+def last_slot(now: float) -> float:
+    """The latest scheduled time that is not after `now`."""
+    slot = _slot_of(clock.local(now, config.current.zone))
+    return slot if slot <= now else _slot_of(clock.local(now, config.current.zone) - timedelta(days=1))
+
+
+def next_slot(now: float) -> float:
+    slot = _slot_of(clock.local(now, config.current.zone))
+    return slot if slot > now else _slot_of(clock.local(now, config.current.zone) + timedelta(days=1))
+
+
+def _slot_of(day: datetime) -> float:
+    """The scheduled time of that local day. A time that the change of clocks skips falls an hour later."""
+    hour, minute = backup_minutes(config.current.backup_time)
+    return day.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0).timestamp()
+
+
+def next_run(user: User) -> float | None:
+    if not user.backup_enabled:
+        return None
+    now = clock.now()
+    if user.next_try_at is not None and user.next_try_at < now + 2 * DAY:
+        return max(user.next_try_at, now)
+    return now if _is_due(user, now) else next_slot(now)
+
+
+def is_overdue(last_good: float) -> bool:
+    """Older than two periods, or of a clock that was wrong."""
+    return not clock.now() - OVERDUE_AFTER <= last_good <= clock.now() + DAY
+
+
+def postpone(user: User, message: str) -> None:
+    """After a failure: again in 15 minutes, in 1 hour, then at the next scheduled time."""
+    now = clock.now()
+    tries = user.failed_tries + 1
+    again = now + RETRY_AFTER[tries - 1] if tries <= len(RETRY_AFTER) else next_slot(now)
+    # The next night starts over with its own two quick retries.
+    kept = tries if tries <= len(RETRY_AFTER) else 0
+    with db.atomic():
+        User.update(last_error=message, next_try_at=again, failed_tries=kept).where(User.id == user.id).execute()
+    log.warning("backup.postponed", user=user.id, tries=tries, minutes=round((again - now) / 60))
+
+
+def tick() -> list[Job]:
+    """One minute's look: the jobs to enqueue now. Every one can be enqueued twice without harm.
+
+    Where one kind cannot be looked for, the others are found all the same.
+    """
+    found: list[Job] = []
+    for part, (what, look) in LOOKS.items():
+        found += problems.attempt(part, what, look) or []
+    return found
+
+
+def _lost() -> list[Job]:
+    found, given_up = jobs.recover()
+    for job in given_up:
+        if job.kind == "backup" and job.params["kind"] == "scheduled":
+            postpone(User.get_by_id(job.user_id), jobs.GIVEN_UP)
+    return found
+
+
+def due_unchanged() -> list[str]:
+    """Users whose night is due and whose library is as the last one saved it."""
+    return [user.id for user in _due(User.saved_version == User.library_version)]
+
+
+def _due_backups() -> list[Job]:
+    if not _anything_due():
+        return []
+    # Asked again where nobody else can write: two workers that look at once make one job each.
+    with db.atomic():
+        users = [user.id for user in _due(_changed())]
+        found = jobs.create_many("backup", users, {"kind": "scheduled"})
+        if not jobs.active("unchanged") and due_unchanged():
+            found.append(jobs.create("unchanged"))
+    return found
+
+
+def _anything_due() -> bool:
+    return _due(_changed()).exists() or (not jobs.active("unchanged") and bool(due_unchanged()))
+
+
+def _changed() -> Expression:
+    return User.saved_version.is_null() | (User.saved_version != User.library_version)
+
+
+def _due(which) -> ModelSelect:
+    now = clock.now()
+    busy = Job.select(Job.user).where((Job.kind == "backup") & Job.state.in_(jobs.ACTIVE) & Job.user.is_null(False))
+    return (
+        User.select(User.id)
+        .where(User.backup_enabled & which)
+        .where(_unknown(User.last_completed_at) | (User.last_completed_at < last_slot(now)))
+        .where(_unknown(User.next_try_at) | (User.next_try_at <= now))
+        .where(User.id.not_in(busy))
+    )
+
+
+def _unknown(field):
+    """A time of the future was written while the clock was wrong, and says nothing."""
+    return field.is_null() | (field > clock.now() + 2 * DAY)
+
+
+def _due_recheck() -> list[Job]:
+    return _once_a_night("recheck", RECHECKED)
+
+
+def _due_tidying() -> list[Job]:
+    return _once_a_night("tidying", TIDIED)
+
+
+def _once_a_night(kind: str, mark: str) -> list[Job]:
+    """A job of this kind after the backups' time; `mark` is the setting that says when the last was
+    made."""
+    if _was_made_tonight(mark):
+        return []
+    with db.atomic():
+        if _was_made_tonight(mark):
+            return []
+        models.put_setting(mark, clock.now())
+        return [jobs.create(kind)]
+
+
+def _was_made_tonight(mark: str) -> bool:
+    now = clock.now()
+    return last_slot(now) <= (models.setting(mark) or 0) <= now + DAY
+
+
+# part -> what health calls it, and the look
+LOOKS: dict[str, tuple[str, Callable[[], list[Job]]]] = {
+    "schedule.lost": ("Taking up interrupted jobs", _lost),
+    "schedule.backups": ("Starting the nightly backups", _due_backups),
+    "schedule.recheck": ("Starting the nightly check", _due_recheck),
+    "schedule.tidying": ("Starting the nightly tidying", _due_tidying),
+}
+
+
+def _is_due(user: User, now: float) -> bool:
+    completed = user.last_completed_at
+    return completed is None or completed < last_slot(now) or completed > now + 2 * DAY
+
+
+def late_accounts() -> int:
+    """Accounts whose automatic backups are older than two days."""
+    old = _unknown(User.last_completed_at) | (User.last_completed_at < clock.now() - OVERDUE_AFTER)
+    waiting = _unknown(User.created_at) | (User.created_at < clock.now() - OVERDUE_AFTER)
+    return User.select().where(User.backup_enabled & old & waiting).count()

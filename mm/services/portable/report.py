@@ -1,0 +1,105 @@
+"""A plan, and what became of it, as people and programs see them."""
+
+from collections.abc import Iterator
+
+from mm.database import chunks
+from mm.models import Movie, Title
+from mm.schemas import Change, Counts, ImportResult, Problem
+from mm.schemas import PlanView as View
+from mm.services.portable.planner import count, kind_of
+from mm.services.portable.plans import FilmStep, ListStep, PersonStep, Plan, RankingStep, ViewStep
+
+Step = PersonStep | ListStep | ViewStep | FilmStep | RankingStep
+
+
+def view(plan: Plan) -> View:
+    """`changes` has every row but those that stay the same."""
+    return View(
+        mode="merge",
+        conflicts=plan.conflicts,
+        library_version=plan.library_version,
+        counts=count(plan),
+        changes=list(changes(plan)),
+        errors=plan.errors,
+        warnings=plan.warnings,
+    )
+
+
+def result(plan: Plan, safety_backup: str | None) -> ImportResult:
+    """What `apply` did. `movies_imported` counts films that were written; those that were the same are not."""
+    written = count(plan)
+    imported = {kind: tally.get("new", 0) + tally.get("changed", 0) for kind, tally in written.items()}
+    counts = Counts(movies=imported["movie"], people=imported["person"], lists=imported["list"])
+    return ImportResult(
+        success=True,
+        movies_imported=counts.movies,
+        people_imported=counts.people,
+        lists_imported=counts.lists,
+        imported_counts=counts,
+        imdb_ids_needing_enrichment=_unfilled(plan),
+        errors=[f"{problem.path}: {problem.reason}" for problem in plan.errors],
+        problems=plan.errors,
+        warnings=plan.warnings,
+        safety_backup=safety_backup,
+    )
+
+
+def _unfilled(plan: Plan) -> list[str]:
+    """Every film of the file whose title is not yet filled, in the file's order."""
+    filled: set[str] = set()
+    for some in chunks(film.imdb_id for film in plan.films):
+        ready = Title.select(Title.imdb_id).where(Title.imdb_id.in_(some) & (Title.tmdb_state == "ready"))
+        filled.update(imdb_id for (imdb_id,) in ready.tuples())
+    return [film.imdb_id for film in plan.films if film.imdb_id not in filled]
+
+
+def changes(plan: Plan) -> Iterator[Change]:
+    """A row for each step that does not stay the same, one by one: there may be millions."""
+    names = _titles(plan)
+    for person in plan.people:
+        name = person.values.get("name") or person.key
+        yield from _change("person", name, name, person)
+    for row in plan.lists:
+        yield from _change("list", row.values.get("name") or row.id, row.id, row)
+    for view in plan.views:
+        yield from _change("view", view.values["name"], view.values["name"], view)
+    for film in plan.films:
+        yield from _film_changes(film, names.get(film.imdb_id) or film.imdb_id)
+    for ranking in plan.rankings:
+        label = names.get(ranking.imdb_id) or ranking.imdb_id
+        yield from _change("ranking", label, ranking.imdb_id, ranking)
+    for problem in plan.errors:
+        yield _rejected(problem)
+
+
+def _change(kind, label: str, key: str, step: Step) -> Iterator[Change]:
+    if step.outcome != "same":
+        yield Change(kind, step.outcome, label, step.fields, step.reason, key=key)
+
+
+def _film_changes(film: FilmStep, label: str) -> Iterator[Change]:
+    key = film.imdb_id
+    yield from _change("movie", label, key, film)
+    for vote in film.votes:
+        if vote.outcome != "same":
+            who = f"{vote.person_name} · {label}"
+            yield Change("vote", vote.outcome, who, vote.fields, key=key)
+    for watch in film.watches:
+        if watch.outcome != "same":
+            fields = watch.fields or {"date_watched": [None, watch.date_watched], "my_rating": [None, watch.my_rating]}
+            yield Change("watch", watch.outcome, label, fields, key=key)
+
+
+def _rejected(problem: Problem) -> Change:
+    path, reason = problem.path, problem.reason
+    return Change(kind_of(path), "rejected", path, {}, reason, path, path)  # type: ignore[arg-type]
+
+
+def _titles(plan: Plan) -> dict[str, str]:
+    """Names of the films that are in the library already."""
+    known = (
+        Title.select(Title.imdb_id, Title.title)
+        .join(Movie)
+        .where((Movie.user == plan.user_id) & Title.title.is_null(False))
+    )
+    return dict(known.tuples())

@@ -1,0 +1,235 @@
+"""The actions of the sync API, each by the verb of the service that pages and other clients use.
+
+Clients name a person by id, or as person_name or person, and a rating my_rating or rating. Doing again what is done
+already is no error.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from msgspec import UNSET
+
+from mm.database import fold
+from mm.errors import Invalid, NotFound
+from mm.models import CustomList, Movie, Person
+from mm.schemas import Problem
+from mm.services import validation
+from mm.services.library import lists, movies, people
+
+PERSON_FIELDS = ("is_trusted", "color", "emoji")
+LIST_FIELDS = ("name", "color", "icon", "position")
+
+
+class Subject(NamedTuple):
+    """What an action is about, as it is now: None as `row` where it is not there. `kind` and `key`
+    are those of its tombstone; so is `name_key`, of a person whom the action names without an id."""
+
+    kind: str
+    key: str | None
+    row: Movie | Person | CustomList | None
+    name_key: str | None = None
+
+
+class Action(NamedTuple):
+    perform: Callable[[str, dict[str, Any], float], object]
+    find: Callable[[str, dict[str, Any]], Subject]
+    deletes: bool = False
+
+
+def _add_movie(user_id: str, data: dict, at: float) -> None:
+    names = data.get("recommenders") or []
+    if not isinstance(names, list):
+        raise _missing("recommenders", "is not a list of names")
+    if data.get("recommender") is not None:
+        names = [*names, validation.name(data["recommender"], "recommender")]
+    movies.add(user_id, data["imdb_id"], _media_type(data), data.get("status"), names, data.get("custom_list_id"), at)
+
+
+def _add_recommendation(user_id: str, data: dict, at: float) -> None:
+    movies.recommend(user_id, data["imdb_id"], _who(user_id, data), data.get("vote_type"),
+                      data.get("date_recommended"), _media_type(data), at)  # fmt: skip
+
+
+def _remove_recommendation(user_id: str, data: dict, at: float) -> None:
+    with contextlib.suppress(NotFound):
+        movies.unrecommend(user_id, data["imdb_id"], _voter(user_id, data).id, at)
+
+
+def _change_vote(user_id: str, data: dict, at: float) -> None:
+    if data.get("vote_type") is None:
+        raise _missing("vote_type")
+    voter = _voter(user_id, data)
+    movies.change_vote(user_id, data["imdb_id"], voter.id, data["vote_type"], data.get("date_recommended"), at)
+
+
+def _watch(user_id: str, data: dict, at: float) -> None:
+    _require_film(user_id, data, at)
+    again = validation.flag(data.get("again"), "again") or None
+    movies.watch(user_id, data["imdb_id"], data.get("date_watched"), _rating(data), again, at)
+
+
+def _rate(user_id: str, data: dict, at: float) -> None:
+    rating = _rating(data)
+    if rating is UNSET:
+        raise _missing("my_rating")
+    movies.rate(user_id, data["imdb_id"], rating, at)
+
+
+def _set_status(user_id: str, data: dict, at: float) -> None:
+    status = validation.status(data.get("status"))
+    if status == "deleted":
+        with contextlib.suppress(NotFound):
+            movies.set_status(user_id, data["imdb_id"], status, at=at)
+        return
+    _require_film(user_id, data, at)
+    movies.set_status(user_id, data["imdb_id"], status, _list_id(data, "custom_list_id"), at)
+
+
+def _add_person(user_id: str, data: dict, at: float) -> None:
+    """Two phones may have added the same person."""
+    name = validation.name(data.get("name"))
+    try:
+        known = people.find(user_id, name)
+    except NotFound:
+        people.create(user_id, name, data.get("is_trusted"), data.get("color"), data.get("emoji"), at)
+    else:
+        people.change(user_id, known.id, _given(data, PERSON_FIELDS), at)
+
+
+def _change_person(user_id: str, data: dict, at: float) -> None:
+    """`new_name` is a rename, and so is a `name` beside an `id`."""
+    person = _person(user_id, data)
+    new_name = data.get("new_name", data.get("name") if data.get("id") is not None else None)
+    people.change(user_id, person.id, _given(data, PERSON_FIELDS) | ({"name": new_name} if new_name else {}), at)
+
+
+def _trust_person(user_id: str, data: dict, at: float) -> None:
+    is_trusted = validation.flag(data.get("is_trusted"), "is_trusted")
+    if is_trusted is None:
+        raise _missing("is_trusted")
+    people.change(user_id, _person(user_id, data).id, {"is_trusted": is_trusted}, at)
+
+
+def _delete_person(user_id: str, data: dict, at: float) -> None:
+    with contextlib.suppress(NotFound):
+        people.delete(user_id, _person(user_id, data).id, at)
+
+
+def _add_list(user_id: str, data: dict, at: float) -> None:
+    known = _list(user_id, data)
+    if known.row is not None:
+        lists.change(user_id, known.row.id, _given(data, LIST_FIELDS), at)
+    else:
+        name, color, icon, position = (data.get(field) for field in LIST_FIELDS)
+        lists.create(user_id, name, color, icon, position, known.key, at)  # type: ignore[arg-type]
+
+
+def _change_list(user_id: str, data: dict, at: float) -> None:
+    lists.change(user_id, _required_list_id(data), _given(data, LIST_FIELDS), at)
+
+
+def _delete_list(user_id: str, data: dict, at: float) -> None:
+    with contextlib.suppress(NotFound):
+        lists.delete(user_id, _required_list_id(data), at)
+
+
+def _film(user_id: str, data: dict) -> Subject:
+    imdb_id = validation.imdb_id(data.get("imdb_id"))
+    return Subject("movie", imdb_id, Movie.get_or_none((Movie.user == user_id) & (Movie.title == imdb_id)))
+
+
+def _known_person(user_id: str, data: dict) -> Subject:
+    """Who is gone is known by the id alone: a name may be somebody else's by now."""
+    try:
+        person = _person(user_id, data)
+    except NotFound:
+        return Subject("person", None if data.get("id") is None else str(data["id"]), None)
+    return Subject("person", str(person.id), person)
+
+
+def _named_person(user_id: str, data: dict) -> Subject:
+    """An id beside the name would be one of the client's own. Whether this person was deleted can
+    only be told by the name."""
+    name = validation.name(data.get("name"))
+    return _known_person(user_id, {"name": name})._replace(name_key=fold(name))
+
+
+def _list(user_id: str, data: dict) -> Subject:
+    list_id = _list_id(data)
+    row = CustomList.get_or_none((CustomList.user == user_id) & (CustomList.id == list_id))
+    return Subject("list", list_id, row)
+
+
+ACTIONS = {
+    "addMovie": Action(_add_movie, _film),
+    "addRecommendation": Action(_add_recommendation, _film),
+    "removeRecommendation": Action(_remove_recommendation, _film),
+    "updateRecommendationVote": Action(_change_vote, _film),
+    "watchMovie": Action(_watch, _film),
+    "markWatched": Action(_watch, _film),
+    "updateRating": Action(_rate, _film),
+    "updateMovieStatus": Action(_set_status, _film),
+    "updateStatus": Action(_set_status, _film),
+    "addPerson": Action(_add_person, _named_person),
+    "updatePerson": Action(_change_person, _known_person),
+    "updatePersonTrust": Action(_trust_person, _known_person),
+    "deletePerson": Action(_delete_person, _known_person, deletes=True),
+    "addList": Action(_add_list, _list),
+    "updateList": Action(_change_list, _list),
+    "deleteList": Action(_delete_list, _list, deletes=True),
+}
+
+
+def _require_film(user_id: str, data: dict, at: float) -> None:
+    """A client may know a film that another one has deleted since; it was used later than that, so it is back."""
+    try:
+        movies.find(user_id, data["imdb_id"])
+    except NotFound:
+        movies.add(user_id, data["imdb_id"], _media_type(data), at=at)
+
+
+def _who(user_id: str, data: dict) -> str | int:
+    """An id that is gone gives way to the name beside it, where there is one."""
+    name = data.get("person_name") or data.get("person")
+    if data.get("person_id") is not None:
+        with contextlib.suppress(NotFound):
+            return people.by_id(user_id, data["person_id"]).id
+        if name is None:
+            raise NotFound("Person not found")
+    return validation.name(name, "person_name")
+
+
+def _voter(user_id: str, data: dict) -> Person:
+    who = _who(user_id, data)
+    return people.find(user_id, who) if isinstance(who, str) else people.by_id(user_id, who)
+
+
+def _person(user_id: str, data: dict) -> Person:
+    if data.get("id") is not None:
+        return people.by_id(user_id, data["id"])
+    return people.find(user_id, validation.name(data.get("name")))
+
+
+def _rating(data: dict):
+    return data.get("my_rating", data.get("rating", UNSET))
+
+
+def _media_type(data: dict) -> str | None:
+    return validation.trimmed_text(data.get("media_type", data.get("mediaType")), "media_type")
+
+
+def _list_id(data: dict, key: str = "id") -> str | None:
+    return None if data.get(key) is None else validation.identifier(data[key], key)
+
+
+def _required_list_id(data: dict) -> str:
+    return validation.identifier(data.get("id"))
+
+
+def _given(data: dict, names: tuple[str, ...]) -> dict:
+    return {name: data[name] for name in names if name in data}
+
+
+def _missing(field: str, reason: str = "is missing") -> Invalid:
+    return Invalid(f"{field}: {reason}", [Problem(field, reason)])

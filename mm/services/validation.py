@@ -1,0 +1,243 @@
+"""The one set of rules for what a user may enter or a file may bring: names, colours, dates,
+ratings, votes, ids.
+
+Each rule takes a value as it came (from a form, a JSON body or a file's row) and the name of its
+field, and returns it in the form that is stored. What breaks a rule raises FieldError.
+"""
+
+import re
+from datetime import date, datetime, time
+
+from mm import config
+from mm.errors import Invalid, NotFound
+from mm.models import STATUSES
+from mm.schemas import Problem
+
+# In bytes; a library of 150,000 films takes about 40 MB.
+FILE_MAX = 64 * 2**20
+# Films, people, lists or views of one library, and recommendations of one film: what is more could
+# not be backed up.
+FILMS_MAX = 200_000
+VOTES_MAX = 10_000
+TEXT_MAX = 500
+TEXTS_MAX = 30
+NUMBER_MAX = 2**31 - 1
+# Times above this are milliseconds: as seconds they would lie beyond the year 2286.
+MILLISECONDS_FROM = 1e10
+# No quantity of a library is larger, and arithmetic with such numbers is exact.
+READABLE_MAX = 1e15
+EARLIEST = datetime.fromisoformat("1870-01-01T00:00:00+00:00").timestamp()
+LATEST = datetime.fromisoformat("2200-01-01T00:00:00+00:00").timestamp()
+IMDB_ID = re.compile(r"tt[0-9]{7,}")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+VOTES = {
+    True: True,
+    "true": True,
+    "upvote": True,
+    "1": True,
+    False: False,
+    "false": False,
+    "downvote": False,
+    "0": False,
+}
+TYPE_NAMES = {
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "nothing",
+}
+
+
+class FieldError(Invalid):
+    """A value that cannot be used. `path` is the field's, below its row; `reason` completes
+    "path: reason"."""
+
+    def __init__(self, path: str, reason: str):
+        super().__init__(f"{path}: {reason}", [Problem(path, reason)])
+        self.path = path
+        self.reason = reason
+
+
+def text(value: object, key: str) -> str | None:
+    """As it came, spaces included: what a file holds comes out of an export the same."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise FieldError(key, _wrong_type("text", value))
+    if len(value) > TEXT_MAX:
+        raise FieldError(key, f"longer than {TEXT_MAX} characters")
+    if "\0" in value:
+        raise FieldError(key, "holds a NUL character")
+    return value
+
+
+def trimmed_text(value: object, key: str) -> str | None:
+    """Without spaces around it; what is empty then is None."""
+    return (text(value, key) or "").strip() or None
+
+
+def texts(value: object, key: str) -> dict[str, str]:
+    """A few named texts, sorted by name, so that an export is the same whatever their order was."""
+    value = value or {}
+    if not isinstance(value, dict):
+        raise FieldError(key, _wrong_type("an object", value))
+    if len(value) > TEXTS_MAX:
+        raise FieldError(key, f"more than {TEXTS_MAX} entries")
+    return {name: text(value[name], name) or "" for name in sorted(value)}
+
+
+def name(value: object, key: str = "name") -> str:
+    """1 to TEXT_MAX characters without control characters; `.` and `..` mean something else in an
+    address."""
+    stripped = trimmed_text(value, key)
+    if not stripped:
+        raise FieldError(key, "is missing or empty")
+    if stripped in (".", ".."):
+        raise FieldError(key, f"{stripped!r} cannot be a name")
+    if CONTROL.search(stripped):
+        raise FieldError(key, "holds a line end or another control character")
+    return stripped
+
+
+def identifier(value: object, key: str = "id") -> str:
+    """A list's id: printable, so that it can stand in an address."""
+    stripped = trimmed_text(value, key)
+    if not stripped:
+        raise FieldError(key, "is missing or empty")
+    if not stripped.isprintable() or "/" in stripped or stripped in (".", ".."):
+        raise FieldError(key, f"{stripped!r} cannot be an id")
+    return stripped
+
+
+def imdb_id(value: object) -> str:
+    """In lower case, without spaces around it."""
+    stripped = (trimmed_text(value, "imdb_id") or "").lower()
+    if not stripped:
+        raise FieldError("imdb_id", "is missing or empty")
+    if not IMDB_ID.fullmatch(stripped):
+        raise FieldError("imdb_id", f"{_short(stripped)} is not tt and 7 or more digits")
+    return stripped
+
+
+def imdb_id_or_404(value: object) -> str:
+    """Of an address: what cannot be an id is no film's."""
+    try:
+        return imdb_id(value)
+    except FieldError as error:
+        raise NotFound("Movie not found") from error
+
+
+def color(value: object) -> str | None:
+    """#rrggbb."""
+    color = text(value, "color")
+    if color is not None and not COLOR.fullmatch(color):
+        raise FieldError("color", f"{_short(color)} is not a colour like #0a84ff")
+    return color
+
+
+def one_of(value: object, key: str, allowed: tuple[str, ...]) -> str | None:
+    choice = text(value, key)
+    if choice is not None and choice not in allowed:
+        raise FieldError(key, f"{_short(choice)} is none of {', '.join(allowed)}")
+    return choice
+
+
+def status(value: object) -> str:
+    return required(one_of(value, "status", STATUSES), "status")
+
+
+def flag(value: object, key: str) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    if value in (0, 1):
+        return bool(value)
+    raise FieldError(key, _wrong_type("true or false", value))
+
+
+def number(value: object, key: str, expected: str = "a number") -> float | int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise FieldError(key, _wrong_type(expected, value))
+    # Written so that NaN is refused too.
+    if not abs(value) <= READABLE_MAX:
+        raise FieldError(key, "is not a number that can be meant")
+    return value
+
+
+def whole_number(value: object, key: str) -> int | None:
+    """Of 32 bits."""
+    amount = number(value, key, "a whole number")
+    if amount is None:
+        return None
+    if amount != int(amount):
+        raise FieldError(key, f"{amount:g} is not a whole number")
+    if abs(amount) > NUMBER_MAX:
+        raise FieldError(key, f"{amount:g} is too large")
+    return int(amount)
+
+
+def rating(value: object) -> float | None:
+    """1.0 to 10.0, or None for watched and not rated."""
+    stars = number(value, "my_rating")
+    if stars is None:
+        return None
+    if stars > 10:
+        raise FieldError("my_rating", f"{stars:g} is above 10")
+    if stars < 1:
+        raise FieldError("my_rating", f"{stars:g} is below 1")
+    return float(stars)
+
+
+def vote(value: object) -> bool:
+    """True is up; a missing vote is one."""
+    if value is None:
+        return True
+    spelling = value.strip().lower() if isinstance(value, str) else value
+    if isinstance(spelling, str | bool | int) and spelling in VOTES:
+        return VOTES[spelling]
+    raise FieldError("vote_type", f"{_short(str(value))} is neither upvote nor downvote")
+
+
+def moment(value: object, key: str) -> float | None:
+    """Unix seconds from seconds, milliseconds, or an ISO date; a date without a time of day is noon
+    in the server's time zone."""
+    if isinstance(value, str):
+        seconds = _iso_moment(key, value)
+    else:
+        amount = number(value, key, "a time in Unix seconds")
+        if amount is None:
+            return None
+        seconds = amount / 1000 if abs(amount) > MILLISECONDS_FROM else float(amount)
+    if not EARLIEST <= seconds <= LATEST:
+        raise FieldError(key, f"{_short(str(value))} is not a time between 1870 and 2200")
+    return seconds
+
+
+def required(value, key: str):
+    if value is None:
+        raise FieldError(key, "is missing")
+    return value
+
+
+def _iso_moment(key: str, value: str) -> float:
+    try:
+        if len(value) == len("2026-01-31"):
+            noon = datetime.combine(date.fromisoformat(value), time(12), config.current.zone)
+            return noon.timestamp()
+        parsed = datetime.fromisoformat(value)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=config.current.zone)).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise FieldError(key, f"{_short(value)} is not a time") from error
+
+
+def _wrong_type(expected: str, value: object) -> str:
+    return f"expected {expected}, found {TYPE_NAMES.get(type(value), 'something else')}"
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 40 else value[:40] + "…")

@@ -1,0 +1,315 @@
+"""/api/backup: export, import, and one's own backup files. What a document may hold is tested with portable."""
+
+import hashlib
+import io
+import json
+
+import pytest
+
+from mm import config, locks, models
+from mm.models import Job, Title, User
+from mm.services.backup import backups, imports
+
+LIBRARY = {
+    "version": 2,
+    "exported_at": 1771000000.0,
+    "movies": [
+        {"imdb_id": "tt0111161", "status": "watched", "last_modified": 1771000000.0,
+         "recommendations": [{"person_name": "Zoë / Bob", "date_recommended": 1770000000.0, "vote_type": True}],
+         "watch_history": {"date_watched": 1770500000.0, "my_rating": 8.5}},
+        {"imdb_id": "tt0068646", "last_modified": 1771000000.0},
+    ],
+    "people": [],
+    "lists": [{"id": "l1", "name": "Favourites"}],
+}  # fmt: skip
+EXPORT, IMPORT, LIST = "/api/backup/export", "/api/backup/import", "/api/backup/list"
+
+
+def exported(speaker):
+    document = speaker.get(EXPORT).json
+    del document["exported_at"]
+    return document
+
+
+def made(speaker):
+    return speaker.post("/api/backup/create").json["filename"]
+
+
+class TestExport:
+    def test_it_is_a_v2_document_to_be_saved_under_todays_name(self, as_user, alice, frozen_clock):
+        answer = as_user(alice).get(EXPORT)
+        assert answer.status_code == 200
+        assert answer.mimetype == "application/json"
+        name = "moviemanager-export-2026-03-01.json"
+        assert answer.headers["Content-Disposition"] == f"attachment; filename={name}"
+        assert answer.json["version"] == 2
+        assert [person["quick_key"] for person in answer.json["people"]].count(None) == 0
+
+    def test_its_day_is_that_of_the_servers_time_zone(self, as_user, alice, frozen_clock, monkeypatch):
+        monkeypatch.setattr(config, "current", config.Config(config.current.data_dir, timezone="Pacific/Kiritimati"))
+        assert "2026-03-02" in as_user(alice).get(EXPORT).headers["Content-Disposition"]
+
+    def test_an_export_imported_by_another_account_exports_as_the_same(self, as_user, alice, bob):
+        as_user(alice).post(IMPORT, json=LIBRARY)
+        document = as_user(alice).get(EXPORT).data
+        as_user(bob).post(IMPORT, data=document, content_type="application/json")
+        assert exported(as_user(bob)) == exported(as_user(alice))
+
+
+class TestImport:
+    def test_it_answers_what_was_done(self, as_user, alice):
+        answer = as_user(alice).post(IMPORT, json=LIBRARY)
+        assert answer.status_code == 200
+        assert answer.json["success"] is True
+        assert (answer.json["movies_imported"], answer.json["lists_imported"]) == (2, 1)
+        assert answer.json["imported_counts"].keys() == {"movies", "people", "lists"}
+        assert sorted(answer.json["imdb_ids_needing_enrichment"]) == ["tt0068646", "tt0111161"]
+        assert answer.json["errors"] == []
+        assert answer.json["safety_backup"] is None
+
+    @pytest.mark.parametrize("mimetype", ["application/json", "text/plain", "application/octet-stream", ""])
+    def test_a_body_is_taken_whatever_it_calls_itself(self, as_user, alice, mimetype):
+        body = b"\xef\xbb\xbf" + json.dumps(LIBRARY).encode()
+        answer = as_user(alice).post(IMPORT, data=body, headers={"Content-Type": mimetype})
+        assert answer.json["movies_imported"] == 2
+
+    def test_a_form_brings_it_as_file(self, as_user, alice):
+        form = {"file": (io.BytesIO(json.dumps(LIBRARY).encode()), "my library.json")}
+        assert as_user(alice).post(IMPORT, data=form).json["movies_imported"] == 2
+
+    @pytest.mark.parametrize("form", [{"library": (io.BytesIO(b"{}"), "x.json")}, {"file": "{}"}, {}])
+    def test_a_form_without_a_file_says_what_is_wanted(self, as_user, alice, form):
+        answer = as_user(alice).post(IMPORT, data=form, content_type="multipart/form-data")
+        assert answer.status_code == 422
+        assert "`file`" in answer.json["detail"]
+
+    def test_a_dry_run_answers_the_plan_and_writes_nothing(self, as_user, alice):
+        before = exported(as_user(alice))
+        answer = as_user(alice).post(f"{IMPORT}?dry_run=1&conflicts=newest", json=LIBRARY)
+        assert answer.status_code == 200
+        assert answer.json["counts"]["movie"]["new"] == 2
+        assert (answer.json["mode"], answer.json["conflicts"]) == ("merge", "newest")
+        assert exported(as_user(alice)) == before
+        assert not Title.select().exists()
+
+    @pytest.mark.parametrize(
+        "conflicts, status", [("overwrite", "toWatch"), ("newest", "watched"), ("skip", "watched"), (None, "toWatch")]
+    )
+    def test_conflicts_are_settled_as_asked(self, as_user, alice, conflicts, status):
+        as_user(alice).post(IMPORT, json=LIBRARY)
+        older = {"version": 2, "movies": [{"imdb_id": "tt0111161", "status": "toWatch", "last_modified": 1500000000.0}]}
+        answer = as_user(alice).post(IMPORT, json=older, query_string={"conflicts": conflicts} if conflicts else {})
+        assert answer.status_code == 200
+        assert models.Movie.get(models.Movie.title == "tt0111161").status == status
+
+    def test_a_library_that_was_there_is_backed_up_before(self, as_user, alice):
+        as_user(alice).post(IMPORT, json=LIBRARY)
+        change = {"version": 2, "movies": [{"imdb_id": "tt0133093"}]}
+        safety = as_user(alice).post(IMPORT, json=change).json["safety_backup"]
+        assert safety.endswith("-before-import.json")
+        assert safety in [entry["filename"] for entry in as_user(alice).get(LIST).json["backups"]]
+
+    def test_what_was_left_out_is_named_with_its_reason(self, as_user, alice):
+        rows = [{"imdb_id": "tt0111161"}, {"imdb_id": "../../etc"}]
+        answer = as_user(alice).post(IMPORT, json={"version": 2, "movies": rows})
+        assert answer.json["movies_imported"] == 1
+        reason = "'../../etc' is not tt and 7 or more digits"
+        assert answer.json["errors"] == [f"movies[1].imdb_id: {reason}"]
+        assert answer.json["problems"] == [{"path": "movies[1].imdb_id", "reason": reason}]
+
+    @pytest.mark.parametrize(
+        "body, words",
+        [
+            (b"", "not valid JSON"),
+            (b"Dear diary", "not valid JSON"),
+            (b'{"version": 2, "movies": [{"imdb_id": "tt0111161"', "not valid JSON"),
+            (b'{"version": 2, "exported_at": NaN, "movies": []}', "not valid JSON"),
+            (b'{"version": 2, "exported_at": 1e999, "movies": []}', "not valid JSON"),
+            (b'{"version": 2, "movies": [{"imdb_id": "\xff"}]}', "not valid JSON"),
+            (b"[" * 100_000, "not valid JSON"),
+            (b"[]", "no Movie Manager export"),
+            (b"null", "no Movie Manager export"),
+            (b'{"version": 3, "movies": []}', "made by a newer version: 3"),
+            (b'{"hello": "world"}', "nothing in it can be imported"),
+            (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problems: movies[0].imdb_id"),
+        ],
+    )
+    def test_what_cannot_be_used_at_all_is_refused_and_nothing_written(self, as_user, alice, body, words):
+        before = exported(as_user(alice))
+        answer = as_user(alice).post(IMPORT, data=body, content_type="application/json")
+        assert answer.status_code == 422
+        assert words in answer.json["detail"]
+        assert exported(as_user(alice)) == before
+
+    @pytest.mark.parametrize("path", [IMPORT, "/api/backup/restore/x.json"])
+    @pytest.mark.parametrize(
+        "query, loc",
+        [("conflicts=mine", "conflicts"), ("dry_run=maybe", "dry_run"), ("dry_run=1&dry_run=0", "dry_run")],
+    )  # fmt: skip
+    def test_options_that_are_not_known_are_refused(self, as_user, alice, path, query, loc):
+        answer = as_user(alice).post(f"{path}?{query}", json=LIBRARY)
+        assert answer.status_code == 422
+        assert answer.json["detail"][0]["loc"] == [loc]
+
+    @pytest.mark.parametrize("path", [IMPORT, "/api/backup/restore/x.json"])
+    @pytest.mark.parametrize("mode", ["replace", ""])
+    def test_another_mode_is_told_that_only_merge_is_there(self, as_user, alice, path, mode):
+        answer = as_user(alice).post(f"{path}?mode={mode}", json=LIBRARY)
+        assert answer.status_code == 422
+        assert "mode=merge" in answer.json["detail"]
+        assert as_user(alice).post(f"{IMPORT}?mode=merge", json=LIBRARY).status_code == 200
+
+    @pytest.mark.parametrize("mimetype", ["application/json", "multipart/form-data; boundary=x"])
+    @pytest.mark.parametrize("query", ["", "?dry_run=1"])
+    def test_a_large_file_that_finds_no_turn_is_refused_before_it_has_arrived(
+        self, as_user, alice, monkeypatch, mimetype, query
+    ):
+        class Unread(io.RawIOBase):
+            def readinto(self, buffer):
+                raise AssertionError("read")
+
+        monkeypatch.setitem(imports._waiting, alice.id, 1)
+        body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(imports.LARGE_FILE)}
+        speaker = as_user(alice)
+        answer = speaker.post(IMPORT + query, content_type=mimetype, environ_overrides=body)
+        words = "Another import is being read. Try again in a minute."
+        assert (answer.status_code, answer.json) == (503, {"detail": words})
+        assert speaker.post(IMPORT + query, json=LIBRARY).status_code == 200
+
+    @pytest.mark.parametrize("mimetype", ["application/json", "multipart/form-data; boundary=X"])
+    def test_65_mib_are_too_large(self, as_user, alice, mimetype):
+        answer = as_user(alice).post(IMPORT, data=b" " * (65 * 2**20), content_type=mimetype)
+        assert answer.status_code == 413
+        assert "64 MiB" in answer.json["detail"]
+
+    def test_a_byte_over_64_mib_is_too_large(self, as_user, alice):
+        answer = as_user(alice).post(IMPORT, data=b" " * (64 * 2**20 + 1), content_type="application/json")
+        assert answer.status_code == 413
+        assert "64 MiB" in answer.json["detail"]
+
+    def test_titles_are_looked_up_right_after(self, as_user, alice):
+        as_user(alice).post(IMPORT, json=LIBRARY)
+        assert Job.select().where(Job.kind == "enrich").count() <= 1
+        assert Title.select().where(Title.tmdb_state == "stub").count() == 2
+
+
+class TestSettings:
+    def test_switching_on_makes_a_first_backup(self, as_user, alice):
+        assert as_user(alice).get("/api/backup/settings").json == {"backup_enabled": False}
+        answer = as_user(alice).put("/api/backup/settings", json={"backup_enabled": True})
+        assert answer.json == {"backup_enabled": True}
+        assert as_user(alice).get("/api/backup/settings").json == {"backup_enabled": True}
+        assert [job.kind for job in Job.select().where(Job.user == alice.id)] == ["backup"]
+        assert as_user(alice).get(LIST).json["next_run"] is not None
+
+    def test_switching_off_is_kept(self, as_user, alice):
+        User.update(backup_enabled=True).execute()
+        as_user(alice).put("/api/backup/settings", json={"backup_enabled": False})
+        assert as_user(alice).get("/api/backup/settings").json == {"backup_enabled": False}
+        assert as_user(alice).get(LIST).json["next_run"] is None
+
+    @pytest.mark.parametrize("value", [None, 1, "true", "yes"])
+    def test_only_true_and_false_are_taken(self, as_user, alice, value):
+        answer = as_user(alice).put("/api/backup/settings", json={"backup_enabled": value})
+        assert answer.json["detail"][0]["loc"] == ["backup_enabled"]
+
+
+class TestFiles:
+    def test_a_new_backup_is_verified_and_listed(self, as_user, alice):
+        as_user(alice).post(IMPORT, json=LIBRARY)
+        answer = as_user(alice).post("/api/backup/create")
+        assert answer.status_code == 201
+        entry = answer.json
+        assert entry.items() >= {"kind": "manual", "state": "verified", "pinned": False, "problem": None}.items()
+        assert entry["counts"] == {"movies": 2, "people": 5, "lists": 1}
+        listed = as_user(alice).get(LIST).json
+        assert listed["backups"] == [entry]
+        assert listed["last_good"] == entry["created_at"]
+        assert (listed["next_run"], listed["last_error"]) == (None, None)
+
+    def test_a_download_is_the_file(self, as_user, alice):
+        entry = as_user(alice).post("/api/backup/create").json
+        answer = as_user(alice).get(f"/api/backup/download/{entry['filename']}", buffered=True)
+        assert hashlib.sha256(answer.data).hexdigest() == entry["sha256"]
+        assert answer.headers["Content-Disposition"] == f"attachment; filename={entry['filename']}"
+
+    def test_a_download_goes_on_where_it_broke_off_and_is_not_sent_twice(self, as_user, alice):
+        url = f"/api/backup/download/{made(as_user(alice))}"
+        whole = as_user(alice).get(url, buffered=True)
+        tag = whole.headers["ETag"]
+        rest = as_user(alice).get(url, headers={"Range": "bytes=100-", "If-Range": tag}, buffered=True)
+        assert (rest.status_code, rest.data) == (206, whole.data[100:])
+        assert as_user(alice).get(url, headers={"If-None-Match": tag}, buffered=True).status_code == 304
+
+    def test_a_file_that_goes_while_it_is_asked_for_is_not_found(self, as_user, alice, tmp_path, monkeypatch):
+        monkeypatch.setattr(backups, "path_of", lambda *_: tmp_path / "gone.json")
+        assert as_user(alice).get("/api/backup/download/gone.json").json == {"detail": "Backup file not found"}
+
+    def test_a_file_that_was_changed_is_found_out(self, as_user, alice):
+        name = made(as_user(alice))
+        path = backups.path_of(alice.id, name)
+        path.write_bytes(path.read_bytes().replace(b"Google", b"Goggle"))
+        entry = as_user(alice).post(f"/api/backup/verify/{name}").json
+        assert entry["state"] == "damaged"
+        assert entry["verified_at"] is None
+        assert "sha256" in entry["problem"]
+        assert as_user(alice).get(LIST).json["last_good"] is None
+        assert as_user(alice).post(f"/api/backup/restore/{name}").status_code == 422
+
+    def test_a_good_file_is_verified_again(self, frozen_clock, as_user, alice):
+        name = made(as_user(alice))
+        frozen_clock.move(60)
+        assert as_user(alice).post(f"/api/backup/verify/{name}").json["verified_at"] == frozen_clock.moment
+
+    def test_a_restore_brings_back_what_is_gone_and_backs_up_before(self, as_user, alice):
+        as_user(alice).post(IMPORT, json=LIBRARY)
+        before, name = exported(as_user(alice)), made(as_user(alice))
+        models.Movie.delete().where(models.Movie.title == "tt0068646").execute()
+        plan = as_user(alice).post(f"/api/backup/restore/{name}?dry_run=1").json
+        assert plan["counts"]["movie"]["new"] == 1
+        answer = as_user(alice).post(f"/api/backup/restore/{name}?mode=merge")
+        assert (answer.json["errors"], answer.json["problems"]) == ([], [])
+        assert answer.json["movies_imported"] >= 1
+        assert answer.json["safety_backup"].endswith("-before-restore.json")
+        assert exported(as_user(alice)) == before
+
+    def test_a_deleted_file_is_gone(self, as_user, alice):
+        name = made(as_user(alice))
+        assert as_user(alice).delete(f"/api/backup/{name}").status_code == 204
+        assert as_user(alice).get(LIST).json["backups"] == []
+        assert as_user(alice).delete(f"/api/backup/{name}").json == {"detail": "Backup file not found"}
+
+    @pytest.mark.parametrize(
+        "name",
+        ["2026-01-01.json", "../mm.db", "..%2f..%2fmm.db", "..", ".", "%00", "a/b/c", "/etc/passwd", "notes.txt",
+         "2026-01-01T00-00-00-manual.json.meta.json", "é", "link.json", "2026-02-02.json", "x" * 5000],
+    )  # fmt: skip
+    def test_anything_but_a_listed_name_is_not_found(self, as_user, alice, name):
+        folder = config.current.backups_dir / alice.id
+        made(as_user(alice))
+        (folder / "notes.txt").write_text("mine")
+        (folder / "2026-02-02.json").symlink_to(config.current.data_dir / "secret_key")
+        for method, path in (
+            ("GET", "download/"), ("POST", "verify/"), ("POST", "restore/"), ("DELETE", ""),
+        ):  # fmt: skip
+            answer = as_user(alice).open(f"/api/backup/{path}{name}", method=method)
+            assert answer.status_code in (404, 405)
+            assert answer.status_code == 405 or answer.json["detail"] in ("Backup file not found", "Not found")
+        assert (folder / "notes.txt").exists()
+
+    def test_another_users_file_is_not_found(self, as_user, alice, bob):
+        name = made(as_user(alice))
+        assert as_user(bob).get(f"/api/backup/download/{name}").json == {"detail": "Backup file not found"}
+
+    def test_while_one_runs_another_is_refused(self, as_user, alice, bob):
+        name = made(as_user(alice))
+        with locks.hold(f"library-{alice.id}"):
+            for method, path in (
+                ("POST", "create"), ("POST", "import"), ("POST", f"restore/{name}"), ("POST", f"verify/{name}"),
+                ("DELETE", name),
+            ):  # fmt: skip
+                body = {"json": LIBRARY} if path == "import" else {}
+                answer = as_user(alice).open(f"/api/backup/{path}", method=method, **body)
+                assert answer.status_code == 409
+                assert "running" in answer.json["detail"]
+            assert as_user(bob).post("/api/backup/create").status_code == 201

@@ -1,0 +1,306 @@
+"""What is due: nights, missed nights, failures and their retries, with a clock that tests move."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mm import clock, config, files, locks, models, tasks
+from mm.database import db
+from mm.errors import NoRoom
+from mm.models import Job, User
+from mm.services import health, heartbeat, jobs
+from mm.services.backup import backups, nightly, retention, schedule
+from mm.services.backup import files as backup_files
+from tests.support.libraries import many, put, reload
+
+pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def run_due():
+    """What the worker does in a minute: look, and do what was found."""
+    for job in schedule.tick():
+        if job.kind != "recheck":
+            jobs.run(job.id, *tasks.WORK[job.kind])
+
+
+def look():
+    """The jobs that are due now, but for the nightly check and tidying."""
+    return [job for job in schedule.tick() if job.kind not in ("recheck", "tidying")]
+
+
+def switch_on(user):
+    nightly.enable(user, True)
+    Job.delete().execute()
+
+
+def scheduled(user):
+    return sorted(entry.filename for entry in backups.listing(user.id) if entry.kind == "scheduled")
+
+
+def use_zone(monkeypatch, zone, **values):
+    settings = config.Config(data_dir=config.current.data_dir, timezone=zone, **values)
+    monkeypatch.setattr(config, "current", settings)
+
+
+def at(text, zone="UTC"):
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
+
+
+@pytest.mark.slow
+def test_twenty_nights_leave_the_files_of_the_last_fifteen_days_with_their_reasons(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(30))
+    frozen_clock.moment = at("2026-03-02T03:00")
+    for night in range(20):
+        if night % 3 == 0:
+            put(alice, many(1, start=100 + night))
+        run_due()
+        frozen_clock.move(DAY)
+    frozen_clock.move(-DAY)
+    listed = backups.listing(alice.id)
+    assert [entry.filename for entry in listed] == [f"2026-03-{day:02}.json" for day in range(21, 6, -1)]
+    assert {entry.kept_because for entry in listed} == {"one of the last 15 days"}
+    assert {entry.state for entry in listed} == {"verified"}
+
+
+def test_a_backup_is_made_once_a_night(alice, frozen_clock):
+    switch_on(alice)
+    frozen_clock.moment = at("2026-03-02T03:00")
+    run_due()
+    first = reload(alice).last_completed_at
+    for _ in range(5):
+        frozen_clock.move(MINUTE)
+        run_due()
+    assert reload(alice).last_completed_at == first
+    assert Job.select().where(Job.kind == "backup").count() == 1
+
+
+def test_a_missed_night_is_caught_up_at_the_first_look(alice, frozen_clock):
+    switch_on(alice)
+    frozen_clock.moment = at("2026-03-02T03:00")
+    run_due()
+    frozen_clock.moment = at("2026-03-05T17:23")
+    run_due()
+    assert scheduled(alice) == ["2026-03-02.json", "2026-03-05.json"]
+    assert schedule.next_run(reload(alice)) == at("2026-03-06T03:00")
+
+
+def test_nobody_is_backed_up_who_did_not_switch_it_on(alice, frozen_clock):
+    put(alice, many(3))
+    frozen_clock.move(3 * DAY)
+    run_due()
+    assert backups.listing(alice.id) == []
+    assert schedule.next_run(alice) is None
+    assert not backups.health(alice).overdue
+
+
+def test_switching_on_makes_a_first_backup_at_once(alice):
+    job = nightly.enable(alice, True)
+    jobs.run(job.id, nightly.run, nightly.failed)
+    assert scheduled(alice) == ["2026-03-01.json"]
+    assert nightly.enable(reload(alice), True) is None
+
+
+def test_one_failure_does_not_stop_the_others(alice, bob, frozen_clock, monkeypatch):
+    switch_on(alice)
+    switch_on(bob)
+    put(alice, many(3))
+    take = backups._take
+
+    def broken(user, kind):
+        if user.id == alice.id:
+            raise NoRoom("Not enough disk space: 9 MB needed, 0 MB free.")
+        return take(user, kind)
+
+    monkeypatch.setattr(backups, "_take", broken)
+    frozen_clock.moment = at("2026-03-02T03:00")
+    run_due()
+    assert (scheduled(alice), scheduled(bob)) == ([], ["2026-03-02.json"])
+
+
+@pytest.mark.slow
+def test_a_night_whose_disk_is_full_is_tried_again_after_15_minutes_and_an_hour_and_says_so(
+    alice, frozen_clock, monkeypatch
+):
+    switch_on(alice)
+    put(alice, many(3))
+    tried = []
+
+    def full(folder, size):
+        tried.append(frozen_clock.moment)
+        raise NoRoom("Not enough disk space: 9 MB needed, 0 MB free.")
+
+    start = frozen_clock.moment = at("2026-03-02T03:00")
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "require_room", full)
+        for _ in range(25 * 60):
+            run_due()
+            frozen_clock.move(MINUTE)
+        assert [moment - start for moment in tried] == [0, 15 * MINUTE, 75 * MINUTE, DAY, DAY + 15 * MINUTE]
+        health = backups.health(reload(alice))
+        assert "Not enough disk space" in health.last_error
+        assert health.overdue
+    frozen_clock.move(HOUR)
+    run_due()
+    assert scheduled(alice) == ["2026-03-03.json"]
+    assert backups.health(reload(alice)).last_error is None
+
+
+def test_a_library_in_use_waits_for_the_next_minute_and_is_no_failure(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(3))
+    frozen_clock.moment = at("2026-03-02T03:00")
+    with locks.hold(f"library-{alice.id}"):
+        run_due()
+    assert reload(alice).last_error is None
+    frozen_clock.move(2 * MINUTE)
+    [job] = [job for job in jobs.waiting_for_a_worker() if job.kind == "backup"]
+    jobs.run(job.id, nightly.run, nightly.failed)
+    assert scheduled(alice) == ["2026-03-02.json"]
+
+
+def test_the_schedule_keeps_the_servers_own_time_through_both_changes_of_clocks(monkeypatch):
+    use_zone(monkeypatch, "Europe/Berlin", backup_time="02:30")
+    assert schedule.next_slot(at("2026-03-28T12:00", "Europe/Berlin")) == at("2026-03-29T03:30", "Europe/Berlin")
+    assert schedule.next_slot(at("2026-10-24T12:00", "Europe/Berlin")) == at("2026-10-25T02:30", "Europe/Berlin")
+    assert schedule.last_slot(at("2026-10-25T12:00", "Europe/Berlin")) == at("2026-10-25T02:30", "Europe/Berlin")
+
+
+def test_a_file_carries_the_date_of_the_servers_zone(alice, frozen_clock, monkeypatch):
+    use_zone(monkeypatch, "Pacific/Auckland")
+    switch_on(alice)
+    frozen_clock.moment = at("2026-03-02T15:00")
+    run_due()
+    assert scheduled(alice) == ["2026-03-03.json"]
+
+
+def test_a_backup_older_than_two_days_is_overdue(alice, frozen_clock):
+    switch_on(alice)
+    run_due()
+    assert not backups.is_overdue(reload(alice))
+    frozen_clock.move(2 * DAY + 1)
+    assert backups.is_overdue(reload(alice))
+    backups.create(reload(alice))
+    assert not backups.is_overdue(reload(alice))
+
+
+def test_a_worker_that_was_not_seen_for_two_and_a_half_minutes_is_late(frozen_clock):
+    assert heartbeat.worker_is_late()
+    heartbeat.beat()
+    assert not heartbeat.worker_is_late()
+    frozen_clock.move(151)
+    assert health.check()["worker"] == "late"
+    assert health.check()["status"] == "degraded"
+
+
+def test_health_names_how_many_accounts_are_late(alice, bob, frozen_clock):
+    for user in (alice, bob):
+        switch_on(user)
+    heartbeat.beat()
+    assert health.check()["problems"] == []
+    frozen_clock.move(3 * DAY)
+    assert "2 accounts" in health.check()["problems"][1]
+    User.update(last_completed_at=frozen_clock.moment).execute()
+    assert health.check()["last_backup"] == frozen_clock.moment
+
+
+def test_a_check_of_old_backups_and_a_tidying_are_due_once_a_night(frozen_clock):
+    assert [job.kind for job in schedule.tick()] == ["recheck", "tidying"]
+    frozen_clock.move(MINUTE)
+    assert schedule.tick() == []
+    frozen_clock.move(DAY)
+    assert [job.kind for job in schedule.tick()] == ["recheck", "tidying"]
+
+
+def test_a_backup_that_kills_its_worker_each_time_is_a_failure_that_is_told(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(3))
+    frozen_clock.moment = at("2026-03-02T03:00")
+    [job] = look()
+    Job.update(state="running", starts=jobs.STARTS).where(Job.id == job.id).execute()
+    schedule.tick()
+    assert "Given up" in reload(alice).last_error
+    assert schedule.next_run(reload(alice)) == frozen_clock.moment + 15 * MINUTE
+
+
+def test_a_clock_that_was_in_the_future_for_a_night_does_not_stop_the_schedule(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(3))
+    start = frozen_clock.moment = at("2026-03-02T03:00")
+    for _ in range(20):
+        run_due()
+        run_due()
+        frozen_clock.move(DAY)
+    frozen_clock.moment = start + 70 * 365 * DAY
+    run_due()
+    assert len(scheduled(alice)) == 16
+    frozen_clock.moment = start + 21 * DAY
+    assert backups.health(reload(alice)).last_good.filename == "2026-03-21.json"
+    run_due()
+    run_due()
+    assert "2026-03-23.json" in scheduled(alice)
+    assert schedule.next_run(reload(alice)) == at("2026-03-24T03:00")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nights_ahead", [1, 2, 3])
+@pytest.mark.parametrize("days_ahead", [20, 58, 400])
+def test_a_clock_that_is_ahead_for_some_nights_costs_no_good_backup(alice, frozen_clock, days_ahead, nights_ahead):
+    switch_on(alice)
+    start = at("2026-03-02T03:00")
+    for night in range(20):
+        one_night(alice, frozen_clock, start + night * DAY, night)
+    before = scheduled(alice)
+    assert len(before) == 15
+    for night in range(nights_ahead):
+        ahead = start + (19 + days_ahead + night) * DAY
+        one_night(alice, frozen_clock, ahead, 20 + night)
+        backups.create(reload(alice))
+    assert set(before) <= set(scheduled(alice))
+    frozen_clock.moment = start + 19 * DAY + HOUR
+    reasons = {entry.filename: entry.kept_because for entry in backups.listing(alice.id)}
+    assert len([name for name in reasons if reasons[name] == retention.FROM_THE_FUTURE]) == nights_ahead * 2
+    for night in range(20, 40):
+        right = start + night * DAY
+        one_night(alice, frozen_clock, right, 30 + night)
+        day = frozen_clock.moment
+        last_days = {f"{clock.local(day - back * DAY, UTC):%Y-%m-%d}.json" for back in range(15)}
+        found = {entry.filename: entry for entry in backups.listing(alice.id)}
+        assert last_days <= set(found)
+        assert found[min(last_days)].state == "verified"
+        # Tonight's holds tonight's library, also where the wrong clock left a file of this date.
+        newest = backup_files.folder_of(alice.id) / max(last_days)
+        assert newest.read_bytes().count(b"imdb_id") == reload(alice).movies.count()
+    real = [name for name in scheduled(alice) if name not in last_days and name < max(last_days)]
+    assert real == [], "what is old goes as ever"
+
+
+def one_night(user, frozen_clock, moment, number):
+    """What the worker does at this moment, with a film added the day before."""
+    frozen_clock.moment = moment
+    put(user, many(1, start=500 + number))
+    run_due()
+
+
+def test_a_library_without_a_change_is_linked_also_beside_a_file_of_the_future(alice, frozen_clock):
+    switch_on(alice)
+    put(alice, many(3))
+    start = frozen_clock.moment = at("2026-03-02T03:00")
+    run_due()
+    frozen_clock.moment = start + 400 * DAY
+    run_due()
+    for night in (1, 2):
+        frozen_clock.moment = start + night * DAY
+        # What cannot be settled with a link gets a task of its own at the next look.
+        run_due()
+        run_due()
+    entries = {entry.filename: entry for entry in backups.listing(alice.id)}
+    assert entries["2026-03-04.json"].unchanged_since == start + DAY
+
+
+def test_the_clock_of_the_sync_feed_only_goes_forward(frozen_clock):
+    first = models.next_update(db.obj)
+    frozen_clock.move(-DAY)
+    assert models.next_update(db.obj) > first

@@ -1,0 +1,357 @@
+"""The library as the page asks for it: tabs, filters, sorting and paging, in a handful of queries at any size."""
+
+import json
+from base64 import urlsafe_b64encode
+
+import pytest
+from playhouse.test_utils import count_queries
+
+from mm.database import db
+from mm.models import Person, Title
+from mm.services.library import browse, bulk, lists, movies, people, undo
+from mm.services.library.browse import View
+from mm.services.library.paging import Position
+from tests.support.libraries import T, many, put
+
+FILMS = {
+    # imdb_id: title, year, genres, IMDb, kind, search_text
+    "tt0000001": ("Alien", 1979, ["Horror", "Science Fiction"], 8.5, "movie", "alien ridley scott horror"),
+    "tt0000002": ("Élise", 1968, ["Drama"], None, "movie", "élise inès roux drama"),
+    "tt0000003": ("Zodiac", 1999, ["Drama", "Crime"], 7.7, "movie", "zodiac fincher drama crime"),
+    "tt0000004": ("Berlin Nights", 2011, ["Drama"], 6.0, "tv", "berlin nights drama"),
+}
+
+
+@pytest.fixture
+def alices(alice, database):
+    """Four films of different kinds, and one that nobody has looked up; added in this order."""
+    for number, (imdb_id, row) in enumerate(FILMS.items()):
+        movies.add(alice.id, imdb_id, at=T + number)
+        title, year, genres, rating, kind, text = row
+        Title.update(title=title, year=year, genres=genres, imdb_rating=rating, media_type=kind, search_text=text,
+                     tmdb_state="ready").where(Title.imdb_id == imdb_id).execute()  # fmt: skip
+    movies.add(alice.id, "tt0000009", at=T + 9)
+    return alice.id
+
+
+def ids(user_id, offset=0, limit=60, **view):
+    return [int(card.imdb_id[2:]) for card in browse.shelf(user_id, View(**view), offset, limit).cards]
+
+
+def tabs(user_id, **view):
+    return {tab.name: tab.films for tab in browse.shelf(user_id, View(**view), 0, 0).tabs}
+
+
+# The address.
+
+
+def test_a_view_is_what_its_address_says():
+    view = browse.parse({"status": "watched", "q": " x ", "genre": "Drama", "sort": "year", "size": "l"})
+    assert view.params() == {"status": "watched", "q": "x", "genre": "Drama", "sort": "year", "size": "l"}
+    assert view.params(genre="", sort="added", size="m") == {"status": "watched", "q": "x"}
+    assert browse.parse(view.params()) == view
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("status", "custom"), ("status", "x"), ("decade", "1995"), ("decade", "3000"), ("person", "-1"), ("person", "1e3"),
+     ("person", "9" * 30), ("rating", "11"), ("rating", "0"), ("rating", "nan"), ("sort", "imdb_id; drop table"),
+     ("size", "xl"), ("trusted", "0"), ("kind", "person"), ("q", "a\0b"), ("list", "a/b"), ("_external", "1")],
+)  # fmt: skip
+def test_what_no_parameter_can_be_is_left_out(name, value):
+    assert browse.parse({name: value}) == View()
+
+
+def test_a_search_of_a_mile_is_cut():
+    assert len(browse.parse({"q": "a" * 5000}).q) == browse.TEXT_MAX
+
+
+# Tabs.
+
+
+def test_the_tabs_count_every_shelf(alices):
+    club = lists.create(alices, "Club")
+    lists.create(alices, "Empty")
+    movies.set_status(alices, "tt0000001", "watched")
+    movies.set_status(alices, "tt0000002", "custom", club.id)
+    movies.set_status(alices, "tt0000003", "deleted")
+    assert tabs(alices) == {"To watch": 2, "Watched": 1, "Club": 1, "Empty": 0, "All": 4, "Deleted": 1}
+    assert ids(alices, list=club.id) == [2]
+    assert ids(alices, status="all") == [9, 4, 2, 1]
+    assert ids(alices, status="deleted") == [3]
+
+
+def test_the_first_tab_is_what_is_to_be_watched_or_else_all(alices, bob):
+    assert browse.shelf(alices, View(), 0, 60).view.status == "toWatch"
+    for imdb_id in [*FILMS, "tt0000009"]:
+        movies.set_status(alices, imdb_id, "watched")
+    assert browse.shelf(alices, View(), 0, 60).view.status == "all"
+    empty = browse.shelf(bob.id, View(), 0, 60)
+    assert (empty.view.status, empty.held, empty.cards) == ("toWatch", False, [])
+
+
+def test_a_list_that_is_gone_shows_the_first_tab(alices):
+    assert browse.shelf(alices, View(list="gone"), 0, 60).view == View(status="toWatch")
+
+
+def test_counts_follow_the_filters(alices):
+    movies.set_status(alices, "tt0000003", "watched")
+    assert tabs(alices, genre="Drama") == {"To watch": 2, "Watched": 1, "All": 3, "Deleted": 0}
+    assert browse.shelf(alices, View(q="nothing at all"), 0, 60).held
+
+
+# Filters.
+
+
+@pytest.mark.parametrize(
+    ("view", "found"),
+    [
+        ({"q": "scott"}, [1]), ({"q": "ALIEN"}, [1]), ({"q": "drama berlin"}, [4]), ({"q": "ÉLISE"}, [2]),
+        ({"q": "tt0000009"}, [9]), ({"q": "100%"}, []), ({"q": "_lien"}, []), ({"q": "'; drop table movie --"}, []),
+        ({"kind": "tv"}, [4]), ({"kind": "movie"}, [3, 2, 1]), ({"genre": "Drama"}, [4, 3, 2]),
+        ({"genre": "Dram"}, []), ({"genre": '"'}, []), ({"decade": "1990"}, [3]), ({"decade": "1970"}, [1]),
+        ({"genre": "Drama", "decade": "1960", "q": "roux"}, [2]),
+    ],
+)  # fmt: skip
+def test_a_filter_leaves_the_others_out(alices, view, found):
+    assert ids(alices, status="all", **view) == found
+
+
+@pytest.mark.parametrize(
+    "genre",
+    ["Komödie", "Science-Fiction & Fantastique", "ドラマ", 'A "B"', "\\"],
+)
+def test_a_genre_is_found_in_any_language(alices, genre):
+    """Both as Peewee writes JSON, with escapes, and as text that has the letters themselves."""
+    Title.update(genres=["Drama", genre]).where(Title.imdb_id == "tt0000001").execute()
+    as_text = json.dumps([genre, "Drama"], ensure_ascii=False)
+    change = f"UPDATE title SET genres = {db.param} WHERE imdb_id = 'tt0000002'"
+    db.execute_sql(change, (as_text,))
+    assert genre in browse.facets(alices)[0]
+    assert ids(alices, status="all", genre=genre) == [2, 1]
+    assert tabs(alices, genre=genre)["To watch"] == 2
+    assert ids(alices, status="all", genre=genre[:-1] or "x") == []
+
+
+def test_a_search_looks_for_its_first_twenty_words(alices):
+    """SQLite refuses a query with a condition for each of a hundred."""
+    assert ids(alices, status="all", q="drama " * 30) == [4, 3, 2]
+    words = "b e r l i n g h t s d a " + " ".join(f"{number}" for number in range(80))
+    assert len(words.split()) > 86
+    assert ids(alices, status="all", q=words) == []
+    assert ids(alices, status="all", q="b e r l i n g h t s d a m " + "b e r l i n g " * 5) == [4]
+
+
+def test_films_are_filtered_by_who_recommended_them(alices):
+    movies.recommend(alices, "tt0000001", "Maya")
+    movies.recommend(alices, "tt0000002", "Maya", vote_type=False)
+    movies.recommend(alices, "tt0000003", "Tom")
+    people.change(alices, "Tom", {"is_trusted": True})
+    maya = str(Person.get(Person.name == "Maya").id)
+    assert ids(alices, person=maya) == [1]
+    assert browse.shelf(alices, View(person=maya), 0, 60).person == "Maya"
+    assert ids(alices, trusted="1") == [3]
+    assert ids(alices, trusted="1", person=maya) == []
+
+
+def test_films_are_filtered_by_the_latest_rating(alices):
+    movies.watch(alices, "tt0000001", T, 9)
+    movies.watch(alices, "tt0000001", T + 86400, 6.5, again=True)
+    movies.watch(alices, "tt0000002", T, 8)
+    movies.watch(alices, "tt0000003", T)
+    assert ids(alices, status="all", rating="7") == [2]
+    assert ids(alices, status="all", rating="6.5") == [2, 1]
+
+
+def test_the_filters_offer_what_the_library_has(alices):
+    assert browse.facets(alices) == (["Crime", "Drama", "Horror", "Science Fiction"], [2010, 1990, 1970, 1960])
+
+
+def test_nobody_sees_the_films_of_another(alices, bob):
+    assert ids(bob.id, status="all") == []
+    assert browse.card(bob.id, "tt0000001") is None
+    assert browse.facets(bob.id) == ([], [])
+    stranger = str(Person.get(Person.user == alices).id)
+    assert browse.shelf(bob.id, View(person=stranger), 0, 60).person is None
+
+
+# Sorting and paging.
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [("added", [9, 4, 3, 2, 1]), ("watched", [2, 1, 9, 4, 3]), ("my_rating", [1, 9, 4, 3, 2]),
+     ("imdb", [1, 3, 4, 9, 2]), ("year", [4, 3, 1, 2, 9]), ("title", [1, 4, 3, 2, 9])],
+)  # fmt: skip
+def test_each_order_has_what_lacks_it_last(alices, sort, order):
+    movies.watch(alices, "tt0000001", T, 9)
+    movies.watch(alices, "tt0000002", T + 5)
+    assert ids(alices, status="all", sort=sort) == order
+
+
+@pytest.mark.parametrize("sort", browse.SORTS)
+def test_pages_show_each_film_once(alice, database, sort):
+    put(alice, many(130))
+    seen = [number for offset in (0, 60, 120) for number in ids(alice.id, offset, status="all", sort=sort)]
+    assert sorted(seen) == list(range(1, 131))
+    assert ids(alice.id, 180, status="all", sort=sort) == []
+
+
+def scrolled(user_id, view, size, between=lambda cards: None):
+    """The films of all pages, each begun after the last film of the one before; `between` gets the
+    cards of each page before the next one is asked for."""
+    found, after = [], None
+    while True:
+        shelf = browse.shelf(user_id, view, 0, size, after)
+        found += [int(card.imdb_id[2:]) for card in shelf.cards]
+        if shelf.after is None:
+            return found
+        after = browse.place({"after": shelf.after.token}, shelf.view)
+        assert after == shelf.after
+        between(shelf.cards)
+
+
+@pytest.fixture
+def alike(alice, database):
+    """40 films to be watched: in each order some are equal, some lack what it goes by, and some are
+    known by what they were given long ago."""
+    for number in range(1, 41):
+        imdb_id = f"tt{number:07}"
+        movies.add(alice.id, imdb_id, at=T + number // 3)
+        if number % 4 == 0:
+            rating = None if number % 8 else 5 + number % 3
+            movies.watch(alice.id, imdb_id, -1e9 + number // 5, rating)
+            movies.set_status(alice.id, imdb_id, "toWatch")
+        if number % 5:
+            columns = {"title": f"Film {number % 7}", "search_text": f"film {number % 7} ünï"}
+            columns |= {"year": 1990 + number % 6 if number % 3 else None}
+            columns |= {"imdb_rating": 7.1 + number % 2 / 10 if number % 7 else None}
+            Title.update(columns).where(Title.imdb_id == imdb_id).execute()
+    return alice.id
+
+
+@pytest.mark.parametrize("sort", browse.SORTS)
+@pytest.mark.parametrize("size", [1, 7, 20, 40])
+def test_scrolling_shows_each_film_once_in_order(alike, sort, size):
+    whole = ids(alike, 0, 100, sort=sort)
+    assert len(whole) == 40
+    assert scrolled(alike, View(sort=sort), size) == whole
+
+
+@pytest.mark.parametrize("sort", browse.SORTS)
+def test_marking_films_while_scrolling_skips_none_and_repeats_none(alike, sort):
+    whole = ids(alike, 0, 100, sort=sort)
+
+    def mark(cards):
+        # The last one too, after which the next page begins.
+        for card in (cards[0], cards[2], cards[-1]):
+            movies.watch(alike, card.imdb_id, T, 8)
+        bulk.set_status(alike, [cards[1].imdb_id], "deleted")
+
+    assert scrolled(alike, View(status="toWatch", sort=sort), 7, mark) == whole
+
+
+def test_films_that_are_added_while_scrolling_bring_none_twice(alike):
+    whole = ids(alike, 0, 100)
+    numbers = iter(range(100, 200))
+
+    def add(cards):
+        movies.add(alike, f"tt{next(numbers):07}", at=T + 1e6)
+
+    assert scrolled(alike, View(), 7, add) == whole
+
+
+def test_a_place_of_another_order_or_of_nonsense_is_none(alike):
+    place = browse.shelf(alike, View(), 0, 5).after
+    assert browse.place({"after": place.token}, View()) == place
+    assert browse.place({}, View()) is None
+    for sort in browse.SORTS[1:]:
+        assert browse.place({"after": place.token}, View(sort=sort)) is None
+    for place in (
+        Position("added", "text", 5),
+        Position("added", 1.0, -1),
+        Position("added", 1.0, 2**63),
+        Position("added", None, 5),
+    ):
+        assert browse.place({"after": place.token}, View()) is None
+    for key in (5.0, "a\0", "a" * 101):
+        place = Position("title", key, 5)
+        assert browse.place({"after": place.token}, View(sort="title")) is None
+
+
+NOT_PLACES = (
+    "x",
+    "[]",
+    "{}",
+    '["added",1e999,5]',
+    '["added",NaN,5]',
+    '["added",1,5,5]',
+    '["added",1,true]',
+)
+
+
+@pytest.mark.parametrize("text", NOT_PLACES)
+def test_what_is_no_place_is_none(text):
+    token = urlsafe_b64encode(text.encode()).decode()
+    assert browse.place({"after": token}, View()) is None
+    assert browse.place({"after": text}, View()) is None
+
+
+def test_a_card_shows_the_latest_watch_and_every_vote(alices):
+    movies.recommend(alices, "tt0000001", "Tom", vote_type=False)
+    movies.recommend(alices, "tt0000001", "Maya")
+    movies.watch(alices, "tt0000001", T, 5)
+    movies.watch(alices, "tt0000001", T + 86400, 7.5, again=True)
+    card = browse.card(alices, "tt0000001")
+    assert (card.title, card.year, card.my_rating, card.date_watched) == ("Alien", 1979, 7.5, T + 86400)
+    assert [(vote.name, vote.is_up) for vote in card.votes] == [("Maya", True), ("Tom", False)]
+
+
+@pytest.mark.parametrize("view", [{}, {"q": "a", "genre": "Drama"}, {"sort": "my_rating"}, {"person": "1"}])
+def test_a_page_takes_the_same_few_queries_at_any_size(alice, database, view):
+    put(alice, many(300, votes_each=3))
+    with count_queries() as counter:
+        browse.shelf(alice.id, View(**view), 0, 60)
+    assert counter.count <= 7
+
+
+@pytest.mark.sqlite
+def test_pages_are_read_from_indexes_alone(alice, database):
+    """No temporary sort, no scan: what grows with the library is left alone."""
+    view, count = View(status="toWatch"), browse._counts(alice.id, View())
+    assert count.total() == 0
+    chosen = browse._filtered(browse.Movie.select(browse.Movie.id), alice.id, view, False)
+    order = (browse._sort_key("added").desc(), browse.Movie.id.desc())
+    first = chosen.where(browse._in_tab(view, [])).order_by(*order).limit(60)
+    further = first.where(browse._follows(Position("added", T, 9)))
+    for query in (first, further):
+        sql, values = query.sql()
+        plan = " ".join(row[3] for row in db.execute_sql("EXPLAIN QUERY PLAN " + sql, values))
+        assert "COVERING INDEX" in plan
+        assert "TEMP B-TREE" not in plan
+    assert "date_added<?" in plan
+
+
+# Several at once.
+
+
+def test_several_films_are_changed_at_once_and_put_back_at_once(alices):
+    version = browse.shelf(alices, View(), 0, 0).total
+    done = bulk.set_status(alices, ["tt0000001", "TT0000002", "tt0000001", "tt7777777"], "watched")
+    assert (done.changed, done.gone) == (2, 1)
+    assert ids(alices, status="watched") == [2, 1]
+    undo.back(alices, done.token)
+    assert browse.shelf(alices, View(), 0, 0).total == version
+
+
+def test_several_films_go_to_a_list_or_get_a_recommender_or_are_deleted(alices):
+    club = lists.create(alices, "Club")
+    assert bulk.put_on_list(alices, ["tt0000001", "tt0000002"], club.id).changed == 2
+    assert bulk.recommend(alices, ["tt0000001", "tt0000003", "tt7777777"], " Eve ").changed == 2
+    assert ids(alices, list=club.id) == [2, 1]
+    assert [vote.name for vote in browse.card(alices, "tt0000003").votes] == ["Eve"]
+    done = bulk.delete(alices, ["tt0000001", "tt0000002"])
+    assert tabs(alices)["All"] == 3
+    undo.back(alices, done.token)
+    assert ids(alices, list=club.id) == [2, 1]
+    assert [vote.name for vote in browse.card(alices, "tt0000001").votes] == ["Eve"]

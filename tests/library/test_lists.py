@@ -1,0 +1,107 @@
+"""A user's own lists, and where their films go."""
+
+import pytest
+
+from mm import clock
+from mm.errors import Conflict, Invalid, NotFound
+from mm.models import CustomList, Tombstone
+from mm.services.library import lists, movies
+from mm.services.validation import NUMBER_MAX
+from tests.support.libraries import HARD_NAMES, exported, reload
+
+FILM, SEEN = "tt0111161", "tt0068646"
+pytestmark = pytest.mark.usefixtures("frozen_clock", "database")
+
+
+@pytest.fixture
+def shelf(alice):
+    return lists.create(alice.id, "Favourites")
+
+
+def names(user):
+    return [row.name for row in lists.listing(user.id)]
+
+
+def test_a_list_is_the_last_one_unless_it_says_otherwise(alice, shelf):
+    assert (shelf.color, shelf.icon, shelf.position) == ("#0a84ff", "star", 0)
+    lists.create(alice.id, "Second")
+    lists.create(alice.id, "First", position=-1)
+    assert names(alice) == ["First", "Favourites", "Second"]
+    assert reload(alice).library_version == 3
+
+
+def test_a_list_after_the_largest_position_is_still_one_that_can_be_exported(alice):
+    lists.create(alice.id, "Far", position=NUMBER_MAX)
+    assert lists.create(alice.id, "Farther").position == NUMBER_MAX
+
+
+@pytest.mark.parametrize("name", HARD_NAMES)
+def test_any_name_will_do_and_two_lists_may_share_it(alice, name):
+    assert lists.create(alice.id, name).id != lists.create(alice.id, name).id
+
+
+@pytest.mark.parametrize(
+    "values", [{"name": " "}, {"name": "a" * 501}, {"color": "blue"}, {"icon": "i" * 501}, {"position": 2**31},
+               {"position": 1.5}, {"position": True}, {"list_id": "a/b"}, {"list_id": ""}, {"list_id": ".."}],
+)  # fmt: skip
+def test_what_cannot_be_a_list_is_refused_and_nothing_written(alice, values):
+    with pytest.raises(Invalid):
+        lists.create(alice.id, **{"name": "Favourites", **values})
+    assert not CustomList.select().exists()
+
+
+def test_a_client_may_bring_an_id_that_is_its_own(alice, bob):
+    lists.create(alice.id, "Offline", list_id="made-on-the-phone")
+    lists.create(bob.id, "Offline", list_id="made-on-the-phone")
+    with pytest.raises(Conflict, match="List already exists"):
+        lists.create(alice.id, "Again", list_id="made-on-the-phone")
+    assert names(alice) == ["Offline"]
+
+
+def test_only_what_is_given_changes(alice, shelf, frozen_clock):
+    frozen_clock.move(60)
+    changed = lists.change(alice.id, shelf.id, {"name": "Loved", "icon": None, "id": "other", "position": 5})
+    assert (changed.id, changed.name, changed.icon, changed.position) == (shelf.id, "Loved", "star", 5)
+    assert (changed.created_at, changed.last_modified) == (clock.now() - 60, clock.now())
+    assert changed.updated_at > shelf.updated_at
+
+
+def test_a_deleted_lists_films_go_back_to_where_they_belong(alice, shelf):
+    movies.add(alice.id, FILM)
+    movies.add(alice.id, SEEN)
+    movies.watch(alice.id, SEEN)
+    for imdb_id in (FILM, SEEN):
+        movies.set_status(alice.id, imdb_id, "custom", shelf.id)
+    before = movies.find(alice.id, FILM)
+    lists.delete(alice.id, shelf.id)
+
+    statuses = {imdb_id: (row["status"], row["custom_list_id"]) for imdb_id, row in exported(alice)["movies"].items()}
+    assert statuses == {FILM: ("toWatch", None), SEEN: ("watched", None)}
+    assert movies.find(alice.id, FILM).updated_at > before.updated_at
+    assert [(grave.kind, grave.key) for grave in Tombstone.select()] == [("list", shelf.id)]
+
+
+def test_a_list_that_comes_back_under_its_id_is_no_longer_deleted(alice, shelf):
+    lists.delete(alice.id, shelf.id)
+    lists.create(alice.id, "Favourites", list_id=shelf.id)
+    assert not Tombstone.select().exists()
+
+
+@pytest.mark.parametrize("list_id", ["nothing", "", "\0", "a/b", "x" * 600])
+def test_what_is_not_there_is_not_found(alice, list_id):
+    with pytest.raises(NotFound, match="List not found"):
+        lists.find(alice.id, list_id)
+
+
+@pytest.mark.parametrize("verb", [lists.find, lists.delete, lambda user_id, key: lists.change(user_id, key, {})])
+def test_another_users_list_is_not_found(bob, shelf, verb):
+    with pytest.raises(NotFound, match="List not found"):
+        verb(bob.id, shelf.id)
+
+
+def test_another_users_films_stay_when_a_list_of_the_same_id_goes(alice, bob):
+    for user in (alice, bob):
+        lists.create(user.id, "Same", list_id="same")
+        movies.add(user.id, FILM, status="custom", custom_list_id="same")
+    lists.delete(alice.id, "same")
+    assert exported(bob)["movies"][FILM]["custom_list_id"] == "same"

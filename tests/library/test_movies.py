@@ -1,0 +1,484 @@
+"""What a user does with films: each verb is one write, with its marks, and whole or not at all."""
+
+import pytest
+from msgspec import UNSET
+from playhouse.test_utils import count_queries
+
+from mm import clock
+from mm.database import db
+from mm.errors import Invalid, NotFound
+from mm.models import Movie, Person, Recommendation, Title, Tombstone, Watch
+from mm.services.library import lists, movies, people
+from tests.support.libraries import exported, reload
+
+FILM, OTHER = "tt0111161", "tt0068646"
+HOUR, DAY = 3600, 86400
+pytestmark = pytest.mark.usefixtures("frozen_clock", "database")
+
+
+@pytest.fixture
+def film(alice):
+    return movies.add(alice.id, FILM)
+
+
+def entry(user, imdb_id=FILM):
+    return exported(user)["movies"][imdb_id]
+
+
+def names(user, imdb_id=FILM):
+    return [vote["person_name"] for vote in entry(user, imdb_id)["recommendations"]]
+
+
+def marks(user, imdb_id=FILM):
+    movie = movies.find(user.id, imdb_id)
+    return movie.last_modified, movie.updated_at, reload(user).library_version
+
+
+class TestAdding:
+    def test_a_film_is_added_with_its_recommenders_and_waits_at_the_head_of_the_queue(self, alice):
+        movies.add(alice.id, FILM, "movie", recommenders=["Bob", "BOB", "Random Person"])
+
+        assert entry(alice).items() >= {"status": "toWatch", "media_type": "movie", "date_added": clock.now()}.items()
+        assert names(alice) == ["Bob", "Random Person"]
+        assert Title.get_by_id(FILM).wanted_at == clock.now()
+
+    @pytest.mark.parametrize("imdb_id", ["TT0111161", "  tt0111161 ", "Tt0111161\n"])
+    def test_an_imdb_id_may_be_in_upper_case_or_have_spaces(self, alice, imdb_id):
+        assert movies.add(alice.id, imdb_id).imdb_id == FILM
+        assert movies.find(alice.id, imdb_id).imdb_id == FILM
+
+    @pytest.mark.parametrize("imdb_id", ["", "tt12", "nm0000246", "0111161", "tt0111161x", "tt٠١١١١٦١٠", None, 7, "\0"])
+    def test_what_is_no_imdb_id_is_refused_by_its_field_and_is_no_ones_film(self, alice, imdb_id):
+        with pytest.raises(Invalid) as raised:
+            movies.add(alice.id, imdb_id)
+        assert raised.value.errors[0].path == "imdb_id"
+        with pytest.raises(NotFound, match=r"^Movie not found$"):
+            movies.find(alice.id, imdb_id)
+        assert reload(alice).library_version == 0
+
+    def test_adding_it_again_adds_the_recommenders_and_keeps_the_rest(self, alice, film):
+        movies.watch(alice.id, FILM, my_rating=7)
+        movies.add(alice.id, FILM, recommenders=["Eve"])
+        assert entry(alice)["status"] == "watched"
+        assert names(alice) == ["Eve"]
+
+    @pytest.mark.parametrize("seen, status", [(True, "watched"), (False, "toWatch")])
+    @pytest.mark.parametrize("verb", [movies.add, lambda user_id, film: movies.recommend(user_id, film, "Eve")])
+    def test_a_film_of_status_deleted_comes_back(self, alice, film, verb, seen, status):
+        if seen:
+            movies.watch(alice.id, FILM)
+        movies.set_status(alice.id, FILM, "deleted")
+        verb(alice.id, FILM)
+        assert entry(alice)["status"] == status
+
+    def test_a_bad_recommender_leaves_nothing_behind(self, alice):
+        with pytest.raises(Invalid) as raised:
+            movies.add(alice.id, FILM, recommenders=["Bob", " "])
+        assert [problem.path for problem in raised.value.errors] == ["recommenders[1]"]
+        assert not Movie.select().exists()
+        assert not Person.select().where(Person.name == "Bob").exists()
+        assert not Title.select().exists()
+
+    def test_a_list_goes_with_the_status_custom(self, alice):
+        shelf = lists.create(alice.id, "Favourites")
+        movies.add(alice.id, FILM, status="custom", custom_list_id=shelf.id)
+        assert entry(alice)["custom_list_id"] == shelf.id
+
+    def test_two_users_have_the_same_film_each_for_themselves(self, alice, bob, film):
+        movies.add(bob.id, FILM, recommenders=["Alice"])
+        movies.delete(bob.id, FILM)
+        assert names(alice) == []
+        assert not exported(bob)["movies"]
+
+
+class TestMarks:
+    """Each verb counts as one write, and gives the film a later updated_at and the user's own time."""
+
+    VERBS = {
+        "add": lambda user_id, at: movies.add(user_id, FILM, recommenders=["Bob"], at=at),
+        "set_status": lambda user_id, at: movies.set_status(user_id, FILM, "watched", at=at),
+        "watch": lambda user_id, at: movies.watch(user_id, FILM, at=at),
+        "rate": lambda user_id, at: movies.rate(user_id, FILM, 3, at=at),
+        "unwatch": lambda user_id, at: movies.unwatch(user_id, FILM, at=at),
+        "recommend": lambda user_id, at: movies.recommend(user_id, FILM, "Eve", at=at),
+        "recommend_many": lambda user_id, at: movies.recommend_many(user_id, FILM, ["Eve", "Zoe"], at=at),
+        "unrecommend": lambda user_id, at: movies.unrecommend(user_id, FILM, "Kim", at=at),
+    }
+
+    @pytest.fixture(autouse=True)
+    def in_use(self, frozen_clock, alice):
+        movies.add(alice.id, FILM, recommenders=["Kim"])
+        movies.watch(alice.id, FILM)
+        frozen_clock.move(DAY)
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_a_verb_counts_once_and_marks_the_film(self, alice, verb):
+        _, updated_at, version = marks(alice)
+        self.VERBS[verb](alice.id, None)
+        assert marks(alice) == (clock.now(), pytest.approx(clock.now(), abs=1e-3), version + 1)
+        assert marks(alice)[1] > updated_at
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_a_clients_own_time_becomes_last_modified_and_not_the_feeds_place(self, alice, verb):
+        _, updated_at, _ = marks(alice)
+        self.VERBS[verb](alice.id, clock.now() - HOUR)
+        assert marks(alice)[0] == clock.now() - HOUR
+        assert marks(alice)[1] > updated_at
+
+    def test_a_clock_that_is_late_sets_nothing_back(self, alice):
+        movies.set_status(alice.id, FILM, "toWatch")
+        movies.set_status(alice.id, FILM, "watched", at=clock.now() - 0.9)
+        assert marks(alice)[0] == clock.now()
+
+    def test_a_time_of_tomorrow_is_taken_as_now(self, alice):
+        movies.set_status(alice.id, FILM, "watched", at=clock.now() + DAY)
+        assert marks(alice)[0] == clock.now()
+
+    def test_several_verbs_are_one_transaction_inside_an_outer_one(self, alice):
+        before = exported(alice)
+
+        def both():
+            with db.atomic():
+                movies.recommend(alice.id, FILM, "Eve")
+                movies.delete(alice.id, OTHER)
+
+        with pytest.raises(NotFound):
+            both()
+        assert exported(alice) == before
+
+    def test_a_failed_verb_inside_an_outer_transaction_takes_back_only_itself(self, alice):
+        with db.atomic():
+            movies.recommend(alice.id, FILM, "Eve")
+            with pytest.raises(Invalid):
+                movies.recommend_many(alice.id, FILM, ["Zoe", "."])
+        assert names(alice) == ["Eve", "Kim"]
+
+
+class TestCounts:
+    """Clients are told again of people whose movie_count changed, and of nobody else; nobody's last_modified moves."""
+
+    VERBS = {
+        "a vote": (lambda user_id: movies.recommend(user_id, OTHER, "Eve"), {"Eve"}),
+        "an unvote": (lambda user_id: movies.unrecommend(user_id, FILM, "Kim"), {"Kim"}),
+        "a film deleted": (lambda user_id: movies.delete(user_id, FILM), {"Eve", "Kim"}),
+        "status deleted": (lambda user_id: movies.set_status(user_id, FILM, "deleted"), {"Eve", "Kim"}),
+        "another vote": (lambda user_id: movies.recommend(user_id, FILM, "Eve", False), set()),
+        "a watch": (lambda user_id: movies.watch(user_id, FILM), set()),
+    }
+
+    @pytest.fixture(autouse=True)
+    def in_use(self, alice, frozen_clock):
+        movies.add(alice.id, FILM, recommenders=["Eve", "Kim"])
+        people.create(alice.id, "Zoe")
+        frozen_clock.move(DAY)
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_whose_count_changed_is_told_again(self, alice, verb):
+        act, expected = self.VERBS[verb]
+        before = {person.id: person for person in Person.select()}
+        act(alice.id)
+        after = list(Person.select())
+        assert {person.name for person in after if person.updated_at > before[person.id].updated_at} == expected
+        assert all(person.last_modified == before[person.id].last_modified for person in after)
+
+    def test_a_film_that_comes_back_counts_again(self, alice):
+        movies.set_status(alice.id, FILM, "deleted")
+        before = people.find(alice.id, "Kim").updated_at
+        movies.recommend(alice.id, FILM, "Eve")
+        assert people.find(alice.id, "Kim").updated_at > before
+
+
+class TestWatching:
+    def test_a_first_watch_is_now_and_not_rated(self, alice, film):
+        movies.watch(alice.id, FILM)
+        assert entry(alice)["watch_history"] == {"date_watched": clock.now(), "my_rating": None}
+        assert entry(alice)["status"] == "watched"
+
+    def test_rating_never_moves_the_date_and_dating_never_loses_the_rating(self, alice, film, frozen_clock):
+        seen_at = clock.now()
+        movies.watch(alice.id, FILM, my_rating=7.5)
+        frozen_clock.move(DAY)
+        movies.watch(alice.id, FILM, my_rating=8)
+        assert entry(alice)["watch_history"] == {"date_watched": seen_at, "my_rating": 8}
+        movies.watch(alice.id, FILM, date_watched=1e9)
+        assert entry(alice)["watch_history"] == {"date_watched": 1e9, "my_rating": 8}
+        assert Watch.select().count() == 1
+
+    def test_none_clears_a_rating(self, alice, film):
+        movies.watch(alice.id, FILM, my_rating=7.5)
+        movies.watch(alice.id, FILM, my_rating=None)
+        assert entry(alice)["watch_history"]["my_rating"] is None
+
+    def test_again_adds_a_watch_and_the_latest_is_shown(self, alice, film):
+        movies.watch(alice.id, FILM, 1e9, 5)
+        movies.watch(alice.id, FILM, 1.1e9, 9, again=True)
+        movies.watch(alice.id, FILM, 0.9e9, again=True)
+        assert [watch["date_watched"] for watch in entry(alice)["watches"]] == [0.9e9, 1e9, 1.1e9]
+        assert entry(alice)["watch_history"] == {"date_watched": 1.1e9, "my_rating": 9}
+
+    @pytest.mark.parametrize("rating, left", [(UNSET, 9), (3, 3)])
+    def test_a_watch_moved_onto_the_date_of_another_becomes_one_with_it(self, alice, film, rating, left):
+        movies.watch(alice.id, FILM, 1e9, 5)
+        movies.watch(alice.id, FILM, 1.1e9, 9, again=True)
+        movies.watch(alice.id, FILM, 1e9, rating)
+        assert entry(alice)["watch_history"] == {"date_watched": 1e9, "my_rating": left}
+        assert Watch.select().count() == 1
+
+    @pytest.mark.parametrize("rating, left", [(UNSET, 5), (None, None)])
+    def test_a_watch_without_a_rating_takes_that_of_the_date_it_is_moved_onto(self, alice, film, rating, left):
+        movies.watch(alice.id, FILM, 1e9, 5)
+        movies.watch(alice.id, FILM, 1.1e9, again=True)
+        movies.watch(alice.id, FILM, 1e9, rating)
+        assert [(row.date_watched, row.my_rating) for row in Watch.select()] == [(1e9, left)]
+
+    def test_a_second_watch_of_the_same_moment_is_the_same_watch(self, alice, film):
+        movies.watch(alice.id, FILM, 1e9, 5)
+        movies.watch(alice.id, FILM, 1e9, again=True)
+        assert [(row.date_watched, row.my_rating) for row in Watch.select()] == [(1e9, 5)]
+
+    def test_milliseconds_and_dates_without_a_time_are_understood(self, alice, film):
+        assert movies.watch(alice.id, FILM, 1.1e12).date_watched == 1.1e9
+        assert movies.watch(alice.id, FILM, "2026-01-31").date_watched == 1769860800.0
+
+    @pytest.mark.parametrize("rating", [0, 0.9, 10.1, -1, float("nan"), True, "8"])
+    def test_a_rating_is_from_1_to_10(self, alice, film, rating):
+        with pytest.raises(Invalid, match="my_rating"):
+            movies.watch(alice.id, FILM, my_rating=rating)
+        assert not Watch.select().exists()
+
+    @pytest.mark.parametrize("moment", [float("nan"), float("inf"), -1e13, 1e18, "yesterday", True])
+    def test_what_is_no_time_is_refused(self, alice, film, moment):
+        with pytest.raises(Invalid, match="date_watched"):
+            movies.watch(alice.id, FILM, moment)
+
+    @pytest.mark.parametrize("status", ["toWatch", "deleted", "custom"])
+    def test_a_film_that_is_not_watched_gets_one_more_watch(self, alice, film, frozen_clock, status):
+        """Or else marking it as watched, without a rating, would wipe the rating of years ago."""
+        movies.watch(alice.id, FILM, 1e9, 9)
+        shelf = lists.create(alice.id, "Again")
+        movies.set_status(alice.id, FILM, status, shelf.id)
+        movies.watch(alice.id, FILM, my_rating=None)
+        assert entry(alice)["watches"] == [
+            {"date_watched": 1e9, "my_rating": 9}, {"date_watched": clock.now(), "my_rating": None},
+        ]  # fmt: skip
+        movies.watch(alice.id, FILM, my_rating=7)
+        assert [row.my_rating for row in Watch.select().order_by(Watch.date_watched)] == [9, 7]
+
+    def test_the_latest_watch_is_changed_whatever_the_status_where_that_is_asked_for(self, alice, film):
+        movies.watch(alice.id, FILM, 1e9, 9)
+        movies.set_status(alice.id, FILM, "toWatch")
+        movies.watch(alice.id, FILM, my_rating=7, again=False)
+        assert [(row.date_watched, row.my_rating) for row in Watch.select()] == [(1e9, 7)]
+
+    def test_a_film_that_is_not_there_is_added(self, alice):
+        movies.watch(alice.id, f" {OTHER.upper()}", 1e9, 8)
+        added = entry(alice, OTHER)
+        assert (added["status"], added["date_added"]) == ("watched", clock.now())
+        with pytest.raises(NotFound, match=r"^Movie not found$"):
+            movies.watch(alice.id, "nonsense")
+
+    def test_a_watched_film_leaves_its_list(self, alice, film):
+        movies.set_status(alice.id, FILM, "custom", lists.create(alice.id, "Favourites").id)
+        movies.watch(alice.id, FILM)
+        assert entry(alice).items() >= {"status": "watched", "custom_list_id": None}.items()
+
+    def test_taking_back_the_last_watch_leads_back_to_watching_it(self, alice, film):
+        movies.watch(alice.id, FILM, 1e9)
+        movies.watch(alice.id, FILM, 1.1e9, again=True)
+        movies.unwatch(alice.id, FILM)
+        assert entry(alice).items() >= {"status": "watched"}.items()
+        assert entry(alice)["watch_history"]["date_watched"] == 1e9
+        movies.unwatch(alice.id, FILM)
+        assert entry(alice).items() >= {"status": "toWatch", "watch_history": None}.items()
+        with pytest.raises(NotFound):
+            movies.unwatch(alice.id, FILM)
+
+    def test_a_certain_watch_is_taken_back_by_its_date(self, alice, film):
+        movies.watch(alice.id, FILM, 1e9)
+        movies.watch(alice.id, FILM, 1.1e9, again=True)
+        movies.unwatch(alice.id, FILM, 1e9)
+        assert [row.date_watched for row in Watch.select()] == [1.1e9]
+        with pytest.raises(NotFound):
+            movies.unwatch(alice.id, FILM, 1e9)
+
+    def test_a_film_that_only_has_the_status_can_be_taken_back_too(self, alice, film):
+        movies.set_status(alice.id, FILM, "watched")
+        movies.unwatch(alice.id, FILM)
+        assert entry(alice)["status"] == "toWatch"
+
+    def test_a_film_on_a_list_stays_on_it_when_its_watch_is_taken_back(self, alice, film):
+        movies.watch(alice.id, FILM)
+        movies.set_status(alice.id, FILM, "custom", lists.create(alice.id, "Favourites").id)
+        movies.unwatch(alice.id, FILM)
+        assert entry(alice)["status"] == "custom"
+
+    def test_rating_alone_needs_a_watch(self, alice, film):
+        with pytest.raises(NotFound):
+            movies.rate(alice.id, FILM, 8)
+
+
+class TestStatus:
+    def test_custom_needs_a_list_of_ones_own(self, alice, bob, film):
+        with pytest.raises(Invalid, match="custom_list_id"):
+            movies.set_status(alice.id, FILM, "custom")
+        with pytest.raises(NotFound, match=r"^List not found$"):
+            movies.set_status(alice.id, FILM, "custom", lists.create(bob.id, "Bob's").id)
+        assert entry(alice)["status"] == "toWatch"
+
+    def test_a_film_on_a_list_may_be_put_there_again_without_naming_it(self, alice, film):
+        shelf = lists.create(alice.id, "Favourites")
+        movies.set_status(alice.id, FILM, "custom", shelf.id)
+        movies.set_status(alice.id, FILM, "custom")
+        assert entry(alice)["custom_list_id"] == shelf.id
+
+    @pytest.mark.parametrize("status", ["toWatch", "watched", "deleted"])
+    def test_every_other_status_takes_it_off_its_list(self, alice, film, status):
+        shelf = lists.create(alice.id, "Favourites")
+        movies.set_status(alice.id, FILM, "custom", shelf.id)
+        movies.set_status(alice.id, FILM, status, shelf.id)
+        assert entry(alice).items() >= {"status": status, "custom_list_id": None}.items()
+
+    @pytest.mark.parametrize("status", ["", "seen", "Watched", None, 1])
+    def test_an_unknown_status_is_refused(self, alice, film, status):
+        with pytest.raises(Invalid, match="status"):
+            movies.set_status(alice.id, FILM, status)
+
+
+class TestVotes:
+    def test_a_vote_makes_the_film_and_the_person(self, alice):
+        vote = movies.recommend(alice.id, FILM, " Eve ", "downvote", 1e12, "tv")
+        assert (vote.person.name, vote.vote_type, vote.date_recommended) == ("Eve", False, 1e9)
+        assert entry(alice)["media_type"] == "tv"
+
+    def test_the_same_persons_vote_is_changed_and_keeps_its_date(self, alice, frozen_clock):
+        first = movies.recommend(alice.id, FILM, "Eve", False)
+        frozen_clock.move(DAY)
+        again = movies.recommend(alice.id, FILM, "EVE", True)
+        assert (again.id, again.vote_type, again.date_recommended) == (first.id, True, first.date_recommended)
+
+    @pytest.mark.parametrize(
+        "verb",
+        [
+            lambda user_id: movies.add(user_id, FILM, recommenders=["Eve", "New"]),
+            lambda user_id: movies.recommend_many(user_id, FILM, ["Eve", "New"], None, 1e9),
+        ],
+    )
+    def test_a_vote_that_is_not_given_keeps_what_it_is_and_is_up_for_a_new_one(self, alice, verb):
+        movies.recommend(alice.id, FILM, "Eve", "downvote")
+        verb(alice.id)
+        votes = entry(alice)["recommendations"]
+        assert {vote["person_name"]: vote["vote_type"] for vote in votes} == {"Eve": False, "New": True}
+
+    def test_a_changed_vote_leaves_a_deleted_film_deleted(self, alice):
+        eve = movies.recommend(alice.id, FILM, "Eve").person
+        movies.set_status(alice.id, FILM, "deleted")
+        assert not movies.change_vote(alice.id, FILM, eve.id, False).vote_type
+        assert entry(alice)["status"] == "deleted"
+        movies.unrecommend(alice.id, FILM, eve.id)
+        with pytest.raises(NotFound, match=r"^Recommendation not found$"):
+            movies.change_vote(alice.id, FILM, eve.id, True)
+
+    def test_a_person_is_found_by_id_or_not_at_all(self, alice, bob):
+        eve, foreign = people.create(alice.id, "Eve"), people.create(bob.id, "Eve")
+        assert movies.recommend(alice.id, FILM, eve.id).person == eve
+        for person_id in (foreign.id, 0, -1, 2**40):
+            with pytest.raises(NotFound, match=r"^Person not found$"):
+                movies.recommend(alice.id, FILM, person_id)
+
+    def test_several_people_vote_at_once_each_of_them_once(self, alice):
+        eve = people.create(alice.id, "Eve")
+        votes = movies.recommend_many(alice.id, FILM, [eve.id, "Zoe", "eve", "ZOE"], "0")
+        assert [(vote.person.name, vote.vote_type) for vote in votes] == [("Eve", False), ("Zoe", False)]
+        with pytest.raises(NotFound):
+            movies.recommend_many(alice.id, OTHER, ["New", 999_999])
+        assert list(exported(alice)["movies"]) == [FILM]
+        assert "New" not in exported(alice)["people"]
+
+    def test_a_hundred_people_vote_in_as_many_queries_as_two(self, alice, frozen_clock):
+        names = [f"Person {number}" for number in range(100)]
+        counts = []
+        for imdb_id, persons in ((FILM, names[:2]), (OTHER, names)):
+            with count_queries() as counter:
+                votes = movies.recommend_many(alice.id, imdb_id, persons)
+                movies.add(alice.id, imdb_id, recommenders=persons)
+            assert [vote.person.name for vote in votes] == persons
+            assert {vote.movie.imdb_id for vote in votes} == {imdb_id}
+            counts.append(counter.count)
+        assert counts[1] <= counts[0] < 50
+
+    @pytest.mark.parametrize(
+        "verb",
+        [
+            movies.recommend_many,
+            lambda user_id, film, names: movies.add(user_id, film, recommenders=names),
+        ],
+    )
+    def test_a_hundred_names_at_once_are_the_most(self, alice, verb):
+        names = [f"Person {number}" for number in range(101)]
+        with pytest.raises(Invalid, match="names 101 people; 100 at once is the most"):
+            verb(alice.id, FILM, names)
+        assert not Movie.select().exists()
+        verb(alice.id, FILM, names[:100])
+        assert Recommendation.select().count() == 100
+
+    @pytest.mark.parametrize("value", ["maybe", 2, "", 1.5])
+    def test_what_is_no_vote_is_refused(self, alice, value):
+        with pytest.raises(Invalid, match="vote_type"):
+            movies.recommend(alice.id, FILM, "Eve", value)
+
+    def test_a_vote_is_taken_back_by_name_and_else_by_id(self, alice):
+        bond = people.create(alice.id, "007")
+        eve = movies.recommend(alice.id, FILM, "Eve").person
+        movies.recommend(alice.id, FILM, "007")
+        movies.unrecommend(alice.id, FILM, "007")
+        assert names(alice) == ["Eve"]
+        movies.unrecommend(alice.id, FILM, str(eve.id))
+        assert names(alice) == []
+        with pytest.raises(NotFound, match=r"^Recommendation not found$"):
+            movies.unrecommend(alice.id, FILM, bond.name)
+        with pytest.raises(NotFound, match=r"^Person not found$"):
+            movies.unrecommend(alice.id, FILM, "Nobody")
+
+
+class TestDeleting:
+    def test_a_deleted_film_is_gone_and_leaves_a_tombstone_until_it_is_added_again(self, alice, film):
+        movies.recommend(alice.id, FILM, "Eve")
+        movies.watch(alice.id, FILM)
+        movies.delete(alice.id, FILM, at=clock.now() - HOUR)
+
+        assert not Recommendation.select().exists()
+        assert not Watch.select().exists()
+        grave = Tombstone.get()
+        assert (grave.kind, grave.key, grave.deleted_at) == ("movie", FILM, clock.now() - HOUR)
+        movies.add(alice.id, FILM)
+        assert not Tombstone.select().exists()
+
+    def test_deleting_it_twice_moves_its_tombstone_on(self, alice, film, frozen_clock):
+        movies.delete(alice.id, FILM)
+        first = Tombstone.get().updated_at
+        movies.add(alice.id, FILM)
+        movies.delete(alice.id, FILM)
+        assert Tombstone.get().updated_at > first
+        assert Tombstone.select().count() == 1
+
+    @pytest.mark.parametrize(
+        "verb",
+        [
+            movies.delete,
+            movies.unwatch,
+            lambda user_id, film: movies.set_status(user_id, film, "watched"),
+            lambda user_id, film: movies.unrecommend(user_id, film, "Random Person"),
+            lambda user_id, film: movies.rate(user_id, film, 5),
+        ],
+    )
+    def test_another_users_film_is_not_found(self, alice, bob, film, verb):
+        with pytest.raises(NotFound, match=r"^Movie not found$"):
+            verb(bob.id, FILM)
+        assert reload(bob).library_version == 0
+
+
+def test_two_writes_in_one_transaction_get_different_marks(alice, film):
+    with db.atomic():
+        movies.recommend(alice.id, FILM, "Eve")
+        movies.recommend(alice.id, OTHER, "Eve")
+    assert len({movie.updated_at for movie in Movie.select()}) == 2

@@ -1,0 +1,204 @@
+"""People: names as hard as they come, quick recommenders that stay, and what a change of theirs means for films."""
+
+import pytest
+
+from mm import clock
+from mm.errors import Conflict, Invalid, NotFound, UserError
+from mm.models import QUICK_RECOMMENDERS, Movie, Person, Recommendation, Tombstone
+from mm.services.library import movies, people, serializers
+from tests.support.libraries import HARD_NAMES, exported, reload
+
+FILM = "tt0111161"
+pytestmark = pytest.mark.usefixtures("frozen_clock", "database")
+
+
+@pytest.fixture
+def eve(alice):
+    return people.create(alice.id, "Eve", emoji="🎬")
+
+
+def names(user):
+    return [person.name for person in people.listing(user.id)]
+
+
+class TestCreating:
+    @pytest.mark.parametrize("name", HARD_NAMES)
+    def test_a_name_is_kept_as_it_is_and_found_again(self, alice, name):
+        created = people.create(alice.id, name)
+        assert created.name == name
+        assert people.find(alice.id, name) == created
+
+    def test_all_hard_names_are_different_people(self, alice):
+        created = {people.create(alice.id, name).id for name in HARD_NAMES}
+        assert {people.find(alice.id, name).id for name in HARD_NAMES} == created
+        assert len(created) == len(HARD_NAMES)
+
+    def test_what_is_not_given_has_a_default_and_counts_as_one_write(self, alice):
+        created = people.create(alice.id, "Eve")
+        assert (created.is_trusted, created.color, created.emoji, created.quick_key) == (False, "#0a84ff", None, None)
+        assert created.last_modified == clock.now()
+        assert reload(alice).library_version == 1
+
+    @pytest.mark.parametrize("name", ["Eve", "EVE", " eve "])
+    def test_a_name_in_use_is_refused_in_whatever_case(self, alice, eve, name):
+        with pytest.raises(Conflict, match="Person already exists"):
+            people.create(alice.id, name)
+
+    def test_another_user_may_have_the_same_name(self, bob, eve):
+        assert people.create(bob.id, "Eve").id != eve.id
+
+    @pytest.mark.parametrize(
+        "name", ["", " ", ".", "..", "a" * 501, "a\0b", "a\nb", "a\tb", "a\x7fb", "a\x85b", "a\u2028b", None, 7]
+    )
+    def test_what_cannot_be_a_name_is_refused(self, alice, name):
+        with pytest.raises(Invalid, match="name"):
+            people.create(alice.id, name)
+
+    @pytest.mark.parametrize("details", [{"color": "red"}, {"color": "#12345"}, {"emoji": "x" * 501}])
+    def test_what_cannot_be_a_detail_is_refused_by_its_field(self, alice, details):
+        with pytest.raises(Invalid) as raised:
+            people.create(alice.id, "Eve", **details)
+        assert [problem.path for problem in raised.value.errors] == list(details)
+
+
+class TestFinding:
+    def test_a_name_that_is_a_number_is_nobodys_id(self, alice, eve):
+        with pytest.raises(NotFound):
+            people.find(alice.id, str(eve.id))
+        with pytest.raises(NotFound):
+            people.delete(alice.id, str(eve.id))
+        bond = people.create(alice.id, str(eve.id))
+        assert people.find(alice.id, str(eve.id)) == bond
+
+    def test_where_both_are_taken_a_name_comes_before_an_id(self, alice, eve):
+        assert people.by_name_or_id(alice.id, str(eve.id)) == eve
+        bond = people.create(alice.id, str(eve.id))
+        assert people.by_name_or_id(alice.id, str(eve.id)) == bond
+
+    def test_a_text_is_an_id_only_as_the_id_is_written(self, alice, eve):
+        assert people.by_id(alice.id, str(eve.id)) == eve
+        for text in (f"0{eve.id}", f" {eve.id}", f"+{eve.id}", f"{eve.id}.0"):
+            with pytest.raises(NotFound):
+                people.by_id(alice.id, text)
+
+    @pytest.mark.parametrize("text", ["Nobody", "", ".", "\0", "-1", "0", "9" * 400, "١", "1.0", "a" * 600])
+    def test_who_is_not_there_is_not_found(self, alice, text):
+        for look in (people.find, people.by_name_or_id):
+            with pytest.raises(NotFound, match="Person not found"):
+                look(alice.id, text)
+
+    def test_another_users_person_is_not_found_by_name_or_id(self, bob, eve):
+        for text in (eve.name, str(eve.id)):
+            with pytest.raises(NotFound):
+                people.by_name_or_id(bob.id, text)
+
+
+class TestChanging:
+    def test_only_what_is_given_changes_and_none_clears_only_an_emoji(self, alice, eve):
+        people.change(alice.id, "eve", {"is_trusted": True})
+        people.change(alice.id, "eve", {"name": None, "color": None, "is_trusted": None})
+        found = people.find(alice.id, "Eve")
+        assert (found.name, found.is_trusted, found.color, found.emoji) == ("Eve", True, "#0a84ff", "🎬")
+        people.change(alice.id, "eve", {"emoji": None})
+        assert people.find(alice.id, "Eve").emoji is None
+
+    def test_a_quick_recommender_may_be_renamed_and_stays_quick(self, alice):
+        people.change(alice.id, "Random Person", {"name": "Somebody", "quick_key": "mine"})
+        assert people.find(alice.id, "Somebody").quick_key == "random_person"
+
+    def test_a_name_may_change_its_case_but_not_become_another_persons(self, alice, eve):
+        assert people.change(alice.id, "Eve", {"name": "EVE"}).name == "EVE"
+        with pytest.raises(Conflict, match="Person already exists"):
+            people.change(alice.id, "Eve", {"name": "google search"})
+
+    @pytest.mark.parametrize("change", [{"name": "Eva"}, {"color": "#112233"}, {"emoji": None}])
+    def test_films_are_told_of_what_they_show(self, alice, eve, change, frozen_clock):
+        frozen_clock.move(120)
+        movies.add(alice.id, FILM, recommenders=["Eve"])
+        movies.add(alice.id, "tt0000001")
+        before = {movie.imdb_id: (movie.updated_at, movie.last_modified) for movie in Movie.select()}
+        people.change(alice.id, "Eve", change, at=clock.now() - 60)
+        after = {movie.imdb_id: (movie.updated_at, movie.last_modified) for movie in Movie.select()}
+        assert after[FILM][0] > before[FILM][0]
+        assert after[FILM][1] == before[FILM][1]
+        assert after["tt0000001"] == before["tt0000001"]
+        assert Person.get_by_id(eve.id).last_modified == clock.now() - 60
+
+    def test_a_change_of_a_clock_that_is_late_sets_nothing_back(self, alice, eve):
+        changed = people.change(alice.id, "Eve", {"color": "#112233"}, at=clock.now() - 0.9)
+        assert (changed.color, changed.last_modified) == ("#112233", eve.last_modified)
+
+    def test_films_are_not_told_of_trust(self, alice, eve):
+        movies.add(alice.id, FILM, recommenders=["Eve"])
+        before = Movie.get().updated_at
+        people.change(alice.id, "Eve", {"is_trusted": True, "name": "Eve", "emoji": "🎬"})
+        assert Movie.get().updated_at == before
+
+    def test_a_change_of_nothing_is_none_of_another_users(self, bob, eve):
+        with pytest.raises(NotFound):
+            people.change(bob.id, "Eve", {"name": "Mine"})
+
+
+class TestDeleting:
+    def test_their_votes_go_too_and_the_films_are_told(self, alice, eve):
+        movies.add(alice.id, FILM, recommenders=["Eve", "Kim"])
+        before = Movie.get()
+        people.delete(alice.id, "EVE")
+        after = Movie.get()
+        assert [vote.person.name for vote in Recommendation.select()] == ["Kim"]
+        assert after.updated_at > before.updated_at
+        assert after.last_modified == before.last_modified
+        assert [(grave.kind, grave.key) for grave in Tombstone.select()] == [("person", str(eve.id))]
+
+    def test_an_id_that_is_given_again_is_no_longer_deleted(self, alice, eve):
+        people.delete(alice.id, "Eve")
+        again = people.create(alice.id, "Zoe")
+        graves = {grave.key for grave in Tombstone.select()}
+        assert str(again.id) not in graves
+
+    @pytest.mark.parametrize("name", [name for _, name, *_ in QUICK_RECOMMENDERS])
+    def test_quick_recommenders_stay(self, alice, name):
+        with pytest.raises(UserError, match="Quick recommenders cannot be deleted"):
+            people.delete(alice.id, name)
+        assert len(names(alice)) == 4
+
+    def test_the_right_one_of_two_alike_goes(self, alice):
+        for name in ("/Bob", "Bob"):
+            people.create(alice.id, name)
+        people.delete(alice.id, "/Bob")
+        assert "Bob" in names(alice)
+        assert "/Bob" not in names(alice)
+
+
+class TestShowing:
+    def test_they_come_by_name_with_their_films_counted(self, alice, eve):
+        movies.add(alice.id, FILM, recommenders=["Eve"])
+        movies.add(alice.id, "tt0000001", recommenders=["eve", "ann"])
+        movies.add(alice.id, "tt0000002", recommenders=["Eve"])
+        movies.set_status(alice.id, "tt0000002", "deleted")
+        counts = {person.name: person.movie_count for person in people.listing(alice.id)}
+        assert list(counts) == ["ann", "Eve", "Google Search", "Oscar Winner/Nominee", "Random Person",
+                                "Random YouTube Video"]  # fmt: skip
+        assert (counts["Eve"], counts["ann"], counts["Random Person"]) == (2, 1, 0)
+
+    def test_stats_tell_how_the_films_turned_out(self, alice, eve):
+        for number, rating in enumerate((8, 5, None)):
+            movies.add(alice.id, f"tt000000{number}", recommenders=["Eve"])
+            movies.watch(alice.id, f"tt000000{number}", my_rating=rating)
+        movies.recommend(alice.id, FILM, "Eve", "downvote")
+        stats = serializers.stats(eve)
+        assert (stats.total_movies, stats.watched_movies, stats.average_rating) == (4, 3, 6.5)
+        assert len(serializers.voted_by(eve)) == 4
+
+    def test_an_average_has_one_decimal(self, alice, eve):
+        for number, rating in enumerate((7, 8, 8)):
+            movies.add(alice.id, f"tt000000{number}", recommenders=["Eve"])
+            movies.watch(alice.id, f"tt000000{number}", my_rating=rating)
+        assert serializers.stats(eve).average_rating == 7.7
+
+    def test_stats_of_nobodys_films_are_empty(self, eve):
+        stats = serializers.stats(eve)
+        assert (stats.total_movies, stats.average_rating, stats.movies) == (0, None, [])
+
+    def test_exports_have_them(self, alice, eve):
+        assert exported(alice)["people"]["Eve"]["emoji"] == "🎬"

@@ -1,0 +1,57 @@
+"""Saved views of the library."""
+
+import pytest
+
+from mm.errors import Conflict, Invalid, NotFound
+from mm.models import SavedView
+from mm.services.library import browse, saved_views
+from tests.support.libraries import reload
+
+UNSEEN = browse.View(status="toWatch", q="a&b=ü", trusted="1")
+
+
+@pytest.fixture
+def saved(alice, database):
+    return saved_views.create(alice.id, "  Unseen ", UNSEEN)
+
+
+def test_a_view_is_kept_as_the_parameters_of_its_address(alice, saved):
+    [kept] = saved_views.listing(alice.id)
+    assert (kept.name, kept.position) == ("Unseen", 0)
+    assert kept.filters == {"status": "toWatch", "q": "a&b=ü", "trusted": "1"}
+    assert browse.parse(kept.filters) == UNSEEN
+
+
+def test_each_write_is_counted_and_a_new_view_is_the_last(alice, saved):
+    assert saved_views.create(alice.id, "Later", browse.View()).position == 1
+    saved_views.rename(alice.id, saved.id, "Sooner")
+    saved_views.remove(alice.id, saved.id)
+    assert reload(alice).library_version == 4
+    assert [view.name for view in saved_views.listing(alice.id)] == ["Later"]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "..", "a" * 501, "a\0b"])
+def test_what_is_no_name_is_refused(alice, saved, name):
+    with pytest.raises(Invalid):
+        saved_views.create(alice.id, name, UNSEEN)
+    with pytest.raises(Invalid):
+        saved_views.rename(alice.id, saved.id, name)
+    assert reload(alice).library_version == 1
+
+
+def test_a_name_is_used_once_whatever_its_case(alice, bob, saved):
+    with pytest.raises(Conflict):
+        saved_views.create(alice.id, "UNSEEN", UNSEEN)
+    other = saved_views.create(alice.id, "Other", UNSEEN)
+    with pytest.raises(Conflict):
+        saved_views.rename(alice.id, other.id, "unseen")
+    assert saved_views.rename(alice.id, saved.id, "UNSEEN").name == "UNSEEN"
+    assert saved_views.create(bob.id, "Unseen", UNSEEN).position == 0
+
+
+def test_the_view_of_another_is_not_found(bob, saved):
+    for act in (lambda: saved_views.find(bob.id, saved.id), lambda: saved_views.rename(bob.id, saved.id, "Mine"),
+                lambda: saved_views.remove(bob.id, saved.id)):  # fmt: skip
+        with pytest.raises(NotFound):
+            act()
+    assert SavedView.get().name == "Unseen"

@@ -1,0 +1,256 @@
+"""Undo: what was done is taken back whole, or not at all."""
+
+import pytest
+from playhouse.test_utils import count_queries
+
+from mm.errors import Conflict, NotFound
+from mm.models import CustomList, Movie, Person, Tombstone, UndoStep
+from mm.services.library import lists, movies, people, rankings, undo
+from tests.support.libraries import T, custom_list, document, exported, film, many, person, put, reload, seen, vote
+
+FILM = "tt0000001"
+
+
+@pytest.fixture
+def home(frozen_clock, alice):
+    """Alice's, with a film that has everything, and an empty second list."""
+    movies = [
+        seen(1, rating=9.5, recommendations=[vote("Bob"), vote("Zoe", up=False)]),
+        film(2, status="custom", custom_list_id="list-1", recommendations=[vote("Bob")]),
+        seen(3, status="custom", custom_list_id="list-1"),
+    ]
+    put(alice, document(movies, [person("Bob", emoji="🎬"), person("Zoe")], [custom_list(), custom_list("list-2")]))
+    frozen_clock.move(60)
+    return alice
+
+
+def bob(home):
+    return people.find(home.id, "Bob")
+
+
+def do(home, verb, *arguments, **of):
+    with undo.step(home.id, **of) as step:
+        verb(home.id, *arguments)
+    return step.token
+
+
+VERBS = {
+    "delete a film": (movies.delete, [FILM], {"imdb_ids": [FILM]}),
+    "add a film": (movies.add, ["tt0000009"], {"imdb_ids": ["tt0000009"]}),
+    "change a status": (movies.set_status, [FILM, "deleted"], {"imdb_ids": [FILM]}),
+    "rate": (movies.rate, [FILM, 2.0], {"imdb_ids": [FILM]}),
+    "watch again": (movies.watch, [FILM, None, 3.0, True], {"imdb_ids": [FILM]}),
+    "take a watch back": (movies.unwatch, [FILM], {"imdb_ids": [FILM]}),
+    "turn a vote round": (movies.recommend, [FILM, "Bob", False], {"imdb_ids": [FILM]}),
+    "take a vote away": (movies.unrecommend, [FILM, "Zoe"], {"imdb_ids": [FILM]}),
+    "take off a list": (movies.set_status, ["tt0000002", "toWatch"], {"imdb_ids": ["tt0000002"]}),
+    "delete a list": (lists.delete, ["list-1"], {"list_id": "list-1"}),
+    "rename a list": (lists.change, ["list-1", {"name": "Other"}], {"list_id": "list-1"}),
+    "make a list": (lists.create, ["New", None, None, None, "list-9"], {"list_id": "list-9"}),
+}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_step_taken_back_leaves_the_library_as_it_was(home, name):
+    before = exported(home)
+    verb, arguments, of = VERBS[name]
+    token = do(home, verb, *arguments, **of)
+    assert exported(home) != before
+    undo.back(home.id, token)
+    assert exported(home) == before
+
+
+@pytest.mark.parametrize("verb", [people.delete, lambda user_id, name: people.change(user_id, name, {"name": "Rob"})])
+def test_a_person_comes_back_with_their_votes_under_the_same_id(home, verb):
+    before, person_id = exported(home), bob(home).id
+    undo.back(home.id, do(home, verb, "Bob", person_id=person_id))
+    assert exported(home) == before
+    assert bob(home).id == person_id
+
+
+def test_several_films_are_taken_back_at_once_in_few_queries(home):
+    put(home, many(300, votes_each=2, start=100))
+    before, ids = exported(home), [f"tt{number:07}" for number in range(100, 400)]
+    with undo.step(home.id, imdb_ids=ids) as step:
+        for imdb_id in ids[:200]:
+            movies.set_status(home.id, imdb_id, "custom", "list-2")
+    with count_queries() as counter:
+        undo.back(home.id, step.token)
+    assert exported(home) == before
+    assert counter.count < 40
+
+
+def test_the_sync_feed_sees_what_was_taken_back(home):
+    version, updated_at = reload(home).library_version, Movie.get(Movie.title == FILM).updated_at
+    token = do(home, movies.delete, FILM, imdb_ids=[FILM])
+    assert Tombstone.select().where(Tombstone.key == FILM).exists()
+    undo.back(home.id, token)
+    assert not Tombstone.select().where(Tombstone.key == FILM).exists()
+    assert Movie.get(Movie.title == FILM).updated_at > updated_at
+    assert reload(home).library_version == version + 2
+
+
+@pytest.mark.parametrize(
+    "verb, arguments, counted",
+    [
+        (movies.delete, [FILM], {"Bob", "Zoe"}),
+        (movies.set_status, [FILM, "deleted"], {"Bob", "Zoe"}),
+        (movies.unrecommend, [FILM, "Zoe"], {"Zoe"}),
+        (movies.recommend, [FILM, "Google Search"], {"Google Search"}),
+        (movies.recommend, [FILM, "Bob", False], set()),
+        (movies.set_status, [FILM, "toWatch"], set()),
+    ],
+)
+def test_the_feed_tells_again_of_the_people_whose_counts_are_taken_back(home, verb, arguments, counted):
+    token = do(home, verb, *arguments, imdb_ids=[FILM])
+    before = {person.name: person.updated_at for person in Person.select()}
+    undo.back(home.id, token)
+    after = {person.name: person.updated_at for person in Person.select()}
+    assert {name for name in after if after[name] > before[name]} == counted
+
+
+def test_a_list_is_kept_without_the_watches_and_votes_of_its_films(home):
+    do(home, lists.delete, "list-1", list_id="list-1")
+    [kept] = UndoStep.select()
+    assert set(kept.rows["places"]) == {"tt0000002", "tt0000003"}
+    assert kept.rows["films"] == {}
+
+
+def test_a_list_comes_back_without_the_film_that_was_deleted_since(home):
+    token = do(home, lists.delete, "list-1", list_id="list-1")
+    movies.delete(home.id, "tt0000002")
+    with pytest.raises(Conflict):
+        undo.back(home.id, token)
+
+
+def test_what_was_added_is_buried_when_it_is_taken_back(home):
+    undo.back(home.id, do(home, movies.add, "tt0000009", imdb_ids=["tt0000009"]))
+    assert Tombstone.select().where(Tombstone.key == "tt0000009").exists()
+
+
+def test_what_was_changed_since_stays_as_it_is_now(home):
+    token = do(home, movies.rate, FILM, 2.0, imdb_ids=[FILM])
+    movies.rate(home.id, FILM, 4.0)
+    now = exported(home)
+    with pytest.raises(Conflict):
+        undo.back(home.id, token)
+    assert exported(home) == now
+
+
+def test_a_look_up_in_between_is_no_change(home):
+    token = do(home, movies.rate, FILM, 2.0, imdb_ids=[FILM])
+    Movie.update(updated_at=Movie.updated_at + 1).execute()
+    undo.back(home.id, token)
+    assert exported(home)["movies"][FILM]["watch_history"]["my_rating"] == 9.5
+
+
+def test_a_step_is_taken_back_once_and_for_ten_minutes(home, frozen_clock):
+    token = do(home, movies.rate, FILM, 2.0, imdb_ids=[FILM])
+    undo.back(home.id, token)
+    with pytest.raises(NotFound):
+        undo.back(home.id, token)
+    token = do(home, movies.rate, FILM, 3.0, imdb_ids=[FILM])
+    frozen_clock.move(601)
+    with pytest.raises(NotFound):
+        undo.back(home.id, token)
+    do(home, movies.rate, FILM, 4.0, imdb_ids=[FILM])
+    assert UndoStep.select().count() == 1
+
+
+def test_nobody_else_takes_a_step_back(home, carol):
+    token = do(home, movies.delete, FILM, imdb_ids=[FILM])
+    with pytest.raises(NotFound):
+        undo.back(carol.id, token)
+
+
+def test_what_changed_nothing_has_nothing_to_undo(home):
+    with undo.step(home.id, imdb_ids=[FILM], person_id=bob(home).id, list_id="list-1") as step:
+        pass
+    assert step.token is None
+
+
+def delete_twice(user_id):
+    movies.delete(user_id, FILM)
+    movies.delete(user_id, FILM)
+
+
+def test_a_failure_inside_leaves_nothing(home):
+    before = exported(home)
+    with pytest.raises(NotFound):
+        do(home, delete_twice, imdb_ids=[FILM])
+    assert exported(home) == before
+    assert UndoStep.select().count() == 0
+
+
+def test_a_film_comes_back_without_the_people_and_the_list_that_went_meanwhile(home):
+    token = do(home, movies.delete, "tt0000002", imdb_ids=["tt0000002"])
+    lists.delete(home.id, "list-1")
+    people.delete(home.id, "Bob")
+    undo.back(home.id, token)
+    movie = exported(home)["movies"]["tt0000002"]
+    assert (movie["status"], movie["custom_list_id"], movie["recommendations"]) == ("toWatch", None, [])
+
+
+def test_a_person_comes_back_under_an_id_that_nobody_else_was_given(home):
+    last = people.create(home.id, "Last")
+    token = do(home, people.delete, "Last", person_id=last.id)
+    assert people.create(home.id, "New").id != last.id
+    undo.back(home.id, token)
+    assert people.find(home.id, "Last").id == last.id
+
+
+def test_a_person_does_not_come_back_beside_a_namesake(home):
+    token = do(home, people.delete, "Bob", person_id=bob(home).id)
+    people.create(home.id, "BOB")
+    with pytest.raises(Conflict, match="Somebody else is called Bob"):
+        undo.back(home.id, token)
+
+
+def test_a_list_comes_back_only_where_its_films_are_as_it_left_them(home):
+    token = do(home, lists.delete, "list-1", list_id="list-1")
+    movies.set_status(home.id, "tt0000002", "custom", "list-2")
+    with pytest.raises(Conflict):
+        undo.back(home.id, token)
+    assert not CustomList.select().where(CustomList.id == "list-1").exists()
+
+
+def test_a_list_does_not_come_back_over_a_ranking_that_was_made_since(home):
+    token = do(home, lists.delete, "list-1", list_id="list-1")
+    rankings.insert(home.id, "tt0000003", 1, True)
+    with pytest.raises(Conflict, match="changed again since"):
+        undo.back(home.id, token)
+    assert [row.imdb_id for row in rankings.listing(home.id)] == ["tt0000003"]
+
+
+def test_a_list_comes_back_beside_rankings_of_other_films(home):
+    before = exported(home)
+    token = do(home, lists.delete, "list-1", list_id="list-1")
+    rankings.insert(home.id, FILM, 1, True)
+    undo.back(home.id, token)
+    assert exported(home) == before
+    assert [row.imdb_id for row in rankings.listing(home.id)] == [FILM]
+
+
+def test_a_step_that_an_older_version_kept_can_no_longer_be_taken_back(home, frozen_clock):
+    rows = {"films": {}, "people": {}, "lists": {}}
+    old = {"token": "old", "user": home.id, "rows": rows, "after": "x"}
+    UndoStep.create(**old, created_at=frozen_clock.moment)
+    with pytest.raises(NotFound, match="before the server was updated"):
+        undo.back(home.id, "old")
+
+
+# Its button.
+
+
+def test_the_button_leads_back_to_where_it_was(page, home):
+    token = do(home, movies.delete, FILM, imdb_ids=[FILM])
+    answer = page.post(f"/undo/{token}", headers={"Referer": "http://localhost/?status=watched#x"})
+    assert (answer.status_code, answer.location) == (303, "/?status=watched")
+    assert "Undone." in page.get("/").text
+    assert movies.find(home.id, FILM).last_modified == T
+
+
+@pytest.mark.parametrize("referer", ["http://localhost//evil.example/", "nonsense", ""])
+def test_the_button_leads_nowhere_else(home, page, referer):
+    assert page.post("/undo/none", headers={"Referer": referer}).location == "/"
+    assert "no longer be undone" in page.get("/").text

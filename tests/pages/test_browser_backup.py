@@ -1,0 +1,251 @@
+"""Data & Backup as somebody at home uses it: a real browser, a real server, a real worker."""
+
+import json
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from mm.database import db
+from mm.services import accounts
+from tests.conftest import PASSWORD
+from tests.support import standin as providers
+from tests.support.processes import running
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.slow]
+
+ALICE = "alice@example.org"
+FILMS = providers.FILM_IDS[:12]
+STARTED = 1_600_000_000.0
+
+
+def document(films=FILMS, **values):
+    movies = [
+        {"imdb_id": imdb_id, "last_modified": STARTED, "watch_history": {"date_watched": STARTED, "my_rating": 8.5}}
+        for imdb_id in films
+    ]
+    return {"version": 2, "exported_at": STARTED, "movies": movies, "people": [], "lists": [], **values}
+
+
+@pytest.fixture
+def a_file(tmp_path):
+    """a_file(content) -> its path; a document or any text."""
+
+    def write(content):
+        path = tmp_path / "library.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def server(tmp_path, standin):
+    """Web and worker with the stand-in for the providers behind them, and Alice's account."""
+    keys = {"TMDB_API_KEY": "standin-tmdb-key", "OMDB_API_KEY": "standin-omdb-key"}
+    with running(tmp_path / "data", **standin.environ, **keys) as server:
+        with db.connection_context():
+            accounts.create(ALICE, "alice", PASSWORD)
+        server.start("web", "worker")
+        yield server
+
+
+def heading(page: Page, words: str):
+    return page.get_by_role("heading", name=words, exact=True)
+
+
+def button(page: Page, words: str):
+    return page.get_by_role("button", name=words)
+
+
+def import_file(page: Page, url: str, path) -> None:
+    page.goto(f"{url}/backup")
+    choose(page, path)
+    button(page, "Confirm").click()
+    expect(heading(page, "Your library is imported")).to_be_visible()
+
+
+def choose(page: Page, path) -> None:
+    """With htmx there, choosing sends the file; before that the form would only be sent by its button."""
+    expect(page.locator("form[hx-post='/backup/import'][data-htmx-powered]")).to_be_attached()
+    page.locator("input[type=file]").set_input_files(path)
+    expect(heading(page, "What importing would change")).to_be_visible()
+
+
+def films_in_library(server) -> int:
+    return server.query("select count(*) from movie")[0][0]
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desk", "dark")])
+def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(server, visit, a_file, size, scheme):
+    visitor = visit(size, scheme)
+    page = visitor.page
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    expect(heading(page, "Your library is empty")).to_be_visible()
+
+    page.get_by_role("link", name="Import a library").click()
+    choose(page, a_file(document()))
+    expect(page.locator(".sentence")).to_contain_text("12 new films")
+    assert films_in_library(server) == 0
+    button(page, "Confirm").click()
+    expect(heading(page, "Your library is imported")).to_be_visible()
+    expect(page.locator("#enrichment")).to_contain_text("12 of 12")
+
+    page.get_by_role("link", name="See your library").click()
+    expect(page.get_by_role("listitem").filter(has_text="Moonquake")).to_contain_text("8.5")
+
+    page.get_by_role("link", name="Data & Backup").click()
+    button(page, "Back up now").click()
+    expect(heading(page, "Backed up and verified")).to_be_visible()
+    expect(heading(page, "Backed up, but not automatically")).to_be_visible()
+    expect(page.locator(".entry")).to_have_count(1)
+    page.reload()
+    expect(heading(page, "Backed up and verified")).to_be_visible()
+
+    button(page, "Verify the backup").click()
+    expect(heading(page, "The backup can be restored")).to_be_visible()
+
+    server.query("delete from movie where imdb_id in (?, ?)", *FILMS[:2])
+    button(page, "Restore the backup").click()
+    expect(page.locator(".sentence")).to_contain_text("2 new films")
+    expect(page.locator(".sentence")).to_contain_text("10 unchanged")
+    button(page, "Confirm").click()
+    expect(heading(page, "Your library is restored")).to_be_visible()
+    assert films_in_library(server) == 12
+
+    page.get_by_role("link", name="Data & Backup").first.click()
+    expect(page.locator(".entry").filter(has_text="Before a restore")).to_contain_text("10 films")
+
+
+def test_every_page_works_without_javascript(server, visit, a_file):
+    visitor = visit(javascript=False)
+    page = visitor.page
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    page.goto(f"{server.url}/backup")
+    page.locator("input[type=file]").set_input_files(a_file(document()))
+    button(page, "Import Library").click()
+    page.get_by_role("radio", name="Keep mine").check()
+    button(page, "Show this plan").click()
+    expect(page.get_by_role("radio", name="Keep mine")).to_be_checked()
+    button(page, "Confirm").click()
+    expect(heading(page, "Your library is imported")).to_be_visible()
+
+    page.goto(f"{server.url}/backup")
+    button(page, "Back up now").click()
+    expect(heading(page, "Backed up and verified")).to_be_visible()
+    page.get_by_role("switch", name="Automatic backup").click()
+    expect(page.get_by_role("switch", name="Automatic backup")).to_be_checked()
+    expect(page.locator("#toasts")).to_contain_text("Automatic backups are on")
+
+    page.get_by_role("link", name="Delete the backup").last.click()
+    expect(heading(page, "Delete this backup?")).to_be_visible()
+    button(page, "Delete the backup").click()
+    expect(page.locator("#toasts")).to_contain_text("The backup is deleted")
+    button(page, "Log out").click()
+    expect(button(page, "Log in")).to_be_visible()
+
+
+def test_the_copy_of_htmx_serves_when_the_cdn_is_cut_off(server, visit, a_file):
+    visitor = visit(cdn=False)
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    import_file(visitor.page, server.url, a_file(document()))
+    visitor.page.goto(f"{server.url}/backup")
+    button(visitor.page, "Back up now").click()
+    expect(heading(visitor.page, "Backed up and verified")).to_be_visible()
+    assert "job=" in visitor.page.url
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("not a library", "not valid JSON"),
+        (json.dumps(document(version=3)), "newer version: 3"),
+        (json.dumps({"version": 2, "movies": [{"imdb_id": "../../etc"}]}), "tt"),
+    ],
+)
+def test_a_bad_file_shows_its_message_and_changes_nothing(server, visit, a_file, content, words):
+    visitor = visit()
+    visitor.allowed.append("422")
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    page = visitor.page
+    page.goto(f"{server.url}/backup")
+    expect(page.locator("form[hx-post='/backup/import'][data-htmx-powered]")).to_be_attached()
+    page.locator("input[type=file]").set_input_files(a_file(content))
+    expect(page.locator(".toast.bad")).to_contain_text(words)
+    assert films_in_library(server) == 0
+    assert server.query("select count(*) from job where kind = 'import'") == [(0,)]
+
+
+def test_what_was_left_out_is_shown_and_can_be_downloaded(server, visit, a_file):
+    content = document()
+    content["movies"][3]["watch_history"]["my_rating"] = 11
+    visitor = visit("phone")
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    page = visitor.page
+    page.goto(f"{server.url}/backup")
+    choose(page, a_file(content))
+    expect(page.locator(".sentence")).to_contain_text("1 rejected")
+    page.locator("details.rejected summary").click()
+    expect(page.locator("details.rejected")).to_contain_text("movies[3].watch_history.my_rating")
+    button(page, "Confirm").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download what was left out").click()
+    left_out = json.loads(download.value.path().read_text())
+    assert left_out[0]["path"] == "movies[3].watch_history.my_rating"
+
+
+def test_a_plan_that_is_out_of_date_is_drawn_again(server, visit, a_file):
+    visitor = visit()
+    visitor.allowed.append("409")
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    page = visitor.page
+    page.goto(f"{server.url}/backup")
+    choose(page, a_file(document()))
+    server.query("update user set library_version = library_version + 1")
+    button(page, "Confirm").click()
+    expect(page.get_by_role("alert")).to_contain_text("The library has changed since this plan was made")
+    assert films_in_library(server) == 0
+    button(page, "Confirm").click()
+    expect(heading(page, "Your library is imported")).to_be_visible()
+
+
+def test_an_expired_log_in_leads_to_the_log_in_and_back(server, visit):
+    visitor = visit()
+    visitor.allowed.append("401")
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    page = visitor.page
+    page.goto(f"{server.url}/backup")
+    expect(page.locator("form[hx-post='/backup/now'][data-htmx-powered]")).to_be_attached()
+    server.query("update user set token_version = token_version + 1")
+    button(page, "Back up now").click()
+    page.get_by_label("E-mail or user name").fill(ALICE)
+    page.get_by_label("Password").fill(PASSWORD)
+    button(page, "Log in").click()
+    expect(heading(page, "Data & Backup")).to_be_visible()
+
+
+def test_work_waits_aloud_while_no_worker_runs_and_goes_on_when_one_does(server, visit):
+    server.kill("worker")
+    server.query("update setting set value = '0' where key = 'worker_seen_at'")
+    visitor = visit("phone", "dark")
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    page = visitor.page
+    page.goto(f"{server.url}/backup")
+    button(page, "Back up now").click()
+    expect(page.get_by_role("alert")).to_contain_text("No worker is running")
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("No worker is running")
+    server.start("worker")
+    expect(heading(page, "Backed up and verified")).to_be_visible()
+
+
+def test_the_export_is_readable_and_comes_with_its_date(server, visit, a_file):
+    visitor = visit()
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    import_file(visitor.page, server.url, a_file(document()))
+    visitor.page.goto(f"{server.url}/backup")
+    with visitor.page.expect_download() as download:
+        visitor.page.get_by_role("link", name="Export Library").click()
+    assert download.value.suggested_filename.startswith("moviemanager-export-20")
+    text = download.value.path().read_text()
+    assert text.startswith('{\n  "version": 2')
+    assert [movie["imdb_id"] for movie in json.loads(text)["movies"]] == sorted(FILMS)

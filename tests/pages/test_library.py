@@ -1,0 +1,504 @@
+"""The pages of the library and of a film, without a browser."""
+
+import contextlib
+import json
+import re
+import sqlite3
+import time
+from dataclasses import replace
+
+import pytest
+from playhouse.test_utils import count_queries
+
+from mm import config, models
+from mm.models import Movie, Person, SavedView, Title, Watch
+from mm.services.backup import imports
+from mm.services.library import browse, lists, movies, people, saved_views
+from mm.services.library.browse import View
+from tests.conftest import PASSWORD
+from tests.support.libraries import T, document, film, many, put, seen
+
+PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/?status=watched"}
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+FILM = "tt0000001"
+FURTHER = re.compile(r'class="further"\s+hx-get="([^"]+)"')
+
+
+@pytest.fixture
+def page(client, alice):
+    """Alice's browser: page.get(…), page.post(…)."""
+    client.environ_base["HTTP_SEC_FETCH_SITE"] = "same-origin"
+    client.post("/login", data={"email": alice.email, "password": PASSWORD})
+    return client
+
+
+@pytest.fixture
+def alices_films(alice):
+    imports.import_bytes(alice, json.dumps(many(130)).encode())
+    return alice
+
+
+@pytest.fixture
+def alices_film(alice):
+    movies.add(alice.id, FILM)
+    Title.update(title="Alien", tmdb_state="ready", year=1979).execute()
+    return alice
+
+
+def database_dump():
+    with contextlib.closing(sqlite3.connect(config.current.data_dir / "mm.db")) as reader:
+        return list(reader.iterdump())
+
+
+def cards(text):
+    return [int(number) for number in re.findall(r'id="c-tt(\d+)"', text)]
+
+
+# The library.
+
+
+def test_an_empty_library_says_the_next_step(page):
+    text = page.get("/").text
+    assert "Your library is empty" in text
+    assert "Add a film" in text
+    assert "Import a library" in text
+
+
+def test_scrolling_shows_each_film_once_and_then_ends(page, alices_films):
+    found, address = [], "/?status=all"
+    while address:
+        text = page.get(address, headers=PARTIAL).text
+        found += cards(text)
+        match = FURTHER.search(text)
+        address = match and match[1].replace("&amp;", "&")
+    assert sorted(found) == list(range(1, 131))
+
+
+def test_marking_films_while_scrolling_skips_none(page, alices_films):
+    found, address = [], "/"
+    while address:
+        text = page.get(address, headers=PARTIAL).text
+        here = cards(text)
+        found += here
+        match = FURTHER.search(text)
+        address = match and match[1].replace("&amp;", "&")
+        marked = [f"tt{number:07}" for number in here[:5]]
+        page.post("/selection", data={"do": "status:watched", "film": marked, "back": "/"})
+    # Every second one of the 130 is watched from the start.
+    assert found == list(range(130, 0, -2))
+
+
+def test_the_further_films_can_be_asked_for_without_scripts(page, alices_films):
+    first = page.get("/?status=all").text
+    further = page.get(FURTHER.search(first)[1].replace("&amp;", "&")).text
+    assert "<html" in further
+    assert not set(cards(first)) & set(cards(further))
+    assert len(cards(further)) == 60
+
+
+def test_an_address_of_an_earlier_version_goes_on_by_places(page, alices_films):
+    by_number = page.get("/?status=all&offset=60", headers=PARTIAL).text
+    first = page.get("/?status=all", headers=PARTIAL).text
+    by_place = page.get(FURTHER.search(first)[1].replace("&amp;", "&"), headers=PARTIAL).text
+    assert by_number == by_place
+
+
+def test_what_is_scrolled_to_has_cards_and_nothing_else(page, alices_films):
+    text = page.get("/?status=all&offset=60", headers=PARTIAL).text
+    assert text.lstrip().startswith('<li class="film"')
+    assert "tabs" not in text
+    assert "<html" in page.get("/?status=all&offset=60").text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["after=", "after=x", "after=%00", "after=W10", "after=" + "W" * 3000, "after=W10&offset=60",
+     "q=" + "a%20" * 86, "offset=-1", "offset=99999999999999999999", "offset=x",
+     "status=nonsense", "list=x", "person=99", "decade=199",
+     "rating=x", "sort=x", "q=%00", "q=" + "a" * 3000, "genre=%22", "filters=1&person=0", "size=%ff"],
+)  # fmt: skip
+def test_nonsense_in_the_address_is_no_error(page, alices_films, query):
+    assert page.get(f"/?{query}").status_code == 200
+    assert page.get(f"/?{query}", headers=PARTIAL).status_code == 200
+
+
+def test_a_form_gets_the_address_without_what_is_empty(page, alices_films):
+    asked = {**PARTIAL, "HX-Source": "form#view"}
+    answer = page.get("/?q=tt0000002&status=toWatch&list=&genre=&sort=added&filters=1", headers=asked)
+    assert answer.headers["HX-Replace-Url"] == "/?status=toWatch&q=tt0000002"
+    assert cards(answer.text) == [2]
+    assert "HX-Replace-Url" not in page.get("/?q=x", headers=PARTIAL).headers
+
+
+def test_a_stub_is_shown_by_its_imdb_id_and_why(page, alices_films):
+    Title.update(tmdb_state="missing").where(Title.imdb_id == "tt0000130").execute()
+    text = page.get("/").text
+    assert "tt0000130" in text
+    assert "Not known to TMDB" in text
+    assert "Details to come" in text
+
+
+def test_nothing_found_leads_to_where_it_is(page, alices_films):
+    text = page.get("/?status=toWatch&q=tt0000001").text
+    assert "Nothing here fits" in text
+    assert "/?status=watched&amp;q=tt0000001" in text
+    assert "/add?q=zzz" in page.get("/?q=zzz").text
+
+
+def test_a_chip_takes_its_filter_off(page, alices_films):
+    text = page.get("/?status=toWatch&genre=Drama&decade=1990").text
+    assert 'href="/?status=toWatch&amp;decade=1990"' in text
+    assert 'href="/?status=toWatch&amp;genre=Drama"' in text
+
+
+def test_the_counts_alone_are_a_fragment(page, alices_films):
+    text = page.get("/counts?status=watched", headers=PARTIAL).text
+    assert text.lstrip().startswith('<nav id="tabs"')
+    assert re.findall(r"</b> <span>(\d+)", text) == ["65", "65", "130"]
+    assert page.get("/counts?status=watched").location == "/?status=watched"
+
+
+def test_a_film_moved_from_one_list_to_another_no_longer_stands_in_the_first(page, alice):
+    first, second = lists.create(alice.id, "First"), lists.create(alice.id, "Second")
+    movies.add(alice.id, FILM, status="custom", custom_list_id=first.id)
+    address = f"/movies/{FILM}/card?list={first.id}"
+    assert 'class="film"' in page.get(address, headers=PARTIAL).text
+    page.post(f"/movies/{FILM}/status", data={"to": f"list:{second.id}"}, headers=PARTIAL)
+    text = page.get(address, headers=PARTIAL).text
+    assert 'class="film moved"' in text
+    assert "<em>Second</em>" in text
+    elsewhere = f"/movies/{FILM}/card?list={second.id}"
+    assert 'class="film"' in page.get(elsewhere, headers=PARTIAL).text
+    assert 'class="film"' in page.get(f"/movies/{FILM}/card?status=all", headers=PARTIAL).text
+
+
+def test_a_genre_of_a_film_leads_to_the_films_of_that_genre(page, alices_films):
+    Title.update(genres=["Komödie"], title="Sechs").where(Title.imdb_id == FILM).execute()
+    link = re.search(r'href="(/\?[^"]*genre=[^"]+)"', page.get(f"/movies/{FILM}").text)[1]
+    assert cards(page.get(link.replace("&amp;", "&")).text) == [1]
+
+
+def test_hostile_values_are_text_everywhere(page, alice):
+    row = seen(1, status="custom", custom_list_id="x", recommendations=[])
+    library_of = document([row, film(2)], [], [{"id": "x", "name": HOSTILE}])
+    put(alice, library_of)
+    for imdb_id in (FILM, "tt0000002"):
+        movies.recommend(alice.id, imdb_id, HOSTILE)
+    names = {"title": HOSTILE, "original_title": "o", "genres": [HOSTILE], "directors": [HOSTILE], "cast": [HOSTILE],
+             "overview": HOSTILE, "poster_path": f"/{HOSTILE}", "tmdb_state": "missing",
+             "tmdb_reason": HOSTILE}  # fmt: skip
+    Title.update(names).execute()
+    saved_views.create(alice.id, HOSTILE, View(q=HOSTILE))
+    person = Person.get(Person.name == HOSTILE).id
+    for address in ("/", "/?list=x", f"/?filters=1&q={HOSTILE}&genre={HOSTILE}&person={person}", f"/movies/{FILM}",
+                    f"/views/{SavedView.get().id}"):  # fmt: skip
+        text = page.get(address).text
+        assert "<script>alert" not in text
+        assert "<img src=x" not in text
+        assert "&lt;script&gt;alert(1)" in text
+
+
+def test_a_view_from_a_file_may_hold_anything(page, alice):
+    SavedView.create(user=alice.id, name="Odd", last_modified=T,
+                     filters={"endpoint": "x", "_external": "1", "status": "watched", "sort": "nonsense"})  # fmt: skip
+    movies.add(alice.id, FILM)
+    text = page.get("/").text
+    assert 'href="/?status=watched"><svg' in text.replace(" >", ">")
+
+
+def test_without_a_tmdb_key_the_library_says_what_a_key_would_add(page, alices_films):
+    assert "TMDB_API_KEY" in page.get("/").text
+
+
+# Saved views.
+
+
+def test_a_view_is_saved_renamed_and_deleted(page, alices_films):
+    saved = page.post("/views", data={"name": "Old", "view": "status=toWatch&q=a%26b"})
+    assert saved.location == "/?status=toWatch&q=a%26b"
+    view_id = SavedView.get().id
+    assert page.post(f"/views/{view_id}", data={"name": "New"}).location == "/?status=toWatch&q=a%26b"
+    assert "New" in page.get("/").text
+    assert page.post(f"/views/{view_id}/delete").location == "/"
+    assert page.post(f"/views/{view_id}/delete").status_code == 404
+
+
+# Several at once.
+
+
+@pytest.mark.parametrize(
+    ("do", "words"),
+    [("status:watched", "2 films moved to Watched."), ("status:deleted", "2 films moved to Deleted."),
+     ("recommend", "2 films marked as recommended by Eve."), ("remove", "2 films deleted for good.")],
+)  # fmt: skip
+def test_several_films_are_changed_with_one_undo(page, alices_films, do, words):
+    sent = {"do": do, "film": ["tt0000002", "tt0000004", "tt9999998"], "person": "Eve", "back": "/?status=toWatch"}
+    assert page.post("/selection", data=sent).location == "/?status=toWatch"
+    text = page.get("/?status=toWatch").text
+    assert f"{words} 1 film was not there any more." in text
+    token = re.search(r'action="(/undo/[^"]+)"', text)[1]
+    page.post(token)
+    assert {row.status for row in Movie.select().where(Movie.title.in_(sent["film"]))} == {"toWatch"}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{}, {"do": "status:watched"}, {"do": "status:custom", "film": FILM}, {"do": "explode", "film": FILM},
+     {"do": "list:none", "film": FILM}, {"do": "recommend", "film": FILM, "person": " "},
+     {"do": "status:watched", "film": "../../etc"}],
+)  # fmt: skip
+def test_a_selection_that_cannot_be_done_changes_nothing(page, alices_films, sent):
+    before = models.User.get_by_id(alices_films.id).library_version
+    assert page.post("/selection", data=sent).status_code in (404, 422)
+    assert models.User.get_by_id(alices_films.id).library_version == before
+
+
+@pytest.mark.parametrize("back", ["https://evil.example", "//evil.example", ""])
+def test_a_selection_never_leads_off_the_site(page, alices_films, back):
+    sent = {"do": "status:watched", "film": FILM, "back": back}
+    assert page.post("/selection", data=sent).location == "/"
+
+
+# A film.
+
+
+def test_a_film_is_a_page_or_stands_beside_the_grid(page, alices_film):
+    whole, part = page.get(f"/movies/{FILM}"), page.get(f"/movies/{FILM}", headers=PARTIAL)
+    assert whole.text.count("<h1") == 1
+    assert part.text.lstrip().startswith('<article id="movie"')
+    assert page.get("/movies/TT0000001").status_code == 200
+
+
+@pytest.mark.parametrize("imdb_id", ["tt0000009", "x", "%2e%2e", "tt1", "nm0000001"])
+def test_a_film_that_is_not_there_says_so(page, alices_film, imdb_id):
+    answer = page.get(f"/movies/{imdb_id}")
+    assert answer.status_code == 404
+    assert page.post(f"/movies/{imdb_id}/status", data={"to": "watched"}).status_code == 404
+
+
+def test_a_film_deleted_in_another_tab_leaves_the_page_as_it_is(page, alices_film):
+    movies.delete(alices_film.id, FILM)
+    for path, sent in (("status", {"to": "watched"}), ("watch", {"my_rating": "8"}), ("votes", {"person": "Eve"}),
+                       ("delete", {}), ("refresh", {}), ("unwatch", {})):  # fmt: skip
+        answer = page.post(f"/movies/{FILM}/{path}", data=sent, headers=PARTIAL)
+        assert answer.status_code == 404, path
+        assert answer.headers["HX-Reswap"] == "none"
+    assert not Movie.select().exists()
+
+
+def test_opening_a_film_writes_nothing(page, alices_films):
+    before = database_dump()
+    of_the_film = (f"/movies/{FILM}{part}" for part in ("", "/about", "/card"))
+    for address in (*of_the_film, "/", "/counts"):
+        for headers in ({}, PARTIAL):
+            assert page.get(address, headers=headers).status_code in (200, 303)
+    assert "no key for TMDB" in page.get(f"/movies/{FILM}").text
+    assert database_dump() == before
+
+
+def test_the_page_of_a_stub_asks_for_its_details_to_be_fetched_next(page, alices_films):
+    config.use(replace(config.current, tmdb_api_key="key"))
+    ask = f'hx-post="/movies/{FILM}/want" hx-trigger="load"'
+    assert ask in page.get(f"/movies/{FILM}").text
+    assert page.post(f"/movies/{FILM}/want", headers=PARTIAL).status_code == 204
+    assert page.post(f"/movies/{FILM}/want").location == f"/movies/{FILM}"
+    assert [title.imdb_id for title in Title.select() if title.wanted_at] == [FILM]
+    Title.update(tmdb_state="ready", wanted_at=None).execute()
+    assert ask not in page.get(f"/movies/{FILM}").text
+    page.post(f"/movies/{FILM}/want", headers=PARTIAL)
+    assert Title.get_by_id(FILM).wanted_at is None
+
+
+def test_a_busy_database_holds_up_no_page_of_a_film(page, alices_films, monkeypatch):
+    monkeypatch.setattr(movies, "WANT_SECONDS", 0.1)
+    page.get(f"/movies/{FILM}")
+    with contextlib.closing(sqlite3.connect(config.current.data_dir / "mm.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        start = time.monotonic()
+        assert page.get(f"/movies/{FILM}").status_code == 200
+        assert page.post(f"/movies/{FILM}/want", headers=PARTIAL).status_code == 204
+        assert time.monotonic() - start < 5
+    assert Title.get_by_id(FILM).wanted_at is None
+    assert page.post(f"/movies/{FILM}/status", data={"to": "watched"}).status_code == 303
+
+
+def test_a_missing_title_says_why_and_when_it_is_tried_again(page, alices_films):
+    Title.update(tmdb_state="missing", tmdb_reason="TMDB has it as an episode.", tmdb_retry_at=4e9).execute()
+    text = page.get(f"/movies/{FILM}").text
+    assert "TMDB has it as an episode." in text
+    assert "asked for again" in text
+
+
+def test_a_film_moves_between_states_and_lists(page, alices_film):
+    club = lists.create(alices_film.id, "Club")
+    for to, status in (
+        ("watched", "watched"),
+        (f"list:{club.id}", "custom"),
+        ("deleted", "deleted"),
+        ("toWatch", "toWatch"),
+    ):
+        answer = page.post(f"/movies/{FILM}/status", data={"to": to}, headers=PARTIAL)
+        assert Movie.get().status == status
+        assert "film" in json.loads(answer.headers["HX-Trigger"])
+        assert json.loads(answer.headers["HX-Trigger"])["toast"]["undo"].startswith("/undo/")
+    assert page.post(f"/movies/{FILM}/status", data={"to": "list:none"}).status_code == 404
+    assert page.post(f"/movies/{FILM}/status", data={"to": "custom"}).status_code == 422
+    assert page.post(f"/movies/{FILM}/status").status_code == 422
+
+
+def test_stars_rate_it_and_never_move_its_date(page, alices_film):
+    movies.watch(alices_film.id, FILM, T, 5)
+    page.post(f"/movies/{FILM}/watch", data={"my_rating": "9"})
+    page.post(f"/movies/{FILM}/watch", data={"my_rating": "8,5", "date_watched": "2026-02-13"})
+    [watch] = Watch.select()
+    assert (watch.date_watched, watch.my_rating) == (T, 8.5)
+    page.post(f"/movies/{FILM}/watch", data={"my_rating": "", "date_watched": "2026-02-14"})
+    [watch] = Watch.select()
+    assert watch.my_rating is None
+    assert watch.date_watched != T
+
+
+def test_stars_on_a_film_that_waits_to_be_seen_again_add_a_watch(page, alices_film):
+    movies.watch(alices_film.id, FILM, T, 5)
+    movies.set_status(alices_film.id, FILM, "toWatch")
+    page.post(f"/movies/{FILM}/watch", data={"my_rating": "9"})
+    ratings = [watch.my_rating for watch in Watch.select().order_by(Watch.date_watched)]
+    assert (ratings, Movie.get().status) == ([5, 9], "watched")
+
+
+def test_the_form_changes_the_watch_that_it_shows_whatever_the_status(page, alices_film):
+    movies.watch(alices_film.id, FILM, T, 5)
+    movies.set_status(alices_film.id, FILM, "toWatch")
+    page.post(f"/movies/{FILM}/watch", data={"my_rating": "6", "date_watched": "2026-02-14"})
+    assert [watch.my_rating for watch in Watch.select()] == [6]
+
+
+def test_watching_again_adds_a_watch_and_a_double_submit_does_not_add_two(page, alices_film):
+    movies.watch(alices_film.id, FILM, T, 5)
+    for _ in range(2):
+        page.post(f"/movies/{FILM}/watch", data={"again": "1", "date_watched": "2026-02-20"})
+    assert [watch.my_rating for watch in Watch.select().order_by(Watch.date_watched)] == [5, None]
+    text = page.get(f"/movies/{FILM}").text
+    assert "Watched 2 times" in text
+    page.post(f"/movies/{FILM}/unwatch", data={"date_watched": repr(T)})
+    assert Watch.get().my_rating is None
+
+
+@pytest.mark.parametrize("rating", ["11", "0", "x", "nan", "-3", "1e400"])
+def test_a_rating_that_cannot_be_is_refused_at_its_field_and_kept(page, alices_film, rating):
+    for headers in (PARTIAL, {}):
+        answer = page.post(
+            f"/movies/{FILM}/watch", data={"my_rating": rating, "date_watched": "2026-02-01"}, headers=headers
+        )
+        assert answer.status_code == 422
+        assert 'role="alert"' in answer.text
+        assert f'value="{rating}"' in answer.text
+        assert 'value="2026-02-01"' in answer.text
+    assert not Watch.select().exists()
+
+
+def test_a_low_rating_asks_about_what_else_they_recommended(page, alices_film):
+    for number, imdb_id in enumerate((FILM, "tt0000002", "tt0000003")):
+        movies.recommend(alices_film.id, imdb_id, "Maya", date_recommended=T + number)
+    maya = Person.get(Person.name == "Maya").id
+    text = page.post(f"/movies/{FILM}/watch", data={"my_rating": "5"}, headers=PARTIAL).text
+    assert f"/?status=toWatch&amp;person={maya}" in text
+    assert "2 films" in text
+    assert "Not a hit" not in page.post(f"/movies/{FILM}/watch", data={"my_rating": "6"}, headers=PARTIAL).text
+
+
+def test_votes_come_and_go(page, alices_film):
+    page.post(f"/movies/{FILM}/votes", data={"person": " Eve ", "vote": "down"})
+    assert "warned of it" in page.get(f"/movies/{FILM}").text
+    page.post(f"/movies/{FILM}/votes", data={"person": "eve", "vote": "up"})
+    assert "recommended it" in page.get(f"/movies/{FILM}").text
+    # Named like the id of somebody else.
+    eve = Person.get(Person.name == "Eve").id
+    people.create(alices_film.id, str(eve))
+    page.post(f"/movies/{FILM}/votes/{eve}/delete")
+    assert "recommended it" not in page.get(f"/movies/{FILM}").text
+
+
+@pytest.mark.parametrize("name", ["", "  ", "..", "a" * 501])
+def test_a_name_that_cannot_be_is_refused_at_its_field_and_kept(page, alices_film, name):
+    answer = page.post(f"/movies/{FILM}/votes", data={"person": name, "vote": "up"}, headers=PARTIAL)
+    assert answer.status_code == 422
+    assert 'id="vote-problem"' in answer.text
+    assert f'value="{name.strip()}"' in answer.text or f'value="{name}"' in answer.text
+
+
+def test_refreshing_without_a_key_says_so_and_changes_nothing(page, alices_film):
+    answer = page.post(f"/movies/{FILM}/refresh", headers=PARTIAL)
+    assert answer.status_code == 503
+    assert "TMDB API key not configured" in answer.headers["HX-Trigger"]
+
+
+def test_a_deleted_film_is_deleted_for_good_and_put_back(page, alices_film):
+    page.post(f"/movies/{FILM}/status", data={"to": "deleted"})
+    assert "Delete for good" in page.get(f"/movies/{FILM}").text
+    assert page.post(f"/movies/{FILM}/delete").location == "/"
+    assert not Movie.select().exists()
+    page.post(re.search(r'action="(/undo/[^"]+)"', page.get("/").text)[1])
+    assert Movie.get().status == "deleted"
+
+
+def test_a_log_in_that_ended_leads_from_a_film_back_to_its_page(page, alices_film):
+    models.User.update(token_version=models.User.token_version + 1).execute()
+    here = PARTIAL | {"HX-Current-URL": f"http://localhost/movies/{FILM}"}
+    answer = page.post(f"/movies/{FILM}/watch", data={"my_rating": "8"}, headers=here)
+    assert answer.status_code == 401
+    assert answer.headers["HX-Redirect"] == f"/login?next=/movies/{FILM}"
+    assert not Watch.select().exists()
+
+
+def test_who_else_recommended_what_is_asked_in_one_query(alices_film):
+    for number in range(2, 40):
+        names = [f"Person {number % 7}", f"Person {number % 5}"]
+        movies.recommend_many(alices_film.id, f"tt{number:07}", names)
+    voters = [f"Person {number}" for number in range(6)]
+    movies.recommend_many(alices_film.id, FILM, [*voters, "Nobody else"])
+    movies.recommend(alices_film.id, FILM, "Person 6", vote_type=False)
+    movies.watch(alices_film.id, "tt0000002")
+    film = browse.film(alices_film.id, FILM)
+    with count_queries() as counter:
+        others = browse.others_of(alices_film.id, film)
+    assert counter.count == 1
+    found = {person.name: count for person, count in others}
+    # The second film was watched.
+    expected = [[m for m in range(3, 40) if n in (m % 7, m % 5)] for n in range(6)]
+    assert found == {name: len(theirs) for name, theirs in zip(voters, expected, strict=True)}
+
+
+# What it costs.
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/", "/?status=all&q=a&genre=Drama&person=1&filters=1&rating=5", "/?offset=60", f"/movies/{FILM}", "/counts"],
+)
+def test_no_page_takes_more_than_twelve_queries(page, alices_films, address):
+    for number in range(30):
+        movies.recommend(alices_films.id, FILM, f"Person {number}")
+        lists.create(alices_films.id, f"List {number}")
+    Title.update(tmdb_state="failed").where(Title.imdb_id == "tt0000007").execute()
+    with count_queries() as counter:
+        page.get(address)
+    assert counter.count <= 12
+
+
+def test_a_page_weighs_less_than_100_kb(page, alices_films):
+    for number in range(1, 131):
+        movies.recommend(alices_films.id, f"tt{number:07}", f"Person with a long name {number % 7}")
+    Title.update(title="A title of a rather usual length", year=1999, imdb_rating=7.1, poster_path="/abcdefghijkl.jpg",
+                 tmdb_state="ready").execute()  # fmt: skip
+    assert len(page.get("/?status=all&filters=1").data) < 100_000
+    assert len(page.get(f"/movies/{FILM}").data) < 100_000
+
+
+def test_a_card_is_drawn_anew_only_once_its_details_are_there(page, alices_films):
+    address = f"/movies/{FILM}/card?status=watched"
+    assert page.get(f"{address}&waiting=1", headers=PARTIAL).status_code == 204
+    assert 'class="film"' in page.get(address, headers=PARTIAL).text
+    assert 'class="film moved"' in page.get(f"/movies/{FILM}/card?status=toWatch", headers=PARTIAL).text
+    Title.update(title="Alien").where(Title.imdb_id == FILM).execute()
+    assert "Alien" in page.get(f"{address}&waiting=1", headers=PARTIAL).text

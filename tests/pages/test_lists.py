@@ -1,0 +1,151 @@
+"""The page of lists, without a browser."""
+
+import re
+
+import pytest
+from playhouse.test_utils import count_queries
+
+from mm.models import CustomList
+from mm.services.library import lists, movies
+from tests.support.libraries import custom_list, document, film, put, seen
+
+PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+@pytest.fixture
+def three(alice):
+    """Ids by place; the first list holds one film that was watched and two that were not."""
+    on_it = {"status": "custom", "custom_list_id": "list-0"}
+    movies = [seen(1, **on_it), film(2, **on_it), film(3, **on_it)]
+    names = ["Winter", "Children", "Flight"]
+    put(alice, document(movies, [], [custom_list(f"list-{n}", name, position=n) for n, name in enumerate(names)]))
+    return [f"list-{n}" for n in range(3)]
+
+
+def order(alice):
+    return [row.name for row in lists.listing(alice.id)]
+
+
+def undo_in(answer):
+    return re.search(r'action="(/undo/[^"]+)"', answer.text)[1]
+
+
+def test_a_list_is_made_with_colour_and_icon_and_comes_last(page, alice, three):
+    assert page.post("/lists", data={"name": " New ", "color": "#1864ab", "icon": "moon"}).location == "/lists"
+    made = lists.listing(alice.id)[-1]
+    assert (made.name, made.color, made.icon, made.position) == ("New", "#1864ab", "moon", 3)
+
+
+def test_sending_the_form_twice_makes_one_list(page, alice):
+    form = {"name": "New", "id": re.search(r'name="id" value="([^"]+)"', page.get("/lists").text)[1]}
+    for _ in range(2):
+        assert page.post("/lists", data=form).location == "/lists"
+    assert order(alice) == ["New"]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"name": " "}, "Name: is missing or empty"),
+        ({"name": "a" * 501}, "Name: longer than 500 characters"),
+        ({"name": "<script>", "color": "red"}, "Colour:"),
+        ({"name": "New", "icon": "a" * 501}, "Icon: longer"),
+    ],
+)
+def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(page, alice, three, form, said):
+    for address in ("/lists", "/lists/list-1"):
+        answer = page.post(address, data=form)
+        assert answer.status_code == 422
+        assert said in answer.text
+        assert f'value="{form["name"].replace("<", "&lt;").replace(">", "&gt;")}"' in answer.text
+        assert answer.text.count('class="wrong"') == 1
+    assert order(alice) == ["Winter", "Children", "Flight"]
+
+
+def test_a_list_is_renamed_and_that_can_be_undone(page, alice, three):
+    page.post("/lists/list-1", data={"name": "Kids", "color": "#1864ab", "icon": "ghost"})
+    assert order(alice) == ["Winter", "Kids", "Flight"]
+    page.post(undo_in(page.get("/lists")))
+    assert order(alice) == ["Winter", "Children", "Flight"]
+
+
+def test_the_page_says_where_the_films_go_and_there_they_go(page, alice, three):
+    assert "1 goes to Watched, 2 go back to To watch." in page.get("/lists/list-0").text
+    assert "It is empty; nothing else changes." in page.get("/lists/list-1").text
+    page.post("/lists/list-0/delete")
+    assert [movies.find(alice.id, f"tt000000{n}").status for n in (1, 2, 3)] == ["watched", "toWatch", "toWatch"]
+    page.post(undo_in(page.get("/lists")))
+    assert movies.find(alice.id, "tt0000002").custom_list.name == "Winter"
+    assert order(alice) == ["Winter", "Children", "Flight"]
+
+
+def test_a_list_moves_up_and_down_and_stays_at_the_ends(page, alice, three):
+    page.post("/lists/list-2/move", data={"to": "up"})
+    assert order(alice) == ["Winter", "Flight", "Children"]
+    page.post("/lists/list-0/move", data={"to": "down"})
+    assert order(alice) == ["Flight", "Winter", "Children"]
+    page.post("/lists/list-2/move", data={"to": "up"})
+    page.post("/lists/list-1/move", data={"to": "down"})
+    assert order(alice) == ["Flight", "Winter", "Children"]
+
+
+def test_a_whole_order_is_taken_as_it_was_dragged(page, alice, three):
+    dragged = {"id": ["list-2", "list-0", "list-1"]}
+    answer = page.post("/lists/order/all", data=dragged, headers=PARTIAL)
+    assert answer.text.lstrip().startswith('<div id="lists"')
+    assert order(alice) == ["Flight", "Winter", "Children"]
+
+
+@pytest.mark.parametrize("list_id", ["order", "all", "move"])
+def test_a_list_from_a_file_is_edited_whatever_its_id(page, alice, list_id):
+    other = custom_list("b", "Other", position=1)
+    put(alice, document([], [], [custom_list(list_id, "Old"), other]))
+    assert 'value="Old"' in page.get(f"/lists/{list_id}").text
+    assert page.post(f"/lists/{list_id}", data={"name": "New"}).location == "/lists"
+    assert order(alice) == ["New", "Other"]
+    page.post(f"/lists/{list_id}/move", data={"to": "down"})
+    assert order(alice) == ["Other", "New"]
+    page.post("/lists/order/all", data={"id": [list_id, "b"]})
+    assert order(alice) == ["New", "Other"]
+    page.post(f"/lists/{list_id}/delete")
+    assert order(alice) == ["Other"]
+
+
+def test_a_page_of_an_earlier_version_can_still_put_lists_in_order(page, alice, three):
+    page.post("/lists/order", data={"id": ["list-2", "list-0", "list-1"]})
+    assert order(alice) == ["Flight", "Winter", "Children"]
+
+
+def test_an_order_from_an_old_page_keeps_what_it_does_not_know(page, alice, three):
+    page.post("/lists/order/all", data={"id": ["gone", "list-2", "list-2"]})
+    assert order(alice) == ["Flight", "Winter", "Children"]
+
+
+def test_only_lists_whose_place_changes_are_written(page, alice, three):
+    before = {row.id: row.updated_at for row in CustomList.select()}
+    page.post("/lists/order/all", data={"id": ["list-0", "list-2", "list-1"]})
+    changed = {row.id for row in CustomList.select() if row.updated_at != before[row.id]}
+    assert changed == {"list-1", "list-2"}
+
+
+@pytest.mark.parametrize("verb", ["", "/move", "/delete"])
+def test_a_list_deleted_in_another_tab_is_not_found(page, alice, three, verb):
+    lists.delete(alice.id, "list-1")
+    answer = page.post(f"/lists/list-1{verb}", data={"name": "x"})
+    assert answer.status_code == 404
+    assert "List not found" in answer.text
+
+
+def test_an_icon_from_elsewhere_is_shown_or_a_star_and_survives_an_edit(page, alice):
+    put(alice, document([], [], [custom_list("a", "Heart", icon="❤"), custom_list("b", "Odd", icon="sf.symbol")]))
+    shown = page.get("/lists").text
+    assert ">❤</text>" in shown
+    assert 'name="icon" value="sf.symbol" class="unseen" checked' in page.get("/lists/b").text
+
+
+def test_the_page_asks_little_of_the_database(page, alice):
+    put(alice, document([], [], [custom_list(f"list-{n}", f"List {n}", position=n) for n in range(60)]))
+    with count_queries() as counter:
+        answer = page.get("/lists")
+    assert counter.count <= 12
+    assert len(answer.data) < 100_000

@@ -1,0 +1,309 @@
+"""News of one's own library over a WebSocket."""
+
+import contextlib
+import json
+import runpy
+import socket
+import time
+
+import pytest
+import requests
+from simple_websocket import Client, ConnectionClosed, ConnectionError
+from wsproto.frame_protocol import CloseReason
+
+from mm import config, login_limits, models
+from mm.api import live as sockets
+from mm.database import db
+from mm.models import Movie, User
+from mm.services import accounts
+from mm.services.enrichment import lookup_slots, posters
+from mm.services.enrichment import queue as enrichment_queue
+from mm.services.library import lists, movies, people
+from mm.services.sync import live
+from tests.conftest import PASSWORD
+from tests.support.libraries import many, put
+from tests.support.processes import running
+
+FILM, OTHER = "tt0111161", "tt0068646"
+
+
+class Listener:
+    """A connection as the services see it: what is told at each look."""
+
+    def __init__(self, user):
+        self.user = user
+        self.told = live.mark(user.id, user.token_version)
+
+    def look(self):
+        events, self.told = live.news(self.user.id, self.user.token_version, self.told)
+        return events
+
+
+@pytest.fixture
+def listener(alice):
+    return Listener(alice)
+
+
+def test_each_kind_of_change_is_told_once(alice, listener):
+    movies.add(alice.id, FILM, recommenders=["Eve"])
+    assert listener.look() == [
+        {"type": "movieAdded", "imdb_ids": [FILM]},
+        {"type": "peopleUpdated"},
+    ]
+    assert listener.look() == []
+    movies.watch(alice.id, FILM, my_rating=8)
+    assert listener.look() == [{"type": "movieUpdated", "imdb_ids": [FILM]}]
+    lists.create(alice.id, "Later")
+    assert listener.look() == [{"type": "listUpdated"}]
+    movies.delete(alice.id, FILM)
+    assert listener.look() == [
+        {"type": "movieDeleted", "imdb_ids": [FILM]},
+        {"type": "peopleUpdated"},
+    ]
+
+
+def test_deletions_of_people_and_lists_and_a_soft_deletion_are_told(alice, listener):
+    person, listed = people.create(alice.id, "Eve"), lists.create(alice.id, "Later")
+    movies.add(alice.id, FILM)
+    listener.look()
+    people.delete(alice.id, person.id)
+    lists.delete(alice.id, listed.id)
+    movies.set_status(alice.id, FILM, "deleted")
+    assert [event["type"] for event in listener.look()] == [
+        "movieDeleted",
+        "peopleUpdated",
+        "listUpdated",
+    ]
+
+
+def test_what_the_enrichment_brings_is_not_told_not_even_with_a_later_change(alice, listener):
+    movies.add(alice.id, FILM)
+    movies.add(alice.id, OTHER)
+    listener.look()
+    with db.atomic():
+        enrichment_queue.fill("tmdb", FILM, {"id": 1, "title": "Heat", "media_type": "movie"})
+        filled = Movie.update(updated_at=models.next_update(db.obj))
+        filled.where(Movie.title == FILM).execute()
+    assert listener.look() == []
+    movies.watch(alice.id, OTHER, my_rating=7)
+    assert listener.look() == [{"type": "movieUpdated", "imdb_ids": [OTHER]}]
+
+
+def test_an_import_of_many_films_is_one_event_without_their_ids(alice, listener):
+    put(alice, many(60))
+    events = {event["type"]: event for event in listener.look()}
+    assert events["movieAdded"] == {"type": "movieAdded", "imdb_ids": []}
+
+
+def test_what_others_do_is_not_told(bob, listener):
+    movies.add(bob.id, FILM)
+    assert listener.look() == []
+
+
+def test_the_end_of_the_log_in_ends_it(alice, listener):
+    accounts.end_sessions(alice)
+    assert listener.look() == []
+    assert listener.told is None
+
+
+def test_what_a_client_says_brings_the_next_look_no_nearer(monkeypatch):
+    class Chatty:
+        said = 0
+
+        def receive(self, timeout):
+            self.said += 1
+            return "."
+
+    monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
+    ws, began = Chatty(), time.monotonic()
+    assert not sockets._waited(ws)
+    assert time.monotonic() - began >= 0.05
+    assert ws.said > 2
+
+
+def test_whatever_waits_leaves_threads_for_everybodys_pages():
+    threads = runpy.run_path(str(config.ROOT / "gunicorn.conf.py"))["threads"]
+    waiting = sum(place.AT_ONCE + place.WAITING for place in (lookup_slots, posters, login_limits))
+    assert sockets.CONNECTIONS + waiting <= threads - 4
+    assert threads // 2 >= sockets.CONNECTIONS
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("live") / "data", ADMIN_TOKEN="open sesame") as server:
+        with db.connection_context():
+            accounts.create("alice@example.org", "alice", PASSWORD)
+            for name in ("bob", "carol", "dora", "eve"):
+                accounts.create(f"{name}@example.org", name, PASSWORD)
+        server.start("web")
+        yield server
+
+
+@pytest.fixture
+def token(server):
+    return log_in(server, "alice")
+
+
+def log_in(server, name):
+    said = {"email": f"{name}@example.org", "password": PASSWORD}
+    return requests.post(f"{server.url}/api/auth/login", json=said, timeout=10).json()["access_token"]
+
+
+def connect(url, headers):
+    """Those of the test before may not have ended yet."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return Client.connect(url, headers=headers)
+        except ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def connected(server, query="", headers=None):
+    url = f"{server.url.replace('http', 'ws')}/ws/sync{query}"
+    ws = connect(url, headers or {})
+    try:
+        yield ws
+    finally:
+        with contextlib.suppress(ConnectionClosed):
+            ws.close()
+        # The client's own close leaves this to the garbage collector.
+        ws.thread.join(3)
+        ws.sock.close()
+
+
+def handshake(server, query="", headers=None):
+    """The status that a client's first request gets: 101 opens the connection."""
+    asked = {
+        "Host": f"127.0.0.1:{server.port}",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        **(headers or {}),
+    }
+    lines = [f"GET /ws/sync{query} HTTP/1.1", *(f"{name}: {asked[name]}" for name in asked), "", ""]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
+        plain.sendall("\r\n".join(lines).encode())
+        return int(plain.recv(1000).split()[1])
+
+
+@pytest.mark.processes
+class TestConnections:
+    def test_a_change_from_another_process_arrives(self, server, token):
+        with db.connection_context():
+            alice = User.get(User.username == "alice")
+            with connected(server, f"?token={token}") as ws:
+                movies.add(alice.id, FILM)
+                event = json.loads(ws.receive(timeout=10))
+        assert event == {"type": "movieAdded", "imdb_ids": [FILM]}
+
+    def test_another_users_changes_are_not_told(self, server, token):
+        with db.connection_context(), connected(server, f"?token={token}") as ws:
+            bob = User.get(User.username == "bob")
+            movies.add(bob.id, FILM)
+            assert ws.receive(timeout=2.5) is None
+
+    def test_without_a_token_or_with_a_bad_one_it_is_refused(self, server):
+        assert handshake(server) == 401
+        assert handshake(server, "?token=nonsense") == 401
+
+    def test_the_admin_token_has_no_library_to_tell_of(self, server):
+        url = f"{server.url}/api/auth/admin/login"
+        answer = requests.post(url, json={"token": "open sesame"}, timeout=5)
+        assert handshake(server, f"?token={answer.json()['access_token']}") == 403
+
+    def test_a_session_counts_only_from_our_own_pages(self, server):
+        session = requests.Session()
+        form = {"email": "alice@example.org", "password": PASSWORD}
+        session.post(f"{server.url}/login", data=form, headers={"Origin": server.url}, timeout=10)
+        cookie = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
+        assert handshake(server, headers={"Cookie": cookie, "Origin": server.url}) == 101
+        foreign = {"Cookie": cookie, "Origin": "http://evil.example"}
+        assert handshake(server, headers=foreign) == 401
+        assert handshake(server, headers={"Cookie": cookie}) == 401
+
+    def test_who_says_what_it_has_seen_is_told_that_it_missed_something(self, server, token):
+        with db.connection_context():
+            alice = User.get(User.username == "alice")
+            with connected(server, f"?token={token}&since={alice.library_version - 1}") as ws:
+                told = [json.loads(ws.receive(timeout=10)) for _ in range(3)]
+            with connected(server, f"?token={token}&since={alice.library_version}") as ws:
+                assert ws.receive(timeout=1.5) is None
+                lists.create(alice.id, "Seen")
+                event = json.loads(ws.receive(timeout=10))
+        seen = {"version": alice.library_version}
+        assert told == [
+            {"type": "movieUpdated", "imdb_ids": [], **seen},
+            {"type": "peopleUpdated", **seen},
+            {"type": "listUpdated", **seen},
+        ]
+        assert event == {"type": "listUpdated", "version": alice.library_version + 1}
+
+    def test_twelve_listen_and_the_next_gets_404(self, server, token):
+        with contextlib.ExitStack() as open_ones:
+            for other in [log_in(server, name) for name in ("bob", "carol", "dora")] * 4:
+                open_ones.enter_context(connected(server, f"?token={other}"))
+            assert handshake(server, f"?token={token}") == 404
+            assert requests.get(f"{server.url}/api/health", timeout=2).status_code == 200
+        deadline = time.monotonic() + 5
+        while handshake(server, f"?token={token}") == 404:
+            assert time.monotonic() < deadline, "The threads were not given back."
+            time.sleep(0.2)
+
+    def test_six_listen_for_one_user_and_the_seventh_gets_404(self, server, token):
+        eve = log_in(server, "eve")
+        with contextlib.ExitStack() as open_ones:
+            for _ in range(6):
+                open_ones.enter_context(connected(server, f"?token={eve}"))
+            assert handshake(server, f"?token={eve}") == 404
+            assert handshake(server, f"?token={token}") == 101
+        with connected(server, f"?token={eve}"):
+            pass
+
+    def test_a_long_message_ends_the_connection_and_a_short_one_does_not(self, server, token):
+        with connected(server, f"?token={token}") as ws:
+            for _ in range(3):
+                ws.send("ping")
+            assert ws.receive(timeout=1.5) is None
+            ws.send("x" * 2000)
+            with pytest.raises(ConnectionClosed) as closed:
+                ws.receive(timeout=5)
+        assert closed.value.reason == CloseReason.MESSAGE_TOO_BIG
+
+    def test_a_plain_request_is_refused_in_words(self, server, token):
+        assert requests.get(f"{server.url}/ws/sync?token={token}", timeout=5).status_code == 400
+
+    def test_a_database_that_fails_ends_the_connection_with_one_entry_in_the_log(self, tmp_path):
+        with running(tmp_path / "data") as server:
+            with db.connection_context():
+                accounts.create("alice@example.org", "alice", PASSWORD)
+            server.start("web")
+            with connected(server, f"?token={log_in(server, 'alice')}") as ws:
+                server.query("alter table user rename to gone")
+                with pytest.raises(ConnectionClosed) as closed:
+                    ws.receive(timeout=5)
+            server.query("alter table gone rename to user")
+            assert closed.value.reason == CloseReason.INTERNAL_ERROR
+            with connected(server, f"?token={log_in(server, 'alice')}"):
+                pass
+            server.stop("web")
+            said = server.log("web").read_text()
+            assert said.count("live.failed code=") == 1
+            assert "Error handling request" not in said
+
+    def test_a_stop_of_the_server_ends_open_connections_at_once(self, tmp_path):
+        with running(tmp_path / "data") as server:
+            with db.connection_context():
+                accounts.create("alice@example.org", "alice", PASSWORD)
+            server.start("web")
+            token = log_in(server, "alice")
+            with contextlib.ExitStack() as open_ones:
+                for _ in range(3):
+                    open_ones.enter_context(connected(server, f"?token={token}"))
+                started = time.monotonic()
+                server.stop("web")
+                assert time.monotonic() - started < 3
