@@ -8,18 +8,19 @@ import pytest
 from mm import config
 from mm.services.sync import actions
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((config.ROOT / "docs").iterdir()))]
+GUIDES = sorted(path.name for path in (config.ROOT / "docs").iterdir())
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{name}" for name in GUIDES)]
 # Where dotted names are names of the code; the README's are events of the log.
 OF_THE_CODE = [name for name in DOCUMENTS if name != "README.md"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?:mm|tests|migrations|templates|static|docs)/[\w./-]*\w/?")
-DOTTED = re.compile(r"\b[a-z_]+(?:\.[A-Za-z_]+)+")
+DOTTED = re.compile(r"(?<![@\w./-])[a-z_]+(?:\.[A-Za-z_]+)+")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"flask --app mm ([a-z]+)(?: ([a-z]+))?")
 MM = config.ROOT / "mm"
 SERVICES = MM / "services"
-AREAS = ("library", "portable", "backup", "enrichment", "sync")
+FILES = (".py", ".html", ".md", ".db", ".json")
 
 
 def text_of(document):
@@ -36,7 +37,7 @@ def drawings_of(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_that_a_document_names_exists(document):
-    named = [path for code in inline_code_of(document) for path in PATH.findall(code) if code == path]
+    named = [code for code in inline_code_of(document) if PATH.fullmatch(code)]
     assert [path for path in named if not (config.ROOT / path).exists()] == []
 
 
@@ -76,7 +77,7 @@ def test_every_command_that_a_document_gives_exists(app, document):
 def test_the_drawing_of_the_services_has_the_arrows_of_the_imports():
     [drawing] = [body for body in drawings_of("docs/architecture.md") if "sync --> library" in body]
     drawn = set(re.findall(r"(\w+) --> (\w+)", drawing))
-    assert drawn == {(area, other) for area in AREAS for other in imported_by(area)}
+    assert drawn == {(room, other) for room in rooms() for other in imported_by(room)}
 
 
 def test_the_guide_to_sync_has_every_action():
@@ -89,12 +90,17 @@ def test_the_guide_to_sync_has_every_action():
 def roots_of(name):
     """Where a dotted name may begin: in mm, or in the services."""
     first = name.split(".")[0]
-    return [folder for folder in (MM, SERVICES) if (folder / first).is_dir() or (folder / f"{first}.py").exists()]
+    return [folder for folder in (MM, SERVICES) if first in modules_in(folder)]
+
+
+def modules_in(folder):
+    return {path.stem for path in folder.iterdir() if not path.name.startswith("__")}
 
 
 def has_a_home(name):
-    """`mm.tasks.huey` and `user.library_version` are no names of this kind."""
-    return bool(roots_of(name))
+    """`mm.tasks.huey` and `user.library_version` are no names of this kind, and files are looked for
+    by their paths."""
+    return bool(roots_of(name)) and not name.endswith(FILES)
 
 
 def exists(name):
@@ -125,15 +131,21 @@ def defined_in(module):
     return names
 
 
-def imported_by(area):
-    """The other areas whose modules this one imports."""
+def rooms():
+    """The folders and modules right below the services."""
+    return modules_in(SERVICES)
+
+
+def imported_by(room):
+    """The other rooms whose modules this one imports."""
     found = set()
-    for path in (SERVICES / area).rglob("*.py"):
+    folder = SERVICES / room
+    for path in folder.rglob("*.py") if folder.is_dir() else [SERVICES / f"{room}.py"]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mm.services"):
                 below = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
                 found |= {name.split(".")[2] for name in below if name.count(".") >= 2}
-    return found & set(AREAS) - {area}
+    return found & rooms() - {room}
 
 
 def headings_of(text):
