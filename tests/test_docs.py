@@ -8,7 +8,7 @@ import pytest
 from mm import config
 from mm.services.sync import actions
 
-GUIDES = sorted(path.name for path in (config.ROOT / "docs").iterdir())
+GUIDES = sorted(path.name for path in (config.ROOT / "docs").glob("*.md"))
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{name}" for name in GUIDES)]
 # Where dotted names are names of the code; the README's are events of the log.
 OF_THE_CODE = [name for name in DOCUMENTS if name != "README.md"]
@@ -38,6 +38,7 @@ def drawings_of(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_that_a_document_names_exists(document):
     named = [code for code in inline_code_of(document) if PATH.fullmatch(code)]
+    named += [path for drawing in drawings_of(document) for path in PATH.findall(drawing)]
     assert [path for path in named if not (config.ROOT / path).exists()] == []
 
 
