@@ -61,7 +61,10 @@ def up(migrator, db):
         omdb_body = JSONField(null=True)
 
         class Meta:
-            indexes = ((("tmdb_state", "tmdb_retry_at"), False), (("omdb_state", "omdb_retry_at"), False))
+            indexes = (
+                (("tmdb_state", "tmdb_retry_at"), False),
+                (("omdb_state", "omdb_retry_at"), False),
+            )
 
     class CustomList(Table):
         pk = AutoField()
@@ -83,7 +86,9 @@ def up(migrator, db):
         title = ForeignKeyField(Title, column_name="imdb_id", on_delete="RESTRICT")
         media_type = TextField(null=True)
         status = TextField()
-        custom_list = ForeignKeyField(CustomList, null=True, column_name="custom_list_pk", on_delete="SET NULL")
+        custom_list = ForeignKeyField(
+            CustomList, null=True, column_name="custom_list_pk", on_delete="SET NULL"
+        )
         date_added = DoubleField()
         last_modified = DoubleField()
         updated_at = DoubleField()
@@ -108,7 +113,9 @@ def up(migrator, db):
     class NeverAgain(AutoField):
         def ddl(self, ctx):
             made = super().ddl(ctx)
-            return NodeList((made, SQL("AUTOINCREMENT"))) if isinstance(db, SqliteDatabase) else made
+            return (
+                NodeList((made, SQL("AUTOINCREMENT"))) if isinstance(db, SqliteDatabase) else made
+            )
 
     class Person(Table):
         id = NeverAgain()
@@ -123,7 +130,11 @@ def up(migrator, db):
         updated_at = DoubleField()
 
         class Meta:
-            indexes = ((("user", "name_key"), True), (("user", "quick_key"), True), (("user", "updated_at"), False))
+            indexes = (
+                (("user", "name_key"), True),
+                (("user", "quick_key"), True),
+                (("user", "updated_at"), False),
+            )
 
     class Recommendation(Table):
         movie = ForeignKeyField(Movie, on_delete="CASCADE", index=False)
@@ -190,5 +201,20 @@ def up(migrator, db):
         started_at = DoubleField(null=True)
         finished_at = DoubleField(null=True)
 
-    db.create_tables([User, Title, CustomList, Movie, Watch, Person, Recommendation,
-                      SavedView, Tombstone, SyncAction, UndoStep, Setting, Job])  # fmt: skip
+    db.create_tables(
+        [
+            User,
+            Title,
+            CustomList,
+            Movie,
+            Watch,
+            Person,
+            Recommendation,
+            SavedView,
+            Tombstone,
+            SyncAction,
+            UndoStep,
+            Setting,
+            Job,
+        ]
+    )

@@ -10,7 +10,8 @@ __version__ = "0.2.0.dev0"
 
 
 def create_app(config: configuration.Config | None = None) -> Flask:
-    """The WSGI application. Opens no connection and changes no schema: `flask --app mm upgrade` does that."""
+    """The WSGI application. Opens no connection and changes no schema: `flask --app mm upgrade`
+    does that."""
     config = configuration.use(config or configuration.from_environ())
     ownership.require(config)
     with disk.needed_to_start(config.data_dir):

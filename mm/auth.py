@@ -1,7 +1,8 @@
-"""Who is asking: sessions for pages, bearer tokens for /api, and the check that a form came from our own pages.
+"""Who is asking: sessions for pages, bearer tokens for /api, and the check that a form came from
+our own pages.
 
-A session counts only outside /api and a token only inside it, so a foreign site can neither use a browser's session on
-the API nor plant a token in a page.
+A session counts only outside /api and a token only inside it, so a foreign site can neither use a
+browser's session on the API nor plant a token in a page.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from flask_login import (
     login_user,
     logout_user,
 )
+from jwt.types import Options
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from peewee import DatabaseError, InterfaceError, fn
@@ -65,12 +67,16 @@ class _Sessions(SecureCookieSessionInterface):
 
 def init_app(app: Flask) -> None:
     app.config.update(
-        SESSION_COOKIE_NAME="mm_session", SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_REFRESH_EACH_REQUEST=False, PERMANENT_SESSION_LIFETIME=timedelta(seconds=LOG_IN_SECONDS),
-        # No cookie can have this name. A remembered log-in is a session that outlives the browser: flask-login's own
-        # cookie never expires on the server, hides a bearer token, and fails on a value outside ASCII.
+        SESSION_COOKIE_NAME="mm_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(seconds=LOG_IN_SECONDS),
+        # No cookie can have this name. A remembered log-in is a session that outlives the browser:
+        # flask-login's own cookie never expires on the server, hides a bearer token, and fails on a
+        # value outside ASCII.
         REMEMBER_COOKIE_NAME=";",
-    )  # fmt: skip
+    )
     app.session_interface = _Sessions()
     app.extensions["failed_log_ins"] = MovingWindowRateLimiter(MemoryStorage())
     manager = LoginManager(app)
@@ -127,7 +133,8 @@ def attempt_log_in(name: str, password: str) -> User:
 
 
 def confirm_password(user: User, password: str) -> None:
-    """Before a change to the account. Raises UserError or TooMany: 401 would say that the log-in itself is bad."""
+    """Before a change to the account. Raises UserError or TooMany: 401 would say that the log-in
+    itself is bad."""
     with _counting_failures(f"account {user.id}", user.id):
         if accounts.log_in(user.email, password) is None:
             raise UserError("The current password is incorrect")
@@ -161,8 +168,8 @@ def issue_token(user: User) -> str:
 
 
 def issue_admin_token(admin_token: str) -> str:
-    """Good for 12 hours or until ADMIN_TOKEN is changed. Raises Unauthenticated, TooMany, or Unavailable where
-    ADMIN_TOKEN is unset."""
+    """Good for 12 hours or until ADMIN_TOKEN is changed. Raises Unauthenticated, TooMany, or
+    Unavailable where ADMIN_TOKEN is unset."""
     if not config.current.admin_token:
         raise Unavailable("ADMIN_TOKEN is not set on this server")
     with _counting_failures("admin token", ADMINISTRATOR):
@@ -174,7 +181,8 @@ def issue_admin_token(admin_token: str) -> str:
 def local_path(target: str | None, default: str = "/") -> str:
     """`target` when it is a path of this site, else `default`.
 
-    Browsers read a backslash as a slash and drop tabs and line ends, so `/\\evil` and `/<tab>/evil` leave the site.
+    Browsers read a backslash as a slash and drop tabs and line ends, so `/\\evil` and `/<tab>/evil`
+    leave the site.
     """
     if not target or not target.startswith("/") or "\\" in target or not target.isprintable():
         return default
@@ -224,7 +232,9 @@ def _active_account(
     except (DatabaseError, InterfaceError) as error:
         # The error page asks again who is there.
         g._login_user = AnonymousUserMixin()
-        raise Unavailable("The database does not answer right now. Try again in a minute.") from error
+        raise Unavailable(
+            "The database does not answer right now. Try again in a minute."
+        ) from error
 
 
 def _refuse_anonymous():
@@ -232,7 +242,8 @@ def _refuse_anonymous():
 
 
 def _require_same_origin() -> None:
-    """Browsers on plain http outside localhost send no Sec-Fetch-Site; for them the Origin must be ours."""
+    """Browsers on plain http outside localhost send no Sec-Fetch-Site; for them the Origin must be
+    ours."""
     if request.method in SAFE_METHODS or is_api():
         return
     site = request.headers.get("Sec-Fetch-Site")
@@ -241,7 +252,9 @@ def _require_same_origin() -> None:
     else:
         own = site in ("same-origin", "none")
     if not own:
-        raise Forbidden("This did not come from a page of this site, so nothing was done. Reload it and try again.")
+        raise Forbidden(
+            "This did not come from a page of this site, so nothing was done. Reload it and try again."
+        )
 
 
 def origin_is_ours() -> bool:
@@ -268,9 +281,10 @@ def _encode(subject: str, version: int | str, seconds: int) -> str:
 
 def _decode(token: str) -> dict | None:
     """The claims of a token of ours that has not expired, by our own clock."""
-    options = {"verify_exp": False, "verify_iat": False, "require": ["sub", "ver", "exp"]}
+    options: Options = {"verify_exp": False, "verify_iat": False, "require": ["sub", "ver", "exp"]}
     try:
-        claims = jwt.decode(token, current_app.config["SECRET_KEY"], algorithms=["HS256"], options=options)  # type: ignore[arg-type]
+        key = current_app.config["SECRET_KEY"]
+        claims = jwt.decode(token, key, algorithms=["HS256"], options=options)
     except jwt.InvalidTokenError:
         return None
     return claims if claims["exp"] > clock.now() else None

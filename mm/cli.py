@@ -1,4 +1,5 @@
-"""`flask --app mm …`: the same services as the pages and the worker. A UserError is one line and exit code 1."""
+"""`flask --app mm …`: the same services as the pages and the worker. A UserError is one line and
+exit code 1."""
 
 import functools
 import json
@@ -30,7 +31,9 @@ conflicts_option = click.option(
     help="What happens to rows that are in both.",
 )
 rows_option = click.option("--rows", is_flag=True, help="With --dry-run: say it of each row.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, and change nothing."
+)
 
 
 def init_app(app: Flask) -> None:
@@ -102,7 +105,11 @@ def user_password(name: str, password: str) -> None:
 def user_list() -> None:
     """Every account: name, e-mail address, what it may do, and its last good backup."""
     for user in User.select().order_by(User.username_key):
-        marks = [mark for mark, is_set in (("admin", user.is_admin), ("inactive", not user.is_active)) if is_set]
+        marks = [
+            mark
+            for mark, is_set in (("admin", user.is_admin), ("inactive", not user.is_active))
+            if is_set
+        ]
         click.echo(f"{user.username} <{user.email}> {' '.join(marks)} {_saved(user)}")
 
 
@@ -210,7 +217,9 @@ def import_file(name: str, file, conflicts, dry_run: bool, rows: bool) -> None:
 
 
 @click.command("enrich")
-@click.option("--retry-failed", is_flag=True, help="Try what failed now, without waiting for its next turn.")
+@click.option(
+    "--retry-failed", is_flag=True, help="Try what failed now, without waiting for its next turn."
+)
 @click.option("--refresh-all", is_flag=True, help="Look all titles up at TMDB again, new first.")
 @command
 def enrich_command(retry_failed: bool, refresh_all: bool) -> None:
@@ -289,4 +298,6 @@ def _line(entry: BackupEntry) -> str:
 
 
 def _when(moment: float | None) -> str:
-    return "never" if moment is None else f"{clock.local(moment, config.current.zone):%Y-%m-%d %H:%M}"
+    return (
+        "never" if moment is None else f"{clock.local(moment, config.current.zone):%Y-%m-%d %H:%M}"
+    )

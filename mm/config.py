@@ -75,11 +75,14 @@ class Config:
         return self.data_dir / "locks"
 
     def secret_key(self) -> str:
-        """Made on first use. Linked into place, so that web and worker starting together read one whole key."""
+        """Made on first use. Linked into place, so that web and worker starting together read one
+        whole key."""
         path = self.data_dir / "secret_key"
         if not path.exists():
             draft = path.with_name(f"secret_key.{secrets.token_hex(4)}")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            with os.fdopen(
+                os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+            ) as file:
                 file.write(secrets.token_hex(SECRET_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
@@ -92,7 +95,9 @@ class Config:
                 draft.unlink(missing_ok=True)
         key = path.read_text().strip()
         if len(key) < SECRET_BYTES:
-            raise ConfigError(f"{path} is damaged. Delete it and start again: everybody has to log in anew.")
+            raise ConfigError(
+                f"{path} is damaged. Delete it and start again: everybody has to log in anew."
+            )
         return key
 
 
@@ -100,22 +105,37 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
     """Raises ConfigError for a value that cannot be used."""
     env = os.environ if environ is None else environ
     text = {
-        "database_url": "DATABASE_URL", "huey_url": "HUEY_URL", "timezone": "TZ", "backup_time": "BACKUP_TIME",
-        "admin_token": "ADMIN_TOKEN", "tmdb_api_key": "TMDB_API_KEY", "tmdb_base_url": "TMDB_BASE_URL",
-        "tmdb_image_url": "TMDB_IMAGE_URL", "tmdb_language": "TMDB_LANGUAGE", "omdb_api_key": "OMDB_API_KEY",
-        "omdb_base_url": "OMDB_BASE_URL", "log_level": "MM_LOG_LEVEL",
-    }  # fmt: skip
-    values: dict = {field: env[name].strip() for field, name in text.items() if env.get(name, "").strip()}
+        "database_url": "DATABASE_URL",
+        "huey_url": "HUEY_URL",
+        "timezone": "TZ",
+        "backup_time": "BACKUP_TIME",
+        "admin_token": "ADMIN_TOKEN",
+        "tmdb_api_key": "TMDB_API_KEY",
+        "tmdb_base_url": "TMDB_BASE_URL",
+        "tmdb_image_url": "TMDB_IMAGE_URL",
+        "tmdb_language": "TMDB_LANGUAGE",
+        "omdb_api_key": "OMDB_API_KEY",
+        "omdb_base_url": "OMDB_BASE_URL",
+        "log_level": "MM_LOG_LEVEL",
+    }
+    values: dict = {
+        field: env[name].strip() for field, name in text.items() if env.get(name, "").strip()
+    }
     values |= {
         field: _whole_number(env, name)
-        for field, name in {"trusted_proxies": "MM_TRUSTED_PROXIES", "omdb_daily_limit": "OMDB_DAILY_LIMIT"}.items()
+        for field, name in {
+            "trusted_proxies": "MM_TRUSTED_PROXIES",
+            "omdb_daily_limit": "OMDB_DAILY_LIMIT",
+        }.items()
         if env.get(name)
     }
     values["allow_root"] = env.get("MM_ALLOW_ROOT", "").strip() == "1"
     if env.get("MM_DATA_DIR"):
         values["data_dir"] = Path(env["MM_DATA_DIR"]).expanduser().resolve()
     if env.get("CORS_ORIGINS"):
-        values["cors_origins"] = tuple(filter(None, (part.strip() for part in env["CORS_ORIGINS"].split(","))))
+        values["cors_origins"] = tuple(
+            filter(None, (part.strip() for part in env["CORS_ORIGINS"].split(",")))
+        )
     config = Config(**values)
     for name, url in {"DATABASE_URL": config.database_url, "HUEY_URL": config.huey_url}.items():
         _check_address(name, url)
@@ -134,9 +154,16 @@ def backup_minutes(text: str) -> tuple[int, int]:
 
 
 def prepare(config: Config) -> None:
-    """Make the data directory and what it must hold; only the owner may enter, and read what is written there."""
+    """Make the data directory and what it must hold; only the owner may enter, and read what is
+    written there."""
     os.umask(0o077)
-    for folder in (config.data_dir, config.backups_dir, config.posters_dir, config.tmp_dir, config.locks_dir):
+    for folder in (
+        config.data_dir,
+        config.backups_dir,
+        config.posters_dir,
+        config.tmp_dir,
+        config.locks_dir,
+    ):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Where the web framework spools uploads.
     tempfile.tempdir = str(config.tmp_dir)
@@ -152,7 +179,9 @@ def _check_zone(config: Config) -> None:
     try:
         _ = config.zone
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError(f"TZ is {config.timezone!r}: it takes a name such as Europe/Berlin") from error
+        raise ConfigError(
+            f"TZ is {config.timezone!r}: it takes a name such as Europe/Berlin"
+        ) from error
 
 
 def _check_address(name: str, url: str) -> None:
@@ -172,7 +201,9 @@ def _check_address(name: str, url: str) -> None:
 
 def _check_log_level(config: Config) -> None:
     if config.log_level not in LOG_LEVELS:
-        raise ConfigError(f"MM_LOG_LEVEL is {config.log_level!r}: it takes one of {', '.join(LOG_LEVELS)}")
+        raise ConfigError(
+            f"MM_LOG_LEVEL is {config.log_level!r}: it takes one of {', '.join(LOG_LEVELS)}"
+        )
 
 
 current = Config()

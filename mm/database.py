@@ -1,8 +1,8 @@
 """The tables, one-table queries and row verbs. All times are float Unix seconds, UTC.
 
-Three marks, never mixed up: `last_modified` is when the user changed a row (it travels in exports); `updated_at` is
-when this server last changed its JSON (strictly increasing, drives the sync feed); `user.library_version` counts the
-user's own writes (plans and nightly backups compare it).
+Three marks, never mixed up: `last_modified` is when the user changed a row (it travels in exports);
+`updated_at` is when this server last changed its JSON (strictly increasing, drives the sync feed);
+`user.library_version` counts the user's own writes (plans and nightly backups compare it).
 """
 
 import contextlib
@@ -43,11 +43,14 @@ class Table(Model):
 
 
 class NeverAgain(AutoField):
-    """SQLite gives the largest id out again when its row is deleted; clients still know that id as somebody else's."""
+    """SQLite gives the largest id out again when its row is deleted; clients still know that id as
+    somebody else's."""
 
     def ddl(self, ctx):
         made = super().ddl(ctx)
-        return NodeList((made, SQL("AUTOINCREMENT"))) if isinstance(db.obj, SqliteDatabase) else made
+        return (
+            NodeList((made, SQL("AUTOINCREMENT"))) if isinstance(db.obj, SqliteDatabase) else made
+        )
 
 
 class KeptOpen(SqliteDatabase):
@@ -160,11 +163,13 @@ def own_connection() -> Iterator[Database]:
         yield own
 
 
-def insert_rows(database: Database, fields: Sequence[Field], rows: Iterable[Sequence], ignore: bool = False) -> None:
+def insert_rows(
+    database: Database, fields: Sequence[Field], rows: Iterable[Sequence], ignore: bool = False
+) -> None:
     """Insert tuples of column values, as the database takes them, with one executemany.
 
-    Peewee's insert_many builds every row as Python nodes and was 1.5 times slower than the whole import may be.
-    `ignore`: leave rows alone that are there.
+    Peewee's insert_many builds every row as Python nodes and was 1.5 times slower than the whole
+    import may be. `ignore`: leave rows alone that are there.
     """
     names = ", ".join(f'"{field.column_name}"' for field in fields)
     marks = ", ".join([database.param] * len(fields))
@@ -174,8 +179,11 @@ def insert_rows(database: Database, fields: Sequence[Field], rows: Iterable[Sequ
     _execute_many(database, sql, rows)
 
 
-def update_rows(database: Database, fields: Sequence[Field], key: Sequence[Field], rows: Iterable[Sequence]) -> None:
-    """Set `fields` of the rows found by `key`: each row is the values of the fields, then those of the key."""
+def update_rows(
+    database: Database, fields: Sequence[Field], key: Sequence[Field], rows: Iterable[Sequence]
+) -> None:
+    """Set `fields` of the rows found by `key`: each row is the values of the fields, then those of
+    the key."""
     values = ", ".join(f'"{field.column_name}" = {database.param}' for field in fields)
     where = " AND ".join(f'"{field.column_name}" = {database.param}' for field in key)
     sql = f'UPDATE "{fields[0].model._meta.table_name}" SET {values} WHERE {where}'  # noqa: S608
@@ -235,5 +243,6 @@ def chunks(keys: Iterable, size: int = IN_CHUNK) -> Iterable[list]:
 
 
 def fold(text: str) -> str:
-    """The form in which names, e-mail addresses and searches are compared; SQLite's own lower() is ASCII only."""
+    """The form in which names, e-mail addresses and searches are compared; SQLite's own lower() is
+    ASCII only."""
     return unicodedata.normalize("NFC", text.strip()).casefold()

@@ -28,7 +28,9 @@ FULL = (
     "The server's disk is full, so this was not saved. Delete backups that you no longer need, or ask "
     "whoever runs the server to make room."
 )
-CANNOT_START = "Movie Manager cannot start: the disk of {} is full. Make room there, then start it again."
+CANNOT_START = (
+    "Movie Manager cannot start: the disk of {} is full. Make room there, then start it again."
+)
 
 
 class DiskFull(NoRoom, OperationalError):

@@ -1,4 +1,5 @@
-"""What a user did or met that stops a request. Services raise these; each surface has one handler that shows them."""
+"""What a user did or met that stops a request. Services raise these; each surface has one handler
+that shows them."""
 
 
 class UserError(Exception):

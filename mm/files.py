@@ -1,7 +1,7 @@
 """File formats and safe writing of backup files: no database here.
 
-A file appears under its name whole or not at all: a draft in the same folder is written, flushed to the disk and
-checked before it takes the name.
+A file appears under its name whole or not at all: a draft in the same folder is written, flushed to
+the disk and checked before it takes the name.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ DRAFT_NAME = re.compile(rf"{re.escape(DRAFT)}[0-9a-f]{{16}}")
 
 @contextlib.contextmanager
 def draft(folder: Path) -> Iterator[Path]:
-    """A new name for a file that is not listed; whatever is still there under it at the end is removed. A full disk
-    is NoRoom."""
+    """A new name for a file that is not listed; whatever is still there under it at the end is
+    removed. A full disk is NoRoom."""
     make_folder(folder)
     path = folder / f"{DRAFT}{secrets.token_hex(8)}"
     try:

@@ -1,6 +1,8 @@
-"""The whole protocol between a page and htmx: a fragment or the page, toasts, redirects, and events that wake others.
+"""The whole protocol between a page and htmx: a fragment or the page, toasts, redirects, and events
+that wake others.
 
-A handler does the same work either way; only the last line of a route knows that htmx may be asking.
+A handler does the same work either way; only the last line of a route knows that htmx may be
+asking.
 """
 
 import json
@@ -16,12 +18,14 @@ CDN_URL = "https://cdn.jsdelivr.net/npm/htmx.org@4.0.1/dist/htmx.min.js"
 
 
 def wants_partial() -> bool:
-    """Boosted links ask for "full", and a history restore sends no HX-Request-Type: both need the page."""
+    """Boosted links ask for "full", and a history restore sends no HX-Request-Type: both need the
+    page."""
     return request.headers.get("HX-Request-Type") == "partial"
 
 
 def render(page: str, partial: str | None = None, status: int = 200, **context) -> Response:
-    """The template `partial` where htmx swaps a fragment, else `page`. One address gives both, hence the Vary."""
+    """The template `partial` where htmx swaps a fragment, else `page`. One address gives both,
+    hence the Vary."""
     template = partial if partial and wants_partial() else page
     response = make_response(render_template(template, **context), status)
     response.vary.add("HX-Request-Type")
@@ -30,8 +34,8 @@ def render(page: str, partial: str | None = None, status: int = 200, **context) 
 
 
 def fragment(partial: str, home: str, **context) -> Response:
-    """A template that is only ever a part of the page at `home`: whoever asks without htmx is led there. After a POST
-    the address becomes `home` as well, so that a reload shows the same."""
+    """A template that is only ever a part of the page at `home`: whoever asks without htmx is led
+    there. After a POST the address becomes `home` as well, so that a reload shows the same."""
     if not wants_partial():
         return make_response(redirect(home, 303))
     response = render(partial, **context)
@@ -68,7 +72,12 @@ def toast(
         message = message.format(**{key: _cut(name, NAME_MAX) for key, name in names.items()})
     while len(json.dumps(message)) > MESSAGE_BYTES:
         message = _cut(message, len(message) * 3 // 4)
-    said = {"message": message, "kind": kind, "undo": undo and url_for("undo.back", token=undo), "link": link}
+    said = {
+        "message": message,
+        "kind": kind,
+        "undo": undo and url_for("undo.back", token=undo),
+        "link": link,
+    }
     if wants_partial():
         _events()["toast"] = said
     else:
@@ -76,7 +85,8 @@ def toast(
 
 
 def go(url: str) -> Response:
-    """Lead on to another page after a POST. A 303 would put that page inside this one, so htmx gets a header."""
+    """Lead on to another page after a POST. A 303 would put that page inside this one, so htmx gets
+    a header."""
     if not wants_partial():
         return make_response(redirect(url, 303))
     if message := _events().pop("toast", None):
@@ -85,7 +95,8 @@ def go(url: str) -> Response:
 
 
 def changed(*events: str) -> None:
-    """Wake the fragments that listen: `hx-trigger="NAME from:document"`. Call before the answer is made."""
+    """Wake the fragments that listen: `hx-trigger="NAME from:document"`. Call before the answer is
+    made."""
     if wants_partial():
         _events().update(dict.fromkeys(events, ""))
 

@@ -1,4 +1,5 @@
-"""Locks of the operating system, so that page, worker and command line share them and a killed process frees them.
+"""Locks of the operating system, so that page, worker and command line share them and a killed
+process frees them.
 
 Where the database is PostgreSQL, workers may run on several hosts: there its advisory locks serve.
 """
@@ -29,7 +30,9 @@ class Busy(Conflict):
 
 
 @contextlib.contextmanager
-def hold(name: str, message: str = "This is already running. Try again when it has finished.") -> Iterator[None]:
+def hold(
+    name: str, message: str = "This is already running. Try again when it has finished."
+) -> Iterator[None]:
     """Hold the lock `name` or raise Busy with `message`; does not wait until it is free."""
     take = _advisory if isinstance(db.obj, PostgresqlDatabase) else _flock
     with take(name, message):
@@ -67,7 +70,8 @@ def _flock(name: str, message: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: who has the old file open finds it without a name, and opens the new one.
+        # While it is held: who has the old file open finds it without a name, and opens the new
+        # one.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.close(descriptor)
@@ -93,7 +97,8 @@ def _is_locked(path: Path) -> bool:
 
 
 def _open_locked(path: Path) -> int | None:
-    """A descriptor that holds the lock of the file that has this name now; None when another one does."""
+    """A descriptor that holds the lock of the file that has this name now; None when another one
+    does."""
     deadline = time.monotonic() + LOOKERS_SECONDS
     while True:
         try:

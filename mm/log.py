@@ -99,7 +99,9 @@ class Isolated:
 
 
 @contextlib.contextmanager
-def isolated(event: str, *, besides: tuple[type[Exception], ...] = (), **fields: object) -> Iterator[Isolated]:
+def isolated(
+    event: str, *, besides: tuple[type[Exception], ...] = (), **fields: object
+) -> Iterator[Isolated]:
     """One bad item costs that item: what goes wrong unexpectedly in the block is logged, and the
     program goes on behind it. `besides` are the errors that the caller deals with."""
     block = Isolated()

@@ -1,8 +1,8 @@
 """The tables, one-table queries and row verbs. All times are float Unix seconds, UTC.
 
-Three marks, never mixed up: `last_modified` is when the user changed a row (it travels in exports); `updated_at` is
-when this server last changed its JSON (strictly increasing, drives the sync feed); `user.library_version` counts the
-user's own writes (plans and nightly backups compare it).
+Three marks, never mixed up: `last_modified` is when the user changed a row (it travels in exports);
+`updated_at` is when this server last changed its JSON (strictly increasing, drives the sync feed);
+`user.library_version` counts the user's own writes (plans and nightly backups compare it).
 """
 
 import json
@@ -107,12 +107,15 @@ class Title(Table):
     omdb_body = JSONField(null=True)
 
     class Meta:
-        indexes = ((("tmdb_state", "tmdb_retry_at"), False), (("omdb_state", "omdb_retry_at"), False))
+        indexes = (
+            (("tmdb_state", "tmdb_retry_at"), False),
+            (("omdb_state", "omdb_retry_at"), False),
+        )
 
 
 class TitleJson(Table):
-    """A title as clients get it, made when it is filled: JSON texts, spliced into answers as they are.
-    `version` says which making they come from; others are made anew."""
+    """A title as clients get it, made when it is filled: JSON texts, spliced into answers as they
+    are. `version` says which making they come from; others are made anew."""
 
     title = ForeignKeyField(Title, column_name="imdb_id", primary_key=True, on_delete="CASCADE")
     version = TextField()
@@ -145,11 +148,14 @@ class Movie(Table):
     title = ForeignKeyField(Title, column_name="imdb_id", on_delete="RESTRICT")
     media_type = TextField(null=True)
     status = TextField(default="toWatch")
-    custom_list = ForeignKeyField(CustomList, null=True, column_name="custom_list_pk", on_delete="SET NULL")
+    custom_list = ForeignKeyField(
+        CustomList, null=True, column_name="custom_list_pk", on_delete="SET NULL"
+    )
     date_added = DoubleField()
     last_modified = DoubleField()
     updated_at = DoubleField()
-    # When an import or an undo last wrote it: both bring an old last_modified, which says nothing of that.
+    # When an import or an undo last wrote it: both bring an old last_modified, which says nothing
+    # of that.
     imported_at = DoubleField(null=True)
 
     class Meta:
@@ -197,7 +203,11 @@ class Person(Table):
     imported_at = DoubleField(null=True)
 
     class Meta:
-        indexes = ((("user", "name_key"), True), (("user", "quick_key"), True), (("user", "updated_at"), False))
+        indexes = (
+            (("user", "name_key"), True),
+            (("user", "quick_key"), True),
+            (("user", "updated_at"), False),
+        )
 
 
 class Recommendation(Table):
@@ -224,8 +234,8 @@ class SavedView(Table):
 
 
 class Tombstone(Table):
-    """`key` is an imdb_id, a person's id or a list's id, by `kind`: movie, person, list. `name_key` is
-    a person's, folded: a phone that adds them may know no id."""
+    """`key` is an imdb_id, a person's id or a list's id, by `kind`: movie, person, list. `name_key`
+    is a person's, folded: a phone that adds them may know no id."""
 
     user = ForeignKeyField(User, on_delete="CASCADE", index=False)
     kind = TextField()
@@ -259,7 +269,8 @@ class UndoStep(Table):
 
 
 class Setting(Table):
-    """`value` is JSON in plain text: a scratch database may be another engine than the one JSONField is bound to."""
+    """`value` is JSON in plain text: a scratch database may be another engine than the one
+    JSONField is bound to."""
 
     key = TextField(primary_key=True)
     value = TextField()
@@ -287,7 +298,8 @@ class Job(Table):
 
 
 class EndedSession(Table):
-    """A log-in that was ended by logging out, before its cookie expires. `key` stands in the cookie."""
+    """A log-in that was ended by logging out, before its cookie expires. `key` stands in the
+    cookie."""
 
     key = TextField(primary_key=True)
     ended_at = DoubleField(index=True)
@@ -295,9 +307,23 @@ class EndedSession(Table):
 
 # Parents before children: the order rows can be written in.
 TABLES: list[type[Table]] = [
-    User, Title, TitleJson, CustomList, Movie, Watch, Ranking, Person, Recommendation,
-    SavedView, Tombstone, SyncAction, UndoStep, Setting, Job, EndedSession,
-]  # fmt: skip
+    User,
+    Title,
+    TitleJson,
+    CustomList,
+    Movie,
+    Watch,
+    Ranking,
+    Person,
+    Recommendation,
+    SavedView,
+    Tombstone,
+    SyncAction,
+    UndoStep,
+    Setting,
+    Job,
+    EndedSession,
+]
 
 
 def scratch() -> SqliteDatabase:
@@ -312,16 +338,26 @@ def scratch() -> SqliteDatabase:
 def ensure_titles(database: Database, imdb_ids: Iterable[str]) -> None:
     """A stub for each film that has no title yet; the stubs are the enrichment queue."""
     values = ("[]", "[]", "[]", "", "stub", 0, "stub", 0)
-    fields = [Title.imdb_id, Title.genres, Title.directors, Title.cast, Title.search_text,
-              Title.tmdb_state, Title.tmdb_attempts, Title.omdb_state, Title.omdb_attempts]  # fmt: skip
+    fields = [
+        Title.imdb_id,
+        Title.genres,
+        Title.directors,
+        Title.cast,
+        Title.search_text,
+        Title.tmdb_state,
+        Title.tmdb_attempts,
+        Title.omdb_state,
+        Title.omdb_attempts,
+    ]
     insert_rows(database, fields, ((imdb_id, *values) for imdb_id in imdb_ids), ignore=True)
 
 
 def next_update(database: Database, count: int = 1) -> float:
-    """The first of `count` values of `updated_at`, CLOCK_STEP apart, for this transaction's rows: all larger than any
-    given before. Call inside a write transaction.
+    """The first of `count` values of `updated_at`, CLOCK_STEP apart, for this transaction's rows:
+    all larger than any given before. Call inside a write transaction.
 
-    The row of the clock is locked until the commit, so the order of the values is the order of the commits.
+    The row of the clock is locked until the commit, so the order of the values is the order of the
+    commits.
     """
     insert_rows(database, [Setting.key, Setting.value], [("clock", "0")], ignore=True)
     clock_row = Setting.key == "clock"
@@ -333,8 +369,8 @@ def next_update(database: Database, count: int = 1) -> float:
 
 
 def spread_updates(database: Database, user_id: str, updated_at: float) -> None:
-    """Give this user's rows that share one `updated_at` consecutive values, after a write of many: the sync feed tells
-    what a client read last once more at each poll, and that should be one row.
+    """Give this user's rows that share one `updated_at` consecutive values, after a write of many:
+    the sync feed tells what a client read last once more at each poll, and that should be one row.
 
     Of more than SPREAD_MAX rows only the last is given a value of its own, which is enough for
     that: writing 100,000 rows twice would keep other writers waiting.
@@ -370,4 +406,6 @@ def user_by_name(text: str) -> User | None:
 
 def touch_library(database: Database, user_id: str) -> None:
     """Count one write to this user's own data. Call inside its transaction."""
-    User.update(library_version=User.library_version + 1).where(User.id == user_id).execute(database)
+    User.update(library_version=User.library_version + 1).where(User.id == user_id).execute(
+        database
+    )

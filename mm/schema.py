@@ -28,12 +28,15 @@ def require_current() -> None:
     with db.connection_context():
         _refuse_newer()
         if names := pending():
-            raise SchemaError(f"The database needs an upgrade ({', '.join(names)}). Run: flask --app mm upgrade")
+            raise SchemaError(
+                f"The database needs an upgrade ({', '.join(names)}). Run: flask --app mm upgrade"
+            )
 
 
 def upgrade() -> list[str]:
-    """Apply what is pending, one process at a time; returns the names. A failing migration leaves the database as it
-    was. Web and worker may both ask at their start: the second waits and finds nothing to do."""
+    """Apply what is pending, one process at a time; returns the names. A failing migration leaves
+    the database as it was. Web and worker may both ask at their start: the second waits and finds
+    nothing to do."""
     with db.connection_context(), locks.wait_for("upgrade", WAIT_SECONDS):
         _refuse_newer()
         return list(_runner().up())
@@ -41,7 +44,9 @@ def upgrade() -> list[str]:
 
 def _refuse_newer() -> None:
     if names := unknown():
-        raise SchemaError(f"The database was made by a newer version of Movie Manager ({', '.join(names)}).")
+        raise SchemaError(
+            f"The database was made by a newer version of Movie Manager ({', '.join(names)})."
+        )
 
 
 def _runner() -> Runner:

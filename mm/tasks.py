@@ -275,7 +275,9 @@ def run_job(job_id: str, kind: str) -> None:
             if kind == "enrich":
                 start_posters()
             # Not at a shut-down: the next start finds the row.
-            again = again and not enrichment_runner.stopping.is_set() and jobs.goes_on_trying(job_id)
+            again = (
+                again and not enrichment_runner.stopping.is_set() and jobs.goes_on_trying(job_id)
+            )
     if again:
         run_job.schedule((job_id, kind), delay=jobs.AGAIN_SECONDS)
 

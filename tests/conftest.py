@@ -1,4 +1,5 @@
-"""A real SQLite file for each test, and a fixed cast: Alice owns, Bob has his own library, Carol administers."""
+"""A real SQLite file for each test, and a fixed cast: Alice owns, Bob has his own library, Carol
+administers."""
 
 import functools
 import os
@@ -93,7 +94,8 @@ def engine(request):
 
 @pytest.fixture
 def app(settings, engine, request):
-    """The app on a data directory of the test's own; with variables of its own it is an app of its own."""
+    """The app on a data directory of the test's own; with variables of its own it is an app of its
+    own."""
     template = migrated()
     if engine == "postgres":
         settings = replace(settings, database_url=request.getfixturevalue("postgres_url"))

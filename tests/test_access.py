@@ -1,6 +1,7 @@
 """Who may do what: every route × nobody, Alice whose things they are, Bob, Carol who administers.
 
-A new route fails here until it has a row. A row is the status that each of the four must get, and what is sent.
+A new route fails here until it has a row. A row is the status that each of the four must get, and
+what is sent.
 """
 
 import io
@@ -70,7 +71,9 @@ TABLE = {
     "GET /enrichment": own(ON),
     "GET /counts": own(ON),
     "GET /posters/<size>/<file>": own(200),
-    "POST /selection": own(ON, data=lambda: {"do": "status:watched", "film": "tt0111161", "back": "/"}),
+    "POST /selection": own(
+        ON, data=lambda: {"do": "status:watched", "film": "tt0111161", "back": "/"}
+    ),
     "GET /movies/<imdb_id>": alices(200),
     "GET /movies/<imdb_id>/about": alices(ON),
     "GET /movies/<imdb_id>/card": own(ON),
@@ -97,9 +100,13 @@ TABLE = {
     "POST /backup/files/<filename>/restore": alices(ON),
     "GET /backup/files/<filename>/delete": alices(200),
     "POST /backup/files/<filename>/delete": alices(ON),
-    "POST /backup/import": own(ON, data=lambda: {"file": (io.BytesIO(json.dumps(LIBRARY).encode()), "x.json")}),
+    "POST /backup/import": own(
+        ON, data=lambda: {"file": (io.BytesIO(json.dumps(LIBRARY).encode()), "x.json")}
+    ),
     "GET /backup/import/<job_id>": alices(200),
-    "POST /backup/import/<job_id>/confirm": alices(ON, data=lambda: {"library_version": library_version(ALICE)}),
+    "POST /backup/import/<job_id>/confirm": alices(
+        ON, data=lambda: {"library_version": library_version(ALICE)}
+    ),
     "POST /backup/import/<job_id>/discard": alices(ON),
     "GET /backup/jobs/<job_id>": alices(200),
     "GET /backup/jobs/<job_id>/left-out": alices(200),
@@ -194,7 +201,9 @@ FORMS = [key for key in TABLE if " /api/" not in key and not key.startswith("GET
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    app = create_app(config.Config(data_dir=tmp_path_factory.mktemp("access"), admin_token="open sesame"))
+    app = create_app(
+        config.Config(data_dir=tmp_path_factory.mktemp("access"), admin_token="open sesame")
+    )
     app.testing = True
     schema.upgrade()
     for name, email in {"alice": ALICE, "bob": BOB, "carol": CAROL}.items():
@@ -210,7 +219,10 @@ def server(tmp_path_factory):
 def test_every_route_has_a_row_and_every_row_a_route(server):
     rules = list(server.url_map.iter_rules())
     routes = {
-        f"{method} {rule.rule}" for rule in rules for method in rule.methods - {"HEAD", "OPTIONS"} if not rule.websocket
+        f"{method} {rule.rule}"
+        for rule in rules
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+        if not rule.websocket
     }
     assert routes == set(TABLE)
     # Who may listen is shown with real connections, in test_live.py.
@@ -221,7 +233,12 @@ def test_every_route_has_a_row_and_every_row_a_route(server):
 def test_each_may_do_what_the_table_says(server, key):
     row, path = TABLE[key], path_for(key)
     # Alice last: had another been let in, what she asks for would be gone.
-    for email, expected in ((None, row.nobody), (BOB, row.bob), (CAROL, row.carol), (ALICE, row.alice)):
+    for email, expected in (
+        (None, row.nobody),
+        (BOB, row.bob),
+        (CAROL, row.carol),
+        (ALICE, row.alice),
+    ):
         answer = ask(speaker(server, key, email), key, path)
         check(answer, expected, key, email)
 
@@ -254,17 +271,26 @@ def test_a_form_of_another_site_does_nothing(server, key):
 
 def path_for(key):
     """The route's path, with something of Alice's that fits in place of each <name>."""
-    fitting = {"tmdb_id": lambda: "550", "filename": a_backup,
-               "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
-               "user_id": a_bystander,
-               "imdb_id": a_ranked_film if "ranking" in key else a_watched_film,
-               "person": lambda: "Zoe",
-               "name": a_person,
-               "size": lambda: "w342", "file": a_poster, "list_id": a_list, "token": lambda: "none",
-               "person_id": zoes_id if "votes" in key else a_persons_id, "view_id": a_view}  # fmt: skip
+    fitting = {
+        "tmdb_id": lambda: "550",
+        "filename": a_backup,
+        "job_id": a_left_out_job if "left-out" in key else a_waiting_import,
+        "user_id": a_bystander,
+        "imdb_id": a_ranked_film if "ranking" in key else a_watched_film,
+        "person": lambda: "Zoe",
+        "name": a_person,
+        "size": lambda: "w342",
+        "file": a_poster,
+        "list_id": a_list,
+        "token": lambda: "none",
+        "person_id": zoes_id if "votes" in key else a_persons_id,
+        "view_id": a_view,
+    }
     if key.endswith("/static/<path:filename>"):
         return "/static/vendor/pico.min.css"
-    return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(fitting[match[1]]()), key.partition(" ")[2])
+    return re.sub(
+        r"<(?:\w+:)?(\w+)>", lambda match: str(fitting[match[1]]()), key.partition(" ")[2]
+    )
 
 
 def a_backup():
@@ -367,7 +393,8 @@ def with_session(server, email):
 
 
 def ask(client, key, path, headers=OURS):
-    # No worker is here to end what an earlier row has asked for, and one thing at a time is the rule.
+    # No worker is here to end what an earlier row has asked for, and one thing at a time is the
+    # rule.
     Job.update(state="done").where(Job.state == "queued").execute()
     method = key.partition(" ")[0]
     sent = {name: value() if callable(value) else value for name, value in TABLE[key].sent.items()}
@@ -378,6 +405,9 @@ def check(answer, expected, key, email):
     if expected != LOG_IN:
         assert answer.status_code == expected, (key, email)
     elif " /api/" in key:
-        assert (answer.status_code, answer.json) == (401, {"detail": "Not authenticated"}), (key, email)
+        assert (answer.status_code, answer.json) == (401, {"detail": "Not authenticated"}), (
+            key,
+            email,
+        )
     else:
         assert answer.location.startswith("/login?next="), (key, email)

@@ -1,4 +1,5 @@
-"""Imports go one way: routes, api, tasks and cli know the services, and nothing below knows what is above."""
+"""Imports go one way: routes, api, tasks and cli know the services, and nothing below knows what is
+above."""
 
 import ast
 import re
@@ -97,7 +98,8 @@ def test_only_the_clock_asks_for_the_time():
     asked = [
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
-        if path.name != "clock.py" and ("time.time()" in path.read_text() or "datetime.now(" in path.read_text())
+        if path.name != "clock.py"
+        and ("time.time()" in path.read_text() or "datetime.now(" in path.read_text())
     ]
     assert asked == []
 
@@ -105,9 +107,16 @@ def test_only_the_clock_asks_for_the_time():
 def test_every_variable_of_the_configuration_is_in_the_readme():
     readme = (config.ROOT / "README.md").read_text()
     source = (PACKAGE / "config.py").read_text()
-    names = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)
-             if isinstance(node.value, str) and node.value.isupper() and node.value.replace("_", "").isalpha()
-             and len(node.value) > 1 and node.value != "UTC"}  # fmt: skip
+    names = {
+        node.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant)
+        if isinstance(node.value, str)
+        and node.value.isupper()
+        and node.value.replace("_", "").isalpha()
+        and len(node.value) > 1
+        and node.value != "UTC"
+    }
     assert {"MM_DATA_DIR", "TMDB_API_KEY"} <= names
     assert [name for name in sorted(names | {"MM_BIND"}) if f"`{name}`" not in readme] == []
 

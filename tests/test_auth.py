@@ -85,7 +85,9 @@ class TestSessions:
         assert not sees_pages(copy)
         assert sees_pages(other)
 
-    def test_logging_out_clears_the_cookie_though_the_database_takes_no_mark(self, client, alice, monkeypatch, lines):
+    def test_logging_out_clears_the_cookie_though_the_database_takes_no_mark(
+        self, client, alice, monkeypatch, lines
+    ):
         def refuse(key):
             raise OperationalError("database is locked")
 
@@ -97,7 +99,9 @@ class TestSessions:
         [line] = [line for line in lines() if " session.not_ended " in line]
         assert " ERROR " in line
 
-    def test_logging_out_clears_the_cookie_though_the_database_does_not_answer(self, client, alice, tmp_path, settings):
+    def test_logging_out_clears_the_cookie_though_the_database_does_not_answer(
+        self, client, alice, tmp_path, settings
+    ):
         page_log_in(client)
         connect(f"sqlite:///{tmp_path}/nowhere/mm.db")
         assert client.post("/logout", headers=OURS).status_code == 303
@@ -146,7 +150,9 @@ class TestSessions:
         accounts.sweep()
         assert models.EndedSession.select().count() == 0
 
-    def test_the_cookie_is_hidden_from_scripts_and_other_sites_and_ends_with_the_browser(self, client, alice):
+    def test_the_cookie_is_hidden_from_scripts_and_other_sites_and_ends_with_the_browser(
+        self, client, alice
+    ):
         cookie = page_log_in(client).headers["Set-Cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=Lax" in cookie
@@ -220,13 +226,19 @@ class TestSurfaces:
         assert answer.location == "/login?next=/backup?job%3D1"
 
     def test_a_fragment_sends_its_page_to_the_log_in(self, client):
-        htmx = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/backup"}
+        htmx = {
+            "HX-Request": "true",
+            "HX-Request-Type": "partial",
+            "HX-Current-URL": "http://localhost/backup",
+        }
         answer = client.get("/backup/history", headers=htmx)
         assert answer.status_code == 401
         assert answer.headers["HX-Redirect"] == "/login?next=/backup"
 
     @pytest.mark.parametrize("path", ["/api/auth/me", "/backup"])
-    def test_a_database_that_does_not_answer_is_not_a_bad_log_in(self, client, alice, tmp_path, path):
+    def test_a_database_that_does_not_answer_is_not_a_bad_log_in(
+        self, client, alice, tmp_path, path
+    ):
         headers = bearer(client)
         page_log_in(client)
         connect(f"sqlite:///{tmp_path}/nowhere/mm.db")
@@ -269,9 +281,13 @@ class TestTokens:
         token = jwt.encode(claims, app.config["SECRET_KEY"], algorithm="HS256")
         assert not sees_api(client, {"Authorization": f"Bearer {token}"})
 
-    @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Bearer x", "Basic YTpi", "Bearer é.é.é"])
+    @pytest.mark.parametrize(
+        "header", ["", "Bearer", "Bearer ", "Bearer x", "Basic YTpi", "Bearer é.é.é"]
+    )
     def test_what_is_no_token_is_not_authenticated(self, client, header):
-        answer = client.get("/api/auth/me", headers={"Authorization": header.encode().decode("latin-1")})
+        answer = client.get(
+            "/api/auth/me", headers={"Authorization": header.encode().decode("latin-1")}
+        )
         assert answer.status_code == 401
         assert answer.json == {"detail": "Not authenticated"}
         assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -340,7 +356,9 @@ class TestFailedLogIns:
     def fail(self, client, times, **options):
         return [api_log_in(client, password=WRONG, **options).status_code for _ in range(times)]
 
-    def test_after_ten_even_the_right_password_waits_on_pages_and_api(self, client, alice, moving_clock):
+    def test_after_ten_even_the_right_password_waits_on_pages_and_api(
+        self, client, alice, moving_clock
+    ):
         assert self.fail(client, 5) == [401] * 5
         assert [page_log_in(client, password=WRONG).status_code for _ in range(5)] == [401] * 5
         for answer in (api_log_in(client), page_log_in(client)):
@@ -393,7 +411,10 @@ class TestFailedLogIns:
         assert api_log_in(client, email="bob", environ_base=home).status_code == 429
 
     def test_an_unknown_account_is_stopped_in_the_same_way_and_words(self, client, alice):
-        known, unknown = api_log_in(client, password=WRONG), api_log_in(client, email="nobody@example.org")
+        known, unknown = (
+            api_log_in(client, password=WRONG),
+            api_log_in(client, email="nobody@example.org"),
+        )
         assert (known.status_code, known.json) == (unknown.status_code, unknown.json)
         assert unknown.json == {"detail": "Incorrect email or password"}
 
@@ -404,18 +425,29 @@ class TestFailedLogIns:
         assert known.endswith(f"WARNING login.refused user={alice.id} network=127.0.0.1")
         assert unknown.endswith("WARNING login.refused network=127.0.0.1")
 
-    def test_an_unknown_account_costs_the_work_of_a_wrong_password(self, client, alice, monkeypatch):
+    def test_an_unknown_account_costs_the_work_of_a_wrong_password(
+        self, client, alice, monkeypatch
+    ):
         checked = []
-        monkeypatch.setattr(accounts, "check_password_hash", lambda stored, _: checked.append(stored.split("$")[0]))
+        monkeypatch.setattr(
+            accounts, "check_password_hash", lambda stored, _: checked.append(stored.split("$")[0])
+        )
         self.fail(client, 1)
         self.fail(client, 1, email="nobody@example.org")
         assert checked[0] == checked[1]
 
     def test_an_ipv6_network_is_one_address(self, client, alice):
         for last in range(10):
-            self.fail(client, 1, email=f"{last}@example.org", environ_base={"REMOTE_ADDR": f"2001:db8::{last:x}"})
+            self.fail(
+                client,
+                1,
+                email=f"{last}@example.org",
+                environ_base={"REMOTE_ADDR": f"2001:db8::{last:x}"},
+            )
         assert api_log_in(client, environ_base={"REMOTE_ADDR": "2001:db8::ffff"}).status_code == 429
-        assert api_log_in(client, environ_base={"REMOTE_ADDR": "2001:db8:0:1::1"}).status_code == 200
+        assert (
+            api_log_in(client, environ_base={"REMOTE_ADDR": "2001:db8:0:1::1"}).status_code == 200
+        )
 
     def test_an_ipv4_client_is_itself_where_the_server_listens_on_ipv6(self, client, alice):
         self.fail(client, 10, environ_base={"REMOTE_ADDR": "::ffff:192.0.2.1"})
@@ -464,13 +496,21 @@ class TestFailedLogIns:
 
     def test_a_forwarded_address_is_not_believed(self, client, alice):
         for last in range(10):
-            self.fail(client, 1, headers={"X-Forwarded-For": f"192.0.2.{last}"}, email=f"{last}@example.org")
+            self.fail(
+                client,
+                1,
+                headers={"X-Forwarded-For": f"192.0.2.{last}"},
+                email=f"{last}@example.org",
+            )
         assert api_log_in(client, headers={"X-Forwarded-For": "192.0.2.99"}).status_code == 429
 
     def test_a_wrong_current_password_is_counted_too(self, client, alice):
         headers = bearer(client)
         change = {"current": WRONG, "new": "another horse"}
-        answers = [client.put("/api/auth/password", json=change, headers=headers).status_code for _ in range(11)]
+        answers = [
+            client.put("/api/auth/password", json=change, headers=headers).status_code
+            for _ in range(11)
+        ]
         assert answers == [400] * 10 + [429]
 
 
@@ -482,7 +522,10 @@ class TestBehindAProxy:
     def test_the_address_the_proxy_saw_counts(self, client, alice):
         for last in range(10):
             forwarded = {"X-Forwarded-For": f"198.51.100.{last}, 192.0.2.1"}
-            assert api_log_in(client, email=f"{last}@example.org", headers=forwarded).status_code == 401
+            assert (
+                api_log_in(client, email=f"{last}@example.org", headers=forwarded).status_code
+                == 401
+            )
         assert api_log_in(client, headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 429
         assert api_log_in(client, headers={"X-Forwarded-For": "192.0.2.2"}).status_code == 200
 
@@ -558,15 +601,33 @@ class TestForeignForms:
 
 
 class TestNext:
-    @pytest.mark.parametrize("path", ["/", "/backup", "/backup?job=1&x=%2F", "/movies/tt0111161#votes", "/ä"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/backup", "/backup?job=1&x=%2F", "/movies/tt0111161#votes", "/ä"]
+    )
     def test_a_path_of_this_site_is_followed(self, path):
         assert auth.local_path(path) == path
 
     @pytest.mark.parametrize(
         "target",
-        ["", None, "//evil", "/\\evil", "\\/evil", "https://evil", "https:evil", "evil", "javascript:alert(1)",
-         "/\t/evil", "/\n/evil", "\t//evil", " //evil", "///evil", "/\x00", "?x"],
-    )  # fmt: skip
+        [
+            "",
+            None,
+            "//evil",
+            "/\\evil",
+            "\\/evil",
+            "https://evil",
+            "https:evil",
+            "evil",
+            "javascript:alert(1)",
+            "/\t/evil",
+            "/\n/evil",
+            "\t//evil",
+            " //evil",
+            "///evil",
+            "/\x00",
+            "?x",
+        ],
+    )
     def test_anything_else_leads_to_the_start(self, target):
         assert auth.local_path(target) == "/"
 

@@ -60,7 +60,10 @@ def test_the_first_user_is_announced_made_and_listed(run):
 
 def test_an_account_twice_is_one_line_and_exit_code_1(run):
     run("user", "create", "dora@example.org", "dora")
-    assert run("user", "create", "DORA@example.org", "x", exit_code=1) == "Error: Email already registered\n"
+    assert (
+        run("user", "create", "DORA@example.org", "x", exit_code=1)
+        == "Error: Email already registered\n"
+    )
 
 
 def test_a_password_is_changed_and_ends_every_session(run, alice):
@@ -70,7 +73,9 @@ def test_a_password_is_changed_and_ends_every_session(run, alice):
 
 
 def test_an_unknown_account_is_named(run):
-    assert "No account has the name or e-mail address 'nobody'" in run("export", "--user", "nobody", exit_code=1)
+    assert "No account has the name or e-mail address 'nobody'" in run(
+        "export", "--user", "nobody", exit_code=1
+    )
 
 
 def test_a_library_goes_out_and_in_again(run, alice, bob, tmp_path):
@@ -152,9 +157,13 @@ def test_backups_are_made_listed_verified_restored_and_pruned(run, alice):
     assert "verified" in run("backup", "verify", "--user", "alice")
     with db.connection_context():
         Movie.delete().execute()
-    assert "movie: 5 new" in run("backup", "restore", "--user", "alice", "--dry-run", entry.filename)
+    assert "movie: 5 new" in run(
+        "backup", "restore", "--user", "alice", "--dry-run", entry.filename
+    )
     assert "Imported 5 films" in run("backup", "restore", "--user", "alice", entry.filename)
-    assert f"keep  {entry.filename}  made by hand" in run("backup", "prune", "--user", "alice", "--dry-run")
+    assert f"keep  {entry.filename}  made by hand" in run(
+        "backup", "prune", "--user", "alice", "--dry-run"
+    )
 
 
 def test_verifying_a_damaged_backup_ends_with_exit_code_1(run, alice):
@@ -187,7 +196,10 @@ def test_an_account_that_was_removed_comes_back_from_its_folder(run, alice):
     run("import", "--user", "again", str(path))
     with db.connection_context():
         again = User.get(User.username == "again")
-        assert portable.encode(portable.dump(again.id, exported_at=json.loads(before)["exported_at"])) == before
+        assert (
+            portable.encode(portable.dump(again.id, exported_at=json.loads(before)["exported_at"]))
+            == before
+        )
 
 
 def test_a_database_that_needs_an_upgrade_says_so(tmp_path):
@@ -230,7 +242,9 @@ def owners(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("database", [True, False], ids=["database", "empty folder"])
-def test_a_command_that_root_gives_is_refused_before_it_writes_and_names_sudo(service_data, database):
+def test_a_command_that_root_gives_is_refused_before_it_writes_and_names_sudo(
+    service_data, database
+):
     """Its files would be root's: the server could not open the backup folder, or the database."""
     if not database:
         shutil.rmtree(service_data.data_dir)
@@ -249,7 +263,8 @@ def test_a_command_that_root_gives_is_refused_before_it_writes_and_names_sudo(se
 
 @pytest.mark.slow
 def test_where_the_server_itself_runs_as_root_one_says_so_and_root_is_let_in(service_data):
-    """A container with a folder of the host: the folder is somebody's, and there is no database yet."""
+    """A container with a folder of the host: the folder is somebody's, and there is no database
+    yet."""
     shutil.rmtree(service_data.data_dir)
     service_data.data_dir.mkdir()
     give_to_service(service_data.data_dir)

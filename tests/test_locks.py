@@ -1,4 +1,5 @@
-"""Locks of the operating system: one holder, freed by the death of its process, and no files left behind."""
+"""Locks of the operating system: one holder, freed by the death of its process, and no files left
+behind."""
 
 import os
 import subprocess
@@ -28,14 +29,20 @@ with locks.hold("work"):
 def other_process(settings):
     """A process that holds the lock `work`."""
     command = [sys.executable, "-c", HOLD, str(settings.data_dir), config.current.database]
-    with subprocess.Popen(command, cwd=config.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=config.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline() == b"held\n"
         yield process
         process.kill()
 
 
 def test_a_lock_has_one_holder():
-    with locks.hold("work"), pytest.raises(locks.Busy, match="come back later"), locks.hold("work", "come back later"):
+    with (
+        locks.hold("work"),
+        pytest.raises(locks.Busy, match="come back later"),
+        locks.hold("work", "come back later"),
+    ):
         pass
     assert not locks.is_held("work")
 

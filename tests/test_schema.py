@@ -41,8 +41,8 @@ def migrations(tmp_path, monkeypatch, keep=True, **files):
 
 
 def shape(database):
-    """Columns with types, nulls and defaults, foreign keys, and indexes: a column that was added later
-    stands at another place in the table's text than in the model."""
+    """Columns with types, nulls and defaults, foreign keys, and indexes: a column that was added
+    later stands at another place in the table's text than in the model."""
     found = {}
     for table in database.get_tables():
         columns = database.execute_sql(f'PRAGMA table_info("{table}")').fetchall()
@@ -99,9 +99,13 @@ def test_a_failing_migration_leaves_the_database_as_it_was(folder, tmp_path, mon
 
 def test_a_database_of_a_newer_version_is_refused_by_name(folder, tmp_path, monkeypatch):
     schema.upgrade()
-    migrations(tmp_path, monkeypatch, keep=False, **{"0001_other": "def up(migrator, db):\n    pass\n"})
+    migrations(
+        tmp_path, monkeypatch, keep=False, **{"0001_other": "def up(migrator, db):\n    pass\n"}
+    )
     for action in (schema.upgrade, schema.require_current):
-        with pytest.raises(schema.SchemaError, match=r"newer version of Movie Manager \(0001_first_tables"):
+        with pytest.raises(
+            schema.SchemaError, match=r"newer version of Movie Manager \(0001_first_tables"
+        ):
             action()
 
 
@@ -109,7 +113,11 @@ def test_a_database_of_a_newer_version_is_refused_by_name(folder, tmp_path, monk
 def test_wsgi_refuses_to_start_while_an_upgrade_is_pending(folder):
     environment = {"MM_DATA_DIR": str(folder), "PATH": "/usr/bin:/bin"}
     started = subprocess.run(
-        [sys.executable, "-c", "import wsgi"], cwd=config.ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", "import wsgi"],
+        cwd=config.ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert started.returncode == 1
     assert "flask --app mm upgrade" in started.stderr
@@ -121,9 +129,15 @@ def test_three_upgrades_at_once_make_one_database(folder):
     environment = {"MM_DATA_DIR": str(folder), "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-m", "flask", "--app", "mm", "upgrade"]
     started = [
-        subprocess.Popen(command, cwd=config.ROOT, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)
+        subprocess.Popen(
+            command, cwd=config.ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
     ]
     said = [process.communicate()[0].splitlines()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]
-    assert sorted(said) == [f"Applied {', '.join(MIGRATIONS)}.", *["The database is up to date."] * 2]
+    assert sorted(said) == [
+        f"Applied {', '.join(MIGRATIONS)}.",
+        *["The database is up to date."] * 2,
+    ]
     schema.require_current()

@@ -45,8 +45,8 @@ PREFLIGHT_SECONDS = 3600
 
 
 class NameConverter(BaseConverter):
-    """All that is left of an address: a name may hold slashes, at its ends and side by side too. `path` would lead
-    "//Bob" to "/Bob", who is another person."""
+    """All that is left of an address: a name may hold slashes, at its ends and side by side too.
+    `path` would lead "//Bob" to "/Bob", who is another person."""
 
     regex = ".+?"
     part_isolating = False
@@ -76,7 +76,8 @@ def _keep_private(response: Response) -> Response:
 
 
 def _allow_origins(response: Response) -> Response:
-    """CORS for CORS_ORIGINS ("*" for any). Nothing but the token says who asks, so any origin may be named."""
+    """CORS for CORS_ORIGINS ("*" for any). Nothing but the token says who asks, so any origin may
+    be named."""
     if not is_api() or not config.current.cors_origins:
         return response
     response.vary.add("Origin")

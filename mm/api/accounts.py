@@ -22,7 +22,9 @@ def listing():
 
 @bp.post("")
 @auth.admin_required
-@api.validate(resp=answers(400, 401, 403, 413, 415, 503, HTTP_201=ManagedAccount), tags=["Accounts"])
+@api.validate(
+    resp=answers(400, 401, 403, 413, 415, 503, HTTP_201=ManagedAccount), tags=["Accounts"]
+)
 def create(json: NewAccount):
     """A new account, with the four quick recommenders."""
     return _answer(accounts.create(json.email, json.username, json.password, json.is_admin)), 201
@@ -30,13 +32,18 @@ def create(json: NewAccount):
 
 @bp.put("/<user_id>")
 @auth.admin_required
-@api.validate(resp=answers(401, 403, 404, 409, 413, 415, 503, HTTP_200=ManagedAccount), tags=["Accounts"])
+@api.validate(
+    resp=answers(401, 403, 404, 409, 413, 415, 503, HTTP_200=ManagedAccount), tags=["Accounts"]
+)
 def change(user_id: str, json: AccountChange):
     """Change an account.
 
-    A new password and a deactivation end its sessions and tokens. 409 for the last active administrator.
+    A new password and a deactivation end its sessions and tokens. 409 for the last active
+    administrator.
     """
-    return _answer(accounts.change(accounts.get(user_id), json.is_active, json.is_admin, json.password))
+    return _answer(
+        accounts.change(accounts.get(user_id), json.is_active, json.is_admin, json.password)
+    )
 
 
 @bp.delete("/<user_id>")
@@ -50,5 +57,12 @@ def remove(user_id: str):
 
 
 def _answer(user: User) -> ManagedAccount:
-    return ManagedAccount(user.id, user.email, user.username, user.created_at, user.is_active, user.is_admin,
-                          user.backup_enabled)  # fmt: skip
+    return ManagedAccount(
+        user.id,
+        user.email,
+        user.username,
+        user.created_at,
+        user.is_active,
+        user.is_admin,
+        user.backup_enabled,
+    )

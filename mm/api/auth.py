@@ -26,7 +26,8 @@ def log_in(json: Credentials):
 @bp.post("/admin/login")
 @api.validate(resp=answers(401, 413, 415, 429, 503, HTTP_200=Token), tags=["Auth"], security=[])
 def log_in_as_administrator(json: AdminCredentials):
-    """A token for 12 hours with the rights of an administrator. 503 where the server has no ADMIN_TOKEN."""
+    """A token for 12 hours with the rights of an administrator. 503 where the server has no
+    ADMIN_TOKEN."""
     return Token(auth.issue_admin_token(json.token))
 
 

@@ -10,7 +10,16 @@ from msgspec import Meta, Struct
 from mm import auth, clock, config, tasks
 from mm.api.openapi import amend, answers, api
 from mm.errors import Invalid, NotFound, Unusable
-from mm.schemas import BackupEntry, BackupList, BackupSettings, Conflicts, Document, ImportResult, PlanView, Problem
+from mm.schemas import (
+    BackupEntry,
+    BackupList,
+    BackupSettings,
+    Conflicts,
+    Document,
+    ImportResult,
+    PlanView,
+    Problem,
+)
 from mm.services import portable
 from mm.services.backup import backups, imports, nightly
 
@@ -36,7 +45,9 @@ def export():
     body = portable.encode(portable.dump(auth.account().id), indent=True)
     today = clock.local(clock.now(), config.current.zone).date()
     response = Response(body, mimetype="application/json")
-    response.headers.set("Content-Disposition", "attachment", filename=f"moviemanager-export-{today}.json")
+    response.headers.set(
+        "Content-Disposition", "attachment", filename=f"moviemanager-export-{today}.json"
+    )
     response.headers["Cache-Control"] = PRIVATE
     return response
 
@@ -126,7 +137,8 @@ def download(filename: str):
 @login_required
 @api.validate(resp=answers(401, 403, 404, 409, 503, 507, HTTP_200=ImportResult), tags=["Backup"])
 def restore(filename: str, query: ImportOptions):
-    """Merge one of your backups into your library, all of it or nothing. A dry run answers the plan."""
+    """Merge one of your backups into your library, all of it or nothing. A dry run answers the
+    plan."""
     _require_merge(query)
     user = auth.account()
     if query.dry_run:
@@ -154,7 +166,9 @@ def _document() -> bytes:
 
 def _require_merge(options: ImportOptions) -> None:
     if options.mode != "merge":
-        reason = f"{options.mode!r} is not available: an import merges into the library (mode=merge)"
+        reason = (
+            f"{options.mode!r} is not available: an import merges into the library (mode=merge)"
+        )
         raise Invalid(reason, [Problem("mode", reason)])
 
 
@@ -179,7 +193,11 @@ _IMPORT_ANSWER = {
         "ValidationDetail",
     ),
 }
-_FILE = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
+_FILE = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "format": "binary"}},
+}
 _IMPORT_BODY = {
     "required": True,
     "content": {

@@ -27,7 +27,14 @@ from msgspec import Raw, Struct
 
 from mm.api.openapi import api
 from mm.api.refresh import ERRORS, refreshed
-from mm.schemas import MovieView, NewMovie, NewRecommendation, NewRecommendations, SyncAnswer, UnratedMovieView
+from mm.schemas import (
+    MovieView,
+    NewMovie,
+    NewRecommendation,
+    NewRecommendations,
+    SyncAnswer,
+    UnratedMovieView,
+)
 from mm.services import validation
 
 bp = Blueprint("compat", __name__, url_prefix="/movies")
@@ -88,11 +95,12 @@ def for_phones(pieces: Iterable[list[MovieView]]) -> Iterator[list[MovieView]]:
 
 
 def film(view: MovieView) -> MovieView:
-    """The iOS client reads every rating as a number, and where one is null it drops the whole library.
+    """The iOS client reads every rating as a number, and where one is null it drops the whole
+    library.
 
-    A watched film without a rating also gets the flat fields that this client falls back to; the web
-    client still reads the date from `watch_history`. For any other status neither fits, and the watch
-    is left out: the fallback knows only watched films.
+    A watched film without a rating also gets the flat fields that this client falls back to; the
+    web client still reads the date from `watch_history`. For any other status neither fits, and the
+    watch is left out: the fallback knows only watched films.
     """
     watch = view.watch_history
     if watch is None or watch.my_rating is not None:

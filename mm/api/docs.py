@@ -1,4 +1,5 @@
-"""The API's documentation: the OpenAPI document, and a page made from it that needs no script and no other host."""
+"""The API's documentation: the OpenAPI document, and a page made from it that needs no script and
+no other host."""
 
 from flask import Blueprint, Response, jsonify, make_response, render_template
 
@@ -13,7 +14,9 @@ POLICY = (
 
 @bp.get("")
 def index() -> Response:
-    response = make_response(render_template("docs.html", document=openapi.document(), schema_words=schema_words))
+    response = make_response(
+        render_template("docs.html", document=openapi.document(), schema_words=schema_words)
+    )
     response.headers["Content-Security-Policy"] = POLICY
     return response
 

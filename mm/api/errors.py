@@ -34,7 +34,8 @@ def init_blueprint(bp: Blueprint) -> None:
 
 
 def refuse_unrouted() -> Response | None:
-    """A path or method without a route belongs to no blueprint, so its error would be shown as a page."""
+    """A path or method without a route belongs to no blueprint, so its error would be shown as a
+    page."""
     if auth.is_api() and request.routing_exception is not None:
         return show_http_error(request.routing_exception)
     return None

@@ -80,12 +80,49 @@ PLOT = "Imprisoned for a crime that he did not commit, a banker does not give up
 account = Account(USER, EMAIL, "alice", T, True)
 managed = ManagedAccount(USER, EMAIL, "alice", T, True, False, True)
 counts = Counts(movies=1, people=1, lists=1)
-backup = BackupEntry("2026-02-13.json", "scheduled", T, 2048, counts, "9f86d081884c7d65…", T, "verified")
-tmdb = TmdbData(278, FILM, TITLE, 1994, "movie", POSTER, SMALL, PLOT, ["Drama", "Crime"],
-                ["Tim Robbins", "Morgan Freeman"], "Frank Darabont", 142, 8.7, 28000)  # fmt: skip
-omdb = OmdbData(FILM, TITLE, 1994, "R", "14 Oct 1994", "142 min", ["Drama"], "Frank Darabont",
-                "Stephen King, Frank Darabont", ["Tim Robbins", "Morgan Freeman"], PLOT, "English", "United States",
-                "Nominated for 7 Oscars.", None, 9.3, "2,900,000", 89, 82, "$28,767,189", None, None)  # fmt: skip
+backup = BackupEntry(
+    "2026-02-13.json", "scheduled", T, 2048, counts, "9f86d081884c7d65…", T, "verified"
+)
+tmdb = TmdbData(
+    278,
+    FILM,
+    TITLE,
+    1994,
+    "movie",
+    POSTER,
+    SMALL,
+    PLOT,
+    ["Drama", "Crime"],
+    ["Tim Robbins", "Morgan Freeman"],
+    "Frank Darabont",
+    142,
+    8.7,
+    28000,
+)
+omdb = OmdbData(
+    FILM,
+    TITLE,
+    1994,
+    "R",
+    "14 Oct 1994",
+    "142 min",
+    ["Drama"],
+    "Frank Darabont",
+    "Stephen King, Frank Darabont",
+    ["Tim Robbins", "Morgan Freeman"],
+    PLOT,
+    "English",
+    "United States",
+    "Nominated for 7 Oscars.",
+    None,
+    9.3,
+    "2,900,000",
+    89,
+    82,
+    "$28,767,189",
+    None,
+    None,
+)
 result = SearchResult(278, TITLE, 1994, "movie", POSTER, SMALL, PLOT, 8.7, 28000)
 vote = RecommendationView(7, FILM, USER, 5, "Eve", "Eve", T, True)
 watch = WatchView(FILM, USER, T, 8.5)
@@ -94,36 +131,79 @@ person = PersonView(5, "Eve", USER, True, "#0a84ff", "🎬", None, T, 1)
 stats = PersonStats(5, "Eve", True, 1, 1, 8.5, [movie], "#0a84ff", "🎬", None)
 own_list = ListView(LIST, USER, "Favourites", "#0a84ff", "star", 0, T, T)
 document = Document(
-    2, T, [MovieEntry(FILM, "movie", "watched", None, T, T, [Vote("Eve", T, True)], WatchEntry(T, 8.5))],
-    [PersonEntry("Eve", True, "#0a84ff", "🎬", None, T)], [ListEntry(LIST, "Favourites", "#0a84ff", "star", 0, T, T)],
+    2,
+    T,
+    [MovieEntry(FILM, "movie", "watched", None, T, T, [Vote("Eve", T, True)], WatchEntry(T, 8.5))],
+    [PersonEntry("Eve", True, "#0a84ff", "🎬", None, T)],
+    [ListEntry(LIST, "Favourites", "#0a84ff", "star", 0, T, T)],
     [ViewEntry("Unseen dramas", {"status": "toWatch", "genre": "Drama"}, 0, T)],
     [RankingEntry(FILM, True, 1, T)],
-)  # fmt: skip
+)
 problem = Problem("movies[3].watch_history.my_rating", "11 is above 10")
 new_film = Change("movie", "new", FILM, key=FILM)
 action = SyncAction("markWatched", {"imdb_id": FILM, "my_rating": 8.5}, T, "phone-1-0042")
 answer = SyncAnswer(True, T)
 EXAMPLES: tuple[Struct, ...] = (
-    Health("healthy", T, "ok", "ok", T, []), ErrorDetail("Movie not found"),
+    Health("healthy", T, "ok", "ok", T, []),
+    ErrorDetail("Movie not found"),
     ValidationDetail([FieldProblem(["status"], "Invalid enum value 'seen'", "value_error")]),
-    Credentials(EMAIL, PASSWORD), AdminCredentials("the server's ADMIN_TOKEN"), Token(TOKEN), LogIn(TOKEN, account),
-    account, managed, NewAccount(EMAIL, "alice", PASSWORD), AccountChange(is_active=False),
-    RemovedAccount(f"/srv/movies/data/backups/{USER}"), PasswordChange(PASSWORD, "another horse battery"),
-    movie, vote, watch, NewMovie(FILM, media_type="movie", recommenders=["Eve", "Oscar Winner/Nominee"]),
-    NewRecommendation(person_name="Eve", vote_type=True), NewRecommendations(people=["Eve", "Kim"], vote_type=True),
-    WatchChange(T, 8.5), StatusChange("custom", LIST), StatusView(FILM, "custom", LIST, T),
-    person, stats, NewPerson("Eve", True, emoji="🎬"), PersonChange(is_trusted=True, emoji=None),
-    own_list, NewList("Favourites", icon="star"), ListChange(position=2),
-    RankingView(FILM, 1, 10.0, True, T, TITLE, POSTER, "1994"), NewRanking(FILM, 1, True),
+    Credentials(EMAIL, PASSWORD),
+    AdminCredentials("the server's ADMIN_TOKEN"),
+    Token(TOKEN),
+    LogIn(TOKEN, account),
+    account,
+    managed,
+    NewAccount(EMAIL, "alice", PASSWORD),
+    AccountChange(is_active=False),
+    RemovedAccount(f"/srv/movies/data/backups/{USER}"),
+    PasswordChange(PASSWORD, "another horse battery"),
+    movie,
+    vote,
+    watch,
+    NewMovie(FILM, media_type="movie", recommenders=["Eve", "Oscar Winner/Nominee"]),
+    NewRecommendation(person_name="Eve", vote_type=True),
+    NewRecommendations(people=["Eve", "Kim"], vote_type=True),
+    WatchChange(T, 8.5),
+    StatusChange("custom", LIST),
+    StatusView(FILM, "custom", LIST, T),
+    person,
+    stats,
+    NewPerson("Eve", True, emoji="🎬"),
+    PersonChange(is_trusted=True, emoji=None),
+    own_list,
+    NewList("Favourites", icon="star"),
+    ListChange(position=2),
+    RankingView(FILM, 1, 10.0, True, T, TITLE, POSTER, "1994"),
+    NewRanking(FILM, 1, True),
     UnrankedView(FILM, TITLE, POSTER, "1994"),
     Feed([movie], [person], [own_list], ["tt0068646"], [9], [], False, False, None, T, T),
-    action, SyncBatch([action]), answer, SyncAnswers([answer], T), Refreshed(True, Updated(True, False), T),
-    result, tmdb, omdb, CacheInfo(12, 500, 3600),
-    document, BackupSettings(True), backup, BackupList([backup], T, T + 86400, None),
-    ImportResult(True, 1, 1, 1, counts, [FILM], [f"{problem.path}: {problem.reason}"],
-                 [problem], [], "2026-02-13T16-26-40-before-import.json"),
+    action,
+    SyncBatch([action]),
+    answer,
+    SyncAnswers([answer], T),
+    Refreshed(True, Updated(True, False), T),
+    result,
+    tmdb,
+    omdb,
+    CacheInfo(12, 500, 3600),
+    document,
+    BackupSettings(True),
+    backup,
+    BackupList([backup], T, T + 86400, None),
+    ImportResult(
+        True,
+        1,
+        1,
+        1,
+        counts,
+        [FILM],
+        [f"{problem.path}: {problem.reason}"],
+        [problem],
+        [],
+        "2026-02-13T16-26-40-before-import.json",
+    ),
     PlanView("merge", "overwrite", 42, {"movie": {"new": 1}}, [new_film], [problem], []),
-)  # fmt: skip
+)
 
 
 def add_to(schemas: dict[str, dict]) -> None:

@@ -27,7 +27,9 @@ def listing():
 @api.validate(resp=answers(401, 403, 413, 415, 503, HTTP_201=ListView), tags=["Lists"])
 def create(json: NewList):
     """Add a list."""
-    return lists.view(lists.create(auth.account().id, json.name, json.color, json.icon, json.position)), 201
+    return lists.view(
+        lists.create(auth.account().id, json.name, json.color, json.icon, json.position)
+    ), 201
 
 
 @bp.get("/<list_id>")
@@ -57,9 +59,13 @@ def delete(list_id: str):
 
 @bp.get("/<list_id>/movies")
 @login_required
-@api.validate(resp=answers(401, 403, 404, 503, HTTP_200=list[MovieView], HTTP_304=None), tags=["Lists"])
+@api.validate(
+    resp=answers(401, 403, 404, 503, HTTP_200=list[MovieView], HTTP_304=None), tags=["Lists"]
+)
 def movies(list_id: str):
     """The films of a list, the last added first. Takes If-None-Match."""
     user = auth.account()
     found = lists.find(user.id, list_id)
-    return transfer.conditional(serializers.state(user.id), lambda: chosen(user.id, MovieFilters(list=found.id)))
+    return transfer.conditional(
+        serializers.state(user.id), lambda: chosen(user.id, MovieFilters(list=found.id))
+    )

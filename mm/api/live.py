@@ -2,8 +2,8 @@
 
 Each open connection holds one of the server's threads, so only some are given away, and few to one
 user; whoever comes later gets 404 and asks the feed instead, or tries again later. (To end the
-oldest connection instead would only make it come back and end another.) The token comes in the query, because a
-browser can send no header with a WebSocket; the query is written to no log.
+oldest connection instead would only make it come back and end another.) The token comes in the
+query, because a browser can send no header with a WebSocket; the query is written to no log.
 """
 
 import contextlib
@@ -149,8 +149,8 @@ def _waited(ws: Server) -> bool:
 
 
 def _listener() -> User:
-    """By the token; or by the session of a page, which another site's page could use as well, so that
-    it counts only from our own."""
+    """By the token; or by the session of a page, which another site's page could use as well, so
+    that it counts only from our own."""
     if token := request.args.get("token"):
         user = auth.account_of(token)
         if isinstance(user, User):

@@ -41,10 +41,13 @@ def listing(query: MovieFilters):
 @login_required
 @api.validate(resp=answers(401, 403, 404, 413, 415, 502, 503, HTTP_201=MovieView), tags=["Movies"])
 def add(json: NewMovie):
-    """Add a film, or add to one that is there. Its details follow when the server has looked them up."""
+    """Add a film, or add to one that is there. Its details follow when the server has looked them
+    up."""
     user = auth.account()
     names = compat.recommenders(json)
-    movie = movies.add(user.id, _imdb_id(json), json.media_type, json.status, names, json.custom_list_id)
+    movie = movies.add(
+        user.id, _imdb_id(json), json.media_type, json.status, names, json.custom_list_id
+    )
     tasks.start_enrichment()
     return compat.film(serializers.one(user.id, movie.imdb_id)), 201
 
@@ -68,7 +71,9 @@ def delete(imdb_id: str):
 
 @bp.post("/<imdb_id>/recommendations")
 @login_required
-@api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=RecommendationView), tags=["Movies"])
+@api.validate(
+    resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=RecommendationView), tags=["Movies"]
+)
 def recommend(imdb_id: str, json: NewRecommendation):
     """Set the vote of one person on a film. Makes the film and a named person where missing."""
     person = compat.voter(json)
@@ -82,14 +87,17 @@ def recommend(imdb_id: str, json: NewRecommendation):
 
 @bp.post("/<imdb_id>/recommendations/bulk")
 @login_required
-@api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=list[RecommendationView]), tags=["Movies"])
+@api.validate(
+    resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=list[RecommendationView]), tags=["Movies"]
+)
 def recommend_many(imdb_id: str, json: NewRecommendations):
     """Set the same vote of several people on a film, all or none."""
     persons = compat.voters(json)
     if not persons:
         raise _missing("people", "is missing or empty: send person_ids or people")
-    votes = movies.recommend_many(auth.account().id, imdb_id, persons, json.vote_type, json.date_recommended,
-                                   json.media_type)  # fmt: skip
+    votes = movies.recommend_many(
+        auth.account().id, imdb_id, persons, json.vote_type, json.date_recommended, json.media_type
+    )
     tasks.start_enrichment()
     return [serializers.vote_view(vote) for vote in votes], 201
 
@@ -109,7 +117,9 @@ def unrecommend(imdb_id: str, person: str):
 def watch(imdb_id: str, json: WatchChange):
     """Change the latest watch of a film that is watched; any other film, one that is not in the
     library too, is watched once more. The film becomes watched and leaves its list."""
-    seen = movies.watch(auth.account().id, imdb_id, json.date_watched, json.my_rating, json.again or None)
+    seen = movies.watch(
+        auth.account().id, imdb_id, json.date_watched, json.my_rating, json.again or None
+    )
     tasks.start_enrichment()
     return serializers.watch_view(seen)
 
@@ -130,7 +140,9 @@ def set_status(imdb_id: str, json: StatusChange):
     """Move a film between the states, and onto a list."""
     movie = movies.set_status(auth.account().id, imdb_id, json.status, json.custom_list_id)
     custom_list = movie.custom_list
-    return StatusView(movie.imdb_id, movie.status, custom_list.id if custom_list else None, movie.last_modified)
+    return StatusView(
+        movie.imdb_id, movie.status, custom_list.id if custom_list else None, movie.last_modified
+    )
 
 
 def chosen(user_id: str, filters: MovieFilters) -> Iterator[bytes]:
@@ -147,7 +159,9 @@ def _imdb_id(new: NewMovie) -> str:
     kind = "tv" if new.media_type in compat.SERIES else "movie"
     imdb_id = lookups.imdb_id_of(new.tmdb_id, kind, auth.account().id)
     if imdb_id is None:
-        raise _missing("tmdb_id", "TMDB knows no IMDb id of this film, and without one it cannot be added")
+        raise _missing(
+            "tmdb_id", "TMDB knows no IMDb id of this film, and without one it cannot be added"
+        )
     return imdb_id
 
 

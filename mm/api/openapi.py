@@ -45,7 +45,8 @@ class _Adapter(MsgspecModelAdapter):
 
 class _Plugin(FlaskPlugin):
     def request_validation(self, request, query, json, form, headers, cookies) -> None:
-        """spectree's own reading takes "7.5" for a number, and a body that is not JSON for an empty one."""
+        """spectree's own reading takes "7.5" for a number, and a body that is not JSON for an empty
+        one."""
         request.context = Context(
             self.model_adapter.validate_obj(query, _given(query, request.args)) if query else None,
             read_json(json) if json else None,
@@ -79,8 +80,8 @@ def read_json(model: Any) -> Any:
 
 
 def _given(model: Any, args: MultiDict) -> dict:
-    """The query without what is left empty where it may be left out, as forms and generated clients send it. But how
-    something is written is not guessed."""
+    """The query without what is left empty where it may be left out, as forms and generated clients
+    send it. But how something is written is not guessed."""
     items = get_multidict_items(args, model)
     if request.method not in ("GET", "HEAD"):
         return items
@@ -104,7 +105,9 @@ def amend(path: str, method: str, **parts: dict) -> None:
 def document() -> dict:
     """OpenAPI 3.1 of every route of the API. Needs an app context."""
     spec = api.spec
-    _, schemas = msgspec.json.schema_components((PlanView,), ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(
+        (PlanView,), ref_template="#/components/schemas/{name}"
+    )
     spec["components"]["schemas"] |= schemas
     examples.add_to(spec["components"]["schemas"])
     for operation in (item for methods in spec["paths"].values() for item in methods.values()):

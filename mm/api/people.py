@@ -54,4 +54,6 @@ def stats(name: str):
     """How the films of a person, found by name, turned out."""
     person = people.find(auth.account().id, name)
     voted = serializers.in_pieces(person.user_id, serializers.voted_by(person))
-    return transfer.in_pieces(transfer.filled(serializers.stats(person), "movies", compat.for_phones(voted)))
+    return transfer.in_pieces(
+        transfer.filled(serializers.stats(person), "movies", compat.for_phones(voted))
+    )

@@ -19,8 +19,8 @@ ERRORS = answers(401, 403, 404, 502, 503, HTTP_200=Refreshed)
 def refresh(imdb_id: str):
     """Look a film up at TMDB and OMDb.
 
-    What was fetched within the hour is not asked for again. 502 with the provider's error, 503 where it does not
-    answer or the server has no key.
+    What was fetched within the hour is not asked for again. 502 with the provider's error, 503
+    where it does not answer or the server has no key.
     """
     return refreshed(imdb_id)
 

@@ -6,7 +6,15 @@ from flask_login import login_required
 from mm import auth, tasks
 from mm.api import compat, transfer
 from mm.api.openapi import answers, api
-from mm.schemas import ChangesQuery, Feed, SinceQuery, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
+from mm.schemas import (
+    ChangesQuery,
+    Feed,
+    SinceQuery,
+    SyncAction,
+    SyncAnswer,
+    SyncAnswers,
+    SyncBatch,
+)
 from mm.services.library import serializers
 from mm.services.sync import feed
 from mm.services.sync import queue as sync_queue
@@ -44,7 +52,8 @@ def perform(json: SyncAction):
 @login_required
 @api.validate(resp=answers(401, 403, 413, 415, 503, HTTP_200=SyncAnswers), tags=["Sync"])
 def perform_all(json: SyncBatch):
-    """Do the actions of a queue in order, each by itself: one that fails or is malformed stops no other."""
+    """Do the actions of a queue in order, each by itself: one that fails or is malformed stops no
+    other."""
     user_id = auth.account().id
     results = sync_queue.perform_all(user_id, json.actions)
     tasks.start_enrichment()

@@ -1,5 +1,5 @@
-"""How answers travel: compressed where the client takes that, piece by piece where they are long, and
-not at all where the client has them already."""
+"""How answers travel: compressed where the client takes that, piece by piece where they are long,
+and not at all where the client has them already."""
 
 import hashlib
 import itertools
@@ -31,8 +31,8 @@ REFUSED_SECONDS = 10
 
 
 def conditional(state: str, make: Callable[[], Iterable[bytes]]) -> Response:
-    """The JSON text that `make` returns in pieces, with an ETag; 304 for who has it. `state`: a text that
-    changes when that does."""
+    """The JSON text that `make` returns in pieces, with an ETag; 304 for who has it. `state`: a
+    text that changes when that does."""
     etag = hashlib.sha256(f"{__version__} {state}".encode()).hexdigest()[:32]
     if request.if_none_match.contains_weak(etag):
         response = Response(status=304, mimetype="application/json")
@@ -87,8 +87,8 @@ def _streamed(parts: Iterable[bytes]) -> Response:
 
 
 def _after_request(parts: Iterable[bytes], endpoint: str | None) -> Iterator[bytes]:
-    """The request has ended and closed its connection, so what is still read opens one, and closes it.
-    An answer that breaks off can no longer say why; the log can."""
+    """The request has ended and closed its connection, so what is still read opens one, and closes
+    it. An answer that breaks off can no longer say why; the log can."""
     try:
         yield from parts
     except (DatabaseError, InterfaceError) as error:

@@ -10,7 +10,8 @@ from mm import clock
 
 
 class Cache:
-    """At most `size` values for `seconds` each; the one asked for longest ago goes first. Threads share it."""
+    """At most `size` values for `seconds` each; the one asked for longest ago goes first. Threads
+    share it."""
 
     def __init__(self, size: int, seconds: float):
         self.size = size

@@ -1,4 +1,5 @@
-"""What the clients of TMDB and OMDb share: one session, four tries, and errors that never show a key."""
+"""What the clients of TMDB and OMDb share: one session, four tries, and errors that never show a
+key."""
 
 import logging
 import random
@@ -44,8 +45,8 @@ Result = TypeVar("Result")
 
 
 class Error(Exception):
-    """What a provider answered, in words that may be shown: no URL, no key. `status`: that of its answer, where there
-    was one."""
+    """What a provider answered, in words that may be shown: no URL, no key. `status`: that of its
+    answer, where there was one."""
 
     status: int | None = None
 
@@ -169,11 +170,12 @@ def retried(
     tries: int,
     deadline: float | None = None,
 ) -> Result:
-    """The outcome of `ask`, which is tried again after 1, 2 and 4 seconds, or after what the provider asked for; up to
-    `tries` (4) times in all, and only where a wait ends before the deadline.
+    """The outcome of `ask`, which is tried again after 1, 2 and 4 seconds, or after what the
+    provider asked for; up to `tries` (4) times in all, and only where a wait ends before the
+    deadline.
 
-    Each try takes its own turn in the pace. Raises OverLimit instead of Temporary when the provider asks for a long
-    pause, or still says that it is asked too often.
+    Each try takes its own turn in the pace. Raises OverLimit instead of Temporary when the provider
+    asks for a long pause, or still says that it is asked too often.
     """
     for backoff in BACKOFF[: tries - 1]:
         try:

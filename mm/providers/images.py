@@ -18,15 +18,17 @@ HEAD = 12
 
 
 def kind_of(head: bytes) -> str | None:
-    """The media type that a picture's first bytes tell; None for what is no picture that a poster can be."""
+    """The media type that a picture's first bytes tell; None for what is no picture that a poster
+    can be."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for start, kind in KINDS.items() if head.startswith(start)), None)
 
 
 def fetch(url: str, pace: Pace) -> bytes:
-    """One paced try. Raises client.NotFound for what the host does not have or is no usable picture, and
-    client.Temporary where it did not answer. A redirect is not followed: it could lead anywhere."""
+    """One paced try. Raises client.NotFound for what the host does not have or is no usable
+    picture, and client.Temporary where it did not answer. A redirect is not followed: it could lead
+    anywhere."""
     try:
         with pace.turn(), _ask(url) as response:
             return _read(response)
@@ -35,7 +37,9 @@ def fetch(url: str, pace: Pace) -> bytes:
     except urllib3.exceptions.TimeoutError:
         raise client.Temporary("The image host was too slow.") from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        raise client.Temporary(f"The image host could not be reached ({type(error).__name__}).") from None
+        raise client.Temporary(
+            f"The image host could not be reached ({type(error).__name__})."
+        ) from None
 
 
 def _ask(url: str) -> requests.Response:

@@ -1,4 +1,5 @@
-"""The pace of requests to a provider: evenly spaced, and never more than a ceiling within any one second."""
+"""The pace of requests to a provider: evenly spaced, and never more than a ceiling within any one
+second."""
 
 import contextlib
 import threading
@@ -16,11 +17,13 @@ class NoTurn(Exception):
 
 
 class Pace:
-    """`per_second` requests, evenly spaced; `ceiling` is what the provider can count in a second at the very worst.
+    """`per_second` requests, evenly spaced; `ceiling` is what the provider can count in a second at
+    the very worst.
 
-    Spacing alone does not bound what the provider counts: a stall on either side lets requests that left one by one
-    arrive together. Every request is counted by the provider between its start and its answer, so a request starts
-    only while fewer than `ceiling` others are under way or were answered within the last second.
+    Spacing alone does not bound what the provider counts: a stall on either side lets requests that
+    left one by one arrive together. Every request is counted by the provider between its start and
+    its answer, so a request starts only while fewer than `ceiling` others are under way or were
+    answered within the last second.
     """
 
     def __init__(self, per_second: float, ceiling: int):
@@ -41,7 +44,8 @@ class Pace:
 
         Raises NoTurn when there is none before the deadline, which is one of time.monotonic().
         """
-        # One thread waits for the slot and the others for that thread, so that not all of them wake for each slot.
+        # One thread waits for the slot and the others for that thread, so that not all of them wake
+        # for each slot.
         left = -1 if deadline is None else max(0, deadline - time.monotonic())
         if not self._turnstile.acquire(timeout=left):
             raise NoTurn
@@ -93,8 +97,9 @@ class Pace:
             self._answered.append(time.monotonic())
 
 
-# TMDB allows about 40 a second and 20 connections to one address. Worker and pages are two processes that do not see
-# each other's requests, so it is the two ceilings that together must not pass 40.
+# TMDB allows about 40 a second and 20 connections to one address. Worker and pages are two
+# processes that do not see each other's requests, so it is the two ceilings that together must not
+# pass 40.
 CONNECTIONS = 20
 tmdb_worker = Pace(36, ceiling=37)
 tmdb_interactive = Pace(4, ceiling=3)

@@ -47,7 +47,9 @@ def _read(answer: Answer, key: str = "") -> dict:
     if answer.status == 429:
         raise Temporary("OMDb is asked too often.", answer.retry_after, too_fast=True)
     if answer.status >= 400 or _is_page(answer.content):
-        raise Temporary(f"OMDb answered with {answer.status} and a page instead of ratings.", answer.retry_after)
+        raise Temporary(
+            f"OMDb answered with {answer.status} and a page instead of ratings.", answer.retry_after
+        )
     if body is None:
         # Some titles have such an answer for years: it counts as one without ratings.
         raise NotFound("OMDb's answer for this title cannot be read.")

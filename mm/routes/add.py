@@ -25,8 +25,14 @@ bp = Blueprint("add", __name__, url_prefix="/add")
 def index() -> Response:
     text = request.args.get("q", "").strip()
     found, problem = _search(text)
-    return htmx.render("add/index.html", "add/_results.html", q=text, found=found, problem=problem,
-                       has_key=bool(config.current.tmdb_api_key))  # fmt: skip
+    return htmx.render(
+        "add/index.html",
+        "add/_results.html",
+        q=text,
+        found=found,
+        problem=problem,
+        has_key=bool(config.current.tmdb_api_key),
+    )
 
 
 @bp.get("/pick")
@@ -68,13 +74,24 @@ def _form(found: Found, problems: dict | None = None) -> Response:
     offered = people.by_last_use(current_user.id)
     chosen = set(request.form.getlist("person"))
     # None that was chosen may be hidden.
-    shown = [person for place, person in enumerate(offered) if place < SHOWN or str(person.id) in chosen]
+    shown = [
+        person for place, person in enumerate(offered) if place < SHOWN or str(person.id) in chosen
+    ]
     return htmx.render(
-        "add/pick.html", "add/_pick.html", status=422 if problems else 200, found=found, problems=problems or {},
-        shown=shown, others=[person for person in offered[:OFFERED] if person not in shown], chosen=chosen,
-        typed=request.form, lists=lists.listing(current_user.id), today=_today(), where=WHERE,
+        "add/pick.html",
+        "add/_pick.html",
+        status=422 if problems else 200,
+        found=found,
+        problems=problems or {},
+        shown=shown,
+        others=[person for person in offered[:OFFERED] if person not in shown],
+        chosen=chosen,
+        typed=request.form,
+        lists=lists.listing(current_user.id),
+        today=_today(),
+        where=WHERE,
         q=request.values.get("q", ""),
-    )  # fmt: skip
+    )
 
 
 def _added(found: Found, token: str | None) -> Response:
@@ -103,15 +120,21 @@ def _choice() -> Choice:
     if where.startswith(ON_LIST):
         return Choice("custom", where.removeprefix(ON_LIST))
     if where == ON_NEW_LIST:
-        return Choice("custom", request.form.get("list_id"), new_list=request.form.get("new_list", ""))
+        return Choice(
+            "custom", request.form.get("list_id"), new_list=request.form.get("new_list", "")
+        )
     rating = request.form.get("rating", type=float)
-    return Choice(where, None, rating, request.form.get("date_watched") or (_today() if rating else None))
+    return Choice(
+        where, None, rating, request.form.get("date_watched") or (_today() if rating else None)
+    )
 
 
 def _recommenders() -> list[str]:
     """Names; the ids of the form are those of people who may have been deleted meanwhile."""
     chosen = set(request.form.getlist("person"))
-    return [person.name for person in people.by_last_use(current_user.id) if str(person.id) in chosen]
+    return [
+        person.name for person in people.by_last_use(current_user.id) if str(person.id) in chosen
+    ]
 
 
 def _today() -> str:

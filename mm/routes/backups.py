@@ -1,4 +1,5 @@
-"""Data & Backup: health, the automatic backup, backing up now, the export, and the history of one user's files."""
+"""Data & Backup: health, the automatic backup, backing up now, the export, and the history of one
+user's files."""
 
 from io import BytesIO
 
@@ -20,20 +21,28 @@ bp = Blueprint("backups", __name__, url_prefix="/backup")
 def index() -> Response:
     job_id = request.args.get("job")
     job = jobs.get(job_id, current_user.id) if job_id else active_job(current_user.id)
-    return htmx.render("backups/index.html", history=backups.listing(current_user.id),
-                       health=backups.health(auth.account()), **job_context(job))  # fmt: skip
+    return htmx.render(
+        "backups/index.html",
+        history=backups.listing(current_user.id),
+        health=backups.health(auth.account()),
+        **job_context(job),
+    )
 
 
 @bp.get("/health")
 @login_required
 def health() -> Response:
-    return htmx.fragment("backups/_health.html", url_for(".index"), health=backups.health(auth.account()))
+    return htmx.fragment(
+        "backups/_health.html", url_for(".index"), health=backups.health(auth.account())
+    )
 
 
 @bp.get("/history")
 @login_required
 def history() -> Response:
-    return htmx.fragment("backups/_history.html", url_for(".index"), history=backups.listing(current_user.id))
+    return htmx.fragment(
+        "backups/_history.html", url_for(".index"), history=backups.listing(current_user.id)
+    )
 
 
 @bp.post("/auto")
@@ -58,7 +67,9 @@ def export() -> Response:
     content = portable.encode(portable.dump(current_user.id), indent=True)
     today = clock.local(clock.now(), config.current.zone).date()
     name = f"moviemanager-export-{today}.json"
-    return htmx.private(send_file(BytesIO(content), "application/json", as_attachment=True, download_name=name))
+    return htmx.private(
+        send_file(BytesIO(content), "application/json", as_attachment=True, download_name=name)
+    )
 
 
 @bp.get("/files/<filename>")
@@ -67,7 +78,9 @@ def download(filename: str) -> Response:
     path = backups.path_of(current_user.id, filename)
     try:
         name = f"moviemanager-{filename}"
-        return htmx.private(send_file(path, "application/json", as_attachment=True, download_name=name))
+        return htmx.private(
+            send_file(path, "application/json", as_attachment=True, download_name=name)
+        )
     except FileNotFoundError as error:  # deleted since it was listed
         raise NotFound(backup_files.NOT_FOUND) from error
 
@@ -108,4 +121,8 @@ def delete(filename: str) -> Response:
 def _started(job) -> Response:
     """Its progress, in the page; a reload shows the same job."""
     tasks.enqueue(job)
-    return htmx.fragment("jobs/_job.html", url_for(".index", job=job.id), **job_context(jobs.get(job.id, job.user_id)))
+    return htmx.fragment(
+        "jobs/_job.html",
+        url_for(".index", job=job.id),
+        **job_context(jobs.get(job.id, job.user_id)),
+    )

@@ -9,10 +9,18 @@ from mm import htmx, server_errors
 from mm.errors import Unauthenticated, UserError
 
 TITLES = {
-    400: "That did not work", 403: "Not allowed", 404: "Not found", 405: "Not found",
-    408: "Too slow", 409: "Not now", 413: "Too large", 422: "That cannot be used",
-    429: "Too many tries", 503: "Not available", 507: "No room left",
-}  # fmt: skip
+    400: "That did not work",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not found",
+    408: "Too slow",
+    409: "Not now",
+    413: "Too large",
+    422: "That cannot be used",
+    429: "Too many tries",
+    503: "Not available",
+    507: "No room left",
+}
 # For the errors that Flask raises itself; a UserError brings its own words.
 MESSAGES = {
     400: "The request was not complete. Go back, reload the page and try again.",
@@ -33,7 +41,8 @@ def init_app(app: Flask) -> None:
 
 
 def log_in_first(error: Unauthenticated) -> Response:
-    """To the log-in, and from there back to where one was going: for a fragment, the page that it belongs to."""
+    """To the log-in, and from there back to where one was going: for a fragment, the page that it
+    belongs to."""
     target = url_for("session.log_in", next=_page_address())
     if htmx.wants_partial():
         return Response(status=401, headers={"HX-Redirect": target})
@@ -51,7 +60,9 @@ def show_http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:
         return make_response(error.get_response())
-    return _answer(MESSAGES.get(status, error.description or "The request could not be answered."), status)
+    return _answer(
+        MESSAGES.get(status, error.description or "The request could not be answered."), status
+    )
 
 
 def show_outside_error(error: Exception) -> Response:
@@ -70,7 +81,12 @@ def show_unexpected(error: InternalServerError) -> Response:
 def _answer(message: str, status: int) -> Response:
     if htmx.wants_partial():
         return htmx.refuse(message, status)
-    return htmx.render("error.html", status=status, heading=TITLES.get(status, "Something went wrong"), message=message)
+    return htmx.render(
+        "error.html",
+        status=status,
+        heading=TITLES.get(status, "Something went wrong"),
+        message=message,
+    )
 
 
 def _page_address() -> str:

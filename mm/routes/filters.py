@@ -1,4 +1,5 @@
-"""Numbers, sizes and times as people say them, in the server's time zone: the filters of the templates."""
+"""Numbers, sizes and times as people say them, in the server's time zone: the filters of the
+templates."""
 
 from datetime import datetime, timedelta
 from operator import mul
@@ -14,18 +15,50 @@ NEARLY = 0.95
 # The luminance at which both inks have the same contrast.
 DARK_INK_FROM = 0.18
 DATES = (
-    "date_added", "last_modified", "date_watched", "date_recommended", "created_at", "ranked_at",
-)  # fmt: skip
+    "date_added",
+    "last_modified",
+    "date_watched",
+    "date_recommended",
+    "created_at",
+    "ranked_at",
+)
 FIELDS = {
-    "custom_list_id": "list", "vote_type": "vote", "my_rating": "rating", "is_trusted": "trusted", "media_type": "kind",
-    "date_added": "added", "last_modified": "changed", "date_watched": "watched", "date_recommended": "recommended",
+    "custom_list_id": "list",
+    "vote_type": "vote",
+    "my_rating": "rating",
+    "is_trusted": "trusted",
+    "media_type": "kind",
+    "date_added": "added",
+    "last_modified": "changed",
+    "date_watched": "watched",
+    "date_recommended": "recommended",
     "ranked_at": "ranked",
-}  # fmt: skip
-STATUSES = {"toWatch": "To watch", "watched": "Watched", "custom": "On a list", "deleted": "Deleted"}
+}
+STATUSES = {
+    "toWatch": "To watch",
+    "watched": "Watched",
+    "custom": "On a list",
+    "deleted": "Deleted",
+}
 
 
 def init_app(app: Flask) -> None:
-    filters = (number, plural, size, ago, due, exact, day, stamp, iso, duration, field, value, hue, ink_on)
+    filters = (
+        number,
+        plural,
+        size,
+        ago,
+        due,
+        exact,
+        day,
+        stamp,
+        iso,
+        duration,
+        field,
+        value,
+        hue,
+        ink_on,
+    )
     app.jinja_env.filters.update({function.__name__: function for function in filters})
 
 
@@ -125,7 +158,9 @@ def hue(text: str) -> int:
 def ink_on(color: str) -> str:
     """Black or white, whichever is read better on a colour like #0a84ff."""
     linear = [(int(color[start : start + 2], 16) / 255) ** 2.2 for start in (1, 3, 5)]
-    return "#1b1611" if sum(map(mul, (0.2126, 0.7152, 0.0722), linear)) > DARK_INK_FROM else "#ffffff"
+    return (
+        "#1b1611" if sum(map(mul, (0.2126, 0.7152, 0.0722), linear)) > DARK_INK_FROM else "#ffffff"
+    )
 
 
 def _day_ahead(then: datetime, today: datetime) -> str:

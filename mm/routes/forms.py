@@ -8,8 +8,40 @@ from mm.errors import Conflict, Invalid, UserError
 from mm.services.library import lists
 
 # Each can be chosen for a list; a list from elsewhere may have another one, and shows a star.
-LIST_ICONS = ("star", "heart", "bookmark", "clock", "film", "moon", "home", "bolt", "gift", "ghost", "music", "globe")
-EMOJI = ("🎬", "🍿", "🎭", "📚", "🎸", "🎨", "🌟", "🐱", "🐶", "🦊", "🦉", "👩", "👨", "🧑", "👵", "👴", "👧", "👦")
+LIST_ICONS = (
+    "star",
+    "heart",
+    "bookmark",
+    "clock",
+    "film",
+    "moon",
+    "home",
+    "bolt",
+    "gift",
+    "ghost",
+    "music",
+    "globe",
+)
+EMOJI = (
+    "🎬",
+    "🍿",
+    "🎭",
+    "📚",
+    "🎸",
+    "🎨",
+    "🌟",
+    "🐱",
+    "🐶",
+    "🦊",
+    "🦉",
+    "👩",
+    "👨",
+    "🧑",
+    "👵",
+    "👴",
+    "👧",
+    "👦",
+)
 
 
 def init_app(app: Flask) -> None:

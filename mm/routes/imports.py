@@ -67,8 +67,17 @@ def _plan(job: Job, conflict: Conflict | None = None) -> Response:
     # Who has met a change once may want no more of them to stop the import.
     met_a_change = notice.startswith((imports.CHANGED, imports.CHANGED_MEANWHILE))
     status = conflict.status if conflict else 200
-    return htmx.render("imports/plan.html", "imports/_plan.html", status=status, job=job, plan=view, rows=ROWS,
-                       groups=_groups(view), notice=notice, met_a_change=met_a_change)  # fmt: skip
+    return htmx.render(
+        "imports/plan.html",
+        "imports/_plan.html",
+        status=status,
+        job=job,
+        plan=view,
+        rows=ROWS,
+        groups=_groups(view),
+        notice=notice,
+        met_a_change=met_a_change,
+    )
 
 
 def _groups(view: PlanView) -> dict[str, dict[str, list[Change]]]:

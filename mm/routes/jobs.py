@@ -53,9 +53,14 @@ def job_context(job: Job | None) -> dict:
     """What `_job.html` shows; an import that is done also shows its films being filled."""
     if job is None:
         return {"job": None}
-    context = {"job": job, "active": job.state in jobs.ACTIVE, "left": _seconds_left(job),
-               "late": job.state == "queued" and heartbeat.worker_is_late(),
-               "left_out": _left_out(job), "reason": _reason(job)}  # fmt: skip
+    context = {
+        "job": job,
+        "active": job.state in jobs.ACTIVE,
+        "left": _seconds_left(job),
+        "late": job.state == "queued" and heartbeat.worker_is_late(),
+        "left_out": _left_out(job),
+        "reason": _reason(job),
+    }
     if job.state == "done" and job.kind in ("import", "restore"):
         context |= enrichment_context()
     if job.state == "done" and job.kind in ("backup", "verify"):
@@ -77,7 +82,9 @@ def _reason(job: Job) -> str:
 def _entry(job: Job) -> BackupEntry | None:
     """The backup that was made or tested, unless it is deleted by now."""
     filename = (job.result or {}).get("filename")
-    return next((entry for entry in backups.listing(job.user_id) if entry.filename == filename), None)
+    return next(
+        (entry for entry in backups.listing(job.user_id) if entry.filename == filename), None
+    )
 
 
 def _seconds_left(job: Job) -> float | None:

@@ -1,4 +1,5 @@
-"""The library: the films of one tab as posters, found, filtered and sorted; several of them changed at once."""
+"""The library: the films of one tab as posters, found, filtered and sorted; several of them changed
+at once."""
 
 from urllib.parse import parse_qsl
 
@@ -16,8 +17,14 @@ from mm.services.library import browse, bulk, lists, people, saved_views
 PAGE_SIZE = 60
 # Keeps the offset within what a database takes.
 OFFSET_MAX = 10**7
-SORTS = {"added": "Added", "watched": "Watched", "my_rating": "My rating", "imdb": "IMDb rating", "year": "Year",
-         "title": "Title"}  # fmt: skip
+SORTS = {
+    "added": "Added",
+    "watched": "Watched",
+    "my_rating": "My rating",
+    "imdb": "IMDb rating",
+    "year": "Year",
+    "title": "Title",
+}
 PLACES = {"toWatch": "To watch", "watched": "Watched", "deleted": "Deleted"}
 
 bp = Blueprint("library", __name__)
@@ -33,8 +40,16 @@ def index() -> Response:
     after = browse.place(request.args, view)
     shelf = browse.shelf(current_user.id, view, 0 if after else offset, PAGE_SIZE, after)
     part = "library/_cards.html" if offset or after else "library/_browse.html"
-    response = htmx.render("library/index.html", part, shelf=shelf, saved=_saved(), sorts=SORTS,
-                           page_size=PAGE_SIZE, **_filters(), **_banners())  # fmt: skip
+    response = htmx.render(
+        "library/index.html",
+        part,
+        shelf=shelf,
+        saved=_saved(),
+        sorts=SORTS,
+        page_size=PAGE_SIZE,
+        **_filters(),
+        **_banners(),
+    )
     if request.headers.get("HX-Source", "").startswith("form"):
         # A form sends its empty fields too.
         response.headers["HX-Replace-Url"] = url_for(".index", **shelf.view.params())
@@ -64,13 +79,18 @@ def act() -> Response:
 @bp.get("/enrichment")
 @login_required
 def enrichment() -> Response:
-    return htmx.fragment("library/_enrichment.html", url_for("library.index"), **enrichment_context())
+    return htmx.fragment(
+        "library/_enrichment.html", url_for("library.index"), **enrichment_context()
+    )
 
 
 def enrichment_context() -> dict:
     """`filling`: details are being fetched, so that asking again soon shows more."""
     progress = enrichment_runner.progress(current_user.id)
-    return {"enrichment": progress, "filling": bool(progress.waiting and config.current.tmdb_api_key)}
+    return {
+        "enrichment": progress,
+        "filling": bool(progress.waiting and config.current.tmdb_api_key),
+    }
 
 
 def _act(verb: str, value: str, films: list[str]) -> tuple[bulk.Done, str, str]:
@@ -108,7 +128,10 @@ def _filters() -> dict:
 
 def _saved() -> list[tuple[SavedView, dict]]:
     """With the parameters that lead there: a view may come from a file, and hold anything."""
-    return [(saved, browse.parse(saved.filters).params()) for saved in saved_views.listing(current_user.id)]
+    return [
+        (saved, browse.parse(saved.filters).params())
+        for saved in saved_views.listing(current_user.id)
+    ]
 
 
 def _banners() -> dict:

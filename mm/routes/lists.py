@@ -81,15 +81,26 @@ def _page(problems: dict | None = None) -> Response:
     context = _context()
     form = _typed() if problems else {"color": lists.next_color(len(context["lists"]))}
     return htmx.render(
-        "lists/index.html", status=422 if problems else 200, problems=problems or {}, form=form, **context
+        "lists/index.html",
+        status=422 if problems else 200,
+        problems=problems or {},
+        form=form,
+        **context,
     )
 
 
 def _one(list_id: str, problems: dict | None = None) -> Response:
     row = lists.view(lists.find(current_user.id, list_id))
     watched, unwatched = lists.fates(current_user.id)[list_id]
-    return htmx.render("lists/edit.html", status=422 if problems else 200, problems=problems or {}, list=row,
-                       form=_typed() if problems else row, watched=watched, unwatched=unwatched)  # fmt: skip
+    return htmx.render(
+        "lists/edit.html",
+        status=422 if problems else 200,
+        problems=problems or {},
+        list=row,
+        form=_typed() if problems else row,
+        watched=watched,
+        unwatched=unwatched,
+    )
 
 
 def _context() -> dict:

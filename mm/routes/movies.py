@@ -46,7 +46,8 @@ def about(imdb_id: str) -> Response:
 @bp.get("/card")
 @login_required
 def card(imdb_id: str) -> Response:
-    """As the grid shows it, which may show a tab that the film has left. `waiting`: nothing while it has no details."""
+    """As the grid shows it, which may show a tab that the film has left. `waiting`: nothing while
+    it has no details."""
     view = browse.parse(request.args)
     found = browse.card(current_user.id, validation.imdb_id_or_404(imdb_id))
     if "waiting" in request.args and found and not found.title:
@@ -62,7 +63,9 @@ def set_status(imdb_id: str) -> Response:
     status, _, list_id = request.form.get("to", "").partition(":")
     name = lists.find(current_user.id, list_id).name if status == "list" else PLACES.get(status, "")
     with _undoable(imdb_id) as step:
-        movies.set_status(current_user.id, imdb_id, "custom" if list_id else status, list_id or None)
+        movies.set_status(
+            current_user.id, imdb_id, "custom" if list_id else status, list_id or None
+        )
     htmx.toast("Moved to {name}.", undo=step.token, name=name)
     return _changed(imdb_id)
 
@@ -148,20 +151,33 @@ def _undoable(imdb_id: str):
 
 
 def _changed(imdb_id: str, problem: Invalid | None = None, others: list | None = None) -> Response:
-    """The film as it is now; the grid and its counts hear of it. A `problem` stands at its field, with what was
-    typed."""
+    """The film as it is now; the grid and its counts hear of it. A `problem` stands at its field,
+    with what was typed."""
     film = browse.film(current_user.id, imdb_id)
     if problem is None:
         htmx.changed("film")
         return htmx.fragment("movies/_movie.html", _home(film), **_context(film), others=others)
-    return htmx.render("movies/show.html", "movies/_movie.html", problem.status, **_context(film),
-                       problem=problem.message, field=_field(problem), typed=request.form)  # fmt: skip
+    return htmx.render(
+        "movies/show.html",
+        "movies/_movie.html",
+        problem.status,
+        **_context(film),
+        problem=problem.message,
+        field=_field(problem),
+        typed=request.form,
+    )
 
 
 def _context(film: browse.Film) -> dict:
     today = clock.local(clock.now(), config.current.zone).date().isoformat()
-    return {"film": film, "lists": lists.listing(current_user.id), "people": people.by_last_use(current_user.id),
-            "filling": _is_filling(film), "has_key": bool(pauses.key("tmdb")), "today": today}  # fmt: skip
+    return {
+        "film": film,
+        "lists": lists.listing(current_user.id),
+        "people": people.by_last_use(current_user.id),
+        "filling": _is_filling(film),
+        "has_key": bool(pauses.key("tmdb")),
+        "today": today,
+    }
 
 
 def _home(film: browse.Film) -> str:
@@ -190,6 +206,10 @@ def _rating() -> float | UnsetType | None:
 
 def _date(film: browse.Film, again: bool) -> str | None:
     text = request.form.get("date_watched", "").strip()
-    if not again and film.seen and text == clock.local(film.seen.date_watched, config.current.zone).date().isoformat():
+    if (
+        not again
+        and film.seen
+        and text == clock.local(film.seen.date_watched, config.current.zone).date().isoformat()
+    ):
         return None
     return text or None

@@ -81,10 +81,17 @@ def _page(problems: dict | None = None) -> Response:
     show = request.args.get("show", "all")
     show = show if show in SHOWS else "all"
     number, standings = _number(), people.standings(current_user.id, show)
-    return htmx.render("people/index.html", status=422 if problems else 200, show=show, shows=SHOWS,
-                       standings=standings[(number - 1) * PAGE_SIZE : number * PAGE_SIZE], number=number,
-                       pages=_pages(len(standings)), problems=problems or {},
-                       form=_typed() if problems else {"color": lists.next_color(len(standings))})  # fmt: skip
+    return htmx.render(
+        "people/index.html",
+        status=422 if problems else 200,
+        show=show,
+        shows=SHOWS,
+        standings=standings[(number - 1) * PAGE_SIZE : number * PAGE_SIZE],
+        number=number,
+        pages=_pages(len(standings)),
+        problems=problems or {},
+        form=_typed() if problems else {"color": lists.next_color(len(standings))},
+    )
 
 
 def _one(person: Person, problems: dict | None = None) -> Response:
@@ -124,4 +131,8 @@ def _typed() -> dict:
     """An emoji of one's own goes before one that was offered."""
     own = request.form.get("own_emoji", "").strip()
     is_trusted = "is_trusted" in request.form
-    return {**typed("name", "color"), "emoji": own or request.form.get("emoji", ""), "is_trusted": is_trusted}
+    return {
+        **typed("name", "color"),
+        "emoji": own or request.form.get("emoji", ""),
+        "is_trusted": is_trusted,
+    }

@@ -35,9 +35,14 @@ def log_out() -> Response:
 
 def _page(problem: UserError | None = None) -> Response:
     """With what was typed, but for the password."""
-    response = htmx.render("session/login.html", status=problem.status if problem else 200, problem=problem,
-                           email=request.form.get("email", ""), remember="remember" in request.form,
-                           next=auth.local_path(request.values.get("next")))  # fmt: skip
+    response = htmx.render(
+        "session/login.html",
+        status=problem.status if problem else 200,
+        problem=problem,
+        email=request.form.get("email", ""),
+        remember="remember" in request.form,
+        next=auth.local_path(request.values.get("next")),
+    )
     if isinstance(problem, TooMany):
         response.headers["Retry-After"] = str(problem.retry_after)
     return response

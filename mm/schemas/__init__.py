@@ -1,4 +1,5 @@
-"""The v2 backup document and every JSON body, as msgspec Structs: one definition for validation and the API schema.
+"""The v2 backup document and every JSON body, as msgspec Structs: one definition for validation and
+the API schema.
 
 Times are float Unix seconds, UTC.
 """
@@ -16,7 +17,14 @@ from mm.schemas.accounts import (
     RemovedAccount,
     Token,
 )
-from mm.schemas.backups import BackupEntry, BackupHealth, BackupKind, BackupList, BackupSettings, Sidecar
+from mm.schemas.backups import (
+    BackupEntry,
+    BackupHealth,
+    BackupKind,
+    BackupList,
+    BackupSettings,
+    Sidecar,
+)
 from mm.schemas.enrichment import EnrichmentProgress
 from mm.schemas.external import CacheInfo, OmdbData, Refreshed, SearchResult, TmdbData, Updated
 from mm.schemas.lists import ListChange, ListView, NewList
@@ -61,5 +69,14 @@ from mm.schemas.portable import (
 )
 from mm.schemas.rankings import NewRanking, RankingView, UnrankedView
 from mm.schemas.server import ErrorDetail, FieldProblem, Health, ValidationDetail
-from mm.schemas.sync import ACTIONS_MAX, ChangesQuery, Feed, SinceQuery, SyncAction, SyncAnswer, SyncAnswers, SyncBatch
+from mm.schemas.sync import (
+    ACTIONS_MAX,
+    ChangesQuery,
+    Feed,
+    SinceQuery,
+    SyncAction,
+    SyncAnswer,
+    SyncAnswers,
+    SyncBatch,
+)
 from mm.schemas.types import NAMES_MAX

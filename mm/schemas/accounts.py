@@ -63,7 +63,8 @@ class AccountChange(Struct):
 
 
 class RemovedAccount(Struct):
-    """`backups`: the folder on the server in which the account's backups stay, or null where it had none."""
+    """`backups`: the folder on the server in which the account's backups stay, or null where it had
+    none."""
 
     backups: str | None
 

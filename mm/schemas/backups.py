@@ -10,9 +10,9 @@ BackupKind = Literal["scheduled", "manual", "before-import", "before-restore", "
 
 
 class Sidecar(Struct, omit_defaults=True):
-    """NAME.meta.json beside a backup file. `sha256` is of the file. `verified_at` is null where the last test restore
-    failed, and `problem` then says why. `rotten`: because the bytes are not those that were written.
-    `format`: the FORMAT of the document."""
+    """NAME.meta.json beside a backup file. `sha256` is of the file. `verified_at` is null where the
+    last test restore failed, and `problem` then says why. `rotten`: because the bytes are not those
+    that were written. `format`: the FORMAT of the document."""
 
     kind: BackupKind
     created_at: float
@@ -32,10 +32,10 @@ class Sidecar(Struct, omit_defaults=True):
 
 
 class BackupEntry(Struct):
-    """One file of the list. `state`: `verified` by a test restore; `damaged`, with the problem; `unverified`, its
-    sidecar is missing or unreadable, or it was never test-restored; `foreign`, not a backup of ours.
-    `rotten`: damaged, and the bytes are not those that were written; where they are, another version
-    of the program may be able to restore them."""
+    """One file of the list. `state`: `verified` by a test restore; `damaged`, with the problem;
+    `unverified`, its sidecar is missing or unreadable, or it was never test-restored; `foreign`,
+    not a backup of ours. `rotten`: damaged, and the bytes are not those that were written; where
+    they are, another version of the program may be able to restore them."""
 
     filename: str
     kind: str | None

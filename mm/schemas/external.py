@@ -22,7 +22,8 @@ class SearchResult(Struct):
 
 
 class TmdbData(Struct):
-    """A film or a series as TMDB describes it; `runtime` in minutes. A series has seasons and episodes."""
+    """A film or a series as TMDB describes it; `runtime` in minutes. A series has seasons and
+    episodes."""
 
     tmdbId: int | None
     imdbId: str | None
@@ -43,8 +44,8 @@ class TmdbData(Struct):
 
 
 class OmdbData(Struct):
-    """A film as OMDb describes it. `imdbRating` of 10; `rtRating` (Rotten Tomatoes) and `metascore` in percent; what
-    OMDb does not have is null."""
+    """A film as OMDb describes it. `imdbRating` of 10; `rtRating` (Rotten Tomatoes) and `metascore`
+    in percent; what OMDb does not have is null."""
 
     imdbId: str | None
     title: str | None

@@ -23,8 +23,8 @@ PersonIds = Annotated[list[PersonId], Meta(extra_json_schema={"maxItems": NAMES_
 Sort = Literal["added", "modified", "watched", "my_rating", "imdb_rating", "year", "title"]
 
 
-# Rows of answers of any length: none can be a part of a cycle, and the garbage collector need not look
-# at tens of thousands of them again and again.
+# Rows of answers of any length: none can be a part of a cycle, and the garbage collector need not
+# look at tens of thousands of them again and again.
 
 
 class RecommendationView(Struct, gc=False):
@@ -50,8 +50,8 @@ class WatchView(Struct, gc=False):
 
 
 class MovieView(Struct, gc=False):
-    """`tmdb_data` and `omdb_data` are what the server itself looked up, null until it has. `watch_history` is the
-    latest watch. `custom_list_id` only with the status custom."""
+    """`tmdb_data` and `omdb_data` are what the server itself looked up, null until it has.
+    `watch_history` is the latest watch. `custom_list_id` only with the status custom."""
 
     imdb_id: str
     user_id: str
@@ -67,9 +67,9 @@ class MovieView(Struct, gc=False):
 
 
 class UnratedMovieView(MovieView, gc=False):
-    """A watched film without a rating, for clients that cannot read a `my_rating` of null: they take
-    these fields instead. `id` is the IMDb id's number, `poster_path` a full address, `release_date` the
-    year, `date_watched` ISO 8601 in UTC."""
+    """A watched film without a rating, for clients that cannot read a `my_rating` of null: they
+    take these fields instead. `id` is the IMDb id's number, `poster_path` a full address,
+    `release_date` the year, `date_watched` ISO 8601 in UTC."""
 
     id: int
     title: str
@@ -86,7 +86,8 @@ class UnratedMovieView(MovieView, gc=False):
 
 
 class MovieFilters(Struct):
-    """`q`: words that the title, cast, directors or genres hold, or an IMDb id. Without `limit`, all that is left."""
+    """`q`: words that the title, cast, directors or genres hold, or an IMDb id. Without `limit`,
+    all that is left."""
 
     status: Status | None = None
     list: str | None = None
@@ -109,7 +110,8 @@ class NewMovie(Struct):
 
 
 class NewRecommendation(Struct):
-    """By `person_id`, `person_name` or `person`, in that order; a name that is new makes the person."""
+    """By `person_id`, `person_name` or `person`, in that order; a name that is new makes the
+    person."""
 
     person_id: PersonId | None = None
     person_name: Name | None = None

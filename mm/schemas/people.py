@@ -7,8 +7,8 @@ from mm.schemas.types import Color, Name, Text
 
 
 class PersonView(Struct):
-    """`quick_key` names one of the four quick recommenders, which cannot be deleted. `movie_count`: of films that are
-    not deleted."""
+    """`quick_key` names one of the four quick recommenders, which cannot be deleted. `movie_count`:
+    of films that are not deleted."""
 
     id: int
     name: str
@@ -22,8 +22,8 @@ class PersonView(Struct):
 
 
 class PersonStats(Struct):
-    """Of the films with a vote of this person, up or down, that are not deleted. `average_rating` is mine, null where
-    none of them is rated."""
+    """Of the films with a vote of this person, up or down, that are not deleted. `average_rating`
+    is mine, null where none of them is rated."""
 
     id: int
     name: str

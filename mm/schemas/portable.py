@@ -1,4 +1,5 @@
-"""The v2 document as we write it, and what an import would do and did. Key order is the order of the fields."""
+"""The v2 document as we write it, and what an import would do and did. Key order is the order of
+the fields."""
 
 from typing import Literal
 
@@ -27,7 +28,8 @@ class WatchEntry(Struct):
 
 
 class MovieEntry(Struct):
-    """`watches` only where a film was watched more than once, oldest first; `watch_history` is the last of them."""
+    """`watches` only where a film was watched more than once, oldest first; `watch_history` is the
+    last of them."""
 
     imdb_id: str
     media_type: str | None
@@ -117,7 +119,8 @@ class Change(Struct):
 
 
 class PlanView(Struct):
-    """The plan in words and numbers: `counts[kind][outcome]`, and a row for each change that is not `same`."""
+    """The plan in words and numbers: `counts[kind][outcome]`, and a row for each change that is not
+    `same`."""
 
     mode: Literal["merge"]
     conflicts: Conflicts

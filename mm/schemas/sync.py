@@ -9,7 +9,9 @@ from mm.schemas.movies import MovieView
 from mm.schemas.people import PersonView
 
 # msgspec takes no union of several Structs.
-_STATES = [{"$ref": f"#/components/schemas/{view.__name__}"} for view in (MovieView, PersonView, ListView)]
+_STATES = [
+    {"$ref": f"#/components/schemas/{view.__name__}"} for view in (MovieView, PersonView, ListView)
+]
 ServerState = Annotated[Any, Meta(extra_json_schema={"anyOf": [*_STATES, {"type": "null"}]})]
 # The most actions of one batch.
 ACTIONS_MAX = 1000
@@ -17,10 +19,23 @@ SentAction = Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schema
 ActionId = Annotated[str, Meta(max_length=200)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 Action = Literal[
-    "addMovie", "addRecommendation", "removeRecommendation", "updateRecommendationVote", "watchMovie", "markWatched",
-    "updateRating", "updateMovieStatus", "updateStatus", "addPerson", "updatePerson", "updatePersonTrust",
-    "deletePerson", "addList", "updateList", "deleteList",
-]  # fmt: skip
+    "addMovie",
+    "addRecommendation",
+    "removeRecommendation",
+    "updateRecommendationVote",
+    "watchMovie",
+    "markWatched",
+    "updateRating",
+    "updateMovieStatus",
+    "updateStatus",
+    "addPerson",
+    "updatePerson",
+    "updatePersonTrust",
+    "deletePerson",
+    "addList",
+    "updateList",
+    "deleteList",
+]
 
 
 class SinceQuery(Struct):
@@ -38,11 +53,11 @@ class ChangesQuery(Struct):
 
 
 class Feed(Struct):
-    """What changed, in the order in which it did. `deleted_movie_ids` are IMDb ids, of soft-deleted films too;
-    `deleted_people` people's ids, `deleted_lists` lists' ids. `reset`: deletions since
+    """What changed, in the order in which it did. `deleted_movie_ids` are IMDb ids, of soft-deleted
+    films too; `deleted_people` people's ids, `deleted_lists` lists' ids. `reset`: deletions since
     `since` have been forgotten, so this is everything, and what is not in it is gone. `next_offset`
-    leads to the next page.
-    `server_timestamp` is the `since` of the next time; `timestamp` repeats it."""
+    leads to the next page. `server_timestamp` is the `since` of the next time; `timestamp` repeats
+    it."""
 
     movies: list[MovieView]
     people: list[PersonView]
@@ -75,8 +90,8 @@ class SyncBatch(Struct):
 
 
 class SyncAnswer(Struct):
-    """`conflict`: nothing was done, because the server has a newer version of the film, person or list, which is
-    `server_state` (null where it is deleted). `error`: why nothing was done."""
+    """`conflict`: nothing was done, because the server has a newer version of the film, person or
+    list, which is `server_state` (null where it is deleted). `error`: why nothing was done."""
 
     success: bool
     last_modified: float | None = None
@@ -86,8 +101,8 @@ class SyncAnswer(Struct):
 
 
 class SyncAnswers(Struct):
-    """An answer for each action, in their order. `server_timestamp` is no `since`: it passes over what others changed
-    meanwhile. Ask the feed from its own last `server_timestamp`."""
+    """An answer for each action, in their order. `server_timestamp` is no `since`: it passes over
+    what others changed meanwhile. Ask the feed from its own last `server_timestamp`."""
 
     results: list[SyncAnswer]
     server_timestamp: float

@@ -19,12 +19,14 @@ NAME_MAX = 100
 # How long a session's cookie and a token are good for.
 LOG_IN_SECONDS = 30 * 86400
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
-# Compared when no account has the address, so that an unknown one takes as long as a wrong password.
+# Compared when no account has the address, so that an unknown one takes as long as a wrong
+# password.
 _DECOY = generate_password_hash(uuid.uuid4().hex)
 
 
 def create(email: str, username: str, password: str, is_admin: bool = False) -> User:
-    """A new account with the four quick recommenders. Raises Invalid, or UserError for an address or name in use."""
+    """A new account with the four quick recommenders. Raises Invalid, or UserError for an address
+    or name in use."""
     email, username = email.strip(), username.strip()
     _check_email(email)
     _check_username(username)
@@ -35,8 +37,15 @@ def create(email: str, username: str, password: str, is_admin: bool = False) -> 
             raise UserError("Email already registered")
         if User.select().where(User.username_key == fold(username)).exists():
             raise UserError("Username already taken")
-        user = User.create(email=email, email_key=fold(email), username=username, username_key=fold(username),
-                           password_hash=password_hash, is_admin=is_admin, created_at=clock.now())  # fmt: skip
+        user = User.create(
+            email=email,
+            email_key=fold(email),
+            username=username,
+            username_key=fold(username),
+            password_hash=password_hash,
+            is_admin=is_admin,
+            created_at=clock.now(),
+        )
         _seed_quick_recommenders(user)
     return user
 
@@ -71,10 +80,13 @@ def listing() -> list[User]:
 
 
 def change(
-    user: User, is_active: bool | None = None, is_admin: bool | None = None, password: str | None = None
+    user: User,
+    is_active: bool | None = None,
+    is_admin: bool | None = None,
+    password: str | None = None,
 ) -> User:
-    """What is None stays. A password and a deactivation end the account's sessions and tokens. Raises Conflict for
-    what would leave no active administrator."""
+    """What is None stays. A password and a deactivation end the account's sessions and tokens.
+    Raises Conflict for what would leave no active administrator."""
     asked = {"is_active": is_active, "is_admin": is_admin}
     values: dict = {name: value for name, value in asked.items() if value is not None}
     if password is not None:
@@ -95,15 +107,21 @@ def rename(user: User, username: str) -> User:
     username = username.strip()
     _check_username(username)
     with db.atomic():
-        if User.select().where((User.username_key == fold(username)) & (User.id != user.id)).exists():
+        if (
+            User.select()
+            .where((User.username_key == fold(username)) & (User.id != user.id))
+            .exists()
+        ):
             raise UserError("Username already taken")
-        User.update(username=username, username_key=fold(username)).where(User.id == user.id).execute()
+        User.update(username=username, username_key=fold(username)).where(
+            User.id == user.id
+        ).execute()
     return get(user.id)
 
 
 def remove(user: User) -> Path | None:
-    """Remove the account and its library for good. Its backups stay; returns the folder they are in, if there are any.
-    Raises Conflict for the last active administrator."""
+    """Remove the account and its library for good. Its backups stay; returns the folder they are
+    in, if there are any. Raises Conflict for the last active administrator."""
     with db.atomic():
         _require_another_administrator(user)
         User.delete().where(User.id == user.id).execute()
@@ -139,10 +157,13 @@ def sweep() -> None:
 
 
 def _require_another_administrator(user: User) -> None:
-    """By oversight nobody might be left who can undo it from the pages. Call inside the transaction of the write."""
+    """By oversight nobody might be left who can undo it from the pages. Call inside the transaction
+    of the write."""
     administrators = [row.id for row in User.select(User.id).where(User.is_admin & User.is_active)]
     if administrators == [user.id]:
-        raise Conflict("This is the last active administrator. Make another account an administrator first.")
+        raise Conflict(
+            "This is the last active administrator. Make another account an administrator first."
+        )
 
 
 def check_new_password(password: str, key: str = "password") -> None:
@@ -153,7 +174,9 @@ def check_new_password(password: str, key: str = "password") -> None:
 
 def _change_and_end_sessions(user: User, **values) -> None:
     with db.atomic():
-        User.update(token_version=User.token_version + 1, **values).where(User.id == user.id).execute()
+        User.update(token_version=User.token_version + 1, **values).where(
+            User.id == user.id
+        ).execute()
 
 
 def _check_email(email: str) -> None:
@@ -173,5 +196,13 @@ def _invalid(field: str, reason: str) -> Invalid:
 def _seed_quick_recommenders(user: User) -> None:
     updated_at = models.next_update(db.obj)
     for quick_key, name, color, emoji in QUICK_RECOMMENDERS:
-        Person.create(user=user, name=name, name_key=fold(name), color=color, emoji=emoji, quick_key=quick_key,
-                      last_modified=user.created_at, updated_at=updated_at)  # fmt: skip
+        Person.create(
+            user=user,
+            name=name,
+            name_key=fold(name),
+            color=color,
+            emoji=emoji,
+            quick_key=quick_key,
+            last_modified=user.created_at,
+            updated_at=updated_at,
+        )

@@ -1,7 +1,7 @@
 """Long work as rows: progress that survives a reload and a restart.
 
-The row is the queue. Whoever runs a job holds the lock `job-ID`; a row that says `running` while nobody holds that
-lock belonged to a process that died.
+The row is the queue. Whoever runs a job holds the lock `job-ID`; a row that says `running` while
+nobody holds that lock belonged to a process that died.
 """
 
 import time
@@ -33,7 +33,8 @@ Failed = Callable[[Job, str], None]
 
 
 class Stopped(Exception):
-    """The worker is shutting down, or what the job needs is in use: the job goes back to the queue and is repeated."""
+    """The worker is shutting down, or what the job needs is in use: the job goes back to the queue
+    and is repeated."""
 
 
 class Unconfirmed(Exception):
@@ -41,9 +42,13 @@ class Unconfirmed(Exception):
     why."""
 
 
-def create(kind: str, user_id: str | None = None, params: dict | None = None, state: str = "queued") -> Job:
+def create(
+    kind: str, user_id: str | None = None, params: dict | None = None, state: str = "queued"
+) -> Job:
     """`state` "waiting" is for a job that a user has yet to confirm."""
-    return Job.create(kind=kind, user=user_id, params=params or {}, state=state, created_at=clock.now())
+    return Job.create(
+        kind=kind, user=user_id, params=params or {}, state=state, created_at=clock.now()
+    )
 
 
 def create_unless_active(kind: str) -> Job | None:
@@ -72,7 +77,11 @@ def get(job_id: str, user_id: str) -> Job:
 
 def active(kind: str, user_id: str | None = None) -> Job | None:
     """The newest queued or running job of a kind (of one user)."""
-    jobs = Job.select().where((Job.kind == kind) & Job.state.in_(ACTIVE)).order_by(Job.created_at.desc())
+    jobs = (
+        Job.select()
+        .where((Job.kind == kind) & Job.state.in_(ACTIVE))
+        .order_by(Job.created_at.desc())
+    )
     return (jobs.where(Job.user == user_id) if user_id else jobs).first()
 
 
@@ -81,10 +90,12 @@ def progress(job: Job, done: int, total: int, message: str = "") -> None:
 
 
 def run(job_id: str, work: Work, failed: Failed | None = None) -> bool:
-    """Run `work(job)` under the job's lock, and record its result or its failure on the row; `failed(job, message)` is
-    told of a failure. True when the job is still to be done: it was stopped, or what it needs is in use.
+    """Run `work(job)` under the job's lock, and record its result or its failure on the row;
+    `failed(job, message)` is told of a failure. True when the job is still to be done: it was
+    stopped, or what it needs is in use.
 
-    Does nothing for a job that is finished or that another process runs, so a task delivered twice is harmless.
+    Does nothing for a job that is finished or that another process runs, so a task delivered twice
+    is harmless.
     """
     try:
         with locks.hold(f"job-{job_id}"):
@@ -152,19 +163,25 @@ def goes_on_trying(job_id: str) -> bool:
     """Note that what this job needs is in use. False for a second copy of a task that tries: it
     shall end, or every copy that was ever made would go on for as long as the job waits."""
     now = clock.now()
-    mine = (Job.id == job_id) & (Job.state == "queued") & _not_since(Job.tried_at, now - SAME_LOOK_SECONDS)
+    mine = (
+        (Job.id == job_id)
+        & (Job.state == "queued")
+        & _not_since(Job.tried_at, now - SAME_LOOK_SECONDS)
+    )
     with db.atomic():
         return bool(Job.update(tried_at=now).where(mine).execute())
 
 
 def recover() -> tuple[list[Job], list[Job]]:
-    """Running jobs whose process died: those back in state queued, for the caller to enqueue, and those that took their
-    process down each time, which are failed with that reason."""
+    """Running jobs whose process died: those back in state queued, for the caller to enqueue, and
+    those that took their process down each time, which are failed with that reason."""
     lost, given_up = [], []
     for job in list(Job.select().where(Job.state == "running")):
         try:
             with locks.hold(f"job-{job.id}"):
-                if job.starts >= STARTS and _leave(job, state="failed", message=GIVEN_UP, finished_at=clock.now()):
+                if job.starts >= STARTS and _leave(
+                    job, state="failed", message=GIVEN_UP, finished_at=clock.now()
+                ):
                     given_up.append(job)
                     log.error(f"{job.kind}.given_up", user=job.user_id, job=job.id)
                 elif job.starts < STARTS and _leave(job, state="queued"):
@@ -177,7 +194,9 @@ def recover() -> tuple[list[Job], list[Job]]:
 def _leave(job: Job, **values) -> bool:
     """False where the job has ended since it was looked at."""
     with db.atomic():
-        return bool(Job.update(**values).where((Job.id == job.id) & (Job.state == "running")).execute())
+        return bool(
+            Job.update(**values).where((Job.id == job.id) & (Job.state == "running")).execute()
+        )
 
 
 def waiting_for_a_worker(seconds: float = REQUEUE_AFTER) -> list[Job]:

@@ -19,9 +19,12 @@ class TestOwnAccount:
         assert answer.status_code == 200
         assert answer.json["token_type"] == "bearer"
         assert answer.json["user"] == {
-            "id": alice.id, "email": "alice@example.org", "username": "alice", "created_at": alice.created_at,
+            "id": alice.id,
+            "email": "alice@example.org",
+            "username": "alice",
+            "created_at": alice.created_at,
             "is_active": True,
-        }  # fmt: skip
+        }
         headers = {"Authorization": f"Bearer {answer.json['access_token']}"}
         assert client.get("/api/auth/me", headers=headers).json == answer.json["user"]
 
@@ -36,7 +39,9 @@ class TestOwnAccount:
         assert phone.get("/api/auth/me").status_code == 401
         assert tablet.get("/api/auth/me").status_code == 401
 
-    def test_a_changed_password_ends_the_old_tokens_and_answers_a_new_one(self, client, as_user, alice):
+    def test_a_changed_password_ends_the_old_tokens_and_answers_a_new_one(
+        self, client, as_user, alice
+    ):
         old = as_user(alice)
         answer = old.put("/api/auth/password", json={"current": PASSWORD, "new": "another horse"})
         assert answer.status_code == 200
@@ -47,9 +52,16 @@ class TestOwnAccount:
         assert log_in(client, alice.email, "another horse").status_code == 200
 
     def test_a_password_needs_the_current_one_and_eight_characters(self, as_user, alice):
-        wrong = as_user(alice).put("/api/auth/password", json={"current": "guess", "new": "another horse"})
-        assert (wrong.status_code, wrong.json) == (400, {"detail": "The current password is incorrect"})
-        short = as_user(alice).put("/api/auth/password", json={"current": PASSWORD, "new": "1234567"})
+        wrong = as_user(alice).put(
+            "/api/auth/password", json={"current": "guess", "new": "another horse"}
+        )
+        assert (wrong.status_code, wrong.json) == (
+            400,
+            {"detail": "The current password is incorrect"},
+        )
+        short = as_user(alice).put(
+            "/api/auth/password", json={"current": PASSWORD, "new": "1234567"}
+        )
         words = "A password has 8 to 500 characters."
         assert (short.status_code, short.json) == (422, {"detail": words})
 
@@ -61,7 +73,10 @@ class TestManagingAccounts:
     def test_a_new_account_can_log_in_and_has_the_quick_recommenders(self, client, as_user, carol):
         answer = as_user(carol).post(self.URL, json=self.NEW)
         assert answer.status_code == 201
-        assert answer.json.items() >= {"email": "dora@example.org", "username": "dora", "is_active": True}.items()
+        assert (
+            answer.json.items()
+            >= {"email": "dora@example.org", "username": "dora", "is_active": True}.items()
+        )
         assert "password_hash" not in answer.json
         assert log_in(client, "dora@example.org").status_code == 200
         people = models.Person.select().where(models.Person.user == answer.json["id"])
@@ -85,7 +100,9 @@ class TestManagingAccounts:
             ({"username": "a@b"}, 422, "A username has 1 to 100 printable characters"),
         ],
     )
-    def test_what_cannot_be_an_account_is_refused_with_its_reason(self, as_user, carol, change, status, detail):
+    def test_what_cannot_be_an_account_is_refused_with_its_reason(
+        self, as_user, carol, change, status, detail
+    ):
         answer = as_user(carol).post(self.URL, json=self.NEW | change)
         assert answer.status_code == status
         assert detail in answer.json["detail"]
@@ -93,9 +110,14 @@ class TestManagingAccounts:
 
     def test_the_list_has_everybody_oldest_first(self, as_user, alice, carol):
         users = as_user(carol).get(self.URL).json
-        assert [(user["username"], user["is_admin"]) for user in users] == [("alice", False), ("carol", True)]
+        assert [(user["username"], user["is_admin"]) for user in users] == [
+            ("alice", False),
+            ("carol", True),
+        ]
 
-    def test_deactivating_ends_the_sessions_and_reactivating_does_not_bring_them_back(self, as_user, alice, carol):
+    def test_deactivating_ends_the_sessions_and_reactivating_does_not_bring_them_back(
+        self, as_user, alice, carol
+    ):
         phone = as_user(alice)
         as_user(carol).put(f"{self.URL}/{alice.id}", json={"is_active": False})
         assert phone.get("/api/auth/me").status_code == 401
@@ -103,13 +125,17 @@ class TestManagingAccounts:
         assert answer.json["is_active"] is True
         assert phone.get("/api/auth/me").status_code == 401
 
-    def test_an_administrator_sets_a_password_and_makes_another_administrator(self, client, as_user, alice, carol):
+    def test_an_administrator_sets_a_password_and_makes_another_administrator(
+        self, client, as_user, alice, carol
+    ):
         change = {"password": "another horse", "is_admin": True, "is_active": None}
         assert as_user(carol).put(f"{self.URL}/{alice.id}", json=change).json["is_admin"] is True
         assert log_in(client, alice.email, "another horse").status_code == 200
 
     def test_a_refused_change_changes_nothing(self, client, as_user, carol):
-        answer = as_user(carol).put(f"{self.URL}/{carol.id}", json={"password": "another horse", "is_admin": False})
+        answer = as_user(carol).put(
+            f"{self.URL}/{carol.id}", json={"password": "another horse", "is_admin": False}
+        )
         assert answer.status_code == 409
         assert "last active administrator" in answer.json["detail"]
         assert log_in(client, carol.email).status_code == 200
@@ -132,5 +158,7 @@ class TestManagingAccounts:
 
     @pytest.mark.parametrize("method", ["put", "delete"])
     def test_an_unknown_account_is_not_found(self, as_user, carol, method):
-        answer = getattr(as_user(carol), method)(f"{self.URL}/nobody", **({"json": {}} if method == "put" else {}))
+        answer = getattr(as_user(carol), method)(
+            f"{self.URL}/nobody", **({"json": {}} if method == "put" else {})
+        )
         assert (answer.status_code, answer.json) == (404, {"detail": "No account has this id."})

@@ -1,4 +1,5 @@
-"""/api/backup: export, import, and one's own backup files. What a document may hold is tested with portable."""
+"""/api/backup: export, import, and one's own backup files. What a document may hold is tested with
+portable."""
 
 import hashlib
 import io
@@ -14,14 +15,20 @@ LIBRARY = {
     "version": 2,
     "exported_at": 1771000000.0,
     "movies": [
-        {"imdb_id": "tt0111161", "status": "watched", "last_modified": 1771000000.0,
-         "recommendations": [{"person_name": "Zoë / Bob", "date_recommended": 1770000000.0, "vote_type": True}],
-         "watch_history": {"date_watched": 1770500000.0, "my_rating": 8.5}},
+        {
+            "imdb_id": "tt0111161",
+            "status": "watched",
+            "last_modified": 1771000000.0,
+            "recommendations": [
+                {"person_name": "Zoë / Bob", "date_recommended": 1770000000.0, "vote_type": True}
+            ],
+            "watch_history": {"date_watched": 1770500000.0, "my_rating": 8.5},
+        },
         {"imdb_id": "tt0068646", "last_modified": 1771000000.0},
     ],
     "people": [],
     "lists": [{"id": "l1", "name": "Favourites"}],
-}  # fmt: skip
+}
 EXPORT, IMPORT, LIST = "/api/backup/export", "/api/backup/import", "/api/backup/list"
 
 
@@ -45,8 +52,12 @@ class TestExport:
         assert answer.json["version"] == 2
         assert [person["quick_key"] for person in answer.json["people"]].count(None) == 0
 
-    def test_its_day_is_that_of_the_servers_time_zone(self, as_user, alice, frozen_clock, monkeypatch):
-        monkeypatch.setattr(config, "current", config.Config(config.current.data_dir, timezone="Pacific/Kiritimati"))
+    def test_its_day_is_that_of_the_servers_time_zone(
+        self, as_user, alice, frozen_clock, monkeypatch
+    ):
+        monkeypatch.setattr(
+            config, "current", config.Config(config.current.data_dir, timezone="Pacific/Kiritimati")
+        )
         assert "2026-03-02" in as_user(alice).get(EXPORT).headers["Content-Disposition"]
 
     def test_an_export_imported_by_another_account_exports_as_the_same(self, as_user, alice, bob):
@@ -67,7 +78,9 @@ class TestImport:
         assert answer.json["errors"] == []
         assert answer.json["safety_backup"] is None
 
-    @pytest.mark.parametrize("mimetype", ["application/json", "text/plain", "application/octet-stream", ""])
+    @pytest.mark.parametrize(
+        "mimetype", ["application/json", "text/plain", "application/octet-stream", ""]
+    )
     def test_a_body_is_taken_whatever_it_calls_itself(self, as_user, alice, mimetype):
         body = b"\xef\xbb\xbf" + json.dumps(LIBRARY).encode()
         answer = as_user(alice).post(IMPORT, data=body, headers={"Content-Type": mimetype})
@@ -77,7 +90,9 @@ class TestImport:
         form = {"file": (io.BytesIO(json.dumps(LIBRARY).encode()), "my library.json")}
         assert as_user(alice).post(IMPORT, data=form).json["movies_imported"] == 2
 
-    @pytest.mark.parametrize("form", [{"library": (io.BytesIO(b"{}"), "x.json")}, {"file": "{}"}, {}])
+    @pytest.mark.parametrize(
+        "form", [{"library": (io.BytesIO(b"{}"), "x.json")}, {"file": "{}"}, {}]
+    )
     def test_a_form_without_a_file_says_what_is_wanted(self, as_user, alice, form):
         answer = as_user(alice).post(IMPORT, data=form, content_type="multipart/form-data")
         assert answer.status_code == 422
@@ -93,12 +108,20 @@ class TestImport:
         assert not Title.select().exists()
 
     @pytest.mark.parametrize(
-        "conflicts, status", [("overwrite", "toWatch"), ("newest", "watched"), ("skip", "watched"), (None, "toWatch")]
+        "conflicts, status",
+        [("overwrite", "toWatch"), ("newest", "watched"), ("skip", "watched"), (None, "toWatch")],
     )
     def test_conflicts_are_settled_as_asked(self, as_user, alice, conflicts, status):
         as_user(alice).post(IMPORT, json=LIBRARY)
-        older = {"version": 2, "movies": [{"imdb_id": "tt0111161", "status": "toWatch", "last_modified": 1500000000.0}]}
-        answer = as_user(alice).post(IMPORT, json=older, query_string={"conflicts": conflicts} if conflicts else {})
+        older = {
+            "version": 2,
+            "movies": [
+                {"imdb_id": "tt0111161", "status": "toWatch", "last_modified": 1500000000.0}
+            ],
+        }
+        answer = as_user(alice).post(
+            IMPORT, json=older, query_string={"conflicts": conflicts} if conflicts else {}
+        )
         assert answer.status_code == 200
         assert models.Movie.get(models.Movie.title == "tt0111161").status == status
 
@@ -134,7 +157,9 @@ class TestImport:
             (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problems: movies[0].imdb_id"),
         ],
     )
-    def test_what_cannot_be_used_at_all_is_refused_and_nothing_written(self, as_user, alice, body, words):
+    def test_what_cannot_be_used_at_all_is_refused_and_nothing_written(
+        self, as_user, alice, body, words
+    ):
         before = exported(as_user(alice))
         answer = as_user(alice).post(IMPORT, data=body, content_type="application/json")
         assert answer.status_code == 422
@@ -144,8 +169,12 @@ class TestImport:
     @pytest.mark.parametrize("path", [IMPORT, "/api/backup/restore/x.json"])
     @pytest.mark.parametrize(
         "query, loc",
-        [("conflicts=mine", "conflicts"), ("dry_run=maybe", "dry_run"), ("dry_run=1&dry_run=0", "dry_run")],
-    )  # fmt: skip
+        [
+            ("conflicts=mine", "conflicts"),
+            ("dry_run=maybe", "dry_run"),
+            ("dry_run=1&dry_run=0", "dry_run"),
+        ],
+    )
     def test_options_that_are_not_known_are_refused(self, as_user, alice, path, query, loc):
         answer = as_user(alice).post(f"{path}?{query}", json=LIBRARY)
         assert answer.status_code == 422
@@ -183,7 +212,9 @@ class TestImport:
         assert "64 MiB" in answer.json["detail"]
 
     def test_a_byte_over_64_mib_is_too_large(self, as_user, alice):
-        answer = as_user(alice).post(IMPORT, data=b" " * (64 * 2**20 + 1), content_type="application/json")
+        answer = as_user(alice).post(
+            IMPORT, data=b" " * (64 * 2**20 + 1), content_type="application/json"
+        )
         assert answer.status_code == 413
         assert "64 MiB" in answer.json["detail"]
 
@@ -220,7 +251,10 @@ class TestFiles:
         answer = as_user(alice).post("/api/backup/create")
         assert answer.status_code == 201
         entry = answer.json
-        assert entry.items() >= {"kind": "manual", "state": "verified", "pinned": False, "problem": None}.items()
+        assert (
+            entry.items()
+            >= {"kind": "manual", "state": "verified", "pinned": False, "problem": None}.items()
+        )
         assert entry["counts"] == {"movies": 2, "people": 5, "lists": 1}
         listed = as_user(alice).get(LIST).json
         assert listed["backups"] == [entry]
@@ -237,13 +271,22 @@ class TestFiles:
         url = f"/api/backup/download/{made(as_user(alice))}"
         whole = as_user(alice).get(url, buffered=True)
         tag = whole.headers["ETag"]
-        rest = as_user(alice).get(url, headers={"Range": "bytes=100-", "If-Range": tag}, buffered=True)
+        rest = as_user(alice).get(
+            url, headers={"Range": "bytes=100-", "If-Range": tag}, buffered=True
+        )
         assert (rest.status_code, rest.data) == (206, whole.data[100:])
-        assert as_user(alice).get(url, headers={"If-None-Match": tag}, buffered=True).status_code == 304
+        assert (
+            as_user(alice).get(url, headers={"If-None-Match": tag}, buffered=True).status_code
+            == 304
+        )
 
-    def test_a_file_that_goes_while_it_is_asked_for_is_not_found(self, as_user, alice, tmp_path, monkeypatch):
+    def test_a_file_that_goes_while_it_is_asked_for_is_not_found(
+        self, as_user, alice, tmp_path, monkeypatch
+    ):
         monkeypatch.setattr(backups, "path_of", lambda *_: tmp_path / "gone.json")
-        assert as_user(alice).get("/api/backup/download/gone.json").json == {"detail": "Backup file not found"}
+        assert as_user(alice).get("/api/backup/download/gone.json").json == {
+            "detail": "Backup file not found"
+        }
 
     def test_a_file_that_was_changed_is_found_out(self, as_user, alice):
         name = made(as_user(alice))
@@ -259,7 +302,10 @@ class TestFiles:
     def test_a_good_file_is_verified_again(self, frozen_clock, as_user, alice):
         name = made(as_user(alice))
         frozen_clock.move(60)
-        assert as_user(alice).post(f"/api/backup/verify/{name}").json["verified_at"] == frozen_clock.moment
+        assert (
+            as_user(alice).post(f"/api/backup/verify/{name}").json["verified_at"]
+            == frozen_clock.moment
+        )
 
     def test_a_restore_brings_back_what_is_gone_and_backs_up_before(self, as_user, alice):
         as_user(alice).post(IMPORT, json=LIBRARY)
@@ -277,37 +323,64 @@ class TestFiles:
         name = made(as_user(alice))
         assert as_user(alice).delete(f"/api/backup/{name}").status_code == 204
         assert as_user(alice).get(LIST).json["backups"] == []
-        assert as_user(alice).delete(f"/api/backup/{name}").json == {"detail": "Backup file not found"}
+        assert as_user(alice).delete(f"/api/backup/{name}").json == {
+            "detail": "Backup file not found"
+        }
 
     @pytest.mark.parametrize(
         "name",
-        ["2026-01-01.json", "../mm.db", "..%2f..%2fmm.db", "..", ".", "%00", "a/b/c", "/etc/passwd", "notes.txt",
-         "2026-01-01T00-00-00-manual.json.meta.json", "é", "link.json", "2026-02-02.json", "x" * 5000],
-    )  # fmt: skip
+        [
+            "2026-01-01.json",
+            "../mm.db",
+            "..%2f..%2fmm.db",
+            "..",
+            ".",
+            "%00",
+            "a/b/c",
+            "/etc/passwd",
+            "notes.txt",
+            "2026-01-01T00-00-00-manual.json.meta.json",
+            "é",
+            "link.json",
+            "2026-02-02.json",
+            "x" * 5000,
+        ],
+    )
     def test_anything_but_a_listed_name_is_not_found(self, as_user, alice, name):
         folder = config.current.backups_dir / alice.id
         made(as_user(alice))
         (folder / "notes.txt").write_text("mine")
         (folder / "2026-02-02.json").symlink_to(config.current.data_dir / "secret_key")
         for method, path in (
-            ("GET", "download/"), ("POST", "verify/"), ("POST", "restore/"), ("DELETE", ""),
-        ):  # fmt: skip
+            ("GET", "download/"),
+            ("POST", "verify/"),
+            ("POST", "restore/"),
+            ("DELETE", ""),
+        ):
             answer = as_user(alice).open(f"/api/backup/{path}{name}", method=method)
             assert answer.status_code in (404, 405)
-            assert answer.status_code == 405 or answer.json["detail"] in ("Backup file not found", "Not found")
+            assert answer.status_code == 405 or answer.json["detail"] in (
+                "Backup file not found",
+                "Not found",
+            )
         assert (folder / "notes.txt").exists()
 
     def test_another_users_file_is_not_found(self, as_user, alice, bob):
         name = made(as_user(alice))
-        assert as_user(bob).get(f"/api/backup/download/{name}").json == {"detail": "Backup file not found"}
+        assert as_user(bob).get(f"/api/backup/download/{name}").json == {
+            "detail": "Backup file not found"
+        }
 
     def test_while_one_runs_another_is_refused(self, as_user, alice, bob):
         name = made(as_user(alice))
         with locks.hold(f"library-{alice.id}"):
             for method, path in (
-                ("POST", "create"), ("POST", "import"), ("POST", f"restore/{name}"), ("POST", f"verify/{name}"),
+                ("POST", "create"),
+                ("POST", "import"),
+                ("POST", f"restore/{name}"),
+                ("POST", f"verify/{name}"),
                 ("DELETE", name),
-            ):  # fmt: skip
+            ):
                 body = {"json": LIBRARY} if path == "import" else {}
                 answer = as_user(alice).open(f"/api/backup/{path}", method=method, **body)
                 assert answer.status_code == 409

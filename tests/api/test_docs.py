@@ -1,4 +1,5 @@
-"""The OpenAPI document tells all of the API and nothing else, and its page works without any other host."""
+"""The OpenAPI document tells all of the API and nothing else, and its page works without any other
+host."""
 
 import re
 
@@ -21,7 +22,9 @@ def document(client):
 
 def operations(document):
     paths = document["paths"].items()
-    return {(method.upper(), path): item for path, methods in paths for method, item in methods.items()}
+    return {
+        (method.upper(), path): item for path, methods in paths for method, item in methods.items()
+    }
 
 
 def refs(node):
@@ -52,7 +55,9 @@ def test_every_reference_leads_somewhere_and_every_schema_is_used(document):
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert set(refs(document)) - known == set()
     # spectree takes queries apart into parameters, and keeps the whole all the same.
-    assert all(name.endswith(("Options", "Filters", "Query")) for name in known - set(refs(document)))
+    assert all(
+        name.endswith(("Options", "Filters", "Query")) for name in known - set(refs(document))
+    )
 
 
 def test_every_operation_says_what_it_does_what_it_takes_and_what_it_answers(document):
@@ -62,7 +67,9 @@ def test_every_operation_says_what_it_does_what_it_takes_and_what_it_answers(doc
         named = set(re.findall(r"{(\w+)}", path))
         assert {item["name"] for item in operation["parameters"] if item["in"] == "path"} == named
         assert operation["tags"]
-        takes_input = "requestBody" in operation or any(item["in"] == "query" for item in operation["parameters"])
+        takes_input = "requestBody" in operation or any(
+            item["in"] == "query" for item in operation["parameters"]
+        )
         assert ("422" in operation["responses"]) == takes_input, (method, path)
 
 
@@ -73,7 +80,9 @@ def test_every_body_has_an_example_that_its_type_takes(app, document):
         sent = msgspec.to_builtins(example)
         assert msgspec.to_builtins(msgspec.convert(sent, type(example))) == sent
     named = {ref.rpartition("/")[2] for ref in refs(document["paths"])}
-    without = {name for name in named if not document["components"]["schemas"][name].get("examples")}
+    without = {
+        name for name in named if not document["components"]["schemas"][name].get("examples")
+    }
     assert without == set()
 
 
@@ -85,8 +94,14 @@ def test_operation_ids_are_unique(document):
 def test_all_but_health_and_log_ins_need_a_token_and_may_answer_401(document):
     assert document["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
-    is_open = {key for key, operation in operations(document).items() if operation.get("security") == []}
-    assert is_open == {("GET", "/api/health"), ("POST", "/api/auth/login"), ("POST", "/api/auth/admin/login")}
+    is_open = {
+        key for key, operation in operations(document).items() if operation.get("security") == []
+    }
+    assert is_open == {
+        ("GET", "/api/health"),
+        ("POST", "/api/auth/login"),
+        ("POST", "/api/auth/admin/login"),
+    }
     for key, operation in operations(document).items():
         assert key in is_open or {"401", "403", "503"} <= set(operation["responses"]), key
 

@@ -23,8 +23,16 @@ BODIES = [
     ("POST", "/api/auth/login", {"email": "alice@example.org", "password": "a guess at it"}),
     ("POST", "/api/auth/admin/login", {"token": "a guess"}),
     ("PUT", "/api/auth/password", {"current": "a guess", "new": "another horse"}),
-    ("POST", "/api/auth/admin/users", {"email": "d@example.org", "username": "d", "password": "another horse"}),
-    ("PUT", "/api/auth/admin/users/nobody", {"is_active": True, "is_admin": True, "password": "another horse"}),
+    (
+        "POST",
+        "/api/auth/admin/users",
+        {"email": "d@example.org", "username": "d", "password": "another horse"},
+    ),
+    (
+        "PUT",
+        "/api/auth/admin/users/nobody",
+        {"is_active": True, "is_admin": True, "password": "another horse"},
+    ),
     ("PUT", "/api/backup/settings", {"backup_enabled": False}),
 ]
 # Those in which most fields may be left out or null, or have several types.
@@ -41,12 +49,44 @@ LOOSE_BODIES = [
 ]
 ALL_BODIES = [*BODIES, *LOOSE_BODIES]
 NO_JSON = [
-    b"", b"{", b"nonsense", b"{'a': 1}", b'{"KEY": NaN}', b'{"KEY": 1e999}', b'{"KEY": "\xff"}', b'"\\ud800"',
-    b"[" * 100_000, b'{"x":' * 100_000, b"\xef\xbb\xbf{}", b"\x00",
-]  # fmt: skip
-FIELDS = ["email", "username", "password", "is_active", "is_admin", "token", "backup_enabled", "imdb_id", "tmdb_id",
-          "status", "recommenders", "person", "person_ids", "people", "vote_type", "date_recommended", "date_watched",
-          "my_rating", "name", "color", "emoji", "position", "x"]  # fmt: skip
+    b"",
+    b"{",
+    b"nonsense",
+    b"{'a': 1}",
+    b'{"KEY": NaN}',
+    b'{"KEY": 1e999}',
+    b'{"KEY": "\xff"}',
+    b'"\\ud800"',
+    b"[" * 100_000,
+    b'{"x":' * 100_000,
+    b"\xef\xbb\xbf{}",
+    b"\x00",
+]
+FIELDS = [
+    "email",
+    "username",
+    "password",
+    "is_active",
+    "is_admin",
+    "token",
+    "backup_enabled",
+    "imdb_id",
+    "tmdb_id",
+    "status",
+    "recommenders",
+    "person",
+    "person_ids",
+    "people",
+    "vote_type",
+    "date_recommended",
+    "date_watched",
+    "my_rating",
+    "name",
+    "color",
+    "emoji",
+    "position",
+    "x",
+]
 WRONG_TYPES = [None, 7, 7.5, True, "x", [], ["x"], {}, {"x": 1}]
 
 
@@ -72,7 +112,9 @@ class TestBodies:
     @pytest.mark.parametrize("method, path, body", ALL_BODIES)
     def test_a_body_of_another_type_is_refused(self, carol_speaks, method, path, body):
         for value in (None, 7, "x", True, [], [body]):
-            assert_validation(carol_speaks.open(path, method=method, data=json.dumps(value), content_type=JSON))
+            assert_validation(
+                carol_speaks.open(path, method=method, data=json.dumps(value), content_type=JSON)
+            )
 
     @pytest.mark.parametrize("method, path, body", BODIES)
     def test_a_field_of_another_type_is_refused_by_name(self, carol_speaks, method, path, body):
@@ -93,7 +135,9 @@ class TestBodies:
             assert key in answer.json["detail"][0]["msg"]
 
     @pytest.mark.parametrize("method, path, body", ALL_BODIES)
-    @pytest.mark.parametrize("mimetype", ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"])
+    @pytest.mark.parametrize(
+        "mimetype", ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"]
+    )
     def test_a_form_or_text_is_another_media_type(self, carol_speaks, method, path, body, mimetype):
         data = body if "form" in mimetype else json.dumps(body)
         answer = carol_speaks.open(path, method=method, data=data, content_type=mimetype)
@@ -124,44 +168,77 @@ class TestBodies:
         client.post("/api/auth/login", json={})
         assert not caplog.records
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(body=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(FIELDS), inner),
-        max_leaves=8,
-    ))  # fmt: skip
+    @settings(
+        max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(
+        body=st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(FIELDS), inner),
+            max_leaves=8,
+        )
+    )
     @pytest.mark.slow
     def test_no_json_breaks_the_server(self, carol_speaks, body):
         for method, path, _ in ALL_BODIES:
             data = json.dumps(body).encode()
             answer = carol_speaks.open(path, method=method, data=data, content_type=JSON)
             assert answer.status_code in (200, 201, 400, 401, 404, 409, 422, 429, 503), (path, body)
-            assert answer.status_code < 500 or re.search("ADMIN_TOKEN|TMDB API key", answer.json["detail"])
+            assert answer.status_code < 500 or re.search(
+                "ADMIN_TOKEN|TMDB API key", answer.json["detail"]
+            )
 
 
 # What is asked for, and the sentence that answers it.
 REFUSED_VALUES = [
-    ("POST", "/api/auth/admin/users",
-     {"email": "d@example.org", "username": "d", "password": "short"},
-     "A password has 8 to 500 characters."),
-    ("PUT", "/api/auth/admin/users/{carol}", {"password": "short"},
-     "A password has 8 to 500 characters."),
+    (
+        "POST",
+        "/api/auth/admin/users",
+        {"email": "d@example.org", "username": "d", "password": "short"},
+        "A password has 8 to 500 characters.",
+    ),
+    (
+        "PUT",
+        "/api/auth/admin/users/{carol}",
+        {"password": "short"},
+        "A password has 8 to 500 characters.",
+    ),
     ("POST", "/api/people", {"name": "x" * 501}, "name: longer than 500 characters"),
     ("POST", "/api/people", {"name": "."}, "name: '.' cannot be a name"),
-    ("POST", "/api/people", {"name": "Eve", "color": "red"},
-     "color: 'red' is not a colour like #0a84ff"),
-    ("POST", "/api/lists", {"name": "Best", "color": "red"},
-     "color: 'red' is not a colour like #0a84ff"),
+    (
+        "POST",
+        "/api/people",
+        {"name": "Eve", "color": "red"},
+        "color: 'red' is not a colour like #0a84ff",
+    ),
+    (
+        "POST",
+        "/api/lists",
+        {"name": "Best", "color": "red"},
+        "color: 'red' is not a colour like #0a84ff",
+    ),
     ("POST", "/api/movies", {"imdb_id": "x"}, "imdb_id: 'x' is not tt and 7 or more digits"),
     ("POST", "/api/movies", {}, "imdb_id: is missing: send imdb_id or tmdb_id"),
-    ("POST", "/api/movies/tt0111161/recommendations", {"person": "Eve", "vote_type": "sideways"},
-     "vote_type: 'sideways' is neither upvote nor downvote"),
+    (
+        "POST",
+        "/api/movies/tt0111161/recommendations",
+        {"person": "Eve", "vote_type": "sideways"},
+        "vote_type: 'sideways' is neither upvote nor downvote",
+    ),
     ("GET", "/api/sync?since=nan", None, "since: is not a time"),
-    ("POST", "/api/backup/import", {"version": 3, "movies": []},
-     "The file was made by a newer version: 3. This server reads up to 2."),
-    ("POST", "/api/backup/import?mode=replace", {},
-     "'replace' is not available: an import merges into the library (mode=merge)"),
-]  # fmt: skip
+    (
+        "POST",
+        "/api/backup/import",
+        {"version": 3, "movies": []},
+        "The file was made by a newer version: 3. This server reads up to 2.",
+    ),
+    (
+        "POST",
+        "/api/backup/import?mode=replace",
+        {},
+        "'replace' is not available: an import merges into the library (mode=merge)",
+    ),
+]
 
 
 @pytest.mark.parametrize("method, path, body, sentence", REFUSED_VALUES)
@@ -186,7 +263,9 @@ def test_an_import_without_one_usable_row_is_answered_with_one_sentence(carol_sp
 
 
 class TestShape:
-    @pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api//health", "/api/health/", "/api/ws/sync"])
+    @pytest.mark.parametrize(
+        "path", ["/api", "/api/", "/api/nothing", "/api//health", "/api/health/", "/api/ws/sync"]
+    )
     def test_an_unknown_path_is_not_found_as_json(self, client, path):
         answer = client.get(path)
         assert (answer.status_code, answer.json) == (404, {"detail": "Not found"})
@@ -204,7 +283,9 @@ class TestShape:
     def test_a_path_outside_the_api_is_answered_as_a_page(self, client):
         assert client.get("/apinothing").mimetype == "text/html"
 
-    def test_what_nobody_expected_is_told_without_its_cause(self, app, as_user, alice, monkeypatch, caplog):
+    def test_what_nobody_expected_is_told_without_its_cause(
+        self, app, as_user, alice, monkeypatch, caplog
+    ):
         def break_down(user_id):
             raise ValueError("the secret cause")
 
@@ -235,7 +316,9 @@ class TestShape:
         assert client.post("/api/auth/login", json=BODIES[0][2]).status_code == 503
         assert client.get("/api/health").status_code == 503
 
-    def test_a_query_that_is_our_fault_is_not_called_unavailable(self, app, as_user, alice, monkeypatch):
+    def test_a_query_that_is_our_fault_is_not_called_unavailable(
+        self, app, as_user, alice, monkeypatch
+    ):
         monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
         monkeypatch.setattr(backups, "listing", lambda _: models.Setting.create(key=None))
         assert as_user(alice).get("/api/backup/list").status_code == 500
@@ -287,9 +370,13 @@ class TestHealth:
     def test_a_server_whose_worker_was_just_seen_is_healthy(self, frozen_clock, app, client):
         models.put_setting("worker_seen_at", frozen_clock.moment - 100)
         assert client.get("/api/health").json == {
-            "status": "healthy", "timestamp": frozen_clock.moment, "database": "ok", "worker": "ok",
-            "last_backup": None, "problems": [],
-        }  # fmt: skip
+            "status": "healthy",
+            "timestamp": frozen_clock.moment,
+            "database": "ok",
+            "worker": "ok",
+            "last_backup": None,
+            "problems": [],
+        }
 
 
 class TestOtherOrigins:
@@ -297,7 +384,9 @@ class TestOtherOrigins:
 
     @pytest.fixture
     def settings(self, tmp_path):
-        return config.Config(data_dir=tmp_path / "data", cors_origins=("https://app.example", "https://b.example"))
+        return config.Config(
+            data_dir=tmp_path / "data", cors_origins=("https://app.example", "https://b.example")
+        )
 
     def test_a_preflight_of_a_known_origin_is_allowed(self, client):
         answer = client.options("/api/backup/settings", headers=self.ASKING)
@@ -313,7 +402,9 @@ class TestOtherOrigins:
             assert "Origin" in answer.vary
             assert "Content-Disposition" in answer.headers["Access-Control-Expose-Headers"]
 
-    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://app.example.evil", ""])
+    @pytest.mark.parametrize(
+        "origin", ["https://evil.example", "null", "https://app.example.evil", ""]
+    )
     def test_another_origin_may_not(self, client, origin):
         answer = client.get("/api/health", headers={"Origin": origin})
         assert "Access-Control-Allow-Origin" not in answer.headers
@@ -324,7 +415,10 @@ class TestOtherOrigins:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
     def test_credentials_are_never_offered(self, client):
-        assert "Access-Control-Allow-Credentials" not in client.options("/api/health", headers=self.ASKING).headers
+        assert (
+            "Access-Control-Allow-Credentials"
+            not in client.options("/api/health", headers=self.ASKING).headers
+        )
 
 
 def test_no_origin_is_allowed_unless_told(client):

@@ -46,8 +46,17 @@ def test_results_are_a_list_with_the_keys_that_clients_read(client, path):
     answer = client.get(f"/api/external/{path}")
     assert answer.status_code == 200
     for row in answer.json:
-        assert row.keys() >= {"id", "title", "year", "mediaType", "poster", "posterSmall", "overview", "voteAverage",
-                              "voteCount"}  # fmt: skip
+        assert row.keys() >= {
+            "id",
+            "title",
+            "year",
+            "mediaType",
+            "poster",
+            "posterSmall",
+            "overview",
+            "voteAverage",
+            "voteCount",
+        }
 
 
 def test_a_film_a_series_and_ratings_have_the_keys_that_clients_read(client):
@@ -86,7 +95,10 @@ def test_a_wrong_query_is_refused_by_its_name(client, standin, path, name):
 
 def test_what_the_provider_answers_is_told_with_its_status(client, standin):
     assert detail(client.get("/api/external/tmdb/movie/1")) == (502, "TMDB API error: 404")
-    assert detail(client.get(f"/api/external/omdb/movie/{stand.UNKNOWN_ID}")) == (502, "OMDb says: Error getting data.")
+    assert detail(client.get(f"/api/external/omdb/movie/{stand.UNKNOWN_ID}")) == (
+        502,
+        "OMDb says: Error getting data.",
+    )
     assert client.get("/api/external/omdb/movie/tt1").status_code == 404
     standin.tmdb.fault = "wrong_key"
     assert detail(client.get("/api/external/tmdb/search?q=x")) == (502, "TMDB API error: 401")
@@ -108,7 +120,10 @@ class TestWithoutKeys:
         assert detail(client.get("/api/external/tmdb/search?q=x")) == missing
         assert detail(client.get("/api/external/tmdb/movie/550")) == missing
         assert detail(client.post(f"/api/movies/{FILM}/refresh")) == missing
-        assert detail(client.get(f"/api/external/omdb/movie/{FILM}")) == (503, "OMDb API key not configured")
+        assert detail(client.get(f"/api/external/omdb/movie/{FILM}")) == (
+            503,
+            "OMDb API key not configured",
+        )
         assert client.get("/api/external/cache/info").status_code == 200
 
 
@@ -119,7 +134,11 @@ def test_a_refresh_fills_a_stub_and_leaves_the_users_own_mark(client, alice, fro
     frozen_clock.move(HOUR)
 
     answer = getattr(client, method)(f"/api/movies/{FILM}/refresh")
-    assert answer.json == {"success": True, "updated": {"tmdb": True, "omdb": True}, "last_modified": added}
+    assert answer.json == {
+        "success": True,
+        "updated": {"tmdb": True, "omdb": True},
+        "last_modified": added,
+    }
     shown = client.get(f"/api/movies/{FILM}").json
     assert shown["tmdb_data"]["title"] == stand.FILMS[0][0]
     assert shown["omdb_data"]["imdbRating"] == 8.1
@@ -143,16 +162,24 @@ def test_a_refresh_that_no_provider_answers_says_why(client, alice, standin):
 def test_a_film_that_was_just_looked_at_is_complete_as_soon_as_it_is_added(client):
     client.get("/api/external/tmdb/movie/5000")
     client.get(f"/api/external/omdb/movie/{FILM}")
-    added = client.post(f"/api/movies/{FILM}/recommendations", json={
-        "person": "Ann", "vote_type": "upvote", "tmdb_data": {"title": "A lie"}, "omdb_data": {"title": "A lie"},
-    })  # fmt: skip
+    added = client.post(
+        f"/api/movies/{FILM}/recommendations",
+        json={
+            "person": "Ann",
+            "vote_type": "upvote",
+            "tmdb_data": {"title": "A lie"},
+            "omdb_data": {"title": "A lie"},
+        },
+    )
     assert added.status_code == 201
     shown = client.get(f"/api/movies/{FILM}").json
     assert shown["tmdb_data"]["title"] == shown["omdb_data"]["title"] == stand.FILMS[0][0]
 
 
 def test_a_film_is_added_by_its_tmdb_id(client):
-    answer = client.post("/api/movies", json={"tmdb_id": 7001, "media_type": "tv", "recommender": "Ann"})
+    answer = client.post(
+        "/api/movies", json={"tmdb_id": 7001, "media_type": "tv", "recommender": "Ann"}
+    )
     assert (answer.status_code, answer.json["imdb_id"]) == (201, stand.SERIES_ID)
     assert answer.json["tmdb_data"]["mediaType"] == "tv"
     assert client.post("/api/movies", json={"tmdb_id": 7002}).status_code == 422

@@ -19,10 +19,25 @@ def shelf(phone):
 
 
 def test_a_list_is_made_changed_and_removed(phone, alice):
-    made = phone.post(URL, json={"name": "Favourites", "color": "#ff0000", "icon": "heart", "position": 3})
+    made = phone.post(
+        URL, json={"name": "Favourites", "color": "#ff0000", "icon": "heart", "position": 3}
+    )
     assert made.status_code == 201
-    assert made.json.keys() == {"id", "user_id", "name", "color", "icon", "position", "created_at", "last_modified"}
-    assert (made.json["user_id"], made.json["icon"], made.json["position"]) == (alice.id, "heart", 3)
+    assert made.json.keys() == {
+        "id",
+        "user_id",
+        "name",
+        "color",
+        "icon",
+        "position",
+        "created_at",
+        "last_modified",
+    }
+    assert (made.json["user_id"], made.json["icon"], made.json["position"]) == (
+        alice.id,
+        "heart",
+        3,
+    )
     address = f"{URL}/{made.json['id']}"
     changed = phone.put(address, json={"name": "Loved", "position": None})
     assert changed.json.items() >= {"name": "Loved", "position": 3, "color": "#ff0000"}.items()
@@ -41,7 +56,9 @@ def test_lists_come_by_position(phone):
 
 
 def test_the_films_of_a_deleted_list_go_back(phone, shelf):
-    phone.post("/api/movies", json={"imdb_id": FILM, "status": "custom", "custom_list_id": shelf["id"]})
+    phone.post(
+        "/api/movies", json={"imdb_id": FILM, "status": "custom", "custom_list_id": shelf["id"]}
+    )
     assert [movie["imdb_id"] for movie in phone.get(f"{URL}/{shelf['id']}/movies").json] == [FILM]
     phone.delete(f"{URL}/{shelf['id']}")
     movie = phone.get(f"/api/movies/{FILM}").json
@@ -52,7 +69,9 @@ def test_a_lists_films_are_sent_once(phone, shelf):
     first = phone.get(f"{URL}/{shelf['id']}/movies")
     headers = {"If-None-Match": first.headers["ETag"]}
     assert phone.get(f"{URL}/{shelf['id']}/movies", headers=headers).status_code == 304
-    phone.post("/api/movies", json={"imdb_id": FILM, "status": "custom", "custom_list_id": shelf["id"]})
+    phone.post(
+        "/api/movies", json={"imdb_id": FILM, "status": "custom", "custom_list_id": shelf["id"]}
+    )
     assert len(phone.get(f"{URL}/{shelf['id']}/movies", headers=headers).json) == 1
 
 
@@ -62,12 +81,21 @@ def test_an_id_is_the_servers_to_give(phone):
 
 @pytest.mark.parametrize(
     "body, loc",
-    [({}, []), ({"name": ""}, ["name"]), ({"name": 7}, ["name"]), ({"name": "x" * 501}, ["name"]),
-     ({"name": "F", "color": "red"}, ["color"]), ({"name": "F", "icon": "i" * 501}, ["icon"]),
-     ({"name": "F", "position": 1.5}, ["position"]), ({"name": "F", "position": 2**31}, ["position"])],
-)  # fmt: skip
+    [
+        ({}, []),
+        ({"name": ""}, ["name"]),
+        ({"name": 7}, ["name"]),
+        ({"name": "x" * 501}, ["name"]),
+        ({"name": "F", "color": "red"}, ["color"]),
+        ({"name": "F", "icon": "i" * 501}, ["icon"]),
+        ({"name": "F", "position": 1.5}, ["position"]),
+        ({"name": "F", "position": 2**31}, ["position"]),
+    ],
+)
 def test_what_is_no_list_is_refused_by_its_field(phone, shelf, body, loc):
-    answers = [phone.post(URL, json=body)] + ([phone.put(f"{URL}/{shelf['id']}", json=body)] if loc else [])
+    answers = [phone.post(URL, json=body)] + (
+        [phone.put(f"{URL}/{shelf['id']}", json=body)] if loc else []
+    )
     for answer in answers:
         assert location(answer) == loc
     assert phone.get(URL).json == [shelf]

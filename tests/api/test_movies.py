@@ -1,4 +1,5 @@
-"""Films over HTTP: both spellings, whole libraries at once, and what a client must not be able to do."""
+"""Films over HTTP: both spellings, whole libraries at once, and what a client must not be able to
+do."""
 
 import gzip
 import json
@@ -20,8 +21,19 @@ from tests.support.refusals import location
 FILM, OTHER = "tt0111161", "tt0068646"
 URL = f"/api/movies/{FILM}"
 # What every film has.
-BOTH_KINDS = {"imdb_id", "user_id", "tmdb_data", "omdb_data", "media_type", "status", "custom_list_id",
-              "date_added", "last_modified", "recommendations", "watch_history"}  # fmt: skip
+BOTH_KINDS = {
+    "imdb_id",
+    "user_id",
+    "tmdb_data",
+    "omdb_data",
+    "media_type",
+    "status",
+    "custom_list_id",
+    "date_added",
+    "last_modified",
+    "recommendations",
+    "watch_history",
+}
 
 
 @pytest.fixture
@@ -38,26 +50,58 @@ def fill(imdb_id, provider, body):
 
 class TestAdding:
     def test_a_film_is_added_with_several_recommenders(self, phone, alice):
-        body = {"imdb_id": FILM, "media_type": "movie", "recommenders": ["Eve", "Oscar Winner/Nominee"],
-                "recommender": "Kim"}  # fmt: skip
+        body = {
+            "imdb_id": FILM,
+            "media_type": "movie",
+            "recommenders": ["Eve", "Oscar Winner/Nominee"],
+            "recommender": "Kim",
+        }
         answer = phone.post("/api/movies", json=body)
         assert answer.status_code == 201
         movie = answer.json
-        assert movie.keys() == {"imdb_id", "user_id", "tmdb_data", "omdb_data", "media_type", "status",
-                                "custom_list_id", "date_added", "last_modified", "recommendations",
-                                "watch_history"}  # fmt: skip
+        assert movie.keys() == {
+            "imdb_id",
+            "user_id",
+            "tmdb_data",
+            "omdb_data",
+            "media_type",
+            "status",
+            "custom_list_id",
+            "date_added",
+            "last_modified",
+            "recommendations",
+            "watch_history",
+        }
         assert (movie["imdb_id"], movie["user_id"], movie["status"]) == (FILM, alice.id, "toWatch")
-        assert [vote["person_name"] for vote in movie["recommendations"]] == ["Eve", "Oscar Winner/Nominee", "Kim"]
+        assert [vote["person_name"] for vote in movie["recommendations"]] == [
+            "Eve",
+            "Oscar Winner/Nominee",
+            "Kim",
+        ]
         vote = movie["recommendations"][0]
-        assert vote.keys() == {"id", "imdb_id", "user_id", "person_id", "person_name", "person", "date_recommended",
-                               "vote_type"}  # fmt: skip
+        assert vote.keys() == {
+            "id",
+            "imdb_id",
+            "user_id",
+            "person_id",
+            "person_name",
+            "person",
+            "date_recommended",
+            "vote_type",
+        }
         assert (vote["person"], vote["vote_type"]) == ("Eve", True)
         assert phone.get(URL).json == movie
 
     def test_what_a_client_says_of_a_film_is_never_kept_or_shown(self, phone):
-        lies = {"tmdb_data": {"title": "Mine!", "tmdbId": 1}, "omdb_data": {"title": "Mine!"}, "tmdb_id": 99}
+        lies = {
+            "tmdb_data": {"title": "Mine!", "tmdbId": 1},
+            "omdb_data": {"title": "Mine!"},
+            "tmdb_id": 99,
+        }
         for path in ("/api/movies", f"{URL}/recommendations"):
-            assert phone.post(path, json={"imdb_id": FILM, "person": "Eve", **lies}).status_code == 201
+            assert (
+                phone.post(path, json={"imdb_id": FILM, "person": "Eve", **lies}).status_code == 201
+            )
         movie = phone.get(URL)
         assert (movie.json["tmdb_data"], movie.json["omdb_data"]) == (None, None)
         assert "Mine!" not in movie.text
@@ -70,13 +114,19 @@ class TestAdding:
 
     @pytest.mark.parametrize(
         "body, loc",
-        [({}, ["imdb_id"]), ({"imdb_id": "0111161"}, ["imdb_id"]), ({"imdb_id": 111161}, ["imdb_id"]),
-         ({"imdb_id": FILM, "status": "seen"}, ["status"]), ({"imdb_id": FILM, "status": "custom"}, ["custom_list_id"]),
-         ({"imdb_id": FILM, "recommenders": ["Eve", 7]}, ["recommenders", 1]),
-         ({"imdb_id": FILM, "recommenders": ["Eve", "."]}, ["recommenders", 1]),
-         ({"imdb_id": FILM, "recommender": ".."}, ["recommender"]), ({"tmdb_id": -1}, ["tmdb_id"]),
-         ({"imdb_id": FILM, "media_type": "x" * 501}, ["media_type"])],
-    )  # fmt: skip
+        [
+            ({}, ["imdb_id"]),
+            ({"imdb_id": "0111161"}, ["imdb_id"]),
+            ({"imdb_id": 111161}, ["imdb_id"]),
+            ({"imdb_id": FILM, "status": "seen"}, ["status"]),
+            ({"imdb_id": FILM, "status": "custom"}, ["custom_list_id"]),
+            ({"imdb_id": FILM, "recommenders": ["Eve", 7]}, ["recommenders", 1]),
+            ({"imdb_id": FILM, "recommenders": ["Eve", "."]}, ["recommenders", 1]),
+            ({"imdb_id": FILM, "recommender": ".."}, ["recommender"]),
+            ({"tmdb_id": -1}, ["tmdb_id"]),
+            ({"imdb_id": FILM, "media_type": "x" * 501}, ["media_type"]),
+        ],
+    )
     def test_what_cannot_be_added_is_refused_by_its_field(self, phone, body, loc):
         assert location(phone.post("/api/movies", json=body)) == loc
         assert phone.get("/api/movies").json == []
@@ -113,7 +163,8 @@ class TestWithProviders:
 
 class TestVotes:
     @pytest.mark.parametrize(
-        "spelling", [{"person_name": "Eve"}, {"person": "Eve"}, {"person_name": "eve ", "person": "x"}]
+        "spelling",
+        [{"person_name": "Eve"}, {"person": "Eve"}, {"person_name": "eve ", "person": "x"}],
     )
     def test_a_person_has_several_spellings(self, phone, spelling):
         phone.post("/api/people", json={"name": "Eve"})
@@ -122,41 +173,71 @@ class TestVotes:
 
     def test_a_person_is_given_by_id_too(self, phone, bob):
         person_id = phone.post("/api/people", json={"name": "Eve"}).json["id"]
-        assert phone.post(f"{URL}/recommendations", json={"person_id": person_id}).json["person_name"] == "Eve"
+        assert (
+            phone.post(f"{URL}/recommendations", json={"person_id": person_id}).json["person_name"]
+            == "Eve"
+        )
         foreign = people.create(bob.id, "Bob's friend").id
         answer = phone.post(f"{URL}/recommendations", json={"person_id": foreign})
         assert (answer.status_code, answer.json) == (404, {"detail": "Person not found"})
 
     @pytest.mark.parametrize(
-        "value, is_up", [(True, True), (False, False), ("upvote", True), ("downvote", False), ("DOWNVOTE", False),
-                         (1, True), (0, False), ("1", True), (None, True)],
-    )  # fmt: skip
+        "value, is_up",
+        [
+            (True, True),
+            (False, False),
+            ("upvote", True),
+            ("downvote", False),
+            ("DOWNVOTE", False),
+            (1, True),
+            (0, False),
+            ("1", True),
+            (None, True),
+        ],
+    )
     def test_a_vote_has_several_spellings(self, phone, value, is_up):
         answer = phone.post(f"{URL}/recommendations", json={"person": "Eve", "vote_type": value})
         assert answer.json["vote_type"] is is_up
 
     @pytest.mark.parametrize(
         "body, loc",
-        [({}, ["person_name"]), ({"person": "."}, ["person_name"]), ({"person": ""}, ["person_name"]),
-         ({"person": "Eve", "vote_type": "maybe"}, ["vote_type"]), ({"person": "Eve", "vote_type": 2}, ["vote_type"]),
-         ({"person": "Eve", "date_recommended": -1e13}, ["date_recommended"]),
-         ({"person": "Eve", "date_recommended": "soon"}, ["date_recommended"]), ({"person_id": "7"}, ["person_id"])],
-    )  # fmt: skip
+        [
+            ({}, ["person_name"]),
+            ({"person": "."}, ["person_name"]),
+            ({"person": ""}, ["person_name"]),
+            ({"person": "Eve", "vote_type": "maybe"}, ["vote_type"]),
+            ({"person": "Eve", "vote_type": 2}, ["vote_type"]),
+            ({"person": "Eve", "date_recommended": -1e13}, ["date_recommended"]),
+            ({"person": "Eve", "date_recommended": "soon"}, ["date_recommended"]),
+            ({"person_id": "7"}, ["person_id"]),
+        ],
+    )
     def test_what_is_no_vote_is_refused_by_its_field(self, phone, body, loc):
         assert location(phone.post(f"{URL}/recommendations", json=body)) == loc
         assert phone.get(URL).status_code == 404
 
     def test_milliseconds_are_taken_for_what_they_are(self, phone):
         body = {"person": "Eve", "date_recommended": 1_700_000_000_000}
-        assert phone.post(f"{URL}/recommendations", json=body).json["date_recommended"] == 1_700_000_000
+        assert (
+            phone.post(f"{URL}/recommendations", json=body).json["date_recommended"]
+            == 1_700_000_000
+        )
 
     def test_many_vote_at_once_in_the_order_given(self, phone):
         eve = phone.post("/api/people", json={"name": "Eve"}).json["id"]
-        body = {"person_ids": [eve], "people": ["Zoe", "Ann"], "recommenders": ["eve"], "vote_type": "downvote"}
+        body = {
+            "person_ids": [eve],
+            "people": ["Zoe", "Ann"],
+            "recommenders": ["eve"],
+            "vote_type": "downvote",
+        }
         answer = phone.post(f"{URL}/recommendations/bulk", json=body)
         assert answer.status_code == 201
-        assert [(vote["person"], vote["vote_type"]) for vote in answer.json] == [("Eve", False), ("Zoe", False),
-                                                                              ("Ann", False)]  # fmt: skip
+        assert [(vote["person"], vote["vote_type"]) for vote in answer.json] == [
+            ("Eve", False),
+            ("Zoe", False),
+            ("Ann", False),
+        ]
         nobody = phone.post(f"{URL}/recommendations/bulk", json={"people": []})
         assert location(nobody) == ["people"]
 
@@ -170,16 +251,29 @@ class TestVotes:
 class TestWatching:
     def test_a_watch_without_a_body_is_now_and_not_rated(self, phone):
         phone.post("/api/movies", json={"imdb_id": FILM})
-        for answer in (phone.put(f"{URL}/watch"), phone.put(f"{URL}/watch", data=b"", content_type="application/json")):
+        for answer in (
+            phone.put(f"{URL}/watch"),
+            phone.put(f"{URL}/watch", data=b"", content_type="application/json"),
+        ):
             assert (answer.status_code, answer.json["my_rating"]) == (200, None)
         assert phone.get(URL).json["status"] == "watched"
 
     def test_a_watch_is_added_rated_and_taken_back(self, phone, alice):
         phone.post("/api/movies", json={"imdb_id": FILM})
         first = phone.put(f"{URL}/watch", json={"date_watched": 1.7e9, "my_rating": 8.5})
-        assert first.json == {"imdb_id": FILM, "user_id": alice.id, "date_watched": 1.7e9, "my_rating": 8.5}
+        assert first.json == {
+            "imdb_id": FILM,
+            "user_id": alice.id,
+            "date_watched": 1.7e9,
+            "my_rating": 8.5,
+        }
         assert phone.put(f"{URL}/watch", json={"my_rating": None}).json["my_rating"] is None
-        assert phone.put(f"{URL}/watch", json={"date_watched": 1.71e9, "again": True}).json["date_watched"] == 1.71e9
+        assert (
+            phone.put(f"{URL}/watch", json={"date_watched": 1.71e9, "again": True}).json[
+                "date_watched"
+            ]
+            == 1.71e9
+        )
         movie = phone.get(URL).json
         assert (movie["status"], movie["watch_history"]["date_watched"]) == ("watched", 1.71e9)
         assert [phone.delete(f"{URL}/watch").status_code for _ in range(3)] == [204, 204, 404]
@@ -195,8 +289,10 @@ class TestWatching:
             assert (answer.json["date_watched"], answer.json["my_rating"]) == (moment, None)
         watches = exported(alice)["movies"][FILM]["watches"]
         assert [(seen["date_watched"], seen["my_rating"]) for seen in watches] == [
-            (1.6e9, 9), (1.7e9, None), (1.71e9, None),
-        ]  # fmt: skip
+            (1.6e9, 9),
+            (1.7e9, None),
+            (1.71e9, None),
+        ]
 
     def test_a_film_that_is_not_in_the_library_is_added_when_it_is_watched(self, phone):
         answer = phone.put(f"/api/movies/{OTHER}/watch", json={"my_rating": 8})
@@ -206,10 +302,15 @@ class TestWatching:
 
     @pytest.mark.parametrize(
         "body, loc",
-        [({"my_rating": 0}, "my_rating"), ({"my_rating": 10.5}, "my_rating"), ({"my_rating": "8"}, "my_rating"),
-         ({"date_watched": -1e13}, "date_watched"), ({"date_watched": 1e300}, "date_watched"),
-         ({"again": "yes"}, "again")],
-    )  # fmt: skip
+        [
+            ({"my_rating": 0}, "my_rating"),
+            ({"my_rating": 10.5}, "my_rating"),
+            ({"my_rating": "8"}, "my_rating"),
+            ({"date_watched": -1e13}, "date_watched"),
+            ({"date_watched": 1e300}, "date_watched"),
+            ({"again": "yes"}, "again"),
+        ],
+    )
     def test_what_is_no_watch_is_refused_by_its_field(self, phone, body, loc):
         phone.post("/api/movies", json={"imdb_id": FILM})
         assert location(phone.put(f"{URL}/watch", json=body)) == [loc]
@@ -218,8 +319,12 @@ class TestWatching:
         phone.post("/api/movies", json={"imdb_id": FILM})
         shelf = phone.post("/api/lists", json={"name": "Favourites"}).json["id"]
         answer = phone.put(f"{URL}/status", json={"status": "custom", "custom_list_id": shelf})
-        assert answer.json == {"imdb_id": FILM, "status": "custom", "custom_list_id": shelf,
-                               "last_modified": phone.get(URL).json["last_modified"]}  # fmt: skip
+        assert answer.json == {
+            "imdb_id": FILM,
+            "status": "custom",
+            "custom_list_id": shelf,
+            "last_modified": phone.get(URL).json["last_modified"],
+        }
         assert phone.put(f"{URL}/status", json={"status": "watched"}).json["custom_list_id"] is None
         assert location(phone.put(f"{URL}/status", json={"status": "seen"})) == ["status"]
         unknown = phone.put(f"{URL}/status", json={"status": "custom", "custom_list_id": "none"})
@@ -236,11 +341,25 @@ class TestDetails:
     def test_both_providers_words_are_shown_as_the_server_has_them(self, phone, standin):
         phone.post("/api/movies", json={"imdb_id": FILM})
         fill(FILM, "tmdb", stand.tmdb_film(stand.FILM_IDS[0]) | {"media_type": "movie"})
-        fill(FILM, "omdb", {"Title": "X", "imdbID": FILM, "imdbRating": "8.1", "Metascore": "N/A", "Type": "movie"})
+        fill(
+            FILM,
+            "omdb",
+            {
+                "Title": "X",
+                "imdbID": FILM,
+                "imdbRating": "8.1",
+                "Metascore": "N/A",
+                "Type": "movie",
+            },
+        )
         movie = phone.get(URL).json
         assert movie["media_type"] == "movie"
         tmdb, omdb = movie["tmdb_data"], movie["omdb_data"]
-        assert (tmdb["imdbId"], tmdb["title"], tmdb["year"]) == (FILM, "The Lighthouse Keeper's Tax Return", 1994)
+        assert (tmdb["imdbId"], tmdb["title"], tmdb["year"]) == (
+            FILM,
+            "The Lighthouse Keeper's Tax Return",
+            1994,
+        )
         assert tmdb["poster"].startswith("https://image.tmdb.org/t/p/")
         assert (omdb["imdbRating"], omdb["metascore"]) == (8.1, None)
 
@@ -268,11 +387,18 @@ class TestListing:
     def library_of_three(self, phone, alice):
         """Added in this order; the second is watched, the third on a list, and the fourth deleted."""
         shelf = lists.create(alice.id, "Favourites")
-        for number, (title, year) in enumerate([("Émile's Boat", 1990), ("Zoo", 1980), ("apple 100%", 2000)], 1):
+        for number, (title, year) in enumerate(
+            [("Émile's Boat", 1990), ("Zoo", 1980), ("apple 100%", 2000)], 1
+        ):
             imdb_id = f"tt000000{number}"
             movies.add(alice.id, imdb_id, at=1.7e9 + number)
-            body = {"id": number, "title": title, "release_date": f"{year}-01-01", "media_type": "movie",
-                    "credits": {"cast": [{"name": f"Actor {number}"}]}}  # fmt: skip
+            body = {
+                "id": number,
+                "title": title,
+                "release_date": f"{year}-01-01",
+                "media_type": "movie",
+                "credits": {"cast": [{"name": f"Actor {number}"}]},
+            }
             fill(imdb_id, "tmdb", body)
         fill("tt0000001", "omdb", {"imdbRating": "5.0"})
         movies.watch(alice.id, "tt0000002", 1.6e9, 9)
@@ -326,9 +452,18 @@ class TestListing:
         assert [movie["imdb_id"] for movie in by_filter] == ["tt0000003"]
 
     @pytest.mark.parametrize(
-        "query", ["status=seen", "sort=none", "limit=0", "limit=-1", "limit=x", "offset=-1", f"limit={10**30}",
-                  f"q={'x' * 501}"],
-    )  # fmt: skip
+        "query",
+        [
+            "status=seen",
+            "sort=none",
+            "limit=0",
+            "limit=-1",
+            "limit=x",
+            "offset=-1",
+            f"limit={10**30}",
+            f"q={'x' * 501}",
+        ],
+    )
     def test_a_query_that_cannot_be_is_refused_by_its_name(self, phone, query):
         assert location(phone.get(f"/api/movies?{query}")) == [query.partition("=")[0]]
 
@@ -344,13 +479,17 @@ class TestListing:
             assert movie["custom_list_id"] == row["custom_list_id"]
             assert movie["status"] == row["status"]
             votes = {(vote["person_name"], vote["vote_type"]) for vote in movie["recommendations"]}
-            assert votes == {(vote["person_name"], vote["vote_type"]) for vote in row["recommendations"]}
+            assert votes == {
+                (vote["person_name"], vote["vote_type"]) for vote in row["recommendations"]
+            }
             watch = movie["watch_history"]
             shown = watch and {key: watch[key] for key in ("date_watched", "my_rating")}
             assert shown == row["watch_history"]
 
     @pytest.mark.parametrize("count, selects", [(1, 5), (700, 5), (1700, 9)])
-    def test_a_library_is_four_queries_for_each_piece(self, alice, database, count, selects, monkeypatch):
+    def test_a_library_is_four_queries_for_each_piece(
+        self, alice, database, count, selects, monkeypatch
+    ):
         put(alice, many(count, votes_each=2))
         monkeypatch.setattr(serializers, "PIECE", 1000)
         with count_queries() as counter:
@@ -385,10 +524,19 @@ class TestTransfer:
             first = phone.get("/api/movies")
             assert first.headers["Cache-Control"] == "private, no-cache"
             known = phone.get("/api/movies", headers={"If-None-Match": first.headers["ETag"]})
-            assert (known.status_code, known.data, known.headers["ETag"]) == (304, b"", first.headers["ETag"])
+            assert (known.status_code, known.data, known.headers["ETag"]) == (
+                304,
+                b"",
+                first.headers["ETag"],
+            )
             seen.add(first.headers["ETag"])
             change()
-            assert phone.get("/api/movies", headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
+            assert (
+                phone.get(
+                    "/api/movies", headers={"If-None-Match": first.headers["ETag"]}
+                ).status_code
+                == 200
+            )
         assert len(seen) == 9
 
     def test_what_another_user_does_changes_nothing_here(self, phone, alice, bob):
@@ -423,10 +571,14 @@ class TestTransfer:
         assert packed.headers["Content-Encoding"] == "gzip"
         assert json.loads(gzip.decompress(packed.data)) == whole
 
-    def test_a_film_deleted_while_an_answer_is_sent_is_left_out_of_the_rest(self, alice, monkeypatch):
+    def test_a_film_deleted_while_an_answer_is_sent_is_left_out_of_the_rest(
+        self, alice, monkeypatch
+    ):
         put(alice, many(6))
         monkeypatch.setattr(serializers, "PIECE", 2)
-        pieces = serializers.in_pieces(alice.id, serializers.chosen(alice.id, MovieFilters(sort="title")))
+        pieces = serializers.in_pieces(
+            alice.id, serializers.chosen(alice.id, MovieFilters(sort="title"))
+        )
         first = next(pieces)
         movies.delete(alice.id, "tt0000003")
         rest = [movie.imdb_id for piece in pieces for movie in piece]
@@ -434,9 +586,15 @@ class TestTransfer:
         assert rest == ["tt0000004", "tt0000005", "tt0000006"]
 
     def test_a_small_answer_and_a_refused_encoding_go_as_they_are(self, phone, alice):
-        assert "Content-Encoding" not in phone.get("/api/movies", headers={"Accept-Encoding": "gzip"}).headers
+        assert (
+            "Content-Encoding"
+            not in phone.get("/api/movies", headers={"Accept-Encoding": "gzip"}).headers
+        )
         put(alice, many(50))
-        assert "Content-Encoding" not in phone.get("/api/movies", headers={"Accept-Encoding": "gzip;q=0"}).headers
+        assert (
+            "Content-Encoding"
+            not in phone.get("/api/movies", headers={"Accept-Encoding": "gzip;q=0"}).headers
+        )
 
 
 class TestUnratedWatches:
@@ -453,20 +611,46 @@ class TestUnratedWatches:
     def test_a_watched_film_without_a_rating_also_has_the_flat_fields(self, phone, alice):
         movies.add(alice.id, FILM, recommenders=["Eve"])
         movies.watch(alice.id, FILM, date_watched=1771000000.25)
-        fill(FILM, "tmdb", {"id": 278, "title": "Heat", "media_type": "movie", "overview": "Two men.",
-                            "release_date": "1995-12-15", "poster_path": "/heat.jpg", "vote_average": 7.9,
-                            "credits": {"cast": [{"name": "Al"}, {"name": "Bob"}]}})  # fmt: skip
-        fill(FILM, "omdb", {"imdbRating": "8.3", "Metascore": "76",
-                            "Ratings": [{"Source": "Rotten Tomatoes", "Value": "83%"}]})  # fmt: skip
+        fill(
+            FILM,
+            "tmdb",
+            {
+                "id": 278,
+                "title": "Heat",
+                "media_type": "movie",
+                "overview": "Two men.",
+                "release_date": "1995-12-15",
+                "poster_path": "/heat.jpg",
+                "vote_average": 7.9,
+                "credits": {"cast": [{"name": "Al"}, {"name": "Bob"}]},
+            },
+        )
+        fill(
+            FILM,
+            "omdb",
+            {
+                "imdbRating": "8.3",
+                "Metascore": "76",
+                "Ratings": [{"Source": "Rotten Tomatoes", "Value": "83%"}],
+            },
+        )
         for path in self.paths():
             film = self.shown(phone, path)
             assert film["watch_history"]["my_rating"] is None, path
             assert {key: film[key] for key in film if key not in BOTH_KINDS} == {
-                "id": 111161, "title": "Heat", "tmdb_id": 278, "overview": "Two men.",
-                "poster_path": "https://image.tmdb.org/t/p/w500/heat.jpg", "release_date": "1995",
-                "vote_average": 7.9, "imdb_rating": 8.3, "rotten_tomatoes_rating": 83,
-                "metacritic_score": 76, "actors": ["Al", "Bob"], "date_watched": "2026-02-13T16:26:40.250Z",
-            }  # fmt: skip
+                "id": 111161,
+                "title": "Heat",
+                "tmdb_id": 278,
+                "overview": "Two men.",
+                "poster_path": "https://image.tmdb.org/t/p/w500/heat.jpg",
+                "release_date": "1995",
+                "vote_average": 7.9,
+                "imdb_rating": 8.3,
+                "rotten_tomatoes_rating": 83,
+                "metacritic_score": 76,
+                "actors": ["Al", "Bob"],
+                "date_watched": "2026-02-13T16:26:40.250Z",
+            }
 
     def test_one_that_was_never_looked_up_has_its_id_for_a_title(self, phone, alice):
         movies.add(alice.id, FILM, recommenders=["Eve"])

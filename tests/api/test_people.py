@@ -17,8 +17,27 @@ from tests.support.refusals import location
 
 FILM = "tt0111161"
 URL = "/api/people"
-NAMES = (*HARD_NAMES, "stats", "x/stats", "/stats", "//", "//Bob", "Bob//", "a/../b", "./a", "%", "%41", "a?b#c", "a;b",
-         "+", "a b", "🎬" * 500, "字" * 500, "\u202eright-to-left", "\\")  # fmt: skip
+NAMES = (
+    *HARD_NAMES,
+    "stats",
+    "x/stats",
+    "/stats",
+    "//",
+    "//Bob",
+    "Bob//",
+    "a/../b",
+    "./a",
+    "%",
+    "%41",
+    "a?b#c",
+    "a;b",
+    "+",
+    "a b",
+    "🎬" * 500,
+    "字" * 500,
+    "\u202eright-to-left",
+    "\\",
+)
 
 
 @pytest.fixture
@@ -28,12 +47,27 @@ def phone(as_user, alice):
 
 class TestPeople:
     def test_a_person_is_made_changed_and_removed(self, phone, alice):
-        made = phone.post(URL, json={"name": " Eve ", "is_trusted": True, "color": "#ABCDEF", "emoji": "🎬"})
+        made = phone.post(
+            URL, json={"name": " Eve ", "is_trusted": True, "color": "#ABCDEF", "emoji": "🎬"}
+        )
         assert made.status_code == 201
-        assert made.json.items() >= {"name": "Eve", "user_id": alice.id, "is_trusted": True, "color": "#ABCDEF",
-                                     "emoji": "🎬", "quick_key": None, "movie_count": 0}.items()  # fmt: skip
+        assert (
+            made.json.items()
+            >= {
+                "name": "Eve",
+                "user_id": alice.id,
+                "is_trusted": True,
+                "color": "#ABCDEF",
+                "emoji": "🎬",
+                "quick_key": None,
+                "movie_count": 0,
+            }.items()
+        )
         changed = phone.put(f"{URL}/EVE", json={"name": "Eva", "emoji": None})
-        assert changed.json.items() >= {"id": made.json["id"], "name": "Eva", "emoji": None, "is_trusted": True}.items()
+        assert (
+            changed.json.items()
+            >= {"id": made.json["id"], "name": "Eva", "emoji": None, "is_trusted": True}.items()
+        )
         assert phone.delete(f"{URL}/eva").status_code == 204
         answer = phone.put(f"{URL}/eva", json={})
         assert (answer.status_code, answer.json) == (404, {"detail": "Person not found"})
@@ -46,7 +80,10 @@ class TestPeople:
             "google",
         }
         answer = phone.delete(f"{URL}/Oscar Winner/Nominee")
-        assert (answer.status_code, answer.json) == (400, {"detail": "Quick recommenders cannot be deleted"})
+        assert (answer.status_code, answer.json) == (
+            400,
+            {"detail": "Quick recommenders cannot be deleted"},
+        )
 
     def test_a_quick_key_is_never_taken_from_a_client(self, phone):
         made = phone.post(URL, json={"name": "Eve", "quick_key": "oscar"}).json
@@ -57,15 +94,26 @@ class TestPeople:
     def test_a_name_in_use_is_refused(self, phone, name):
         phone.post(URL, json={"name": "Eve"})
         phone.post(URL, json={"name": "Kim"})
-        for answer in (phone.post(URL, json={"name": name}), phone.put(f"{URL}/Kim", json={"name": name})):
+        for answer in (
+            phone.post(URL, json={"name": name}),
+            phone.put(f"{URL}/Kim", json={"name": name}),
+        ):
             assert (answer.status_code, answer.json) == (409, {"detail": "Person already exists"})
 
     @pytest.mark.parametrize(
         "body, loc",
-        [({}, []), ({"name": None}, ["name"]), ({"name": " "}, ["name"]), ({"name": ".."}, ["name"]),
-         ({"name": "x" * 501}, ["name"]), ({"name": "E", "color": "red"}, ["color"]), ({"name": "a\0b"}, ["name"]),
-         ({"name": "E", "is_trusted": "yes"}, ["is_trusted"]), ({"name": "E", "emoji": 7}, ["emoji"])],
-    )  # fmt: skip
+        [
+            ({}, []),
+            ({"name": None}, ["name"]),
+            ({"name": " "}, ["name"]),
+            ({"name": ".."}, ["name"]),
+            ({"name": "x" * 501}, ["name"]),
+            ({"name": "E", "color": "red"}, ["color"]),
+            ({"name": "a\0b"}, ["name"]),
+            ({"name": "E", "is_trusted": "yes"}, ["is_trusted"]),
+            ({"name": "E", "emoji": 7}, ["emoji"]),
+        ],
+    )
     def test_what_is_no_person_is_refused_by_its_field(self, phone, body, loc):
         answer = phone.post(URL, json=body)
         assert location(answer) == loc
@@ -74,9 +122,23 @@ class TestPeople:
         phone.post("/api/movies", json={"imdb_id": FILM, "recommender": "Eve"})
         phone.put(f"/api/movies/{FILM}/watch", json={"my_rating": 7})
         stats = phone.get(f"{URL}/eve/stats").json
-        assert stats.keys() == {"id", "name", "is_trusted", "total_movies", "watched_movies", "average_rating",
-                                "movies", "color", "emoji", "quick_key"}  # fmt: skip
-        assert (stats["total_movies"], stats["watched_movies"], stats["average_rating"]) == (1, 1, 7)
+        assert stats.keys() == {
+            "id",
+            "name",
+            "is_trusted",
+            "total_movies",
+            "watched_movies",
+            "average_rating",
+            "movies",
+            "color",
+            "emoji",
+            "quick_key",
+        }
+        assert (stats["total_movies"], stats["watched_movies"], stats["average_rating"]) == (
+            1,
+            1,
+            7,
+        )
         assert stats["movies"] == [phone.get(f"/api/movies/{FILM}").json]
 
     def test_a_name_in_figures_is_a_name_and_nobodys_id(self, phone):
@@ -112,10 +174,13 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def gunicorn(server):
-    """ask(method, path, json): Alice's, over real HTTP, the path sent as it is; her own people are removed before."""
+    """ask(method, path, json): Alice's, over real HTTP, the path sent as it is; her own people are
+    removed before."""
     app = create_app(Config(data_dir=server.data_dir))
     with db.connection_context(), app.app_context():
-        user = User.get_or_none(User.username == "alice") or accounts.create("alice@example.org", "alice", PASSWORD)
+        user = User.get_or_none(User.username == "alice") or accounts.create(
+            "alice@example.org", "alice", PASSWORD
+        )
         Person.delete().where(Person.quick_key.is_null()).execute()
         token = auth.issue_token(user)
     db.obj.close()
@@ -139,7 +204,8 @@ def own_names(ask):
 
 @pytest.mark.processes
 class TestNamesInAddresses:
-    """Whatever else a name looks like: its person is changed, voted for and removed, and nobody else."""
+    """Whatever else a name looks like: its person is changed, voted for and removed, and nobody
+    else."""
 
     @pytest.fixture(autouse=True)
     def everybody(self, gunicorn):
@@ -148,7 +214,10 @@ class TestNamesInAddresses:
 
     def test_each_is_found_under_the_own_name(self, gunicorn):
         for name in NAMES:
-            assert gunicorn("PUT", f"{URL}/{quote(name, safe='')}", {"is_trusted": True})["name"] == name
+            assert (
+                gunicorn("PUT", f"{URL}/{quote(name, safe='')}", {"is_trusted": True})["name"]
+                == name
+            )
             assert gunicorn("GET", f"{URL}/{quote(name, safe='')}/stats")["name"] == name
 
     def test_slashes_may_be_sent_as_they_are(self, gunicorn):

@@ -1,4 +1,5 @@
-"""Made-up requests of every kind against every operation of the document: no 5xx, and no answer outside its schema."""
+"""Made-up requests of every kind against every operation of the document: no 5xx, and no answer
+outside its schema."""
 
 import itertools
 import warnings
@@ -35,10 +36,17 @@ FILM = stand.FILM_IDS[0]
 tmdb_ids = itertools.cycle((5000, 7001))
 # Of each operation.
 EXAMPLES = 30
-# The rest asks for what this API does not promise, such as a 405 for every method or a 422 for every odd query.
+# The rest asks for what this API does not promise, such as a 405 for every method or a 422 for
+# every odd query.
 load_all_checks()
-CHOSEN = CHECKS.get_by_names(["status_code_conformance", "content_type_conformance", "response_headers_conformance",
-                              "response_schema_conformance"])  # fmt: skip
+CHOSEN = CHECKS.get_by_names(
+    [
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_headers_conformance",
+        "response_schema_conformance",
+    ]
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,11 @@ def server(tmp_path_factory):
         for name in ("tmdb_interactive", "omdb_interactive"):
             patch.setattr(limits, name, limits.Pace(2000, ceiling=2000))
         app = create_app(
-            config.Config(data_dir=tmp_path_factory.mktemp("made-up"), admin_token="open sesame", **standin.config())
+            config.Config(
+                data_dir=tmp_path_factory.mktemp("made-up"),
+                admin_token="open sesame",
+                **standin.config(),
+            )
         )
         database_schema.upgrade()
         accounts.create("carol@example.org", "carol", PASSWORD, is_admin=True)
@@ -74,11 +86,19 @@ def ask_all_kinds(server, operation):
     turns = itertools.count()
 
     @given(st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode)))
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
-              suppress_health_check=list(HealthCheck), phases=[Phase.generate])  # fmt: skip
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
     def ask(case):
         if next(turns) % 2:
-            case.path_parameters = {name: existing(name, value) for name, value in (case.path_parameters or {}).items()}
+            case.path_parameters = {
+                name: existing(name, value) for name, value in (case.path_parameters or {}).items()
+            }
         with server.app_context():
             token = auth.issue_token(carol())
         headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
@@ -95,8 +115,14 @@ def carol():
 
 def existing(name, value):
     """Something of Carol's that the path may name; most made-up ids are nobody's."""
-    made = {"imdb_id": a_film, "person": a_person, "name": a_person, "list_id": a_list, "filename": a_backup,
-            "tmdb_id": lambda: next(tmdb_ids)}  # fmt: skip
+    made = {
+        "imdb_id": a_film,
+        "person": a_person,
+        "name": a_person,
+        "list_id": a_list,
+        "filename": a_backup,
+        "tmdb_id": lambda: next(tmdb_ids),
+    }
     return made[name]() if name in made else value
 
 

@@ -130,11 +130,27 @@ def test_the_library_of_these_tests_has_all_that_is_hard(phone):
 # A watch without a rating: the phone cannot decode it, and knows a flat film instead.
 
 FLAT_KEYS = {
-    "id", "title", "tmdb_id", "poster_path", "overview", "release_date", "vote_average",
-    "imdb_rating", "rotten_tomatoes_rating", "metacritic_score", "actors", "date_watched",
-}  # fmt: skip
-WITH_UNRATED = ("the films", "those of a status", "a person's films", "a list's films", "the feed",
-                "a page of the feed")  # fmt: skip
+    "id",
+    "title",
+    "tmdb_id",
+    "poster_path",
+    "overview",
+    "release_date",
+    "vote_average",
+    "imdb_rating",
+    "rotten_tomatoes_rating",
+    "metacritic_score",
+    "actors",
+    "date_watched",
+}
+WITH_UNRATED = (
+    "the films",
+    "those of a status",
+    "a person's films",
+    "a list's films",
+    "the feed",
+    "a page of the feed",
+)
 
 
 def films_everywhere(phone):
@@ -384,14 +400,23 @@ class TestStrictness:
     @pytest.mark.parametrize(
         ("kind", "value"),
         [
-            (strict.integer, 1.5), (strict.integer, True), (strict.integer, "1"),
-            (strict.integer, None), (strict.double, "1"), (strict.double, None),
-            (strict.double, False), (strict.text, 1994), (strict.text, None),
-            (strict.boolean, 1), (array(strict.text), None), (array(strict.text), ["a", None]),
-            (strict.LIST, {}), (strict.iso_date, "2026-03-01"),
+            (strict.integer, 1.5),
+            (strict.integer, True),
+            (strict.integer, "1"),
+            (strict.integer, None),
+            (strict.double, "1"),
+            (strict.double, None),
+            (strict.double, False),
+            (strict.text, 1994),
+            (strict.text, None),
+            (strict.boolean, 1),
+            (array(strict.text), None),
+            (array(strict.text), ["a", None]),
+            (strict.LIST, {}),
+            (strict.iso_date, "2026-03-01"),
             (strict.iso_date, "2026-03-01T12:00:00Z"),
         ],
-    )  # fmt: skip
+    )
     def test_they_refuse_another_type_and_null(self, kind, value):
         with pytest.raises(Mismatch):
             kind(value, "")
@@ -399,10 +424,12 @@ class TestStrictness:
     @pytest.mark.parametrize(
         ("kind", "value"),
         [
-            (strict.integer, 3.0), (strict.double, 3), (strict.optional(strict.text), None),
+            (strict.integer, 3.0),
+            (strict.double, 3),
+            (strict.optional(strict.text), None),
             (strict.UNRANKED, {"imdb_id": "tt1", "title": "A", "more": 1}),
             (strict.iso_date, "2026-03-01T12:00:00.000Z"),
         ],
-    )  # fmt: skip
+    )
     def test_they_take_what_swift_takes(self, kind, value):
         kind(value, "")

@@ -1,4 +1,5 @@
-"""The change feed over the API: pages, deletions, resets, and that nothing is missed while others write."""
+"""The change feed over the API: pages, deletions, resets, and that nothing is missed while others
+write."""
 
 import contextlib
 import random
@@ -104,7 +105,11 @@ def test_deletions_of_every_kind_appear_and_an_id_is_alive_or_deleted(ask, alice
     movies.add(alice.id, OTHER)
     lists.create(alice.id, "Best", list_id="l1")
     answer = ask("GET", "/api/sync")
-    assert (ids(answer), answer["deleted_movie_ids"], answer["deleted_lists"]) == ([FILM, OTHER], [], [])
+    assert (ids(answer), answer["deleted_movie_ids"], answer["deleted_lists"]) == (
+        [FILM, OTHER],
+        [],
+        [],
+    )
 
 
 def test_imports_and_look_ups_appear(ask, alice):
@@ -163,7 +168,9 @@ def test_whoever_was_away_when_deletions_were_forgotten_starts_anew(asked, froze
     assert (third["reset"], third["movies"], third["people"]) == (False, [], [])
 
 
-def test_a_library_that_nobody_touched_for_months_is_not_sent_again_at_each_poll(asked, frozen_clock, alice, bob):
+def test_a_library_that_nobody_touched_for_months_is_not_sent_again_at_each_poll(
+    asked, frozen_clock, alice, bob
+):
     """Not when the deletions of another user were forgotten meanwhile either."""
     libraries.put(alice, libraries.many(20))
     movies.add(bob.id, FILM)
@@ -269,12 +276,19 @@ def test_a_negative_since_is_the_beginning(ask, alice):
 def test_an_action_is_answered_with_its_outcome(ask):
     action = {"action": "addMovie", "data": {"imdb_id": FILM}, "timestamp": clock.now() - 9}
     assert ask("POST", "/api/sync", action) == {
-        "success": True, "last_modified": clock.now() - 9, "error": None, "conflict": False, "server_state": None,
-    }  # fmt: skip
+        "success": True,
+        "last_modified": clock.now() - 9,
+        "error": None,
+        "conflict": False,
+        "server_state": None,
+    }
 
     late = {"action": "markWatched", "data": {"imdb_id": FILM}, "timestamp": clock.now() - 99}
     answer = ask("POST", "/api/sync", late)
-    assert (answer["conflict"], answer["error"]) == (True, "Conflict: server has a newer version of this movie")
+    assert (answer["conflict"], answer["error"]) == (
+        True,
+        "Conflict: server has a newer version of this movie",
+    )
     assert answer["server_state"] == ask("GET", f"/api/movies/{FILM}")
 
 
@@ -305,19 +319,30 @@ def test_a_conflict_about_a_person_or_a_list_shows_it(ask, alice):
     people.create(alice.id, "Ann")
     lists.create(alice.id, "Best", list_id="l1")
     late = clock.now() - 99
-    answer = ask("POST", "/api/sync", {"action": "deletePerson", "data": {"name": "Ann"}, "timestamp": late})
+    answer = ask(
+        "POST", "/api/sync", {"action": "deletePerson", "data": {"name": "Ann"}, "timestamp": late}
+    )
     [ann] = [row for row in ask("GET", "/api/people") if row["name"] == "Ann"]
     assert (answer["success"], answer["conflict"], answer["server_state"]) == (False, True, ann)
-    answer = ask("POST", "/api/sync", {"action": "deleteList", "data": {"id": "l1"}, "timestamp": late})
-    assert (answer["success"], answer["conflict"], answer["server_state"]) == (False, True, ask("GET", "/api/lists")[0])
+    answer = ask(
+        "POST", "/api/sync", {"action": "deleteList", "data": {"id": "l1"}, "timestamp": late}
+    )
+    assert (answer["success"], answer["conflict"], answer["server_state"]) == (
+        False,
+        True,
+        ask("GET", "/api/lists")[0],
+    )
 
 
 def test_a_queue_of_weeks_with_what_a_client_knows_of_each_film_is_taken(ask):
     actions = [
-        {"action": "addMovie", "timestamp": clock.now() - 99 + number,
-         "data": {"imdb_id": FILM, "tmdb_data": {"plot": "x" * 2**19}}}
+        {
+            "action": "addMovie",
+            "timestamp": clock.now() - 99 + number,
+            "data": {"imdb_id": FILM, "tmdb_data": {"plot": "x" * 2**19}},
+        }
         for number in range(4)
-    ]  # fmt: skip
+    ]
     answer = ask("POST", "/api/sync/batch", {"actions": actions})
     assert [row["success"] for row in answer["results"]] == [True] * 4
 
@@ -370,12 +395,16 @@ def test_two_phones_that_both_number_their_actions_from_1_lose_nothing(ask):
     }
     queues = {
         name: [
-            {"id": number, "action": "markWatched", "data": {"imdb_id": imdb_id, "my_rating": 8},
-             "timestamp": moment + number}
+            {
+                "id": number,
+                "action": "markWatched",
+                "data": {"imdb_id": imdb_id, "my_rating": 8},
+                "timestamp": moment + number,
+            }
             for number, imdb_id in enumerate(films[name], 1)
         ]
         for name in films
-    }  # fmt: skip
+    }
     answers = {name: Phone(ask).send(queues[name]) for name in queues}
     assert all(answer["success"] for sent in answers.values() for answer in sent)
     once = server_library(ask)
@@ -386,7 +415,9 @@ def test_two_phones_that_both_number_their_actions_from_1_lose_nothing(ask):
 
 
 @pytest.mark.slow
-def test_two_phones_replay_their_queues_and_both_end_with_the_library_of_the_server(ask, frozen_clock):
+def test_two_phones_replay_their_queues_and_both_end_with_the_library_of_the_server(
+    ask, frozen_clock
+):
     """One of them twice; each conflict is reported once for each action."""
     films = [f"tt{number:07d}" for number in range(1, 26)]
     start = clock.now()
@@ -411,7 +442,9 @@ def test_two_phones_replay_their_queues_and_both_end_with_the_library_of_the_ser
     assert 20 < len(conflicts) < 200
     for index in conflicts:
         data, moment = queues["b"][index]["data"], queues["b"][index]["timestamp"]
-        newer = [entry["timestamp"] for entry in queues["a"] if subjects(entry["data"]) & subjects(data)]
+        newer = [
+            entry["timestamp"] for entry in queues["a"] if subjects(entry["data"]) & subjects(data)
+        ]
         newer += [entry["timestamp"] for entry in queues["a"] if entry["action"] == "deleteList"]
         assert max(newer) > moment + 1
 

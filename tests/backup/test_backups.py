@@ -21,7 +21,16 @@ from mm.schemas import FORMAT, Sidecar
 from mm.services import portable
 from mm.services.backup import backups, imports, nightly, recheck, verification
 from mm.services.backup import files as backup_files
-from tests.support.libraries import as_bytes, document, export, film, hard_document, many, put, reload
+from tests.support.libraries import (
+    as_bytes,
+    document,
+    export,
+    film,
+    hard_document,
+    many,
+    put,
+    reload,
+)
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
 DAY = 86400
@@ -50,7 +59,9 @@ def test_a_backup_is_the_export_with_a_sidecar_that_sha256sum_confirms(alice):
     entry = backups.create(alice)
     path = folder(alice) / entry.filename
     assert path.read_bytes() == export(alice, exported_at=entry.created_at)
-    written = subprocess.run(["sha256sum", str(path)], capture_output=True, text=True, check=True).stdout
+    written = subprocess.run(
+        ["sha256sum", str(path)], capture_output=True, text=True, check=True
+    ).stdout
     assert written.startswith(entry.sha256)
     assert (entry.kind, entry.state, entry.counts.movies) == ("manual", "verified", 8)
     assert entry.filename == "2026-03-01T12-00-00-manual.json"
@@ -58,7 +69,9 @@ def test_a_backup_is_the_export_with_a_sidecar_that_sha256sum_confirms(alice):
 
 def test_files_and_folders_are_the_owners_alone(alice):
     path = folder(alice) / backups.create(alice).filename
-    modes = {stat.S_IMODE(os.stat(each).st_mode) for each in (path, backup_files.sidecar_path(path))}
+    modes = {
+        stat.S_IMODE(os.stat(each).st_mode) for each in (path, backup_files.sidecar_path(path))
+    }
     assert modes == {0o600}
     assert stat.S_IMODE(folder(alice).stat().st_mode) == 0o700
 
@@ -145,7 +158,10 @@ def test_a_sidecar_whose_file_is_gone_says_so_and_can_be_removed(alice):
     entry = backups.create(alice)
     (folder(alice) / entry.filename).unlink()
     listed = backups.listing(alice.id)[0]
-    assert (listed.state, listed.problem) == ("damaged", "the file is gone; only its description is left")
+    assert (listed.state, listed.problem) == (
+        "damaged",
+        "the file is gone; only its description is left",
+    )
     backups.delete(alice, entry.filename)
     assert os.listdir(folder(alice)) == []
 
@@ -155,7 +171,10 @@ def test_foreign_files_are_listed_and_left_alone(alice):
     (folder(alice) / "holiday.jpg").write_bytes(b"x")
     (folder(alice) / "2026-13-01T00-00-00-other.json").write_bytes(b"{}")
     foreign = [entry for entry in backups.listing(alice.id) if entry.state == "foreign"]
-    assert {entry.filename for entry in foreign} == {"holiday.jpg", "2026-13-01T00-00-00-other.json"}
+    assert {entry.filename for entry in foreign} == {
+        "holiday.jpg",
+        "2026-13-01T00-00-00-other.json",
+    }
     for entry in foreign:
         for verb in (backups.path_of, lambda user_id, name: backups.delete(alice, name)):
             with pytest.raises(NotFound):
@@ -169,8 +188,12 @@ def test_symbolic_links_are_foreign_and_never_followed(alice, bob, target):
     backups.create(alice)
     theirs = folder(bob) / backups.create(bob).filename
     link = folder(alice) / "2026-01-01.json"
-    link.symlink_to({"/etc/passwd": "/etc/passwd", "sidecar": theirs, "folder": folder(bob)}[target])
-    assert [entry.state for entry in backups.listing(alice.id) if entry.filename == link.name] == ["foreign"]
+    link.symlink_to(
+        {"/etc/passwd": "/etc/passwd", "sidecar": theirs, "folder": folder(bob)}[target]
+    )
+    assert [entry.state for entry in backups.listing(alice.id) if entry.filename == link.name] == [
+        "foreign"
+    ]
     for verb in (backups.verify, backups.delete):
         with pytest.raises(NotFound):
             verb(alice, link.name)
@@ -179,9 +202,21 @@ def test_symbolic_links_are_foreign_and_never_followed(alice, bob, target):
 
 @pytest.mark.parametrize(
     "name",
-    ["../mm.db", "..", ".", "", "/etc/passwd", "2026-01-01.json/../../x", "2026-01-01.json\0", "2026-01-01.json\n",
-     "2026-01-01.json.meta.json", "%2e%2e", "..\\x", ".tmp-0"],
-)  # fmt: skip
+    [
+        "../mm.db",
+        "..",
+        ".",
+        "",
+        "/etc/passwd",
+        "2026-01-01.json/../../x",
+        "2026-01-01.json\0",
+        "2026-01-01.json\n",
+        "2026-01-01.json.meta.json",
+        "%2e%2e",
+        "..\\x",
+        ".tmp-0",
+    ],
+)
 def test_a_name_that_does_not_parse_cannot_be_read_verified_or_deleted(alice, name):
     backups.create(alice)
     for verb in (backups.verify, backups.delete):
@@ -235,7 +270,9 @@ def test_after_seven_links_a_fresh_file_is_written(alice, frozen_clock):
     for _ in range(9):
         nightly.run_scheduled(alice.id)
         frozen_clock.move(DAY)
-    inodes = [(folder(alice) / entry.filename).stat().st_ino for entry in backups.listing(alice.id)[::-1]]
+    inodes = [
+        (folder(alice) / entry.filename).stat().st_ino for entry in backups.listing(alice.id)[::-1]
+    ]
     assert len(set(inodes[:8])) == 1
     assert inodes[8] != inodes[7]
 
@@ -273,10 +310,14 @@ def test_a_database_that_was_brought_back_never_passes_for_unchanged(alice, froz
 def test_where_links_fail_the_file_is_copied(alice, frozen_clock, monkeypatch):
     first = nightly.run_scheduled(alice.id)
     frozen_clock.move(DAY)
-    monkeypatch.setattr(os, "link", lambda *args: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
+    monkeypatch.setattr(
+        os, "link", lambda *args: (_ for _ in ()).throw(OSError(95, "Operation not supported"))
+    )
     second = nightly.run_scheduled(alice.id)
     assert not os.path.samefile(folder(alice) / first.filename, folder(alice) / second.filename)
-    assert (folder(alice) / second.filename).read_bytes() == (folder(alice) / first.filename).read_bytes()
+    assert (folder(alice) / second.filename).read_bytes() == (
+        folder(alice) / first.filename
+    ).read_bytes()
     assert backups.verify(alice, second.filename).state == "verified"
 
 
@@ -337,7 +378,9 @@ def test_the_pin_is_there_before_the_smaller_backup_is(alice, frozen_clock, monk
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_a_publication_killed_half_way_is_completed_or_undone_by_the_sweep(alice, monkeypatch, step):
+def test_a_publication_killed_half_way_is_completed_or_undone_by_the_sweep(
+    alice, monkeypatch, step
+):
     class Killed(BaseException):
         pass
 
@@ -355,7 +398,9 @@ def test_a_publication_killed_half_way_is_completed_or_undone_by_the_sweep(alice
         with pytest.raises(Killed):
             backups.create(alice)
     backups.sweep()
-    assert [entry.state for entry in backups.listing(alice.id)] == (["verified"] if step == 2 else [])
+    assert [entry.state for entry in backups.listing(alice.id)] == (
+        ["verified"] if step == 2 else []
+    )
     assert not [name for name in os.listdir(folder(alice)) if name.startswith(".")]
 
 
@@ -385,7 +430,9 @@ def test_a_file_that_somebody_removed_does_not_stop_the_nights(alice, frozen_clo
 def test_a_file_named_after_a_day_that_never_was_is_foreign(alice):
     entry = backups.create(alice)
     shutil.copy(folder(alice) / entry.filename, folder(alice) / "2026-02-30.json")
-    assert {item.filename: item.state for item in backups.listing(alice.id)}["2026-02-30.json"] == "foreign"
+    assert {item.filename: item.state for item in backups.listing(alice.id)}[
+        "2026-02-30.json"
+    ] == "foreign"
     with pytest.raises(NotFound):
         backups.verify(alice, "2026-02-30.json")
     assert nightly.run_scheduled(alice.id).state == "verified"
@@ -405,7 +452,9 @@ def unreadable(monkeypatch):
     return lambda path: bad.add(str(path))
 
 
-def test_a_file_that_cannot_be_read_is_noted_and_the_night_makes_a_new_one(alice, frozen_clock, unreadable):
+def test_a_file_that_cannot_be_read_is_noted_and_the_night_makes_a_new_one(
+    alice, frozen_clock, unreadable
+):
     put(alice, many(5))
     first = nightly.run_scheduled(alice.id)
     unreadable(folder(alice) / first.filename)
@@ -416,7 +465,9 @@ def test_a_file_that_cannot_be_read_is_noted_and_the_night_makes_a_new_one(alice
     assert damaged.problem == "it cannot be read: Input/output error"
 
 
-def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_their_check(alice, frozen_clock, unreadable):
+def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_their_check(
+    alice, frozen_clock, unreadable
+):
     for number in range(14):
         put(alice, many(1, start=number + 1))
         made = nightly.run_scheduled(alice.id)
@@ -446,7 +497,8 @@ def test_a_file_that_was_only_found_never_passes_for_what_the_database_holds(ali
     frozen_clock.move(DAY)
     put(alice, document([film(2)]))
     nightly.run_scheduled(alice.id)
-    # mm.db comes back from before that night; the run of the day finds its file, and two other edits reach its version.
+    # mm.db comes back from before that night; the run of the day finds its file, and two other
+    # edits reach its version.
     version = reload(alice).library_version
     Movie.delete().execute()
     User.update(library_version=version - 2, last_completed_at=None, saved_version=None).execute()
@@ -469,7 +521,9 @@ def test_safety_copies_go_with_the_next_backup_though_nothing_is_scheduled(alice
     assert [entry.kind for entry in backups.listing(alice.id)] == ["manual"]
 
 
-def test_a_library_too_large_for_an_upload_is_backed_up_and_restored_all_the_same(alice, monkeypatch):
+def test_a_library_too_large_for_an_upload_is_backed_up_and_restored_all_the_same(
+    alice, monkeypatch
+):
     monkeypatch.setattr("mm.services.validation.FILE_MAX", 1000)
     plan = portable.plan(alice.id, portable.read(as_bytes(many(50)), own=True))
     portable.apply(plan)
@@ -487,7 +541,9 @@ def test_leftovers_of_a_killed_process_are_never_listed_and_swept(alice):
 
 
 @pytest.mark.parametrize("step", ["replace", "unlink", "sync"])
-def test_a_deletion_killed_half_way_is_finished_by_the_sweep_or_leaves_the_file(alice, monkeypatch, step):
+def test_a_deletion_killed_half_way_is_finished_by_the_sweep_or_leaves_the_file(
+    alice, monkeypatch, step
+):
     class Killed(BaseException):
         pass
 
@@ -588,7 +644,9 @@ LEFT = [leave_pipe, leave_sparse_file, leave_device, leave_link, leave_folder]
 
 
 @pytest.mark.parametrize("leave", LEFT, ids=lambda leave: leave.__name__)
-def test_a_strange_sidecar_neither_hangs_nor_fails_the_listing_a_backup_or_a_night(alice, in_time, leave):
+def test_a_strange_sidecar_neither_hangs_nor_fails_the_listing_a_backup_or_a_night(
+    alice, in_time, leave
+):
     entry = backups.create(alice)
     meta = backup_files.sidecar_path(folder(alice) / entry.filename)
     meta.unlink()
@@ -602,10 +660,14 @@ def test_a_strange_sidecar_neither_hangs_nor_fails_the_listing_a_backup_or_a_nig
     assert not (folder(alice) / entry.filename).exists()
 
 
-@pytest.mark.parametrize("leave", [*LEFT, None], ids=lambda leave: leave.__name__ if leave else "file")
+@pytest.mark.parametrize(
+    "leave", [*LEFT, None], ids=lambda leave: leave.__name__ if leave else "file"
+)
 @pytest.mark.parametrize("prefix", [".publishing-", ".tmp-", ".deleting-"])
 @pytest.mark.parametrize("name", ["x", "0123456789abcdef", "2026-01-01.json", "holiday.jpg"])
-def test_strange_leftovers_neither_hang_nor_fail_a_backup_or_the_start(alice, in_time, leave, prefix, name):
+def test_strange_leftovers_neither_hang_nor_fail_a_backup_or_the_start(
+    alice, in_time, leave, prefix, name
+):
     backups.create(alice)
     holiday = folder(alice) / "holiday.jpg"
     holiday.write_bytes(b"x")
@@ -694,7 +756,9 @@ def test_the_first_backup_of_an_account_waits_until_the_disk_knows_its_folder(al
 def small_disk(app, settings):
     """The backups folder on a file system of 2 MB."""
     target = settings.backups_dir
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(target)], capture_output=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(target)], capture_output=True
+    )
     if made.returncode:
         pytest.skip("mounting a file system is not allowed here")
     yield target
@@ -711,7 +775,9 @@ def test_a_disk_that_is_full_refuses_before_it_writes(small_disk, alice):
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_while_a_backup_is_written_leaves_what_was_there(small_disk, alice, monkeypatch):
+def test_a_disk_that_fills_up_while_a_backup_is_written_leaves_what_was_there(
+    small_disk, alice, monkeypatch
+):
     put(alice, many(20_000))
     good = document([film(1)])
     path = folder(alice) / "2026-02-01T00-00-00-manual.json"
@@ -727,7 +793,9 @@ def test_a_disk_that_fills_up_while_a_backup_is_written_leaves_what_was_there(sm
 # Checking old ones again.
 
 
-def test_a_seventh_of_the_distinct_contents_is_due_each_night_the_longest_unchecked_first(alice, frozen_clock):
+def test_a_seventh_of_the_distinct_contents_is_due_each_night_the_longest_unchecked_first(
+    alice, frozen_clock
+):
     for number in range(8):
         put(alice, many(1, start=number + 1))
         nightly.run_scheduled(alice.id)
@@ -736,7 +804,10 @@ def test_a_seventh_of_the_distinct_contents_is_due_each_night_the_longest_unchec
     due = recheck.due(alice.id)
     assert [entry.filename for entry in due] == ["2026-03-01.json", "2026-03-02.json"]
     backups.verify(alice, "2026-03-01.json")
-    assert [entry.filename for entry in recheck.due(alice.id)] == ["2026-03-02.json", "2026-03-03.json"]
+    assert [entry.filename for entry in recheck.due(alice.id)] == [
+        "2026-03-02.json",
+        "2026-03-03.json",
+    ]
 
 
 def test_a_recheck_finds_what_rotted_and_marks_every_link_of_it(alice, frozen_clock):
@@ -774,7 +845,9 @@ def test_an_intact_file_that_is_exported_otherwise_today_is_still_good(alice, li
     assert told == (expected if written_as == FORMAT else [])
 
 
-def test_an_intact_file_that_fails_its_check_is_not_deleted_for_that(alice, frozen_clock, monkeypatch):
+def test_an_intact_file_that_fails_its_check_is_not_deleted_for_that(
+    alice, frozen_clock, monkeypatch
+):
     put(alice, many(5))
     first = nightly.run_scheduled(alice.id)
     with monkeypatch.context() as wrong:
@@ -808,7 +881,9 @@ def test_an_intact_file_of_this_day_that_fails_its_check_is_set_aside(alice, mon
 def test_a_new_backup_must_be_the_same_to_the_last_byte(alice, monkeypatch):
     put(alice, many(5))
     restored = verification._restore_and_export
-    monkeypatch.setattr(verification, "_restore_and_export", lambda incoming: restored(incoming) + b" ")
+    monkeypatch.setattr(
+        verification, "_restore_and_export", lambda incoming: restored(incoming) + b" "
+    )
     with pytest.raises(Unavailable, match="another library than the file holds"):
         backups.create(alice)
 

@@ -81,7 +81,9 @@ def ids_due():
     return [title.imdb_id for title in enrichment_queue.all_due("tmdb")]
 
 
-def test_titles_are_not_due_because_the_clock_goes_back_by_a_few_seconds(frozen_clock, alice, standin):
+def test_titles_are_not_due_because_the_clock_goes_back_by_a_few_seconds(
+    frozen_clock, alice, standin
+):
     hold(alice, FILM)
     run()
     frozen_clock.move(-10)
@@ -156,7 +158,9 @@ def test_a_worker_seen_then_and_gone_since_is_late(ahead):
     assert heartbeat.worker_is_late()
 
 
-@pytest.mark.parametrize("kind, mark", [("recheck", schedule.RECHECKED), ("tidying", schedule.TIDIED)])
+@pytest.mark.parametrize(
+    "kind, mark", [("recheck", schedule.RECHECKED), ("tidying", schedule.TIDIED)]
+)
 def test_a_nightly_check_of_then_does_not_take_the_place_of_tonights(ahead, kind, mark):
     with ahead():
         assert [job.kind for job in schedule._once_a_night(kind, mark)] == [kind]

@@ -68,9 +68,18 @@ def library(alice):
 # Reading, and making room.
 
 
-def test_a_full_disk_still_shows_pages_lists_exports_and_downloads(page, as_user, alice, library, fill):
+def test_a_full_disk_still_shows_pages_lists_exports_and_downloads(
+    page, as_user, alice, library, fill
+):
     fill()
-    for address in ("/", "/backup", "/backup/export", f"/backup/files/{library.filename}", "/people", "/lists"):
+    for address in (
+        "/",
+        "/backup",
+        "/backup/export",
+        f"/backup/files/{library.filename}",
+        "/people",
+        "/lists",
+    ):
         assert status(page.get(address)) == 200, address
     api = as_user(alice)
     for address in ("/api/movies", "/api/sync", "/api/backup/export", "/api/backup/list"):
@@ -93,7 +102,9 @@ def test_one_can_log_in_while_the_disk_is_full(client, alice, library, fill):
     assert client.post("/api/auth/login", json=form).status_code == 200
 
 
-def test_a_backup_can_be_deleted_while_the_disk_is_full_and_then_there_is_room(page, library, fill, small_disk):
+def test_a_backup_can_be_deleted_while_the_disk_is_full_and_then_there_is_room(
+    page, library, fill, small_disk
+):
     fill()
     assert page.post(f"/backup/files/{library.filename}/delete").status_code == 303
     assert disk.free_bytes(small_disk) > 0
@@ -111,9 +122,13 @@ def test_the_database_is_kept_open_between_requests(app, alice, small_disk):
 # Writing.
 
 
-def test_a_write_says_that_the_disk_is_full_on_the_page_and_in_the_api(page, as_user, alice, library, fill):
+def test_a_write_says_that_the_disk_is_full_on_the_page_and_in_the_api(
+    page, as_user, alice, library, fill
+):
     fill()
-    answer = page.post("/lists", data={"name": "Rainy days " * 8, "color": "#ff0000", "icon": "star"})
+    answer = page.post(
+        "/lists", data={"name": "Rainy days " * 8, "color": "#ff0000", "icon": "star"}
+    )
     assert answer.status_code == 507
     assert "disk is full" in answer.text
     for method, address, body in (
@@ -128,7 +143,9 @@ def test_a_write_says_that_the_disk_is_full_on_the_page_and_in_the_api(page, as_
 
 # The framework leaves its half-written file to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_upload_that_finds_no_room_on_its_way_in_is_no_room_on_page_and_api(page, as_user, alice, library, fill):
+def test_an_upload_that_finds_no_room_on_its_way_in_is_no_room_on_page_and_api(
+    page, as_user, alice, library, fill
+):
     """It is spooled to the data folder before anybody looks at it."""
     fill()
     head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="library.json"\r\n\r\n'
@@ -196,7 +213,9 @@ def test_a_file_error_of_a_full_disk_in_a_job_says_so(app, alice, small_disk, fi
 
 
 @pytest.mark.slow
-def test_an_import_is_refused_before_it_writes_or_done_at_every_level_of_the_disk(app, alice, library, fill):
+def test_an_import_is_refused_before_it_writes_or_done_at_every_level_of_the_disk(
+    app, alice, library, fill
+):
     """Nothing in between, and no try leaves another safety backup behind."""
     data = as_bytes(many(3000, start=1000))
     outcomes = []
@@ -218,7 +237,9 @@ def test_an_import_is_refused_before_it_writes_or_done_at_every_level_of_the_dis
     assert outcomes[-1] == "done"
 
 
-def test_an_import_that_runs_out_of_room_takes_its_safety_backup_back(app, alice, library, fill, monkeypatch):
+def test_an_import_that_runs_out_of_room_takes_its_safety_backup_back(
+    app, alice, library, fill, monkeypatch
+):
     monkeypatch.setattr(imports, "DATABASE_ROOM", 0)
     apply = portable.apply
 
@@ -269,12 +290,16 @@ def environment(small_disk):
     ids=["web", "worker", "upgrade", "command"],
 )
 @pytest.mark.parametrize("first", [True, False], ids=["first start", "a later start"])
-def test_on_a_full_disk_each_process_refuses_to_start_with_plain_words(environment, fill, command, first, small_disk):
+def test_on_a_full_disk_each_process_refuses_to_start_with_plain_words(
+    environment, fill, command, first, small_disk
+):
     if not first:
         subprocess.run(command, env=environment, cwd=config.ROOT, check=True, capture_output=True)
     db.obj.release()
     fill()
-    ended = subprocess.run(command, env=environment, cwd=config.ROOT, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        command, env=environment, cwd=config.ROOT, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 1
     assert "disk" in ended.stderr
     assert "is full" in ended.stderr
@@ -300,7 +325,9 @@ def test_a_running_server_on_a_full_disk_is_read_from_and_gets_room_by_deleting(
         browser = requests.Session()
         browser.headers["Sec-Fetch-Site"] = "same-origin"
         form = {"email": "alice@example.org", "password": PASSWORD}
-        token = requests.post(f"{site}/api/auth/login", json=form, timeout=20).json()["access_token"]
+        token = requests.post(f"{site}/api/auth/login", json=form, timeout=20).json()[
+            "access_token"
+        ]
         api = {"headers": {"Authorization": f"Bearer {token}"}, "timeout": 20}
         library = as_bytes(many(500))
         assert requests.post(f"{site}/api/backup/import", data=library, **api).status_code == 200

@@ -150,8 +150,15 @@ def test_an_import_into_a_library_makes_a_verified_safety_backup_first(alice):
     before = export(alice)
     result = imports.import_bytes(alice, as_bytes(many(3)))
     [safety] = backups.listing(alice.id)
-    assert (result.safety_backup, safety.kind, safety.state) == (safety.filename, "before-import", "verified")
-    assert portable.read(backup_files.read(alice.id, safety.filename)).films == portable.read(before).films
+    assert (result.safety_backup, safety.kind, safety.state) == (
+        safety.filename,
+        "before-import",
+        "verified",
+    )
+    assert (
+        portable.read(backup_files.read(alice.id, safety.filename)).films
+        == portable.read(before).films
+    )
 
 
 def test_an_import_into_an_empty_account_or_without_effect_needs_none(alice):
@@ -314,7 +321,9 @@ def test_a_restore_is_offered_with_its_plan_first(alice):
     job = imports.offer(reload(alice), entry.filename)
     plan = imports.preview(job)
     assert (job.kind, plan.counts["movie"]) == ("restore", {"new": 3})
-    assert run(imports.confirm(job, "overwrite", plan.library_version)).result["movies_imported"] == 3
+    assert (
+        run(imports.confirm(job, "overwrite", plan.library_version)).result["movies_imported"] == 3
+    )
 
 
 def test_a_damaged_backup_is_refused_before_anything_happens(alice):
@@ -383,7 +392,9 @@ def kill_after(function, calls, kill):
     return wrapped
 
 
-@pytest.mark.parametrize("victim", ["_apply_people", "_apply_films", "_apply_votes", "_apply_watches"])
+@pytest.mark.parametrize(
+    "victim", ["_apply_people", "_apply_films", "_apply_votes", "_apply_watches"]
+)
 def test_an_import_killed_half_way_leaves_the_library_as_it_was(alice, monkeypatch, victim):
     class Killed(BaseException):
         pass
@@ -413,7 +424,9 @@ def test_without_room_for_the_upload_nothing_waits(alice, monkeypatch):
 
 def test_a_changed_quick_recommender_is_something_to_lose(alice):
     put(alice, document(people=[person("My channel", quick_key="youtube", last_modified=T + 1)]))
-    result = imports.import_bytes(alice, as_bytes(document(people=[person("Yours", quick_key="youtube")])))
+    result = imports.import_bytes(
+        alice, as_bytes(document(people=[person("Yours", quick_key="youtube")]))
+    )
     assert result.safety_backup is not None
 
 

@@ -1,4 +1,5 @@
-"""A worker killed with SIGKILL while it writes backups and imports: nothing half, nothing lost, all of it made good.
+"""A worker killed with SIGKILL while it writes backups and imports: nothing half, nothing lost, all
+of it made good.
 
 `MM_TEST_KILLS` sets the number of kills; the suite's few are seeded.
 """
@@ -22,7 +23,8 @@ from tests.support.processes import running
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 KILLS = int(os.environ.get("MM_TEST_KILLS", "5"))
 USERS = 4
-# Longer than the worker needs for its backups after its first look, so that some kills come before, some after.
+# Longer than the worker needs for its backups after its first look, so that some kills come before,
+# some after.
 WINDOW_SECONDS = 0.6
 RECOVERY_SECONDS = 120
 
@@ -34,7 +36,10 @@ def server(tmp_path):
 
 
 def people(count=USERS):
-    users = [accounts.create(f"user{n}@example.org", f"user{n}", "correct horse battery") for n in range(count)]
+    users = [
+        accounts.create(f"user{n}@example.org", f"user{n}", "correct horse battery")
+        for n in range(count)
+    ]
     for user in users:
         put(user, many(1500, 1))
     return users
@@ -43,7 +48,9 @@ def people(count=USERS):
 def queue_a_backup_for_each(users):
     """As they are found by a starting worker: rows whose task was lost."""
     for user in users:
-        Watch.update(my_rating=random.randint(10, 100) / 10).where(Watch.movie_id % 7 == 1).execute()
+        Watch.update(my_rating=random.randint(10, 100) / 10).where(
+            Watch.movie_id % 7 == 1
+        ).execute()
         models.touch_library(db.obj, user.id)
         job = jobs.create("backup", user.id, {"kind": "manual"})
         Job.update(created_at=job.created_at - 100).where(Job.id == job.id).execute()
@@ -76,7 +83,9 @@ def good_files(users):
 def wait_for_jobs(seconds):
     deadline = time.monotonic() + seconds
     while Job.select().where(Job.state.in_(jobs.ACTIVE)).exists():
-        assert time.monotonic() < deadline, list(Job.select().where(Job.state.in_(jobs.ACTIVE)).dicts())
+        assert time.monotonic() < deadline, list(
+            Job.select().where(Job.state.in_(jobs.ACTIVE)).dicts()
+        )
         time.sleep(0.2)
 
 
@@ -103,9 +112,16 @@ def test_a_worker_killed_while_it_writes_backups_leaves_none_half_and_loses_none
     assert done <= {path.name for path in now}
     assert Job.select().where((Job.kind == "backup") & (Job.state == "done")).count() == queued
     for user in users:
-        left = [path.name for path in backup_files.folder_of(user.id).iterdir() if path.name.startswith(".")]
+        left = [
+            path.name
+            for path in backup_files.folder_of(user.id).iterdir()
+            if path.name.startswith(".")
+        ]
         assert left == []
-        assert all(backups.verify(user, entry.filename).state == "verified" for entry in backups.listing(user.id)[:2])
+        assert all(
+            backups.verify(user, entry.filename).state == "verified"
+            for entry in backups.listing(user.id)[:2]
+        )
 
 
 def test_the_night_of_a_killed_worker_is_made_up_after_its_restart(server):
@@ -115,7 +131,10 @@ def test_the_night_of_a_killed_worker_is_made_up_after_its_restart(server):
     server.kill("worker")
     server.start("worker")
     deadline = time.monotonic() + RECOVERY_SECONDS
-    while not any(entry.kind == "scheduled" and entry.state == "verified" for entry in backups.listing(user.id)):
+    while not any(
+        entry.kind == "scheduled" and entry.state == "verified"
+        for entry in backups.listing(user.id)
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.2)
 

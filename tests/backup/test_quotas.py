@@ -23,10 +23,18 @@ def service(database, frozen_clock):
 
 def entries(count, kind="manual", size=1, age=100 * 86400, now=1772366400.0):
     return [
-        BackupEntry(f"2025-01-01T00-00-00-{kind}-{n}.json", kind, now - age - n, size, Counts(1, 1, 1),
-                    "0", now, "verified")
+        BackupEntry(
+            f"2025-01-01T00-00-00-{kind}-{n}.json",
+            kind,
+            now - age - n,
+            size,
+            Counts(1, 1, 1),
+            "0",
+            now,
+            "verified",
+        )
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +47,9 @@ def test_the_reserve_is_five_percent_within_limits_and_at_most_a_fifth_of_a_smal
 
 def test_fifty_backups_made_by_hand_are_the_most_and_the_oldest_is_named(frozen_clock):
     quotas.require([*entries(40), *entries(9, "uploaded"), *entries(60, "scheduled")])
-    with pytest.raises(NoRoom, match=r"50 is the most.*21 November 2025: 2025-01-01T00-00-00-manual-49.json") as full:
+    with pytest.raises(
+        NoRoom, match=r"50 is the most.*21 November 2025: 2025-01-01T00-00-00-manual-49.json"
+    ) as full:
         quotas.require(entries(50))
     assert full.value.status == 507
 
@@ -63,7 +73,9 @@ def test_ten_an_hour_are_the_most_and_the_answer_says_when_to_try_again(service,
     assert backups.create(alice).state == "verified"
 
 
-def test_page_and_api_answer_429_and_507_before_anything_is_queued(app, alice, page, as_user, monkeypatch):
+def test_page_and_api_answer_429_and_507_before_anything_is_queued(
+    app, alice, page, as_user, monkeypatch
+):
     with db.connection_context():
         backups.create(alice)
     monkeypatch.setattr(quotas, "MOST_AN_HOUR", 1)
@@ -87,7 +99,9 @@ def test_nightly_backups_and_safety_copies_may_use_the_reserve(service, alice, m
     assert backups.create(alice, "before-import").state == "verified"
 
 
-def test_an_import_leaves_the_reserve_alone_and_a_restore_may_use_it(app, alice, as_user, monkeypatch, frozen_clock):
+def test_an_import_leaves_the_reserve_alone_and_a_restore_may_use_it(
+    app, alice, as_user, monkeypatch, frozen_clock
+):
     with db.connection_context():
         put(alice, many(3))
         made = backups.create(alice)
@@ -101,7 +115,9 @@ def test_an_import_leaves_the_reserve_alone_and_a_restore_may_use_it(app, alice,
         assert imports.restore_backup(alice, made.filename, "overwrite").success
 
 
-def test_an_import_that_was_confirmed_on_the_page_leaves_the_reserve_alone_too(service, alice, monkeypatch):
+def test_an_import_that_was_confirmed_on_the_page_leaves_the_reserve_alone_too(
+    service, alice, monkeypatch
+):
     put(alice, many(3))
     job = imports.receive(alice, BytesIO(as_bytes(many(1, start=30))))
     confirmed = imports.confirm(job, "overwrite", reload(alice).library_version)
@@ -116,7 +132,9 @@ def test_sixty_imports_leave_twenty_safety_copies_the_first_one_among_them(servi
     put(alice, many(3))
     names = []
     for number in range(60):
-        names.append(imports.import_bytes(alice, as_bytes(many(1, start=10 + number))).safety_backup)
+        names.append(
+            imports.import_bytes(alice, as_bytes(many(1, start=10 + number))).safety_backup
+        )
         service.move(2)
     left = [entry.filename for entry in backups.listing(alice.id)]
     assert left == [*reversed(names[-19:]), names[0]]

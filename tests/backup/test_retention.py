@@ -14,17 +14,28 @@ DAY = 86400
 
 def backup(filename, kind="scheduled", age=0.0, state="verified", **values):
     return BackupEntry(
-        filename=filename, kind=kind, created_at=NOW - age * DAY, size_bytes=1, counts=Counts(1, 1, 1), sha256="0",
-        verified_at=NOW if state == "verified" else None, state=state, **values,
-    )  # fmt: skip
+        filename=filename,
+        kind=kind,
+        created_at=NOW - age * DAY,
+        size_bytes=1,
+        counts=Counts(1, 1, 1),
+        sha256="0",
+        verified_at=NOW if state == "verified" else None,
+        state=state,
+        **values,
+    )
 
 
 def nightly(count, state="verified"):
-    return [backup(f"{TODAY - timedelta(days=age)}.json", age=age, state=state) for age in range(count)]
+    return [
+        backup(f"{TODAY - timedelta(days=age)}.json", age=age, state=state) for age in range(count)
+    ]
 
 
 def kept(backups, policy=Policy()):
-    return {decision.filename: decision.reason for decision in run(backups, policy) if decision.keep}
+    return {
+        decision.filename: decision.reason for decision in run(backups, policy) if decision.keep
+    }
 
 
 def run(backups, policy=Policy(), today=TODAY, now=NOW):
@@ -69,7 +80,9 @@ def test_a_run_deletes_three_files_at_most_and_the_oldest_first():
 def test_age_alone_never_deletes():
     """There have to be as many newer good ones as the days that are kept."""
     assert len(kept([backup("2026-01-01.json", age=78), *nightly(14)])) == 15
-    assert "2026-01-01.json" not in after_all_runs([backup("2026-01-01.json", age=78), *nightly(15)])
+    assert "2026-01-01.json" not in after_all_runs(
+        [backup("2026-01-01.json", age=78), *nightly(15)]
+    )
 
 
 def test_what_failed_its_check_does_not_make_an_old_one_superfluous():
@@ -93,7 +106,10 @@ def test_nights_of_a_clock_that_is_ahead_delete_nothing(days_ahead, nights):
 @pytest.mark.parametrize("days_ahead", [20, 58, 400])
 def test_backups_made_by_hand_while_the_clock_is_ahead_delete_nothing(days_ahead):
     today, now = moved(days_ahead)
-    by_hand = [backup(f"{today}T03-00-{number:02}-manual.json", "manual", -days_ahead) for number in range(20)]
+    by_hand = [
+        backup(f"{today}T03-00-{number:02}-manual.json", "manual", -days_ahead)
+        for number in range(20)
+    ]
     safety = backup("2026-03-19T10-00-00-before-import.json", "before-import", 1)
     everything = [*nightly(15), safety, *by_hand]
     assert len(after_all_runs(everything, today=today, now=now)) == len(everything)
@@ -108,7 +124,9 @@ def test_files_of_the_future_are_kept_with_a_reason_and_count_for_nothing(days_a
     assert len(reasons) == 18
     assert {reasons[entry.filename] for entry in future} == {FROM_THE_FUTURE}
     # Without them it would stay too: there are only 14 newer ones.
-    assert "2026-01-01.json" in after_all_runs([backup("2026-01-01.json", age=78), *nightly(14), *future])
+    assert "2026-01-01.json" in after_all_runs(
+        [backup("2026-01-01.json", age=78), *nightly(14), *future]
+    )
 
 
 def test_safety_copies_and_damaged_files_of_the_future_are_kept_with_the_reason():
@@ -122,11 +140,15 @@ def test_after_a_long_pause_the_older_ones_go_when_fifteen_days_have_a_backup_ag
     reasons = kept([*nightly(14), *before])
     assert len(reasons) == 34
     assert {reasons[entry.filename] for entry in before} == {BEFORE_A_PAUSE}
-    assert sorted(after_all_runs([*nightly(15), *before])) == sorted(entry.filename for entry in nightly(15))
+    assert sorted(after_all_runs([*nightly(15), *before])) == sorted(
+        entry.filename for entry in nightly(15)
+    )
 
 
 def test_a_machine_that_is_on_once_a_week_keeps_fifteen_backups():
-    weekly = [backup(f"{TODAY - timedelta(days=7 * week)}.json", age=7 * week) for week in range(30)]
+    weekly = [
+        backup(f"{TODAY - timedelta(days=7 * week)}.json", age=7 * week) for week in range(30)
+    ]
     assert len(after_all_runs(weekly)) == 15
 
 
@@ -158,7 +180,9 @@ def by_hand(age, **values):
 
 @pytest.mark.parametrize("kind", ["before-import", "before-restore"])
 @pytest.mark.parametrize("age, stays", [(6.9, True), (7.1, False)])
-@pytest.mark.parametrize("newer", [nightly(1), [safety(0.1)], [by_hand(3)]], ids=["nightly", "safety", "manual"])
+@pytest.mark.parametrize(
+    "newer", [nightly(1), [safety(0.1)], [by_hand(3)]], ids=["nightly", "safety", "manual"]
+)
 def test_safety_copies_go_after_seven_days_when_there_is_something_newer(kind, age, stays, newer):
     copy = safety(age, kind)
     assert (copy.filename in kept([copy, *newer])) is stays
@@ -195,7 +219,9 @@ def test_twenty_safety_copies_stay_at_most_and_the_first_of_a_day_is_one_of_them
     burst = [safety(0.5 - minute / 1440) for minute in range(60)]
     left = after_all_runs([*earlier, *burst])
     assert left == [burst[0].filename, *(copy.filename for copy in burst[-19:])]
-    assert after_all_runs([*earlier, *burst[:17]]) == [copy.filename for copy in [*earlier, *burst[:17]]]
+    assert after_all_runs([*earlier, *burst[:17]]) == [
+        copy.filename for copy in [*earlier, *burst[:17]]
+    ]
 
 
 def test_pinned_safety_copies_and_those_of_the_future_take_no_places():
@@ -227,7 +253,9 @@ def test_400_days_of_imports_without_nightly_backups_leave_few_safety_copies(eve
         backup("2020-01-01T00-00-00-manual-2.json", "manual", 2000, state="damaged"),
         backup("2020-01-01T00-00-00-uploaded.json", "uploaded", 2000),
         backup("2020-01-01.json", age=2000, pinned=True, state="damaged"),
-        BackupEntry("2020-01-01.json", "scheduled", NOW - 2000 * DAY, 1, None, None, None, "unverified"),
+        BackupEntry(
+            "2020-01-01.json", "scheduled", NOW - 2000 * DAY, 1, None, None, None, "unverified"
+        ),
         BackupEntry("notes.txt", None, NOW - 2000 * DAY, 1, None, None, None, "foreign"),
     ],
     ids=lambda entry: f"{entry.filename} {entry.state}",

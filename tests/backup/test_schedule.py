@@ -49,7 +49,9 @@ def at(text, zone="UTC"):
 
 
 @pytest.mark.slow
-def test_twenty_nights_leave_the_files_of_the_last_fifteen_days_with_their_reasons(alice, frozen_clock):
+def test_twenty_nights_leave_the_files_of_the_last_fifteen_days_with_their_reasons(
+    alice, frozen_clock
+):
     switch_on(alice)
     put(alice, many(30))
     frozen_clock.moment = at("2026-03-02T03:00")
@@ -60,7 +62,9 @@ def test_twenty_nights_leave_the_files_of_the_last_fifteen_days_with_their_reaso
         frozen_clock.move(DAY)
     frozen_clock.move(-DAY)
     listed = backups.listing(alice.id)
-    assert [entry.filename for entry in listed] == [f"2026-03-{day:02}.json" for day in range(21, 6, -1)]
+    assert [entry.filename for entry in listed] == [
+        f"2026-03-{day:02}.json" for day in range(21, 6, -1)
+    ]
     assert {entry.kept_because for entry in listed} == {"one of the last 15 days"}
     assert {entry.state for entry in listed} == {"verified"}
 
@@ -138,7 +142,13 @@ def test_a_night_whose_disk_is_full_is_tried_again_after_15_minutes_and_an_hour_
         for _ in range(25 * 60):
             run_due()
             frozen_clock.move(MINUTE)
-        assert [moment - start for moment in tried] == [0, 15 * MINUTE, 75 * MINUTE, DAY, DAY + 15 * MINUTE]
+        assert [moment - start for moment in tried] == [
+            0,
+            15 * MINUTE,
+            75 * MINUTE,
+            DAY,
+            DAY + 15 * MINUTE,
+        ]
         health = backups.health(reload(alice))
         assert "Not enough disk space" in health.last_error
         assert health.overdue
@@ -163,9 +173,15 @@ def test_a_library_in_use_waits_for_the_next_minute_and_is_no_failure(alice, fro
 
 def test_the_schedule_keeps_the_servers_own_time_through_both_changes_of_clocks(monkeypatch):
     use_zone(monkeypatch, "Europe/Berlin", backup_time="02:30")
-    assert schedule.next_slot(at("2026-03-28T12:00", "Europe/Berlin")) == at("2026-03-29T03:30", "Europe/Berlin")
-    assert schedule.next_slot(at("2026-10-24T12:00", "Europe/Berlin")) == at("2026-10-25T02:30", "Europe/Berlin")
-    assert schedule.last_slot(at("2026-10-25T12:00", "Europe/Berlin")) == at("2026-10-25T02:30", "Europe/Berlin")
+    assert schedule.next_slot(at("2026-03-28T12:00", "Europe/Berlin")) == at(
+        "2026-03-29T03:30", "Europe/Berlin"
+    )
+    assert schedule.next_slot(at("2026-10-24T12:00", "Europe/Berlin")) == at(
+        "2026-10-25T02:30", "Europe/Berlin"
+    )
+    assert schedule.last_slot(at("2026-10-25T12:00", "Europe/Berlin")) == at(
+        "2026-10-25T02:30", "Europe/Berlin"
+    )
 
 
 def test_a_file_carries_the_date_of_the_servers_zone(alice, frozen_clock, monkeypatch):
@@ -247,7 +263,9 @@ def test_a_clock_that_was_in_the_future_for_a_night_does_not_stop_the_schedule(a
 @pytest.mark.slow
 @pytest.mark.parametrize("nights_ahead", [1, 2, 3])
 @pytest.mark.parametrize("days_ahead", [20, 58, 400])
-def test_a_clock_that_is_ahead_for_some_nights_costs_no_good_backup(alice, frozen_clock, days_ahead, nights_ahead):
+def test_a_clock_that_is_ahead_for_some_nights_costs_no_good_backup(
+    alice, frozen_clock, days_ahead, nights_ahead
+):
     switch_on(alice)
     start = at("2026-03-02T03:00")
     for night in range(20):
@@ -261,7 +279,10 @@ def test_a_clock_that_is_ahead_for_some_nights_costs_no_good_backup(alice, froze
     assert set(before) <= set(scheduled(alice))
     frozen_clock.moment = start + 19 * DAY + HOUR
     reasons = {entry.filename: entry.kept_because for entry in backups.listing(alice.id)}
-    assert len([name for name in reasons if reasons[name] == retention.FROM_THE_FUTURE]) == nights_ahead * 2
+    assert (
+        len([name for name in reasons if reasons[name] == retention.FROM_THE_FUTURE])
+        == nights_ahead * 2
+    )
     for night in range(20, 40):
         right = start + night * DAY
         one_night(alice, frozen_clock, right, 30 + night)

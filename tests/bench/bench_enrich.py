@@ -44,8 +44,12 @@ def main():
 
 
 def prepare(data_dir, base_url):
-    values = {"tmdb_api_key": "bench-tmdb-key", "omdb_api_key": "bench-omdb-key", "tmdb_base_url": f"{base_url}/3",
-              "omdb_base_url": f"{base_url}/omdb/"}  # fmt: skip
+    values = {
+        "tmdb_api_key": "bench-tmdb-key",
+        "omdb_api_key": "bench-omdb-key",
+        "tmdb_base_url": f"{base_url}/3",
+        "omdb_base_url": f"{base_url}/omdb/",
+    }
     now = config.use(config.Config(data_dir=data_dir, **values))
     config.prepare(now)
     connect(now.database)
@@ -56,12 +60,23 @@ def add_films(imdb_ids):
     """One user who holds all of them; nothing new on a second run."""
     user, _ = User.get_or_create(
         username_key="bench",
-        defaults={"email": "bench@example.org", "email_key": "bench@example.org", "username": "bench",
-                  "password_hash": ""},
-    )  # fmt: skip
+        defaults={
+            "email": "bench@example.org",
+            "email_key": "bench@example.org",
+            "username": "bench",
+            "password_hash": "",
+        },
+    )
     with db.atomic():
         models.ensure_titles(db.obj, imdb_ids)
-        fields = [Movie.user, Movie.title, Movie.status, Movie.date_added, Movie.last_modified, Movie.updated_at]
+        fields = [
+            Movie.user,
+            Movie.title,
+            Movie.status,
+            Movie.date_added,
+            Movie.last_modified,
+            Movie.updated_at,
+        ]
         now = clock.now()
         rows = [(user.id, imdb_id, "watched", now, now, now) for imdb_id in imdb_ids]
         insert_rows(db.obj, fields, rows, ignore=True)
@@ -76,8 +91,12 @@ def measure():
     rate = limits.tmdb_worker.started / seconds
     print(f"result: {counts}")
     print(f"{seconds:.1f} s, {limits.tmdb_worker.started} requests to TMDB: {rate:.1f} a second")
-    print(f"ratio to the {PERMITTED} permitted: {rate / PERMITTED:.2f}; to the pace of {PACE}: {rate / PACE:.2f}")
-    print(f"states: TMDB {states('tmdb')}, OMDb {states('omdb')}, OMDb calls counted: {pauses.omdb_calls()}")
+    print(
+        f"ratio to the {PERMITTED} permitted: {rate / PERMITTED:.2f}; to the pace of {PACE}: {rate / PACE:.2f}"
+    )
+    print(
+        f"states: TMDB {states('tmdb')}, OMDb {states('omdb')}, OMDb calls counted: {pauses.omdb_calls()}"
+    )
     print("notices:", *pauses.notices(), sep="\n  ")
 
 

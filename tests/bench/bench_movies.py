@@ -3,8 +3,8 @@
     python -m tests.bench.bench_movies [--films 1000 10000] [--votes 2] [--rounds 5] [--stream 0]
                                        [--titles FILE.jsonl.gz]
 
-Every film has both providers' bodies: those of the file, a line each ({"tmdb": …, "omdb": …}), or made-up ones; where
-the file has no cast or no OMDb body, that is made up too.
+Every film has both providers' bodies: those of the file, a line each ({"tmdb": …, "omdb": …}), or
+made-up ones; where the file has no cast or no OMDb body, that is made up too.
 """
 
 import argparse
@@ -26,7 +26,11 @@ from mm.services import accounts, portable
 from mm.services.enrichment import queue as enrichment_queue
 from tests.support.libraries import as_bytes, many
 
-WORDS = [f"{first}{second}" for first in ("ba", "ke", "lo", "mi", "tu") for second in ("ran", "ste", "vil", "dor")]
+WORDS = [
+    f"{first}{second}"
+    for first in ("ba", "ke", "lo", "mi", "tu")
+    for second in ("ran", "ste", "vil", "dor")
+]
 PEOPLE = 2000
 
 
@@ -57,8 +61,12 @@ def fill_titles(count, file):
         models.ensure_titles(db.obj, (f"tt{number:07d}" for number in range(1, count + 1)))
         for number, row in zip(range(1, count + 1), rows, strict=False):
             made_up = random.Random(number)
-            enrichment_queue.fill("tmdb", f"tt{number:07d}", tmdb_body(made_up, number, row.get("tmdb") or {}))
-            enrichment_queue.fill("omdb", f"tt{number:07d}", row.get("omdb") or omdb_body(made_up, number))
+            enrichment_queue.fill(
+                "tmdb", f"tt{number:07d}", tmdb_body(made_up, number, row.get("tmdb") or {})
+            )
+            enrichment_queue.fill(
+                "omdb", f"tt{number:07d}", row.get("omdb") or omdb_body(made_up, number)
+            )
 
 
 def read_titles(file):
@@ -68,31 +76,63 @@ def read_titles(file):
 
 def tmdb_body(made_up, number, known):
     names = [name(made_up) for _ in range(16)]
-    cast = [{"id": number * 100 + order, "name": who, "character": words(made_up, 2), "order": order}
-            for order, who in enumerate(names[:10])]  # fmt: skip
-    crew = [{"id": number * 100 + order, "name": who, "job": "Director" if order == 10 else "Writer",
-             "department": "Directing" if order == 10 else "Writing"}
-            for order, who in enumerate(names[10:], 10)]  # fmt: skip
+    cast = [
+        {"id": number * 100 + order, "name": who, "character": words(made_up, 2), "order": order}
+        for order, who in enumerate(names[:10])
+    ]
+    crew = [
+        {
+            "id": number * 100 + order,
+            "name": who,
+            "job": "Director" if order == 10 else "Writer",
+            "department": "Directing" if order == 10 else "Writing",
+        }
+        for order, who in enumerate(names[10:], 10)
+    ]
     return {
-        "id": number, "title": words(made_up, 3).title(), "release_date": "1995-10-30", "runtime": 100,
-        "genres": [{"id": 1, "name": "Drama"}, {"id": 2, "name": "Comedy"}], "overview": words(made_up, 50),
-        "poster_path": f"/{made_up.randbytes(14).hex()}.jpg", "vote_average": 7.1, "vote_count": 1234, **known,
-        "media_type": "movie", "credits": {"cast": cast, "crew": crew},
-    }  # fmt: skip
+        "id": number,
+        "title": words(made_up, 3).title(),
+        "release_date": "1995-10-30",
+        "runtime": 100,
+        "genres": [{"id": 1, "name": "Drama"}, {"id": 2, "name": "Comedy"}],
+        "overview": words(made_up, 50),
+        "poster_path": f"/{made_up.randbytes(14).hex()}.jpg",
+        "vote_average": 7.1,
+        "vote_count": 1234,
+        **known,
+        "media_type": "movie",
+        "credits": {"cast": cast, "crew": crew},
+    }
 
 
 def omdb_body(made_up, number):
     texts = {"Title": 3, "Writer": 6, "Plot": 30, "Awards": 8, "Production": 2}
     return {
         **{key: words(made_up, count).capitalize() for key, count in texts.items()},
-        "Year": "1995", "Rated": "PG-13", "Released": "30 Oct 1995", "Runtime": "100 min", "Genre": "Drama, Comedy",
-        "Director": name(made_up), "Actors": ", ".join(name(made_up) for _ in range(4)), "Language": "English",
-        "Country": "United States", "Poster": f"https://m.media-amazon.com/images/M/{made_up.randbytes(40).hex()}.jpg",
-        "Ratings": [{"Source": "Internet Movie Database", "Value": "7.1/10"},
-                    {"Source": "Rotten Tomatoes", "Value": "80%"}, {"Source": "Metacritic", "Value": "70/100"}],
-        "Metascore": "70", "imdbRating": "7.1", "imdbVotes": "12,345", "imdbID": f"tt{number:07d}", "Type": "movie",
-        "BoxOffice": "$1,234,567", "Website": "N/A", "Response": "True",
-    }  # fmt: skip
+        "Year": "1995",
+        "Rated": "PG-13",
+        "Released": "30 Oct 1995",
+        "Runtime": "100 min",
+        "Genre": "Drama, Comedy",
+        "Director": name(made_up),
+        "Actors": ", ".join(name(made_up) for _ in range(4)),
+        "Language": "English",
+        "Country": "United States",
+        "Poster": f"https://m.media-amazon.com/images/M/{made_up.randbytes(40).hex()}.jpg",
+        "Ratings": [
+            {"Source": "Internet Movie Database", "Value": "7.1/10"},
+            {"Source": "Rotten Tomatoes", "Value": "80%"},
+            {"Source": "Metacritic", "Value": "70/100"},
+        ],
+        "Metascore": "70",
+        "imdbRating": "7.1",
+        "imdbVotes": "12,345",
+        "imdbID": f"tt{number:07d}",
+        "Type": "movie",
+        "BoxOffice": "$1,234,567",
+        "Website": "N/A",
+        "Response": "True",
+    }
 
 
 def words(made_up, count):
@@ -114,13 +154,22 @@ def measure(app, films, votes, rounds):
     zipped, zipped_seconds = ask(client, rounds, {"Accept-Encoding": "gzip"})
     known, known_seconds = ask(client, rounds, {"If-None-Match": plain.headers["ETag"]})
     page, page_seconds = ask(client, rounds, path="/api/movies?limit=60&sort=my_rating")
-    assert (plain.status_code, zipped.status_code, known.status_code, page.status_code) == (200, 200, 304, 200)
+    assert (plain.status_code, zipped.status_code, known.status_code, page.status_code) == (
+        200,
+        200,
+        304,
+        200,
+    )
     rows = plain.json
     assert len(rows) == films
     dumped = statistics.median(timed(lambda: json.dumps(rows)) for _ in range(rounds))
-    return {"json.dumps of the same rows": (dumped, 0),
-            "all": (seconds, len(plain.data)), "gzip": (zipped_seconds, len(zipped.data)),
-            "304": (known_seconds, 0), "60 by rating": (page_seconds, len(page.data))}  # fmt: skip
+    return {
+        "json.dumps of the same rows": (dumped, 0),
+        "all": (seconds, len(plain.data)),
+        "gzip": (zipped_seconds, len(zipped.data)),
+        "304": (known_seconds, 0),
+        "60 by rating": (page_seconds, len(page.data)),
+    }
 
 
 def timed(action):
@@ -152,7 +201,9 @@ def stream(app, films, votes):
             peak = max(peak, resident())
         spent = time.perf_counter() - start
         grown = (peak - before) / 1e6
-        print(f"{films:,} films, {encoding}: {size:,} bytes in {spent:.1f} s, {grown:.0f} MB more memory")
+        print(
+            f"{films:,} films, {encoding}: {size:,} bytes in {spent:.1f} s, {grown:.0f} MB more memory"
+        )
 
 
 def copy_json(films):
@@ -186,7 +237,9 @@ def ask(client, rounds, headers=None, path="/api/movies"):
 def report(films, measured, previous):
     print(f"{films:,} films:")
     for label, (seconds, size) in measured.items():
-        growth = f", {seconds / previous[label][0]:.1f} times the time of before" if previous else ""
+        growth = (
+            f", {seconds / previous[label][0]:.1f} times the time of before" if previous else ""
+        )
         print(f"  {label}: {seconds * 1000:.1f} ms, {size:,} bytes{growth}")
     return measured
 

@@ -47,8 +47,14 @@ def make_users(count, films):
     users = []
     for number in range(count):
         name = f"user{number}"
-        user = User.create(email=name, email_key=name, username=name, username_key=name, password_hash="",
-                           backup_enabled=True)  # fmt: skip
+        user = User.create(
+            email=name,
+            email_key=name,
+            username=name,
+            username_key=name,
+            password_hash="",
+            backup_enabled=True,
+        )
         accounts._seed_quick_recommenders(user)
         portable.apply(portable.plan(user.id, incoming))
         users.append(user)
@@ -79,7 +85,9 @@ night.nights = 1
 
 def change(users):
     for user in users:
-        Watch.update(my_rating=5.5).where(Watch.movie == models.Movie.get(models.Movie.user == user.id)).execute()
+        Watch.update(my_rating=5.5).where(
+            Watch.movie == models.Movie.get(models.Movie.user == user.id)
+        ).execute()
         models.touch_library(db.obj, user.id)
 
 

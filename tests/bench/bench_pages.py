@@ -32,7 +32,18 @@ ADDRESSES = {
     "a film": "/movies/tt0000001",
 }
 GENRES = ("Drama", "Comedy", "Crime", "Horror", "War", "Music", "Western", "Romance")
-WORDS = ("storm", "garden", "night", "river", "letter", "winter", "glass", "horse", "island", "machine")
+WORDS = (
+    "storm",
+    "garden",
+    "night",
+    "river",
+    "letter",
+    "winter",
+    "glass",
+    "horse",
+    "island",
+    "machine",
+)
 MOST_MS, MOST_RATIO = 60, 1.3
 
 
@@ -82,12 +93,22 @@ def fill(user, films):
     put(user, many(films, votes_each=2))
     dice = random.Random(1)
     body = '{"overview": "' + "x" * 4000 + '"}'
-    fields = [Title.title, Title.year, Title.genres, Title.search_text, Title.imdb_rating, Title.poster_path,
-              Title.tmdb_state, Title.tmdb_body]  # fmt: skip
+    fields = [
+        Title.title,
+        Title.year,
+        Title.genres,
+        Title.search_text,
+        Title.imdb_rating,
+        Title.poster_path,
+        Title.tmdb_state,
+        Title.tmdb_body,
+    ]
     rows = [title(dice, body, number) for number in range(1, films + 1)]
     with db.atomic():
         update_rows(db, fields, [Title.imdb_id], rows)
-        moments = ((1.6e9 + dice.random() * 1e8, f"tt{number:07}") for number in range(1, films + 1))
+        moments = (
+            (1.6e9 + dice.random() * 1e8, f"tt{number:07}") for number in range(1, films + 1)
+        )
         update_rows(db, [Movie.date_added], [Movie.title], moments)
 
 
@@ -95,8 +116,17 @@ def title(dice, body, number):
     name = " ".join(dice.sample(WORDS, 3)).title()
     genres = dice.sample(GENRES, 2)
     text = f"{name} {' '.join(genres)} {' '.join(dice.sample(WORDS, 8))}".lower()
-    return (name, dice.randint(1930, 2026), f'["{genres[0]}","{genres[1]}"]', text, dice.randint(40, 90) / 10,
-            f"/{number}.jpg", "ready", body, f"tt{number:07}")  # fmt: skip
+    return (
+        name,
+        dice.randint(1930, 2026),
+        f'["{genres[0]}","{genres[1]}"]',
+        text,
+        dice.randint(40, 90) / 10,
+        f"/{number}.jpg",
+        "ready",
+        body,
+        f"tt{number:07}",
+    )
 
 
 if __name__ == "__main__":

@@ -41,7 +41,10 @@ def main():
 def library(films, votes):
     names = [f"Person {number:02}" for number in range(PEOPLE)]
     rows = [
-        seen(number, recommendations=[vote(names[(number + index * 7) % PEOPLE]) for index in range(votes)])
+        seen(
+            number,
+            recommendations=[vote(names[(number + index * 7) % PEOPLE]) for index in range(votes)],
+        )
         for number in range(1, films + 1)
     ]
     return document(rows)
@@ -65,8 +68,14 @@ def measure_import(data, folder, rounds):
     ours, floor, rows = [], [], None
     for number in range(rounds):
         forget_films()
-        user = User.create(id=str(number), email=number, email_key=number, username=number, username_key=number,
-                           password_hash="")  # fmt: skip
+        user = User.create(
+            id=str(number),
+            email=number,
+            email_key=number,
+            username=number,
+            username_key=number,
+            password_hash="",
+        )
         start = time.perf_counter()
         portable.apply(portable.plan(user.id, portable.read(data)))
         ours.append(time.perf_counter() - start)
@@ -86,7 +95,8 @@ def taken_rows():
 
 
 def bare_import(data, rows, path):
-    """Parse, then one executemany a table in one transaction, into the same tables with the same pragmas."""
+    """Parse, then one executemany a table in one transaction, into the same tables with the same
+    pragmas."""
     statements = db.execute_sql("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
     ddl = [sql for (sql,) in statements if "sqlite_" not in sql]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as bare:

@@ -1,5 +1,5 @@
-"""What PostgreSQL needs of us beyond what tests/support/postgres.py repeats: its schema, its locks, its way
-to wait, its driver, and both processes on it."""
+"""What PostgreSQL needs of us beyond what tests/support/postgres.py repeats: its schema, its locks,
+its way to wait, its driver, and both processes on it."""
 
 import sys
 import threading

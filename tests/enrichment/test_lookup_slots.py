@@ -154,7 +154,9 @@ class TestLookUps:
         lookups.cache.clear()
         lookup_slots.silence.clear()
 
-    def test_a_look_up_without_a_seat_says_so_and_leaves_nothing_behind(self, table, standin, monkeypatch):
+    def test_a_look_up_without_a_seat_says_so_and_leaves_nothing_behind(
+        self, table, standin, monkeypatch
+    ):
         for _ in range(2):
             table.take("alice", 0)
         words = r"TMDB is slow right now\. Try again in a minute\."

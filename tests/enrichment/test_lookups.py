@@ -1,4 +1,5 @@
-"""Look-ups for somebody who waits: what is found, what is kept, what is shared with the worker, and what fails how."""
+"""Look-ups for somebody who waits: what is found, what is kept, what is shared with the worker, and
+what fails how."""
 
 import itertools
 import re
@@ -130,8 +131,17 @@ def test_days_narrow_what_comes_out():
 
 def test_a_film_and_a_series_are_described_by_their_tmdb_ids():
     film, series = lookups.movie(5000), lookups.series(7001)
-    assert (film.imdbId, film.title, film.runtime, film.director) == (FILM, TITLE, 101, "Ilse Brandt")
-    assert (film.cast, film.genres, film.voteAverage) == (["Omar Quist", "Dora Fenn"], ["Drama"], 7.1)
+    assert (film.imdbId, film.title, film.runtime, film.director) == (
+        FILM,
+        TITLE,
+        101,
+        "Ilse Brandt",
+    )
+    assert (film.cast, film.genres, film.voteAverage) == (
+        ["Omar Quist", "Dora Fenn"],
+        ["Drama"],
+        7.1,
+    )
     assert (series.mediaType, series.numberOfSeasons, series.numberOfEpisodes) == ("tv", 3, 30)
     assert len(series.cast) == 10
     assert lookups.imdb_id_of(7001, "tv") == stand.SERIES_ID
@@ -244,7 +254,9 @@ def test_two_who_refresh_the_same_film_share_one_look_up(app, alice, standin):
     assert standin.asked_twice() == []
 
 
-def test_a_queued_film_goes_to_the_front_and_the_workers_look_up_serves_here_too(app, alice, standin):
+def test_a_queued_film_goes_to_the_front_and_the_workers_look_up_serves_here_too(
+    app, alice, standin
+):
     hold(alice, FILM)
     beat()
     job = jobs.create("enrich")
@@ -311,7 +323,9 @@ def test_a_film_that_tmdb_does_not_know_is_missing_and_what_omdb_knows_is_taken(
     assert states(stand.UNKNOWN_ID) == ("missing", "missing")
 
 
-def test_what_was_found_missing_within_the_hour_is_not_asked_for_again(alice, standin, frozen_clock):
+def test_what_was_found_missing_within_the_hour_is_not_asked_for_again(
+    alice, standin, frozen_clock
+):
     hold(alice, stand.OMDB_ONLY_ID, stand.UNKNOWN_ID)
     lookups.refresh(stand.OMDB_ONLY_ID)
     with pytest.raises(ProviderError) as first:
@@ -459,7 +473,11 @@ def test_a_refresh_for_which_there_is_no_time_blames_no_film(alice, monkeypatch)
 def test_without_a_key_nothing_is_asked(alice):
     change(tmdb_api_key="", omdb_api_key="")
     hold(alice, FILM)
-    for ask in (lambda: lookups.search("x"), lambda: lookups.movie(1), lambda: lookups.refresh(FILM)):
+    for ask in (
+        lambda: lookups.search("x"),
+        lambda: lookups.movie(1),
+        lambda: lookups.refresh(FILM),
+    ):
         with pytest.raises(Unavailable, match="TMDB API key not configured"):
             ask()
     with pytest.raises(Unavailable, match="OMDb API key not configured"):
@@ -524,7 +542,9 @@ def test_five_lists_that_a_client_opens_at_once_all_come(app, standin, monkeypat
     assert all(found[kind] for kind in kinds)
 
 
-def test_worker_and_pages_together_never_show_the_provider_more_than_40_a_second(standin, monkeypatch):
+def test_worker_and_pages_together_never_show_the_provider_more_than_40_a_second(
+    standin, monkeypatch
+):
     monkeypatch.undo()
     ceilings = [pace._ceiling for pace in (limits.tmdb_worker, limits.tmdb_interactive)]
     assert sum(ceilings) <= 40

@@ -183,5 +183,7 @@ def test_a_client_that_refreshes_many_films_at_once_gets_all_of_them(tmp_path):
         began = time.monotonic()
         with ThreadPoolExecutor(6) as pool:
             answers = list(pool.map(refresh, stand.FILM_IDS))
-        print(f"{len(answers)} refreshes in {time.monotonic() - began:.1f} s, slowest {max(answers)[0]:.2f} s")
+        print(
+            f"{len(answers)} refreshes in {time.monotonic() - began:.1f} s, slowest {max(answers)[0]:.2f} s"
+        )
         assert [text for _, status, text in answers if status != 200] == []

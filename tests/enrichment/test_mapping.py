@@ -10,18 +10,29 @@ def test_a_film_fills_every_column():
     columns = mapping.from_tmdb({**stand.tmdb_film(stand.FILM_IDS[2]), "media_type": "movie"})
 
     assert columns == {
-        "tmdb_id": 5002, "media_type": "movie", "title": "Çılgın Köprü", "original_title": "Çılgın Köprü",
-        "year": 2011, "runtime": 117, "genres": ["Comedy", "Drama"], "directors": ["Ayşe Demirkan"],
-        "cast": ["Mert Ünal", "Selin Öztaş"], "overview": "All about Çılgın Köprü.",
+        "tmdb_id": 5002,
+        "media_type": "movie",
+        "title": "Çılgın Köprü",
+        "original_title": "Çılgın Köprü",
+        "year": 2011,
+        "runtime": 117,
+        "genres": ["Comedy", "Drama"],
+        "directors": ["Ayşe Demirkan"],
+        "cast": ["Mert Ünal", "Selin Öztaş"],
+        "overview": "All about Çılgın Köprü.",
         "poster_path": f"/{stand.FILM_IDS[2]}.png",
         "search_text": "çılgın köprü mert ünal selin öztaş ayşe demirkan comedy drama",
-    }  # fmt: skip
+    }
 
 
 def test_a_series_has_its_name_first_year_episode_length_creators_and_ten_of_the_cast():
     columns = mapping.from_tmdb({**stand.SERIES, "media_type": "tv"})
 
-    assert (columns["title"], columns["year"], columns["runtime"]) == ("Meanwhile, in Accounting", 2009, 42)
+    assert (columns["title"], columns["year"], columns["runtime"]) == (
+        "Meanwhile, in Accounting",
+        2009,
+        42,
+    )
     assert columns["directors"] == ["Tamsin Okafor"]
     assert columns["cast"] == [f"Clerk {number}" for number in range(1, 11)]
 
@@ -35,11 +46,28 @@ def test_empty_fields_become_null():
 
 
 def test_nothing_in_a_body_is_relied_on():
-    odd = {"id": 2**70, "title": 7, "genres": {"id": 1}, "credits": [], "release_date": 1995, "runtime": "90",
-           "created_by": ["x", {"name": None}], "poster_path": ""}  # fmt: skip
+    odd = {
+        "id": 2**70,
+        "title": 7,
+        "genres": {"id": 1},
+        "credits": [],
+        "release_date": 1995,
+        "runtime": "90",
+        "created_by": ["x", {"name": None}],
+        "poster_path": "",
+    }
 
     assert mapping.from_tmdb(odd) == dict.fromkeys(
-        ("tmdb_id", "media_type", "title", "original_title", "year", "runtime", "overview", "poster_path")
+        (
+            "tmdb_id",
+            "media_type",
+            "title",
+            "original_title",
+            "year",
+            "runtime",
+            "overview",
+            "poster_path",
+        )
     ) | {"genres": [], "directors": [], "cast": [], "search_text": ""}
 
 
@@ -52,15 +80,25 @@ def test_a_body_is_kept_without_the_people_whom_nobody_sees():
 
 
 def test_ratings_are_read_from_strings():
-    body = {"imdbRating": "8.3", "Metascore": "96", "Ratings": [
-        {"Source": "Rotten Tomatoes", "Value": "100%"}, {"Source": "Metacritic", "Value": "95/100"}]}  # fmt: skip
+    body = {
+        "imdbRating": "8.3",
+        "Metascore": "96",
+        "Ratings": [
+            {"Source": "Rotten Tomatoes", "Value": "100%"},
+            {"Source": "Metacritic", "Value": "95/100"},
+        ],
+    }
 
     assert mapping.ratings(body) == {"imdb_rating": 8.3, "rotten_tomatoes": 100, "metacritic": 95}
 
 
 def test_missing_and_odd_ratings_are_null():
     none = {"imdb_rating": None, "rotten_tomatoes": None, "metacritic": None}
-    odd = {"imdbRating": "11.0", "Metascore": "N/A", "Ratings": ["x", {"Source": "Rotten Tomatoes", "Value": "101%"}]}
+    odd = {
+        "imdbRating": "11.0",
+        "Metascore": "N/A",
+        "Ratings": ["x", {"Source": "Rotten Tomatoes", "Value": "101%"}],
+    }
 
     assert mapping.ratings({"imdbRating": "N/A", "Ratings": []}) == none
     assert mapping.ratings(odd) == none
@@ -74,12 +112,28 @@ def test_metascore_stands_in_where_the_list_has_no_metacritic():
 def test_omdb_describes_a_film_as_well():
     columns = mapping.from_omdb(stand.omdb_body(stand.OMDB_ONLY_ID))
 
-    assert (columns["title"], columns["year"], columns["runtime"]) == ("Somewhere a Kettle", 1949, 71)
-    assert (columns["media_type"], columns["genres"], columns["cast"]) == ("movie", ["Short"], ["Vera Lindqvist"])
+    assert (columns["title"], columns["year"], columns["runtime"]) == (
+        "Somewhere a Kettle",
+        1949,
+        71,
+    )
+    assert (columns["media_type"], columns["genres"], columns["cast"]) == (
+        "movie",
+        ["Short"],
+        ["Vera Lindqvist"],
+    )
 
 
 def test_omdb_runtimes_and_years_come_in_several_forms():
-    forms = {"81 min": 81, "1 h 15 min": 75, "2 h": 120, "1,440 min": 1440, "N/A": None, "long": None, "0 min": None}
+    forms = {
+        "81 min": 81,
+        "1 h 15 min": 75,
+        "2 h": 120,
+        "1,440 min": 1440,
+        "N/A": None,
+        "long": None,
+        "0 min": None,
+    }
 
     assert {text: mapping.from_omdb({"Runtime": text})["runtime"] for text in forms} == forms
     assert mapping.from_omdb({"Year": "2021–"})["year"] == 2021

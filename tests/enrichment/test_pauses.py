@@ -19,7 +19,9 @@ def test_a_wrong_tmdb_key_stops_tmdb_alone_and_says_so(alice, standin):
     assert len(standin.tmdb.asked) <= limits.CONNECTIONS
     assert {states(imdb_id) for imdb_id in stand.FILM_IDS} == {("stub", "ready")}
     [notice] = enrichment_runner.progress(alice.id).notices
-    assert notice.startswith("TMDB was stopped on 1 March 2026, 12:00: TMDB refuses the key: Invalid API key")
+    assert notice.startswith(
+        "TMDB was stopped on 1 March 2026, 12:00: TMDB refuses the key: Invalid API key"
+    )
     assert "standin-tmdb-key" not in notice + str(models.setting("provider.tmdb"))
     assert enrichment_runner.start_if_due() is None
 
@@ -38,7 +40,9 @@ def test_a_changed_key_is_used_at_once(alice, standin, frozen_clock):
     assert states() == ("ready", "ready")
 
 
-def test_omdb_over_its_limit_pauses_until_five_past_midnight_and_tmdb_goes_on(alice, standin, frozen_clock):
+def test_omdb_over_its_limit_pauses_until_five_past_midnight_and_tmdb_goes_on(
+    alice, standin, frozen_clock
+):
     hold(alice, *stand.FILM_IDS)
     standin.omdb.quota = 10
 
@@ -117,7 +121,9 @@ def test_no_pause_is_longer_than_a_day(alice, standin):
     assert pauses.in_force()["tmdb"]["paused_until"] == clock.now() + DAY
 
 
-def test_an_outage_pauses_the_provider_instead_of_failing_every_title(alice, standin, frozen_clock, monkeypatch):
+def test_an_outage_pauses_the_provider_instead_of_failing_every_title(
+    alice, standin, frozen_clock, monkeypatch
+):
     monkeypatch.setattr(enrichment_runner, "OUTAGE_AFTER", 3)
     monkeypatch.setattr(enrichment_runner, "QUEUED", 4)
     hold(alice, *stand.FILM_IDS)
@@ -126,7 +132,10 @@ def test_an_outage_pauses_the_provider_instead_of_failing_every_title(alice, sta
 
     failed = Title.select().where(Title.tmdb_state == "failed").count()
     assert 3 <= failed < len(stand.FILM_IDS)
-    assert "TMDB is paused until 1 March 2026, 12:10" in enrichment_runner.progress(alice.id).notices[0]
+    assert (
+        "TMDB is paused until 1 March 2026, 12:10"
+        in enrichment_runner.progress(alice.id).notices[0]
+    )
     standin.tmdb.fault = ""
     frozen_clock.move(HOUR)
     run()
@@ -152,7 +161,11 @@ def test_without_keys_nothing_is_asked_and_the_notices_say_what_a_key_would_add(
     change(tmdb_api_key="", omdb_api_key="")
     hold(alice, FILM)
 
-    assert (enrichment_runner.anything_due(), enrichment_runner.start_if_due(), run()) == (False, None, {})
+    assert (enrichment_runner.anything_due(), enrichment_runner.start_if_due(), run()) == (
+        False,
+        None,
+        {},
+    )
     assert (standin.tmdb.asked, standin.omdb.asked) == ([], [])
     notices = enrichment_runner.progress(alice.id).notices
     assert [notice.split(" key is set")[0] for notice in notices] == ["No TMDB", "No OMDb"]

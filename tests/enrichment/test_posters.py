@@ -56,8 +56,12 @@ def page(client, alice):
 
 def hold(user, imdb_id, poster=None, fetched_at=None):
     movies.add(user.id, imdb_id)
-    columns = {"title": "The <b>Kettle</b>", "poster_path": poster or f"/{imdb_id}.png", "tmdb_state": "ready",
-               "tmdb_fetched_at": fetched_at or clock.now()}  # fmt: skip
+    columns = {
+        "title": "The <b>Kettle</b>",
+        "poster_path": poster or f"/{imdb_id}.png",
+        "tmdb_state": "ready",
+        "tmdb_fetched_at": fetched_at or clock.now(),
+    }
     Title.update(columns).where(Title.imdb_id == imdb_id).execute()
 
 
@@ -96,11 +100,15 @@ class _Plain(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving(content, status=200, fields=None):
     """A host that answers every request so; `url`, and how often it was `asked`."""
-    handler = type("Bound", (_Plain,), {"content": content, "status": status, "fields": fields or {}})
+    handler = type(
+        "Bound", (_Plain,), {"content": content, "status": status, "fields": fields or {}}
+    )
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     handler.host = server
     server.asked, server.url = 0, f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield server
@@ -200,7 +208,18 @@ def test_only_the_sizes_of_tmdb_exist(page, film, size):
 
 @pytest.mark.parametrize(
     "name",
-    ["..%2f..%2fmm.db", "%2e%2e", "x.svg", "x.png%00", "x", ".png", "a.b.png", "ü.png", "x.png%0a", "a" * 101 + ".png"],
+    [
+        "..%2f..%2fmm.db",
+        "%2e%2e",
+        "x.svg",
+        "x.png%00",
+        "x",
+        ".png",
+        "a.b.png",
+        "ü.png",
+        "x.png%0a",
+        "a" * 101 + ".png",
+    ],
 )
 def test_only_plain_names_of_pictures_are_asked_for(page, film, standin, name):
     assert page.get(f"/posters/w342/{name}").status_code == 404
@@ -234,7 +253,12 @@ def test_a_host_that_is_silent_is_left_alone_for_a_minute(frozen_clock, page, fi
 
 @pytest.mark.parametrize(
     ("content", "status"),
-    [(b"<html>no picture</html>", 200), (b"", 200), (stand.picture("x"), 404), (b"\xff\xd8\xff" * 2**21, 200)],
+    [
+        (b"<html>no picture</html>", 200),
+        (b"", 200),
+        (stand.picture("x"), 404),
+        (b"\xff\xd8\xff" * 2**21, 200),
+    ],
 )
 def test_what_is_no_usable_picture_is_not_kept_nor_asked_for_again(page, film, content, status):
     with serving(content, status) as host:
@@ -255,7 +279,9 @@ def test_a_redirect_is_not_followed(page, film, standin):
 # The worker.
 
 
-def test_the_worker_fetches_the_posters_of_libraries_after_their_titles(alice, bob, database, standin):
+def test_the_worker_fetches_the_posters_of_libraries_after_their_titles(
+    alice, bob, database, standin
+):
     for number, imdb_id in enumerate(stand.FILM_IDS[:5]):
         hold(bob if number % 2 else alice, imdb_id)
     job = posters.start_if_due()

@@ -27,15 +27,32 @@ def server(tmp_path, standin):
 
 
 def add_library():
-    user = User.create(email="a@example.org", email_key="a@example.org", username="a", username_key="a",
-                       password_hash="")  # fmt: skip
+    user = User.create(
+        email="a@example.org",
+        email_key="a@example.org",
+        username="a",
+        username_key="a",
+        password_hash="",
+    )
     models.ensure_titles(db.obj, stand.FILM_IDS)
-    fields = [Movie.user, Movie.title, Movie.status, Movie.date_added, Movie.last_modified, Movie.updated_at]
-    insert_rows(db.obj, fields, ((user.id, imdb_id, "toWatch", 1.0, 1.0, 1.0) for imdb_id in stand.FILM_IDS))
+    fields = [
+        Movie.user,
+        Movie.title,
+        Movie.status,
+        Movie.date_added,
+        Movie.last_modified,
+        Movie.updated_at,
+    ]
+    insert_rows(
+        db.obj, fields, ((user.id, imdb_id, "toWatch", 1.0, 1.0, 1.0) for imdb_id in stand.FILM_IDS)
+    )
 
 
 def ready(server):
-    return {imdb_id for (imdb_id,) in server.query("select imdb_id from title where tmdb_state = 'ready'")}
+    return {
+        imdb_id
+        for (imdb_id,) in server.query("select imdb_id from title where tmdb_state = 'ready'")
+    }
 
 
 def wait_for(condition):
@@ -65,7 +82,9 @@ def test_a_consumer_killed_half_way_goes_on_where_it_was(server, standin):
     assert standin.tmdb.peak <= 40
 
 
-def test_a_consumer_that_is_stopped_leaves_at_once_and_its_job_waits_for_the_next_start(server, standin):
+def test_a_consumer_that_is_stopped_leaves_at_once_and_its_job_waits_for_the_next_start(
+    server, standin
+):
     server.start("worker")
     wait_for(lambda: ready(server))
     server.stop("worker")

@@ -1,4 +1,5 @@
-"""The clients of TMDB and OMDb against a real server with every fault that the real ones have shown."""
+"""The clients of TMDB and OMDb against a real server with every fault that the real ones have
+shown."""
 
 import gzip
 import json
@@ -96,7 +97,11 @@ def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, 
     with pytest.raises(Temporary):
         tmdb.look_up(tmdb.Account(key, "http://127.0.0.1:9/3", "de-DE", pace), stand.FILM_IDS[0])
 
-    assert [name for name in ("api_key", "Authorization") if name in {**seen["params"], **seen["headers"]}] == [sent]
+    assert [
+        name
+        for name in ("api_key", "Authorization")
+        if name in {**seen["params"], **seen["headers"]}
+    ] == [sent]
     assert seen["params"]["language"] == "de-DE"
     assert seen["timeout"] == (client.CONNECT_SECONDS, client.READ_SECONDS)
 
@@ -119,13 +124,19 @@ def test_a_wrong_tmdb_key_is_not_tried_again(film, standin, slept):
         ("truncated", "broke off in the middle"),
     ],
 )
-def test_a_passing_failure_is_tried_four_times_with_growing_waits(film, standin, slept, fault, reason):
+def test_a_passing_failure_is_tried_four_times_with_growing_waits(
+    film, standin, slept, fault, reason
+):
     standin.tmdb.fault = fault
 
     with pytest.raises(Temporary, match=reason):
         film()
     assert len(standin.tmdb.asked) == 4
-    assert [int(wait / backoff) for wait, backoff in zip(slept, (1, 2, 4), strict=True)] == [1, 1, 1]
+    assert [int(wait / backoff) for wait, backoff in zip(slept, (1, 2, 4), strict=True)] == [
+        1,
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize("fault", ["error", "html", "truncated", "busy"])
@@ -165,7 +176,9 @@ def test_no_log_shows_a_key_at_any_level(film, ratings, standin, caplog):
 
 
 @pytest.mark.parametrize("fault", ["hang", "trickle"])
-def test_a_look_up_ends_at_its_deadline_however_the_provider_stalls(standin, pace, fault, monkeypatch):
+def test_a_look_up_ends_at_its_deadline_however_the_provider_stalls(
+    standin, pace, fault, monkeypatch
+):
     monkeypatch.setattr(client, "FAIR_SECONDS", 0)
     standin.tmdb.fault = fault
     began = time.monotonic()
@@ -336,7 +349,9 @@ def test_a_429_without_retry_after_backs_off(film, standin, slept, pace, monkeyp
     assert held == slept
 
 
-def test_a_429_that_does_not_end_is_over_the_limit_and_no_failure_of_the_film(film, standin, pace, monkeypatch):
+def test_a_429_that_does_not_end_is_over_the_limit_and_no_failure_of_the_film(
+    film, standin, pace, monkeypatch
+):
     monkeypatch.setattr(pace, "hold_back", lambda _: None)
     standin.tmdb.fault = "busy"
 
@@ -396,7 +411,13 @@ def test_invalid_json_from_omdb_means_no_ratings(ratings, standin):
 
 @pytest.mark.parametrize(
     "content",
-    [b'{"Response":"True","imdbRating":NaN}', b'{"Title":"\\ud800"}', b"[" * 100_000, b"[1]", b'{"Response":"Tr'],
+    [
+        b'{"Response":"True","imdbRating":NaN}',
+        b'{"Title":"\\ud800"}',
+        b"[" * 100_000,
+        b"[1]",
+        b'{"Response":"Tr',
+    ],
 )
 def test_what_no_database_could_keep_counts_as_unreadable(content):
     with pytest.raises(NotFound, match="cannot be read"):
@@ -404,10 +425,15 @@ def test_what_no_database_could_keep_counts_as_unreadable(content):
 
 
 def test_control_characters_in_omdb_strings_are_accepted():
-    assert omdb._read(client.Answer(200, b'{"Response":"True","Plot":"one\ntwo"}', None))["Plot"] == "one\ntwo"
+    assert (
+        omdb._read(client.Answer(200, b'{"Response":"True","Plot":"one\ntwo"}', None))["Plot"]
+        == "one\ntwo"
+    )
 
 
-@pytest.mark.parametrize("fault, reason", [("html", "a page"), ("error", "500"), ("truncated", "broke off")])
+@pytest.mark.parametrize(
+    "fault, reason", [("html", "a page"), ("error", "500"), ("truncated", "broke off")]
+)
 def test_an_outage_of_omdb_is_temporary(ratings, standin, fault, reason):
     standin.omdb.fault = fault
 

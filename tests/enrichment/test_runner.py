@@ -1,4 +1,5 @@
-"""Titles being filled: the queue, its order, what each answer makes of a title, pauses, and what the page is told."""
+"""Titles being filled: the queue, its order, what each answer makes of a title, pauses, and what
+the page is told."""
 
 import threading
 
@@ -24,7 +25,11 @@ def test_a_film_gets_its_title_and_its_ratings(alice):
 
     assert run() == {"tmdb_ready": 1, "omdb_ready": 1}
     title = Title.get_by_id(FILM)
-    assert (title.title, title.year, title.runtime) == ("The Lighthouse Keeper's Tax Return", 1994, 101)
+    assert (title.title, title.year, title.runtime) == (
+        "The Lighthouse Keeper's Tax Return",
+        1994,
+        101,
+    )
     assert (title.imdb_rating, title.rotten_tomatoes, title.metacritic) == (8.1, 81, 81)
     assert title.tmdb_body["vote_count"] == 120
     assert title.omdb_body["imdbVotes"] == "1,204"
@@ -44,7 +49,14 @@ def test_an_episode_and_an_unknown_id_are_missing_with_their_reasons(alice):
 
 
 def test_every_kind_of_title_of_a_whole_library_is_settled_in_one_run(alice, standin):
-    hold(alice, *stand.FILM_IDS, stand.SERIES_ID, stand.EPISODE_ID, stand.EMPTY_ID, stand.OMDB_ONLY_ID)
+    hold(
+        alice,
+        *stand.FILM_IDS,
+        stand.SERIES_ID,
+        stand.EPISODE_ID,
+        stand.EMPTY_ID,
+        stand.OMDB_ONLY_ID,
+    )
 
     counts = run()
     assert (counts["tmdb_ready"], counts["tmdb_missing"]) == (len(stand.FILM_IDS) + 2, 2)
@@ -88,7 +100,11 @@ def test_failures_come_back_after_an_hour_four_a_day_and_then_weekly(alice, stan
         assert enrichment_queue.all_due("tmdb").exists()
 
     assert waits == [HOUR, 4 * HOUR, DAY, 7 * DAY, 7 * DAY]
-    assert (title.tmdb_state, title.tmdb_attempts, title.tmdb_reason) == ("failed", 5, "TMDB answered with 500.")
+    assert (title.tmdb_state, title.tmdb_attempts, title.tmdb_reason) == (
+        "failed",
+        5,
+        "TMDB answered with 500.",
+    )
     standin.tmdb.fault = ""
     run()
     title = Title.get_by_id(FILM)
@@ -101,7 +117,12 @@ def test_one_film_that_fails_keeps_nothing_else_from_being_filled(alice, standin
     standin.tmdb.fault, standin.tmdb.only = fault, stand.FILM_IDS[2]
     run()
 
-    assert [states(imdb_id)[0] for imdb_id in stand.FILM_IDS[:4]] == ["ready", "ready", "failed", "ready"]
+    assert [states(imdb_id)[0] for imdb_id in stand.FILM_IDS[:4]] == [
+        "ready",
+        "ready",
+        "failed",
+        "ready",
+    ]
 
 
 def test_a_time_out_makes_a_failure_with_its_reason(alice, standin, monkeypatch):
@@ -170,14 +191,32 @@ def test_a_title_that_no_library_holds_is_not_looked_up(alice, standin):
 def test_one_import_of_200_thousand_does_not_keep_the_others_waiting(alice, bob):
     ids = [f"tt{number:08}" for number in range(200_000)]
     now = clock.now()
-    fields = [Movie.user, Movie.title, Movie.status, Movie.date_added, Movie.last_modified, Movie.updated_at]
+    fields = [
+        Movie.user,
+        Movie.title,
+        Movie.status,
+        Movie.date_added,
+        Movie.last_modified,
+        Movie.updated_at,
+    ]
     with db.atomic():
         models.ensure_titles(db.obj, ids)
-        insert_rows(db.obj, fields, ((alice.id, imdb_id, "toWatch", now, now, now) for imdb_id in ids))
+        insert_rows(
+            db.obj, fields, ((alice.id, imdb_id, "toWatch", now, now, now) for imdb_id in ids)
+        )
     hold(bob, *stand.FILM_IDS[:3])
 
     head = [title.imdb_id for title in enrichment_queue.first("tmdb", 8, ())]
-    assert head == [ids[0], FILM, ids[1], stand.FILM_IDS[1], ids[2], stand.FILM_IDS[2], ids[3], ids[4]]
+    assert head == [
+        ids[0],
+        FILM,
+        ids[1],
+        stand.FILM_IDS[1],
+        ids[2],
+        stand.FILM_IDS[2],
+        ids[3],
+        ids[4],
+    ]
 
 
 def test_what_somebody_just_opened_goes_first_and_the_newest_before_all(alice):
@@ -187,12 +226,15 @@ def test_what_somebody_just_opened_goes_first_and_the_newest_before_all(alice):
 
     head = [title.imdb_id for title in enrichment_queue.first("tmdb", 3, ())]
     assert head == [stand.FILM_IDS[4], stand.FILM_IDS[3], FILM]
-    assert [title.imdb_id for title in enrichment_queue.first("tmdb", 9, (stand.FILM_IDS[4],), wanted=True)] == [
-        stand.FILM_IDS[3]
-    ]
+    assert [
+        title.imdb_id
+        for title in enrichment_queue.first("tmdb", 9, (stand.FILM_IDS[4],), wanted=True)
+    ] == [stand.FILM_IDS[3]]
 
 
-def test_a_title_opened_during_a_run_overtakes_those_read_ahead_and_none_is_asked_twice(alice, standin, monkeypatch):
+def test_a_title_opened_during_a_run_overtakes_those_read_ahead_and_none_is_asked_twice(
+    alice, standin, monkeypatch
+):
     monkeypatch.setattr(enrichment_runner, "QUEUED", 2)
     monkeypatch.setattr(enrichment_runner, "THREADS", {"tmdb": 1, "omdb": 1})
     hold(alice, *stand.FILM_IDS)
@@ -443,4 +485,7 @@ def test_a_read_token_that_no_header_can_carry_stops_tmdb_and_says_so(alice):
     run()
 
     assert states() == ("stub", "ready")
-    assert "The TMDB key has characters that no key has" in enrichment_runner.progress(alice.id).notices[0]
+    assert (
+        "The TMDB key has characters that no key has"
+        in enrichment_runner.progress(alice.id).notices[0]
+    )

@@ -22,12 +22,24 @@ def test_the_key_bad_is_refused(standin):
     params = {"api_key": "bad", "external_source": "imdb_id"}
 
     assert requests.get(f"{standin.url}/3/find/tt1", params=params, timeout=5).status_code == 401
-    assert requests.get(f"{standin.url}/omdb/?apikey=bad&i=tt1", timeout=5).json()["Error"] == "Invalid API key!"
+    assert (
+        requests.get(f"{standin.url}/omdb/?apikey=bad&i=tt1", timeout=5).json()["Error"]
+        == "Invalid API key!"
+    )
 
 
 @pytest.mark.processes
 def test_it_runs_as_a_process_of_its_own():
-    command = [sys.executable, "-u", "-m", "tests.support.standin", "--port", "0", "--tmdb", '{"fault": "error"}']
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "tests.support.standin",
+        "--port",
+        "0",
+        "--tmdb",
+        '{"fault": "error"}',
+    ]
     with subprocess.Popen(command, cwd=config.ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().split()[-1]

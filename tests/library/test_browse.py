@@ -1,4 +1,5 @@
-"""The library as the page asks for it: tabs, filters, sorting and paging, in a handful of queries at any size."""
+"""The library as the page asks for it: tabs, filters, sorting and paging, in a handful of queries
+at any size."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -15,7 +16,14 @@ from tests.support.libraries import T, many, put
 
 FILMS = {
     # imdb_id: title, year, genres, IMDb, kind, search_text
-    "tt0000001": ("Alien", 1979, ["Horror", "Science Fiction"], 8.5, "movie", "alien ridley scott horror"),
+    "tt0000001": (
+        "Alien",
+        1979,
+        ["Horror", "Science Fiction"],
+        8.5,
+        "movie",
+        "alien ridley scott horror",
+    ),
     "tt0000002": ("Élise", 1968, ["Drama"], None, "movie", "élise inès roux drama"),
     "tt0000003": ("Zodiac", 1999, ["Drama", "Crime"], 7.7, "movie", "zodiac fincher drama crime"),
     "tt0000004": ("Berlin Nights", 2011, ["Drama"], 6.0, "tv", "berlin nights drama"),
@@ -28,14 +36,23 @@ def alices(alice, database):
     for number, (imdb_id, row) in enumerate(FILMS.items()):
         movies.add(alice.id, imdb_id, at=T + number)
         title, year, genres, rating, kind, text = row
-        Title.update(title=title, year=year, genres=genres, imdb_rating=rating, media_type=kind, search_text=text,
-                     tmdb_state="ready").where(Title.imdb_id == imdb_id).execute()  # fmt: skip
+        Title.update(
+            title=title,
+            year=year,
+            genres=genres,
+            imdb_rating=rating,
+            media_type=kind,
+            search_text=text,
+            tmdb_state="ready",
+        ).where(Title.imdb_id == imdb_id).execute()
     movies.add(alice.id, "tt0000009", at=T + 9)
     return alice.id
 
 
 def ids(user_id, offset=0, limit=60, **view):
-    return [int(card.imdb_id[2:]) for card in browse.shelf(user_id, View(**view), offset, limit).cards]
+    return [
+        int(card.imdb_id[2:]) for card in browse.shelf(user_id, View(**view), offset, limit).cards
+    ]
 
 
 def tabs(user_id, **view):
@@ -46,18 +63,42 @@ def tabs(user_id, **view):
 
 
 def test_a_view_is_what_its_address_says():
-    view = browse.parse({"status": "watched", "q": " x ", "genre": "Drama", "sort": "year", "size": "l"})
-    assert view.params() == {"status": "watched", "q": "x", "genre": "Drama", "sort": "year", "size": "l"}
+    view = browse.parse(
+        {"status": "watched", "q": " x ", "genre": "Drama", "sort": "year", "size": "l"}
+    )
+    assert view.params() == {
+        "status": "watched",
+        "q": "x",
+        "genre": "Drama",
+        "sort": "year",
+        "size": "l",
+    }
     assert view.params(genre="", sort="added", size="m") == {"status": "watched", "q": "x"}
     assert browse.parse(view.params()) == view
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("status", "custom"), ("status", "x"), ("decade", "1995"), ("decade", "3000"), ("person", "-1"), ("person", "1e3"),
-     ("person", "9" * 30), ("rating", "11"), ("rating", "0"), ("rating", "nan"), ("sort", "imdb_id; drop table"),
-     ("size", "xl"), ("trusted", "0"), ("kind", "person"), ("q", "a\0b"), ("list", "a/b"), ("_external", "1")],
-)  # fmt: skip
+    [
+        ("status", "custom"),
+        ("status", "x"),
+        ("decade", "1995"),
+        ("decade", "3000"),
+        ("person", "-1"),
+        ("person", "1e3"),
+        ("person", "9" * 30),
+        ("rating", "11"),
+        ("rating", "0"),
+        ("rating", "nan"),
+        ("sort", "imdb_id; drop table"),
+        ("size", "xl"),
+        ("trusted", "0"),
+        ("kind", "person"),
+        ("q", "a\0b"),
+        ("list", "a/b"),
+        ("_external", "1"),
+    ],
+)
 def test_what_no_parameter_can_be_is_left_out(name, value):
     assert browse.parse({name: value}) == View()
 
@@ -75,7 +116,14 @@ def test_the_tabs_count_every_shelf(alices):
     movies.set_status(alices, "tt0000001", "watched")
     movies.set_status(alices, "tt0000002", "custom", club.id)
     movies.set_status(alices, "tt0000003", "deleted")
-    assert tabs(alices) == {"To watch": 2, "Watched": 1, "Club": 1, "Empty": 0, "All": 4, "Deleted": 1}
+    assert tabs(alices) == {
+        "To watch": 2,
+        "Watched": 1,
+        "Club": 1,
+        "Empty": 0,
+        "All": 4,
+        "Deleted": 1,
+    }
     assert ids(alices, list=club.id) == [2]
     assert ids(alices, status="all") == [9, 4, 2, 1]
     assert ids(alices, status="deleted") == [3]
@@ -106,13 +154,24 @@ def test_counts_follow_the_filters(alices):
 @pytest.mark.parametrize(
     ("view", "found"),
     [
-        ({"q": "scott"}, [1]), ({"q": "ALIEN"}, [1]), ({"q": "drama berlin"}, [4]), ({"q": "ÉLISE"}, [2]),
-        ({"q": "tt0000009"}, [9]), ({"q": "100%"}, []), ({"q": "_lien"}, []), ({"q": "'; drop table movie --"}, []),
-        ({"kind": "tv"}, [4]), ({"kind": "movie"}, [3, 2, 1]), ({"genre": "Drama"}, [4, 3, 2]),
-        ({"genre": "Dram"}, []), ({"genre": '"'}, []), ({"decade": "1990"}, [3]), ({"decade": "1970"}, [1]),
+        ({"q": "scott"}, [1]),
+        ({"q": "ALIEN"}, [1]),
+        ({"q": "drama berlin"}, [4]),
+        ({"q": "ÉLISE"}, [2]),
+        ({"q": "tt0000009"}, [9]),
+        ({"q": "100%"}, []),
+        ({"q": "_lien"}, []),
+        ({"q": "'; drop table movie --"}, []),
+        ({"kind": "tv"}, [4]),
+        ({"kind": "movie"}, [3, 2, 1]),
+        ({"genre": "Drama"}, [4, 3, 2]),
+        ({"genre": "Dram"}, []),
+        ({"genre": '"'}, []),
+        ({"decade": "1990"}, [3]),
+        ({"decade": "1970"}, [1]),
         ({"genre": "Drama", "decade": "1960", "q": "roux"}, [2]),
     ],
-)  # fmt: skip
+)
 def test_a_filter_leaves_the_others_out(alices, view, found):
     assert ids(alices, status="all", **view) == found
 
@@ -164,7 +223,10 @@ def test_films_are_filtered_by_the_latest_rating(alices):
 
 
 def test_the_filters_offer_what_the_library_has(alices):
-    assert browse.facets(alices) == (["Crime", "Drama", "Horror", "Science Fiction"], [2010, 1990, 1970, 1960])
+    assert browse.facets(alices) == (
+        ["Crime", "Drama", "Horror", "Science Fiction"],
+        [2010, 1990, 1970, 1960],
+    )
 
 
 def test_nobody_sees_the_films_of_another(alices, bob):
@@ -180,9 +242,15 @@ def test_nobody_sees_the_films_of_another(alices, bob):
 
 @pytest.mark.parametrize(
     ("sort", "order"),
-    [("added", [9, 4, 3, 2, 1]), ("watched", [2, 1, 9, 4, 3]), ("my_rating", [1, 9, 4, 3, 2]),
-     ("imdb", [1, 3, 4, 9, 2]), ("year", [4, 3, 1, 2, 9]), ("title", [1, 4, 3, 2, 9])],
-)  # fmt: skip
+    [
+        ("added", [9, 4, 3, 2, 1]),
+        ("watched", [2, 1, 9, 4, 3]),
+        ("my_rating", [1, 9, 4, 3, 2]),
+        ("imdb", [1, 3, 4, 9, 2]),
+        ("year", [4, 3, 1, 2, 9]),
+        ("title", [1, 4, 3, 2, 9]),
+    ],
+)
 def test_each_order_has_what_lacks_it_last(alices, sort, order):
     movies.watch(alices, "tt0000001", T, 9)
     movies.watch(alices, "tt0000002", T + 5)
@@ -192,7 +260,11 @@ def test_each_order_has_what_lacks_it_last(alices, sort, order):
 @pytest.mark.parametrize("sort", browse.SORTS)
 def test_pages_show_each_film_once(alice, database, sort):
     put(alice, many(130))
-    seen = [number for offset in (0, 60, 120) for number in ids(alice.id, offset, status="all", sort=sort)]
+    seen = [
+        number
+        for offset in (0, 60, 120)
+        for number in ids(alice.id, offset, status="all", sort=sort)
+    ]
     assert sorted(seen) == list(range(1, 131))
     assert ids(alice.id, 180, status="all", sort=sort) == []
 
@@ -303,11 +375,18 @@ def test_a_card_shows_the_latest_watch_and_every_vote(alices):
     movies.watch(alices, "tt0000001", T, 5)
     movies.watch(alices, "tt0000001", T + 86400, 7.5, again=True)
     card = browse.card(alices, "tt0000001")
-    assert (card.title, card.year, card.my_rating, card.date_watched) == ("Alien", 1979, 7.5, T + 86400)
+    assert (card.title, card.year, card.my_rating, card.date_watched) == (
+        "Alien",
+        1979,
+        7.5,
+        T + 86400,
+    )
     assert [(vote.name, vote.is_up) for vote in card.votes] == [("Maya", True), ("Tom", False)]
 
 
-@pytest.mark.parametrize("view", [{}, {"q": "a", "genre": "Drama"}, {"sort": "my_rating"}, {"person": "1"}])
+@pytest.mark.parametrize(
+    "view", [{}, {"q": "a", "genre": "Drama"}, {"sort": "my_rating"}, {"person": "1"}]
+)
 def test_a_page_takes_the_same_few_queries_at_any_size(alice, database, view):
     put(alice, many(300, votes_each=3))
     with count_queries() as counter:

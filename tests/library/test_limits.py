@@ -19,7 +19,17 @@ from mm.services.sync import feed
 from mm.services.sync import queue as sync_queue
 from mm.services.validation import NUMBER_MAX
 from tests.conftest import PASSWORD
-from tests.support.libraries import custom_list, document, export, film, person, put, reload, view, vote
+from tests.support.libraries import (
+    custom_list,
+    document,
+    export,
+    film,
+    person,
+    put,
+    reload,
+    view,
+    vote,
+)
 
 FILM, OTHER = "tt0111161", "tt0068646"
 VIEWS = [view(f"View {number}") for number in range(6)]
@@ -57,11 +67,15 @@ def refused(answer, words):
 class TestWhatALibraryHolds:
     def test_films(self, few, phone, alice):
         for number in range(6):
-            assert phone.post("/api/movies", json={"imdb_id": f"tt000000{number}"}).status_code == 201
+            assert (
+                phone.post("/api/movies", json={"imdb_id": f"tt000000{number}"}).status_code == 201
+            )
         words = "A library holds 6 films at most."
         assert refused(phone.post("/api/movies", json={"imdb_id": FILM}), words)
         assert refused(phone.put(f"/api/movies/{FILM}/watch"), words)
-        assert refused(phone.post(f"/api/movies/{FILM}/recommendations", json={"person": "Ann"}), words)
+        assert refused(
+            phone.post(f"/api/movies/{FILM}/recommendations", json={"person": "Ann"}), words
+        )
         action = {"action": "addMovie", "data": {"imdb_id": FILM}, "timestamp": clock.now()}
         [answer] = phone.post("/api/sync/batch", json={"actions": [action]}).json["results"]
         assert words in answer["error"]
@@ -83,7 +97,9 @@ class TestWhatALibraryHolds:
             assert phone.post("/api/people", json={"name": name}).status_code == 201
         words = "A library holds 6 people at most."
         assert refused(phone.post("/api/people", json={"name": "Cy"}), words)
-        assert refused(phone.post("/api/movies", json={"imdb_id": FILM, "recommenders": ["Ann", "Cy"]}), words)
+        assert refused(
+            phone.post("/api/movies", json={"imdb_id": FILM, "recommenders": ["Ann", "Cy"]}), words
+        )
         assert not Movie.select().exists()
         assert phone.post("/api/movies", json={"imdb_id": FILM, "recommenders": ["Ann"]}).json
         require_backup(alice)
@@ -97,7 +113,9 @@ class TestWhatALibraryHolds:
 
     def test_saved_views(self, few, phone, alice):
         for number in range(6):
-            saved_views.create(alice.id, f"View {number}", browse.View(q="x" * 200, genre="ü" * 200))
+            saved_views.create(
+                alice.id, f"View {number}", browse.View(q="x" * 200, genre="ü" * 200)
+            )
         with pytest.raises(Invalid, match="6 saved views at most"):
             saved_views.create(alice.id, "One more", browse.View())
         require_backup(alice)
@@ -243,7 +261,9 @@ class TestManyRowsInFewQueries:
 
     def test_more_than_a_thousand_films_are_refused_in_words(self, alice):
         films = [f"tt{number:07d}" for number in range(1001)]
-        with pytest.raises(Invalid, match=r"^You chose 1,001 films\. Choose 1,000 at most at a time\.$"):
+        with pytest.raises(
+            Invalid, match=r"^You chose 1,001 films\. Choose 1,000 at most at a time\.$"
+        ):
             bulk.delete(alice.id, films)
 
     def test_lists_of_one_position_are_put_in_order_in_few_queries(self, alice):
@@ -254,13 +274,17 @@ class TestManyRowsInFewQueries:
         assert counter.count < 15
         order = [row.id for row in lists.listing(alice.id)]
         assert order[:3] == ["l1", "l0", "l10"]
-        assert [row.position for row in CustomList.select().order_by(CustomList.position)] == list(range(40))
+        assert [row.position for row in CustomList.select().order_by(CustomList.position)] == list(
+            range(40)
+        )
         told = feed.everything_since(alice.id, newest + 1e-7).feed
         assert len(told.lists) == 39
         again = feed.everything_since(alice.id, told.server_timestamp).feed
         assert len(again.lists) == 1
 
-    def test_of_very_many_rows_one_write_changed_only_the_last_is_told_again(self, alice, monkeypatch):
+    def test_of_very_many_rows_one_write_changed_only_the_last_is_told_again(
+        self, alice, monkeypatch
+    ):
         monkeypatch.setattr(models, "SPREAD_MAX", 5)
         put(alice, document([film(n, recommendations=[vote("Eve")]) for n in range(1, 21)]))
         since = feed.newest(alice.id)
@@ -299,7 +323,10 @@ class TestUndo:
 
     def test_what_is_spread_over_too_many_rows_is_done_without_an_undo(self, alice, monkeypatch):
         monkeypatch.setattr(undo, "ROWS_MAX", 5)
-        films = [film(n, status="custom", custom_list_id="l1", recommendations=[vote("Eve")]) for n in range(1, 7)]
+        films = [
+            film(n, status="custom", custom_list_id="l1", recommendations=[vote("Eve")])
+            for n in range(1, 7)
+        ]
         put(alice, document(films, lists=[custom_list("l1")]))
         eve = people.find(alice.id, "Eve")
         with undo.step(alice.id, person_id=eve.id) as of_person:

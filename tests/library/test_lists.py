@@ -41,9 +41,20 @@ def test_any_name_will_do_and_two_lists_may_share_it(alice, name):
 
 
 @pytest.mark.parametrize(
-    "values", [{"name": " "}, {"name": "a" * 501}, {"color": "blue"}, {"icon": "i" * 501}, {"position": 2**31},
-               {"position": 1.5}, {"position": True}, {"list_id": "a/b"}, {"list_id": ""}, {"list_id": ".."}],
-)  # fmt: skip
+    "values",
+    [
+        {"name": " "},
+        {"name": "a" * 501},
+        {"color": "blue"},
+        {"icon": "i" * 501},
+        {"position": 2**31},
+        {"position": 1.5},
+        {"position": True},
+        {"list_id": "a/b"},
+        {"list_id": ""},
+        {"list_id": ".."},
+    ],
+)
 def test_what_cannot_be_a_list_is_refused_and_nothing_written(alice, values):
     with pytest.raises(Invalid):
         lists.create(alice.id, **{"name": "Favourites", **values})
@@ -60,8 +71,15 @@ def test_a_client_may_bring_an_id_that_is_its_own(alice, bob):
 
 def test_only_what_is_given_changes(alice, shelf, frozen_clock):
     frozen_clock.move(60)
-    changed = lists.change(alice.id, shelf.id, {"name": "Loved", "icon": None, "id": "other", "position": 5})
-    assert (changed.id, changed.name, changed.icon, changed.position) == (shelf.id, "Loved", "star", 5)
+    changed = lists.change(
+        alice.id, shelf.id, {"name": "Loved", "icon": None, "id": "other", "position": 5}
+    )
+    assert (changed.id, changed.name, changed.icon, changed.position) == (
+        shelf.id,
+        "Loved",
+        "star",
+        5,
+    )
     assert (changed.created_at, changed.last_modified) == (clock.now() - 60, clock.now())
     assert changed.updated_at > shelf.updated_at
 
@@ -75,7 +93,10 @@ def test_a_deleted_lists_films_go_back_to_where_they_belong(alice, shelf):
     before = movies.find(alice.id, FILM)
     lists.delete(alice.id, shelf.id)
 
-    statuses = {imdb_id: (row["status"], row["custom_list_id"]) for imdb_id, row in exported(alice)["movies"].items()}
+    statuses = {
+        imdb_id: (row["status"], row["custom_list_id"])
+        for imdb_id, row in exported(alice)["movies"].items()
+    }
     assert statuses == {FILM: ("toWatch", None), SEEN: ("watched", None)}
     assert movies.find(alice.id, FILM).updated_at > before.updated_at
     assert [(grave.kind, grave.key) for grave in Tombstone.select()] == [("list", shelf.id)]
@@ -93,7 +114,9 @@ def test_what_is_not_there_is_not_found(alice, list_id):
         lists.find(alice.id, list_id)
 
 
-@pytest.mark.parametrize("verb", [lists.find, lists.delete, lambda user_id, key: lists.change(user_id, key, {})])
+@pytest.mark.parametrize(
+    "verb", [lists.find, lists.delete, lambda user_id, key: lists.change(user_id, key, {})]
+)
 def test_another_users_list_is_not_found(bob, shelf, verb):
     with pytest.raises(NotFound, match="List not found"):
         verb(bob.id, shelf.id)

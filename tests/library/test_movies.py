@@ -38,7 +38,10 @@ class TestAdding:
     def test_a_film_is_added_with_its_recommenders_and_waits_at_the_head_of_the_queue(self, alice):
         movies.add(alice.id, FILM, "movie", recommenders=["Bob", "BOB", "Random Person"])
 
-        assert entry(alice).items() >= {"status": "toWatch", "media_type": "movie", "date_added": clock.now()}.items()
+        assert (
+            entry(alice).items()
+            >= {"status": "toWatch", "media_type": "movie", "date_added": clock.now()}.items()
+        )
         assert names(alice) == ["Bob", "Random Person"]
         assert Title.get_by_id(FILM).wanted_at == clock.now()
 
@@ -47,7 +50,9 @@ class TestAdding:
         assert movies.add(alice.id, imdb_id).imdb_id == FILM
         assert movies.find(alice.id, imdb_id).imdb_id == FILM
 
-    @pytest.mark.parametrize("imdb_id", ["", "tt12", "nm0000246", "0111161", "tt0111161x", "tt٠١١١١٦١٠", None, 7, "\0"])
+    @pytest.mark.parametrize(
+        "imdb_id", ["", "tt12", "nm0000246", "0111161", "tt0111161x", "tt٠١١١١٦١٠", None, 7, "\0"]
+    )
     def test_what_is_no_imdb_id_is_refused_by_its_field_and_is_no_ones_film(self, alice, imdb_id):
         with pytest.raises(Invalid) as raised:
             movies.add(alice.id, imdb_id)
@@ -63,7 +68,9 @@ class TestAdding:
         assert names(alice) == ["Eve"]
 
     @pytest.mark.parametrize("seen, status", [(True, "watched"), (False, "toWatch")])
-    @pytest.mark.parametrize("verb", [movies.add, lambda user_id, film: movies.recommend(user_id, film, "Eve")])
+    @pytest.mark.parametrize(
+        "verb", [movies.add, lambda user_id, film: movies.recommend(user_id, film, "Eve")]
+    )
     def test_a_film_of_status_deleted_comes_back(self, alice, film, verb, seen, status):
         if seen:
             movies.watch(alice.id, FILM)
@@ -101,7 +108,9 @@ class TestMarks:
         "rate": lambda user_id, at: movies.rate(user_id, FILM, 3, at=at),
         "unwatch": lambda user_id, at: movies.unwatch(user_id, FILM, at=at),
         "recommend": lambda user_id, at: movies.recommend(user_id, FILM, "Eve", at=at),
-        "recommend_many": lambda user_id, at: movies.recommend_many(user_id, FILM, ["Eve", "Zoe"], at=at),
+        "recommend_many": lambda user_id, at: movies.recommend_many(
+            user_id, FILM, ["Eve", "Zoe"], at=at
+        ),
         "unrecommend": lambda user_id, at: movies.unrecommend(user_id, FILM, "Kim", at=at),
     }
 
@@ -155,13 +164,17 @@ class TestMarks:
 
 
 class TestCounts:
-    """Clients are told again of people whose movie_count changed, and of nobody else; nobody's last_modified moves."""
+    """Clients are told again of people whose movie_count changed, and of nobody else; nobody's
+    last_modified moves."""
 
     VERBS = {
         "a vote": (lambda user_id: movies.recommend(user_id, OTHER, "Eve"), {"Eve"}),
         "an unvote": (lambda user_id: movies.unrecommend(user_id, FILM, "Kim"), {"Kim"}),
         "a film deleted": (lambda user_id: movies.delete(user_id, FILM), {"Eve", "Kim"}),
-        "status deleted": (lambda user_id: movies.set_status(user_id, FILM, "deleted"), {"Eve", "Kim"}),
+        "status deleted": (
+            lambda user_id: movies.set_status(user_id, FILM, "deleted"),
+            {"Eve", "Kim"},
+        ),
         "another vote": (lambda user_id: movies.recommend(user_id, FILM, "Eve", False), set()),
         "a watch": (lambda user_id: movies.watch(user_id, FILM), set()),
     }
@@ -178,7 +191,9 @@ class TestCounts:
         before = {person.id: person for person in Person.select()}
         act(alice.id)
         after = list(Person.select())
-        assert {person.name for person in after if person.updated_at > before[person.id].updated_at} == expected
+        assert {
+            person.name for person in after if person.updated_at > before[person.id].updated_at
+        } == expected
         assert all(person.last_modified == before[person.id].last_modified for person in after)
 
     def test_a_film_that_comes_back_counts_again(self, alice):
@@ -194,7 +209,9 @@ class TestWatching:
         assert entry(alice)["watch_history"] == {"date_watched": clock.now(), "my_rating": None}
         assert entry(alice)["status"] == "watched"
 
-    def test_rating_never_moves_the_date_and_dating_never_loses_the_rating(self, alice, film, frozen_clock):
+    def test_rating_never_moves_the_date_and_dating_never_loses_the_rating(
+        self, alice, film, frozen_clock
+    ):
         seen_at = clock.now()
         movies.watch(alice.id, FILM, my_rating=7.5)
         frozen_clock.move(DAY)
@@ -217,7 +234,9 @@ class TestWatching:
         assert entry(alice)["watch_history"] == {"date_watched": 1.1e9, "my_rating": 9}
 
     @pytest.mark.parametrize("rating, left", [(UNSET, 9), (3, 3)])
-    def test_a_watch_moved_onto_the_date_of_another_becomes_one_with_it(self, alice, film, rating, left):
+    def test_a_watch_moved_onto_the_date_of_another_becomes_one_with_it(
+        self, alice, film, rating, left
+    ):
         movies.watch(alice.id, FILM, 1e9, 5)
         movies.watch(alice.id, FILM, 1.1e9, 9, again=True)
         movies.watch(alice.id, FILM, 1e9, rating)
@@ -225,7 +244,9 @@ class TestWatching:
         assert Watch.select().count() == 1
 
     @pytest.mark.parametrize("rating, left", [(UNSET, 5), (None, None)])
-    def test_a_watch_without_a_rating_takes_that_of_the_date_it_is_moved_onto(self, alice, film, rating, left):
+    def test_a_watch_without_a_rating_takes_that_of_the_date_it_is_moved_onto(
+        self, alice, film, rating, left
+    ):
         movies.watch(alice.id, FILM, 1e9, 5)
         movies.watch(alice.id, FILM, 1.1e9, again=True)
         movies.watch(alice.id, FILM, 1e9, rating)
@@ -252,19 +273,24 @@ class TestWatching:
             movies.watch(alice.id, FILM, moment)
 
     @pytest.mark.parametrize("status", ["toWatch", "deleted", "custom"])
-    def test_a_film_that_is_not_watched_gets_one_more_watch(self, alice, film, frozen_clock, status):
+    def test_a_film_that_is_not_watched_gets_one_more_watch(
+        self, alice, film, frozen_clock, status
+    ):
         """Or else marking it as watched, without a rating, would wipe the rating of years ago."""
         movies.watch(alice.id, FILM, 1e9, 9)
         shelf = lists.create(alice.id, "Again")
         movies.set_status(alice.id, FILM, status, shelf.id)
         movies.watch(alice.id, FILM, my_rating=None)
         assert entry(alice)["watches"] == [
-            {"date_watched": 1e9, "my_rating": 9}, {"date_watched": clock.now(), "my_rating": None},
-        ]  # fmt: skip
+            {"date_watched": 1e9, "my_rating": 9},
+            {"date_watched": clock.now(), "my_rating": None},
+        ]
         movies.watch(alice.id, FILM, my_rating=7)
         assert [row.my_rating for row in Watch.select().order_by(Watch.date_watched)] == [9, 7]
 
-    def test_the_latest_watch_is_changed_whatever_the_status_where_that_is_asked_for(self, alice, film):
+    def test_the_latest_watch_is_changed_whatever_the_status_where_that_is_asked_for(
+        self, alice, film
+    ):
         movies.watch(alice.id, FILM, 1e9, 9)
         movies.set_status(alice.id, FILM, "toWatch")
         movies.watch(alice.id, FILM, my_rating=7, again=False)
@@ -354,7 +380,11 @@ class TestVotes:
         first = movies.recommend(alice.id, FILM, "Eve", False)
         frozen_clock.move(DAY)
         again = movies.recommend(alice.id, FILM, "EVE", True)
-        assert (again.id, again.vote_type, again.date_recommended) == (first.id, True, first.date_recommended)
+        assert (again.id, again.vote_type, again.date_recommended) == (
+            first.id,
+            True,
+            first.date_recommended,
+        )
 
     @pytest.mark.parametrize(
         "verb",
@@ -367,7 +397,10 @@ class TestVotes:
         movies.recommend(alice.id, FILM, "Eve", "downvote")
         verb(alice.id)
         votes = entry(alice)["recommendations"]
-        assert {vote["person_name"]: vote["vote_type"] for vote in votes} == {"Eve": False, "New": True}
+        assert {vote["person_name"]: vote["vote_type"] for vote in votes} == {
+            "Eve": False,
+            "New": True,
+        }
 
     def test_a_changed_vote_leaves_a_deleted_film_deleted(self, alice):
         eve = movies.recommend(alice.id, FILM, "Eve").person
@@ -388,7 +421,10 @@ class TestVotes:
     def test_several_people_vote_at_once_each_of_them_once(self, alice):
         eve = people.create(alice.id, "Eve")
         votes = movies.recommend_many(alice.id, FILM, [eve.id, "Zoe", "eve", "ZOE"], "0")
-        assert [(vote.person.name, vote.vote_type) for vote in votes] == [("Eve", False), ("Zoe", False)]
+        assert [(vote.person.name, vote.vote_type) for vote in votes] == [
+            ("Eve", False),
+            ("Zoe", False),
+        ]
         with pytest.raises(NotFound):
             movies.recommend_many(alice.id, OTHER, ["New", 999_999])
         assert list(exported(alice)["movies"]) == [FILM]
@@ -441,7 +477,9 @@ class TestVotes:
 
 
 class TestDeleting:
-    def test_a_deleted_film_is_gone_and_leaves_a_tombstone_until_it_is_added_again(self, alice, film):
+    def test_a_deleted_film_is_gone_and_leaves_a_tombstone_until_it_is_added_again(
+        self, alice, film
+    ):
         movies.recommend(alice.id, FILM, "Eve")
         movies.watch(alice.id, FILM)
         movies.delete(alice.id, FILM, at=clock.now() - HOUR)

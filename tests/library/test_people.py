@@ -1,4 +1,5 @@
-"""People: names as hard as they come, quick recommenders that stay, and what a change of theirs means for films."""
+"""People: names as hard as they come, quick recommenders that stay, and what a change of theirs
+means for films."""
 
 import pytest
 
@@ -35,7 +36,12 @@ class TestCreating:
 
     def test_what_is_not_given_has_a_default_and_counts_as_one_write(self, alice):
         created = people.create(alice.id, "Eve")
-        assert (created.is_trusted, created.color, created.emoji, created.quick_key) == (False, "#0a84ff", None, None)
+        assert (created.is_trusted, created.color, created.emoji, created.quick_key) == (
+            False,
+            "#0a84ff",
+            None,
+            None,
+        )
         assert created.last_modified == clock.now()
         assert reload(alice).library_version == 1
 
@@ -48,13 +54,30 @@ class TestCreating:
         assert people.create(bob.id, "Eve").id != eve.id
 
     @pytest.mark.parametrize(
-        "name", ["", " ", ".", "..", "a" * 501, "a\0b", "a\nb", "a\tb", "a\x7fb", "a\x85b", "a\u2028b", None, 7]
+        "name",
+        [
+            "",
+            " ",
+            ".",
+            "..",
+            "a" * 501,
+            "a\0b",
+            "a\nb",
+            "a\tb",
+            "a\x7fb",
+            "a\x85b",
+            "a\u2028b",
+            None,
+            7,
+        ],
     )
     def test_what_cannot_be_a_name_is_refused(self, alice, name):
         with pytest.raises(Invalid, match="name"):
             people.create(alice.id, name)
 
-    @pytest.mark.parametrize("details", [{"color": "red"}, {"color": "#12345"}, {"emoji": "x" * 501}])
+    @pytest.mark.parametrize(
+        "details", [{"color": "red"}, {"color": "#12345"}, {"emoji": "x" * 501}]
+    )
     def test_what_cannot_be_a_detail_is_refused_by_its_field(self, alice, details):
         with pytest.raises(Invalid) as raised:
             people.create(alice.id, "Eve", **details)
@@ -81,7 +104,9 @@ class TestFinding:
             with pytest.raises(NotFound):
                 people.by_id(alice.id, text)
 
-    @pytest.mark.parametrize("text", ["Nobody", "", ".", "\0", "-1", "0", "9" * 400, "١", "1.0", "a" * 600])
+    @pytest.mark.parametrize(
+        "text", ["Nobody", "", ".", "\0", "-1", "0", "9" * 400, "١", "1.0", "a" * 600]
+    )
     def test_who_is_not_there_is_not_found(self, alice, text):
         for look in (people.find, people.by_name_or_id):
             with pytest.raises(NotFound, match="Person not found"):
@@ -98,7 +123,12 @@ class TestChanging:
         people.change(alice.id, "eve", {"is_trusted": True})
         people.change(alice.id, "eve", {"name": None, "color": None, "is_trusted": None})
         found = people.find(alice.id, "Eve")
-        assert (found.name, found.is_trusted, found.color, found.emoji) == ("Eve", True, "#0a84ff", "🎬")
+        assert (found.name, found.is_trusted, found.color, found.emoji) == (
+            "Eve",
+            True,
+            "#0a84ff",
+            "🎬",
+        )
         people.change(alice.id, "eve", {"emoji": None})
         assert people.find(alice.id, "Eve").emoji is None
 
@@ -116,7 +146,9 @@ class TestChanging:
         frozen_clock.move(120)
         movies.add(alice.id, FILM, recommenders=["Eve"])
         movies.add(alice.id, "tt0000001")
-        before = {movie.imdb_id: (movie.updated_at, movie.last_modified) for movie in Movie.select()}
+        before = {
+            movie.imdb_id: (movie.updated_at, movie.last_modified) for movie in Movie.select()
+        }
         people.change(alice.id, "Eve", change, at=clock.now() - 60)
         after = {movie.imdb_id: (movie.updated_at, movie.last_modified) for movie in Movie.select()}
         assert after[FILM][0] > before[FILM][0]
@@ -148,7 +180,9 @@ class TestDeleting:
         assert [vote.person.name for vote in Recommendation.select()] == ["Kim"]
         assert after.updated_at > before.updated_at
         assert after.last_modified == before.last_modified
-        assert [(grave.kind, grave.key) for grave in Tombstone.select()] == [("person", str(eve.id))]
+        assert [(grave.kind, grave.key) for grave in Tombstone.select()] == [
+            ("person", str(eve.id))
+        ]
 
     def test_an_id_that_is_given_again_is_no_longer_deleted(self, alice, eve):
         people.delete(alice.id, "Eve")
@@ -177,8 +211,14 @@ class TestShowing:
         movies.add(alice.id, "tt0000002", recommenders=["Eve"])
         movies.set_status(alice.id, "tt0000002", "deleted")
         counts = {person.name: person.movie_count for person in people.listing(alice.id)}
-        assert list(counts) == ["ann", "Eve", "Google Search", "Oscar Winner/Nominee", "Random Person",
-                                "Random YouTube Video"]  # fmt: skip
+        assert list(counts) == [
+            "ann",
+            "Eve",
+            "Google Search",
+            "Oscar Winner/Nominee",
+            "Random Person",
+            "Random YouTube Video",
+        ]
         assert (counts["Eve"], counts["ann"], counts["Random Person"]) == (2, 1, 0)
 
     def test_stats_tell_how_the_films_turned_out(self, alice, eve):

@@ -50,10 +50,15 @@ def test_an_entry_has_the_shape_that_both_clients_decode(phone, frozen_clock):
     answer = rank(phone, ONE, 7)
     assert answer.status_code == 201
     assert answer.json == {
-        "imdb_id": ONE, "position": 1, "score": 10.0, "liked": True,
-        "ranked_at": frozen_clock.moment, "title": "The Lighthouse", "year": "2019",
+        "imdb_id": ONE,
+        "position": 1,
+        "score": 10.0,
+        "liked": True,
+        "ranked_at": frozen_clock.moment,
+        "title": "The Lighthouse",
+        "year": "2019",
         "poster_path": "https://image.tmdb.org/t/p/w500/light.jpg",
-    }  # fmt: skip
+    }
     assert phone.get(URL).json == [answer.json]
     unknown = rank(phone, TWO, 1, liked=False).json
     assert (unknown["title"], unknown["poster_path"], unknown["year"]) == (TWO, None, None)
@@ -62,7 +67,8 @@ def test_an_entry_has_the_shape_that_both_clients_decode(phone, frozen_clock):
 def test_what_is_watched_and_not_ranked_is_offered_the_last_watched_first(phone):
     rank(phone, TWO, 1)
     assert phone.get(f"{URL}/unranked").json == [
-        {"imdb_id": imdb_id, "title": imdb_id, "poster_path": None, "year": None} for imdb_id in (FOUR, THREE, ONE)
+        {"imdb_id": imdb_id, "title": imdb_id, "poster_path": None, "year": None}
+        for imdb_id in (FOUR, THREE, ONE)
     ]
 
 

@@ -50,8 +50,11 @@ def test_a_name_is_used_once_whatever_its_case(alice, bob, saved):
 
 
 def test_the_view_of_another_is_not_found(bob, saved):
-    for act in (lambda: saved_views.find(bob.id, saved.id), lambda: saved_views.rename(bob.id, saved.id, "Mine"),
-                lambda: saved_views.remove(bob.id, saved.id)):  # fmt: skip
+    for act in (
+        lambda: saved_views.find(bob.id, saved.id),
+        lambda: saved_views.rename(bob.id, saved.id, "Mine"),
+        lambda: saved_views.remove(bob.id, saved.id),
+    ):
         with pytest.raises(NotFound):
             act()
     assert SavedView.get().name == "Unseen"

@@ -6,7 +6,19 @@ from playhouse.test_utils import count_queries
 from mm.errors import Conflict, NotFound
 from mm.models import CustomList, Movie, Person, Tombstone, UndoStep
 from mm.services.library import lists, movies, people, rankings, undo
-from tests.support.libraries import T, custom_list, document, exported, film, many, person, put, reload, seen, vote
+from tests.support.libraries import (
+    T,
+    custom_list,
+    document,
+    exported,
+    film,
+    many,
+    person,
+    put,
+    reload,
+    seen,
+    vote,
+)
 
 FILM = "tt0000001"
 
@@ -19,7 +31,14 @@ def home(frozen_clock, alice):
         film(2, status="custom", custom_list_id="list-1", recommendations=[vote("Bob")]),
         seen(3, status="custom", custom_list_id="list-1"),
     ]
-    put(alice, document(movies, [person("Bob", emoji="🎬"), person("Zoe")], [custom_list(), custom_list("list-2")]))
+    put(
+        alice,
+        document(
+            movies,
+            [person("Bob", emoji="🎬"), person("Zoe")],
+            [custom_list(), custom_list("list-2")],
+        ),
+    )
     frozen_clock.move(60)
     return alice
 
@@ -60,7 +79,9 @@ def test_a_step_taken_back_leaves_the_library_as_it_was(home, name):
     assert exported(home) == before
 
 
-@pytest.mark.parametrize("verb", [people.delete, lambda user_id, name: people.change(user_id, name, {"name": "Rob"})])
+@pytest.mark.parametrize(
+    "verb", [people.delete, lambda user_id, name: people.change(user_id, name, {"name": "Rob"})]
+)
 def test_a_person_comes_back_with_their_votes_under_the_same_id(home, verb):
     before, person_id = exported(home), bob(home).id
     undo.back(home.id, do(home, verb, "Bob", person_id=person_id))
@@ -101,7 +122,9 @@ def test_the_sync_feed_sees_what_was_taken_back(home):
         (movies.set_status, [FILM, "toWatch"], set()),
     ],
 )
-def test_the_feed_tells_again_of_the_people_whose_counts_are_taken_back(home, verb, arguments, counted):
+def test_the_feed_tells_again_of_the_people_whose_counts_are_taken_back(
+    home, verb, arguments, counted
+):
     token = do(home, verb, *arguments, imdb_ids=[FILM])
     before = {person.name: person.updated_at for person in Person.select()}
     undo.back(home.id, token)
@@ -188,7 +211,11 @@ def test_a_film_comes_back_without_the_people_and_the_list_that_went_meanwhile(h
     people.delete(home.id, "Bob")
     undo.back(home.id, token)
     movie = exported(home)["movies"]["tt0000002"]
-    assert (movie["status"], movie["custom_list_id"], movie["recommendations"]) == ("toWatch", None, [])
+    assert (movie["status"], movie["custom_list_id"], movie["recommendations"]) == (
+        "toWatch",
+        None,
+        [],
+    )
 
 
 def test_a_person_comes_back_under_an_id_that_nobody_else_was_given(home):

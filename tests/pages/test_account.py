@@ -38,8 +38,14 @@ def test_the_name_is_changed(page, alice):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("", "1 to 100"), ("a" * 101, "1 to 100"), ("a@b", "no @"), ("BOB", "already taken"), ("a\nb", "printable")],
-)  # fmt: skip
+    [
+        ("", "1 to 100"),
+        ("a" * 101, "1 to 100"),
+        ("a@b", "no @"),
+        ("BOB", "already taken"),
+        ("a\nb", "printable"),
+    ],
+)
 def test_a_name_that_cannot_be_used_is_said_at_its_field(page, alice, bob, name, said):
     answer = page.post("/account/name", data={"username": name})
     assert answer.status_code == 422
@@ -108,7 +114,9 @@ def test_the_page_names_tmdb_as_its_terms_ask(page):
     assert 'alt="TMDB"' in shown
 
 
-@pytest.mark.parametrize("file", ["manifest.webmanifest", "icon-192.png", "icon-512.png", "tmdb.svg"])
+@pytest.mark.parametrize(
+    "file", ["manifest.webmanifest", "icon-192.png", "icon-512.png", "tmdb.svg"]
+)
 def test_what_a_phone_needs_to_install_it_is_served(client, file):
     answer = client.get(f"/static/{file}", buffered=True)
     assert answer.status_code == 200

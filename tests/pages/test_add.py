@@ -72,8 +72,13 @@ def test_a_series_is_not_marked_for_a_film_of_the_same_number(page, alice):
 
 @pytest.mark.parametrize(
     "address",
-    [FIRST, f" {FIRST.upper()} ", f"https://www.imdb.com/title/{FIRST}/?ref_=x", "https://m.themoviedb.org/movie/5000-the-lh"],
-)  # fmt: skip
+    [
+        FIRST,
+        f" {FIRST.upper()} ",
+        f"https://www.imdb.com/title/{FIRST}/?ref_=x",
+        "https://m.themoviedb.org/movie/5000-the-lh",
+    ],
+)
 def test_an_address_or_an_id_finds_its_film(page, address):
     answer = page.get("/add", query_string={"q": address}, headers=PARTIAL).text
     assert answer.count('class="find"') == 1
@@ -259,7 +264,11 @@ def test_nothing_to_add_is_refused(page):
 
 
 def test_a_log_in_that_ran_out_leads_to_the_log_in_and_back(client):
-    headers = {**PARTIAL, "HX-Current-URL": "http://localhost/add?q=bees", "Sec-Fetch-Site": "same-origin"}
+    headers = {
+        **PARTIAL,
+        "HX-Current-URL": "http://localhost/add?q=bees",
+        "Sec-Fetch-Site": "same-origin",
+    }
     answer = client.post("/add", data=OURS, headers=headers)
     assert answer.status_code == 401
     assert answer.headers["HX-Redirect"] == "/login?next=/add?q%3Dbees"
@@ -270,8 +279,13 @@ def test_a_log_in_that_ran_out_leads_to_the_log_in_and_back(client):
 
 def test_the_quick_four_come_first_and_then_who_recommended_last(page, alice):
     votes = [[vote("Old", date=1e9)], [vote("New", date=1.7e9), vote("Old", date=1e9)]]
-    put(alice, document([film(n, recommendations=v) for n, v in enumerate(votes, 1)], [person("Never")]))
-    offered = re.findall(r'<span dir="auto">([^<]+)</span></label>', page.get("/add/pick?movie=5000").text)
+    put(
+        alice,
+        document([film(n, recommendations=v) for n, v in enumerate(votes, 1)], [person("Never")]),
+    )
+    offered = re.findall(
+        r'<span dir="auto">([^<]+)</span></label>', page.get("/add/pick?movie=5000").text
+    )
     quick = ["Random YouTube Video", "Oscar Winner/Nominee", "Random Person", "Google Search"]
     assert offered[:7] == [*quick, "New", "Old", "Never"]
 

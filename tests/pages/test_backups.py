@@ -44,7 +44,9 @@ def closed(alice, made, monkeypatch):
     return refused
 
 
-def test_a_folder_that_may_not_be_read_is_told_in_plain_words_with_a_code(closed, alice, page, as_user, caplog):
+def test_a_folder_that_may_not_be_read_is_told_in_plain_words_with_a_code(
+    closed, alice, page, as_user, caplog
+):
     api = as_user(alice)
     for answer in (
         page.get("/backup"),
@@ -55,7 +57,9 @@ def test_a_folder_that_may_not_be_read_is_told_in_plain_words_with_a_code(closed
         assert answer.status_code == 503
         assert "cannot be reached (Permission denied)" in answer.text
         assert closed not in answer.text
-    codes = [record.fields["code"] for record in caplog.records if record.msg == "backup_folder.failed"]
+    codes = [
+        record.fields["code"] for record in caplog.records if record.msg == "backup_folder.failed"
+    ]
     assert codes[-1] in answer.text
     assert len(codes) == 4
 
@@ -142,7 +146,9 @@ def test_switching_on_what_is_on_hides_no_failure(failed, page, as_user, alice):
 # Files that are for one user only.
 
 
-def test_no_proxy_or_browser_may_keep_an_export_a_backup_or_what_was_left_out(alice, made, page, as_user):
+def test_no_proxy_or_browser_may_keep_an_export_a_backup_or_what_was_left_out(
+    alice, made, page, as_user
+):
     with db.connection_context():
         job = jobs.create("import", alice.id)
         errors = [{"path": "movies[0]", "reason": "bad"}]

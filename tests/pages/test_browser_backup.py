@@ -20,10 +20,21 @@ STARTED = 1_600_000_000.0
 
 def document(films=FILMS, **values):
     movies = [
-        {"imdb_id": imdb_id, "last_modified": STARTED, "watch_history": {"date_watched": STARTED, "my_rating": 8.5}}
+        {
+            "imdb_id": imdb_id,
+            "last_modified": STARTED,
+            "watch_history": {"date_watched": STARTED, "my_rating": 8.5},
+        }
         for imdb_id in films
     ]
-    return {"version": 2, "exported_at": STARTED, "movies": movies, "people": [], "lists": [], **values}
+    return {
+        "version": 2,
+        "exported_at": STARTED,
+        "movies": movies,
+        "people": [],
+        "lists": [],
+        **values,
+    }
 
 
 @pytest.fixture
@@ -65,7 +76,8 @@ def import_file(page: Page, url: str, path) -> None:
 
 
 def choose(page: Page, path) -> None:
-    """With htmx there, choosing sends the file; before that the form would only be sent by its button."""
+    """With htmx there, choosing sends the file; before that the form would only be sent by its
+    button."""
     expect(page.locator("form[hx-post='/backup/import'][data-htmx-powered]")).to_be_attached()
     page.locator("input[type=file]").set_input_files(path)
     expect(heading(page, "What importing would change")).to_be_visible()
@@ -76,7 +88,9 @@ def films_in_library(server) -> int:
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desk", "dark")])
-def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(server, visit, a_file, size, scheme):
+def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
+    server, visit, a_file, size, scheme
+):
     visitor = visit(size, scheme)
     page = visitor.page
     visitor.log_in(server.url, ALICE, PASSWORD)
@@ -202,7 +216,9 @@ def test_a_plan_that_is_out_of_date_is_drawn_again(server, visit, a_file):
     choose(page, a_file(document()))
     server.query("update user set library_version = library_version + 1")
     button(page, "Confirm").click()
-    expect(page.get_by_role("alert")).to_contain_text("The library has changed since this plan was made")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "The library has changed since this plan was made"
+    )
     assert films_in_library(server) == 0
     button(page, "Confirm").click()
     expect(heading(page, "Your library is imported")).to_be_visible()

@@ -1,4 +1,5 @@
-"""The library and a film in a real browser: phone and desk, light and dark, the CDN there and not, without scripts."""
+"""The library and a film in a real browser: phone and desk, light and dark, the CDN there and not,
+without scripts."""
 
 import itertools
 
@@ -16,7 +17,12 @@ from tests.support.processes import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.slow]
 
-LOOKS = [("phone", "light", True), ("phone", "dark", False), ("desk", "dark", True), ("desk", "light", False)]
+LOOKS = [
+    ("phone", "light", True),
+    ("phone", "dark", False),
+    ("desk", "dark", True),
+    ("desk", "light", False),
+]
 RIGHT_TO_LEFT = "جدایی نادر از سیمین"
 names = itertools.count(1)
 
@@ -30,14 +36,17 @@ def pictures():
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, pictures):
     """Web only: titles are written straight into the database."""
-    with running(tmp_path_factory.mktemp("library") / "data", **pictures.environ, TMDB_API_KEY="key") as server:
+    with running(
+        tmp_path_factory.mktemp("library") / "data", **pictures.environ, TMDB_API_KEY="key"
+    ) as server:
         server.start("web")
         yield server
 
 
 @pytest.fixture
 def user(server):
-    """With 130 films: 65 to watch, 65 watched; some with titles and posters, one that was not looked up."""
+    """With 130 films: 65 to watch, 65 watched; some with titles and posters, one that was not
+    looked up."""
     number = next(names)
     with db.connection_context():
         user = accounts.create(f"user{number}@example.org", f"user{number}", PASSWORD)
@@ -55,8 +64,16 @@ def user(server):
 def _describe(number, title, year, director, cast, genres):
     text = fold(f"{title} {director} {cast} {genres}")
     poster = f"/{title.encode().hex()[:20]}.png" if number % 6 else None
-    columns = {"title": title, "year": year, "directors": [director], "cast": cast.split(", "), "search_text": text,
-               "genres": genres.split(", "), "poster_path": poster, "tmdb_state": "ready"}  # fmt: skip
+    columns = {
+        "title": title,
+        "year": year,
+        "directors": [director],
+        "cast": cast.split(", "),
+        "search_text": text,
+        "genres": genres.split(", "),
+        "poster_path": poster,
+        "tmdb_state": "ready",
+    }
     Title.update(columns).where(Title.imdb_id == f"tt{number:07}").execute()
 
 
@@ -127,7 +144,9 @@ def test_a_film_is_opened_rated_voted_on_and_moved(server, user, visit, look):
     expect(page).to_have_url(f"{server.url}/movies/tt0000004")
     movie.get_by_role("button", name="8 of 10").click()
     expect(movie.get_by_role("heading", name="My rating 8")).to_be_visible()
-    expect(movie.get_by_role("button", name="Watched", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(movie.get_by_role("button", name="Watched", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
     movie.get_by_role("button", name="5 of 10").click()
     expect(movie.get_by_text("also recommended 1 film")).to_be_visible()
     movie.get_by_label("Who", exact=True).fill("Åsa <b>")
@@ -148,9 +167,9 @@ def test_a_film_is_opened_rated_voted_on_and_moved(server, user, visit, look):
     movie.get_by_role("button", name="Delete", exact=True).click()
     expect(movie.get_by_role("button", name="Delete for good")).to_be_visible()
     page.locator(".toast", has_text="Moved to Deleted").get_by_role("button", name="Undo").click()
-    expect(page.locator("#movie").get_by_role("button", name="Watched", exact=True)).to_have_attribute(
-        "aria-pressed", "true"
-    )
+    expect(
+        page.locator("#movie").get_by_role("button", name="Watched", exact=True)
+    ).to_have_attribute("aria-pressed", "true")
 
 
 def test_on_a_desk_a_film_stands_beside_the_grid_and_changes_in_it(server, user, visit):
@@ -206,7 +225,9 @@ def test_films_that_are_marked_while_scrolling_hide_none(server, user, visit):
     assert len(set(card_ids(page))) == 65
 
 
-def test_a_film_that_was_changed_is_redrawn_while_others_wait_for_their_details(server, user, visit):
+def test_a_film_that_was_changed_is_redrawn_while_others_wait_for_their_details(
+    server, user, visit
+):
     """The answers about the others are held back until the film was changed."""
     page = open_library(visit, server, user).page
     held = []

@@ -147,7 +147,9 @@ def test_people_and_lists_that_are_changed_in_one_tab_show_in_the_other(tabs, us
     movies.recommend(user.id, FIRST, "Zoe")
     expect(person_page.page.locator(".find")).to_have_count(1, timeout=SOON)
     lists.create(user.id, "Flight")
-    expect(lists_page.page.locator(".list strong")).to_have_text(["Winter", "Children", "Flight"], timeout=SOON)
+    expect(lists_page.page.locator(".list strong")).to_have_text(
+        ["Winter", "Children", "Flight"], timeout=SOON
+    )
     people.delete(user.id, zoe.id)
     expect(people_page.page.get_by_text("Zoe", exact=True)).to_have_count(0, timeout=SOON)
     expect(person_page.page.get_by_text("Person not found")).to_be_visible(timeout=SOON)

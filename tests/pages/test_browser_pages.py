@@ -1,4 +1,5 @@
-"""Every page on a phone and on a desk, light and dark: nothing sticks out, and fingers hit what they aim at."""
+"""Every page on a phone and on a desk, light and dark: nothing sticks out, and fingers hit what
+they aim at."""
 
 import json
 
@@ -17,7 +18,10 @@ from tests.support.processes import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.slow]
 
-LONG = "Night of the Day of the Dawn of the Son of the Bride of the Return of the Revenge of the Terror, " * 3
+LONG = (
+    "Night of the Day of the Dawn of the Son of the Bride of the Return of the Revenge of the Terror, "
+    * 3
+)
 UNBROKEN = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
 RIGHT_TO_LEFT = "جدایی نادر از سیمین"
 TITLES = (LONG, UNBROKEN, RIGHT_TO_LEFT, "夜の自転車", "<b>Bold</b> & 'quoted'")
@@ -83,7 +87,10 @@ def addresses(server):
 
 
 def _library():
-    movies = [{"imdb_id": f"tt{9000 + number:07}", "last_modified": 1.6e9 - number} for number in range(130)]
+    movies = [
+        {"imdb_id": f"tt{9000 + number:07}", "last_modified": 1.6e9 - number}
+        for number in range(130)
+    ]
     movies[1]["watch_history"] = {"date_watched": 1.6e9, "my_rating": 10}
     movies[2] |= {"status": "custom", "custom_list_id": "a-list"}
     people = [{"name": UNBROKEN}, {"name": "<script>alert(1)</script>"}]
@@ -92,7 +99,9 @@ def _library():
 
 
 @pytest.mark.parametrize(("size", "scheme"), VIEWS)
-def test_no_page_sticks_out_and_every_target_is_large_enough(server, addresses, visit, size, scheme):
+def test_no_page_sticks_out_and_every_target_is_large_enough(
+    server, addresses, visit, size, scheme
+):
     visitor = visit(size, scheme)
     visitor.allowed.append("404")
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
@@ -106,7 +115,11 @@ def _faults(visitor, address):
     beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     headings = page.locator("h1").count()
     faults = page.evaluate(SMALL_TARGETS, TARGET_PX) + visitor.accessibility_faults()
-    return faults + [f"{beyond} px beyond the edge"] * (beyond > 0) + [f"{headings} h1"] * (headings != 1)
+    return (
+        faults
+        + [f"{beyond} px beyond the edge"] * (beyond > 0)
+        + [f"{headings} h1"] * (headings != 1)
+    )
 
 
 def test_titles_are_text_and_never_markup(server, addresses, visit):

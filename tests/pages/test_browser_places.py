@@ -1,4 +1,5 @@
-"""Add, People, Lists and Account in a real browser: each flow with the CDN and without it, and with JavaScript off."""
+"""Add, People, Lists and Account in a real browser: each flow with the CDN and without it, and with
+JavaScript off."""
 
 import pytest
 from playwright.sync_api import expect
@@ -144,7 +145,9 @@ def test_a_provider_that_is_down_is_said_and_the_words_stay(visitor, server, tmd
     try:
         search(visitor, server, f"tomorrow {visitor.scripted} {len(tmdb.tmdb.asked)}")
         expect(visitor.page.get_by_role("alert")).to_contain_text("does not work right now")
-        expect(visitor.page.get_by_role("searchbox")).to_have_value(visitor.page.get_by_role("searchbox").input_value())
+        expect(visitor.page.get_by_role("searchbox")).to_have_value(
+            visitor.page.get_by_role("searchbox").input_value()
+        )
     finally:
         tmdb.tmdb.fault = ""
         server.query("delete from setting where key like 'provider.%'")
@@ -203,7 +206,10 @@ def test_lists_are_dragged_and_moved_by_the_keyboard(server, alice, visit):
     page = visitor.page
     names = page.locator(".list strong")
     expect(page.locator("#order[data-htmx-powered]")).to_be_attached()
-    grip, target = page.locator(".grip").nth(0).bounding_box(), page.locator(".list").nth(1).bounding_box()
+    grip, target = (
+        page.locator(".grip").nth(0).bounding_box(),
+        page.locator(".list").nth(1).bounding_box(),
+    )
     page.mouse.move(grip["x"] + 8, grip["y"] + 8)
     page.mouse.down()
     page.mouse.move(grip["x"] + 8, target["y"] + target["height"] - 2, steps=6)

@@ -11,7 +11,8 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 @pytest.fixture
 def words(app, monkeypatch):
-    """On a server in Berlin. The routes can only be imported once there is an app: they reach the queue."""
+    """On a server in Berlin. The routes can only be imported once there is an app: they reach the
+    queue."""
     from mm.routes import filters
 
     monkeypatch.setattr(config, "current", config.Config(timezone="Europe/Berlin"))
@@ -21,11 +22,19 @@ def words(app, monkeypatch):
 @pytest.mark.parametrize(
     ("passed", "said"),
     [
-        (0, "just now"), (59, "just now"), (60, "1 minute ago"), (5 * MINUTE, "5 minutes ago"), (HOUR, "1 hour ago"),
-        (3 * HOUR, "3 hours ago"), (13.5 * HOUR, "yesterday"), (26 * HOUR, "yesterday"), (3 * DAY, "3 days ago"),
-        (90 * DAY, "1 Dec 2025"), (-5, "just now"),
+        (0, "just now"),
+        (59, "just now"),
+        (60, "1 minute ago"),
+        (5 * MINUTE, "5 minutes ago"),
+        (HOUR, "1 hour ago"),
+        (3 * HOUR, "3 hours ago"),
+        (13.5 * HOUR, "yesterday"),
+        (26 * HOUR, "yesterday"),
+        (3 * DAY, "3 days ago"),
+        (90 * DAY, "1 Dec 2025"),
+        (-5, "just now"),
     ],
-)  # fmt: skip
+)
 def test_the_past_is_said_by_its_distance(words, frozen_clock, passed, said):
     assert words.ago(frozen_clock.moment - passed) == said
 
@@ -54,7 +63,14 @@ def test_exact_times_name_their_zone(words, frozen_clock):
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 KB"), (61_234, "61 KB"), (2_500_000, "2.5 MB")]
+    ("count", "said"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 KB"),
+        (61_234, "61 KB"),
+        (2_500_000, "2.5 MB"),
+    ],
 )
 def test_sizes_are_short(words, count, said):
     assert words.size(count) == said
@@ -69,10 +85,14 @@ def test_counts_agree_with_their_noun(words):
 @pytest.mark.parametrize(
     ("content", "name", "said"),
     [
-        (None, "my_rating", "nothing"), (8.5, "my_rating", "8.5"), (True, "is_trusted", "yes"),
-        (False, "vote_type", "down"), ("toWatch", "status", "To watch"), (1.6e9, "date_watched", "13 Sep 2020"),
+        (None, "my_rating", "nothing"),
+        (8.5, "my_rating", "8.5"),
+        (True, "is_trusted", "yes"),
+        (False, "vote_type", "down"),
+        ("toWatch", "status", "To watch"),
+        (1.6e9, "date_watched", "13 Sep 2020"),
         (3, "position", "3"),
     ],
-)  # fmt: skip
+)
 def test_what_a_field_holds_is_said_in_words(words, content, name, said):
     assert words.value(content, name) == said

@@ -18,7 +18,11 @@ from mm.services.library.browse import View
 from tests.conftest import PASSWORD
 from tests.support.libraries import T, document, film, many, put, seen
 
-PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/?status=watched"}
+PARTIAL = {
+    "HX-Request": "true",
+    "HX-Request-Type": "partial",
+    "HX-Current-URL": "http://localhost/?status=watched",
+}
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 FILM = "tt0000001"
 FURTHER = re.compile(r'class="further"\s+hx-get="([^"]+)"')
@@ -112,11 +116,30 @@ def test_what_is_scrolled_to_has_cards_and_nothing_else(page, alices_films):
 
 @pytest.mark.parametrize(
     "query",
-    ["after=", "after=x", "after=%00", "after=W10", "after=" + "W" * 3000, "after=W10&offset=60",
-     "q=" + "a%20" * 86, "offset=-1", "offset=99999999999999999999", "offset=x",
-     "status=nonsense", "list=x", "person=99", "decade=199",
-     "rating=x", "sort=x", "q=%00", "q=" + "a" * 3000, "genre=%22", "filters=1&person=0", "size=%ff"],
-)  # fmt: skip
+    [
+        "after=",
+        "after=x",
+        "after=%00",
+        "after=W10",
+        "after=" + "W" * 3000,
+        "after=W10&offset=60",
+        "q=" + "a%20" * 86,
+        "offset=-1",
+        "offset=99999999999999999999",
+        "offset=x",
+        "status=nonsense",
+        "list=x",
+        "person=99",
+        "decade=199",
+        "rating=x",
+        "sort=x",
+        "q=%00",
+        "q=" + "a" * 3000,
+        "genre=%22",
+        "filters=1&person=0",
+        "size=%ff",
+    ],
+)
 def test_nonsense_in_the_address_is_no_error(page, alices_films, query):
     assert page.get(f"/?{query}").status_code == 200
     assert page.get(f"/?{query}", headers=PARTIAL).status_code == 200
@@ -124,7 +147,9 @@ def test_nonsense_in_the_address_is_no_error(page, alices_films, query):
 
 def test_a_form_gets_the_address_without_what_is_empty(page, alices_films):
     asked = {**PARTIAL, "HX-Source": "form#view"}
-    answer = page.get("/?q=tt0000002&status=toWatch&list=&genre=&sort=added&filters=1", headers=asked)
+    answer = page.get(
+        "/?q=tt0000002&status=toWatch&list=&genre=&sort=added&filters=1", headers=asked
+    )
     assert answer.headers["HX-Replace-Url"] == "/?status=toWatch&q=tt0000002"
     assert cards(answer.text) == [2]
     assert "HX-Replace-Url" not in page.get("/?q=x", headers=PARTIAL).headers
@@ -184,14 +209,27 @@ def test_hostile_values_are_text_everywhere(page, alice):
     put(alice, library_of)
     for imdb_id in (FILM, "tt0000002"):
         movies.recommend(alice.id, imdb_id, HOSTILE)
-    names = {"title": HOSTILE, "original_title": "o", "genres": [HOSTILE], "directors": [HOSTILE], "cast": [HOSTILE],
-             "overview": HOSTILE, "poster_path": f"/{HOSTILE}", "tmdb_state": "missing",
-             "tmdb_reason": HOSTILE}  # fmt: skip
+    names = {
+        "title": HOSTILE,
+        "original_title": "o",
+        "genres": [HOSTILE],
+        "directors": [HOSTILE],
+        "cast": [HOSTILE],
+        "overview": HOSTILE,
+        "poster_path": f"/{HOSTILE}",
+        "tmdb_state": "missing",
+        "tmdb_reason": HOSTILE,
+    }
     Title.update(names).execute()
     saved_views.create(alice.id, HOSTILE, View(q=HOSTILE))
     person = Person.get(Person.name == HOSTILE).id
-    for address in ("/", "/?list=x", f"/?filters=1&q={HOSTILE}&genre={HOSTILE}&person={person}", f"/movies/{FILM}",
-                    f"/views/{SavedView.get().id}"):  # fmt: skip
+    for address in (
+        "/",
+        "/?list=x",
+        f"/?filters=1&q={HOSTILE}&genre={HOSTILE}&person={person}",
+        f"/movies/{FILM}",
+        f"/views/{SavedView.get().id}",
+    ):
         text = page.get(address).text
         assert "<script>alert" not in text
         assert "<img src=x" not in text
@@ -199,8 +237,12 @@ def test_hostile_values_are_text_everywhere(page, alice):
 
 
 def test_a_view_from_a_file_may_hold_anything(page, alice):
-    SavedView.create(user=alice.id, name="Odd", last_modified=T,
-                     filters={"endpoint": "x", "_external": "1", "status": "watched", "sort": "nonsense"})  # fmt: skip
+    SavedView.create(
+        user=alice.id,
+        name="Odd",
+        last_modified=T,
+        filters={"endpoint": "x", "_external": "1", "status": "watched", "sort": "nonsense"},
+    )
     movies.add(alice.id, FILM)
     text = page.get("/").text
     assert 'href="/?status=watched"><svg' in text.replace(" >", ">")
@@ -217,7 +259,9 @@ def test_a_view_is_saved_renamed_and_deleted(page, alices_films):
     saved = page.post("/views", data={"name": "Old", "view": "status=toWatch&q=a%26b"})
     assert saved.location == "/?status=toWatch&q=a%26b"
     view_id = SavedView.get().id
-    assert page.post(f"/views/{view_id}", data={"name": "New"}).location == "/?status=toWatch&q=a%26b"
+    assert (
+        page.post(f"/views/{view_id}", data={"name": "New"}).location == "/?status=toWatch&q=a%26b"
+    )
     assert "New" in page.get("/").text
     assert page.post(f"/views/{view_id}/delete").location == "/"
     assert page.post(f"/views/{view_id}/delete").status_code == 404
@@ -228,25 +272,42 @@ def test_a_view_is_saved_renamed_and_deleted(page, alices_films):
 
 @pytest.mark.parametrize(
     ("do", "words"),
-    [("status:watched", "2 films moved to Watched."), ("status:deleted", "2 films moved to Deleted."),
-     ("recommend", "2 films marked as recommended by Eve."), ("remove", "2 films deleted for good.")],
-)  # fmt: skip
+    [
+        ("status:watched", "2 films moved to Watched."),
+        ("status:deleted", "2 films moved to Deleted."),
+        ("recommend", "2 films marked as recommended by Eve."),
+        ("remove", "2 films deleted for good."),
+    ],
+)
 def test_several_films_are_changed_with_one_undo(page, alices_films, do, words):
-    sent = {"do": do, "film": ["tt0000002", "tt0000004", "tt9999998"], "person": "Eve", "back": "/?status=toWatch"}
+    sent = {
+        "do": do,
+        "film": ["tt0000002", "tt0000004", "tt9999998"],
+        "person": "Eve",
+        "back": "/?status=toWatch",
+    }
     assert page.post("/selection", data=sent).location == "/?status=toWatch"
     text = page.get("/?status=toWatch").text
     assert f"{words} 1 film was not there any more." in text
     token = re.search(r'action="(/undo/[^"]+)"', text)[1]
     page.post(token)
-    assert {row.status for row in Movie.select().where(Movie.title.in_(sent["film"]))} == {"toWatch"}
+    assert {row.status for row in Movie.select().where(Movie.title.in_(sent["film"]))} == {
+        "toWatch"
+    }
 
 
 @pytest.mark.parametrize(
     "sent",
-    [{}, {"do": "status:watched"}, {"do": "status:custom", "film": FILM}, {"do": "explode", "film": FILM},
-     {"do": "list:none", "film": FILM}, {"do": "recommend", "film": FILM, "person": " "},
-     {"do": "status:watched", "film": "../../etc"}],
-)  # fmt: skip
+    [
+        {},
+        {"do": "status:watched"},
+        {"do": "status:custom", "film": FILM},
+        {"do": "explode", "film": FILM},
+        {"do": "list:none", "film": FILM},
+        {"do": "recommend", "film": FILM, "person": " "},
+        {"do": "status:watched", "film": "../../etc"},
+    ],
+)
 def test_a_selection_that_cannot_be_done_changes_nothing(page, alices_films, sent):
     before = models.User.get_by_id(alices_films.id).library_version
     assert page.post("/selection", data=sent).status_code in (404, 422)
@@ -278,8 +339,14 @@ def test_a_film_that_is_not_there_says_so(page, alices_film, imdb_id):
 
 def test_a_film_deleted_in_another_tab_leaves_the_page_as_it_is(page, alices_film):
     movies.delete(alices_film.id, FILM)
-    for path, sent in (("status", {"to": "watched"}), ("watch", {"my_rating": "8"}), ("votes", {"person": "Eve"}),
-                       ("delete", {}), ("refresh", {}), ("unwatch", {})):  # fmt: skip
+    for path, sent in (
+        ("status", {"to": "watched"}),
+        ("watch", {"my_rating": "8"}),
+        ("votes", {"person": "Eve"}),
+        ("delete", {}),
+        ("refresh", {}),
+        ("unwatch", {}),
+    ):
         answer = page.post(f"/movies/{FILM}/{path}", data=sent, headers=PARTIAL)
         assert answer.status_code == 404, path
         assert answer.headers["HX-Reswap"] == "none"
@@ -323,7 +390,9 @@ def test_a_busy_database_holds_up_no_page_of_a_film(page, alices_films, monkeypa
 
 
 def test_a_missing_title_says_why_and_when_it_is_tried_again(page, alices_films):
-    Title.update(tmdb_state="missing", tmdb_reason="TMDB has it as an episode.", tmdb_retry_at=4e9).execute()
+    Title.update(
+        tmdb_state="missing", tmdb_reason="TMDB has it as an episode.", tmdb_retry_at=4e9
+    ).execute()
     text = page.get(f"/movies/{FILM}").text
     assert "TMDB has it as an episode." in text
     assert "asked for again" in text
@@ -388,7 +457,9 @@ def test_watching_again_adds_a_watch_and_a_double_submit_does_not_add_two(page, 
 def test_a_rating_that_cannot_be_is_refused_at_its_field_and_kept(page, alices_film, rating):
     for headers in (PARTIAL, {}):
         answer = page.post(
-            f"/movies/{FILM}/watch", data={"my_rating": rating, "date_watched": "2026-02-01"}, headers=headers
+            f"/movies/{FILM}/watch",
+            data={"my_rating": rating, "date_watched": "2026-02-01"},
+            headers=headers,
         )
         assert answer.status_code == 422
         assert 'role="alert"' in answer.text
@@ -404,7 +475,10 @@ def test_a_low_rating_asks_about_what_else_they_recommended(page, alices_film):
     text = page.post(f"/movies/{FILM}/watch", data={"my_rating": "5"}, headers=PARTIAL).text
     assert f"/?status=toWatch&amp;person={maya}" in text
     assert "2 films" in text
-    assert "Not a hit" not in page.post(f"/movies/{FILM}/watch", data={"my_rating": "6"}, headers=PARTIAL).text
+    assert (
+        "Not a hit"
+        not in page.post(f"/movies/{FILM}/watch", data={"my_rating": "6"}, headers=PARTIAL).text
+    )
 
 
 def test_votes_come_and_go(page, alices_film):
@@ -421,7 +495,9 @@ def test_votes_come_and_go(page, alices_film):
 
 @pytest.mark.parametrize("name", ["", "  ", "..", "a" * 501])
 def test_a_name_that_cannot_be_is_refused_at_its_field_and_kept(page, alices_film, name):
-    answer = page.post(f"/movies/{FILM}/votes", data={"person": name, "vote": "up"}, headers=PARTIAL)
+    answer = page.post(
+        f"/movies/{FILM}/votes", data={"person": name, "vote": "up"}, headers=PARTIAL
+    )
     assert answer.status_code == 422
     assert 'id="vote-problem"' in answer.text
     assert f'value="{name.strip()}"' in answer.text or f'value="{name}"' in answer.text
@@ -474,7 +550,13 @@ def test_who_else_recommended_what_is_asked_in_one_query(alices_film):
 
 @pytest.mark.parametrize(
     "address",
-    ["/", "/?status=all&q=a&genre=Drama&person=1&filters=1&rating=5", "/?offset=60", f"/movies/{FILM}", "/counts"],
+    [
+        "/",
+        "/?status=all&q=a&genre=Drama&person=1&filters=1&rating=5",
+        "/?offset=60",
+        f"/movies/{FILM}",
+        "/counts",
+    ],
 )
 def test_no_page_takes_more_than_twelve_queries(page, alices_films, address):
     for number in range(30):
@@ -489,8 +571,13 @@ def test_no_page_takes_more_than_twelve_queries(page, alices_films, address):
 def test_a_page_weighs_less_than_100_kb(page, alices_films):
     for number in range(1, 131):
         movies.recommend(alices_films.id, f"tt{number:07}", f"Person with a long name {number % 7}")
-    Title.update(title="A title of a rather usual length", year=1999, imdb_rating=7.1, poster_path="/abcdefghijkl.jpg",
-                 tmdb_state="ready").execute()  # fmt: skip
+    Title.update(
+        title="A title of a rather usual length",
+        year=1999,
+        imdb_rating=7.1,
+        poster_path="/abcdefghijkl.jpg",
+        tmdb_state="ready",
+    ).execute()
     assert len(page.get("/?status=all&filters=1").data) < 100_000
     assert len(page.get(f"/movies/{FILM}").data) < 100_000
 
@@ -499,6 +586,9 @@ def test_a_card_is_drawn_anew_only_once_its_details_are_there(page, alices_films
     address = f"/movies/{FILM}/card?status=watched"
     assert page.get(f"{address}&waiting=1", headers=PARTIAL).status_code == 204
     assert 'class="film"' in page.get(address, headers=PARTIAL).text
-    assert 'class="film moved"' in page.get(f"/movies/{FILM}/card?status=toWatch", headers=PARTIAL).text
+    assert (
+        'class="film moved"'
+        in page.get(f"/movies/{FILM}/card?status=toWatch", headers=PARTIAL).text
+    )
     Title.update(title="Alien").where(Title.imdb_id == FILM).execute()
     assert "Alien" in page.get(f"{address}&waiting=1", headers=PARTIAL).text

@@ -18,7 +18,12 @@ def three(alice):
     on_it = {"status": "custom", "custom_list_id": "list-0"}
     movies = [seen(1, **on_it), film(2, **on_it), film(3, **on_it)]
     names = ["Winter", "Children", "Flight"]
-    put(alice, document(movies, [], [custom_list(f"list-{n}", name, position=n) for n, name in enumerate(names)]))
+    put(
+        alice,
+        document(
+            movies, [], [custom_list(f"list-{n}", name, position=n) for n, name in enumerate(names)]
+        ),
+    )
     return [f"list-{n}" for n in range(3)]
 
 
@@ -31,13 +36,19 @@ def undo_in(answer):
 
 
 def test_a_list_is_made_with_colour_and_icon_and_comes_last(page, alice, three):
-    assert page.post("/lists", data={"name": " New ", "color": "#1864ab", "icon": "moon"}).location == "/lists"
+    assert (
+        page.post("/lists", data={"name": " New ", "color": "#1864ab", "icon": "moon"}).location
+        == "/lists"
+    )
     made = lists.listing(alice.id)[-1]
     assert (made.name, made.color, made.icon, made.position) == ("New", "#1864ab", "moon", 3)
 
 
 def test_sending_the_form_twice_makes_one_list(page, alice):
-    form = {"name": "New", "id": re.search(r'name="id" value="([^"]+)"', page.get("/lists").text)[1]}
+    form = {
+        "name": "New",
+        "id": re.search(r'name="id" value="([^"]+)"', page.get("/lists").text)[1],
+    }
     for _ in range(2):
         assert page.post("/lists", data=form).location == "/lists"
     assert order(alice) == ["New"]
@@ -52,7 +63,9 @@ def test_sending_the_form_twice_makes_one_list(page, alice):
         ({"name": "New", "icon": "a" * 501}, "Icon: longer"),
     ],
 )
-def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(page, alice, three, form, said):
+def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(
+    page, alice, three, form, said
+):
     for address in ("/lists", "/lists/list-1"):
         answer = page.post(address, data=form)
         assert answer.status_code == 422
@@ -73,7 +86,11 @@ def test_the_page_says_where_the_films_go_and_there_they_go(page, alice, three):
     assert "1 goes to Watched, 2 go back to To watch." in page.get("/lists/list-0").text
     assert "It is empty; nothing else changes." in page.get("/lists/list-1").text
     page.post("/lists/list-0/delete")
-    assert [movies.find(alice.id, f"tt000000{n}").status for n in (1, 2, 3)] == ["watched", "toWatch", "toWatch"]
+    assert [movies.find(alice.id, f"tt000000{n}").status for n in (1, 2, 3)] == [
+        "watched",
+        "toWatch",
+        "toWatch",
+    ]
     page.post(undo_in(page.get("/lists")))
     assert movies.find(alice.id, "tt0000002").custom_list.name == "Winter"
     assert order(alice) == ["Winter", "Children", "Flight"]
@@ -137,14 +154,22 @@ def test_a_list_deleted_in_another_tab_is_not_found(page, alice, three, verb):
 
 
 def test_an_icon_from_elsewhere_is_shown_or_a_star_and_survives_an_edit(page, alice):
-    put(alice, document([], [], [custom_list("a", "Heart", icon="❤"), custom_list("b", "Odd", icon="sf.symbol")]))
+    put(
+        alice,
+        document(
+            [], [], [custom_list("a", "Heart", icon="❤"), custom_list("b", "Odd", icon="sf.symbol")]
+        ),
+    )
     shown = page.get("/lists").text
     assert ">❤</text>" in shown
     assert 'name="icon" value="sf.symbol" class="unseen" checked' in page.get("/lists/b").text
 
 
 def test_the_page_asks_little_of_the_database(page, alice):
-    put(alice, document([], [], [custom_list(f"list-{n}", f"List {n}", position=n) for n in range(60)]))
+    put(
+        alice,
+        document([], [], [custom_list(f"list-{n}", f"List {n}", position=n) for n in range(60)]),
+    )
     with count_queries() as counter:
         answer = page.get("/lists")
     assert counter.count <= 12

@@ -16,7 +16,11 @@ from tests.support import libraries
 from tests.support.libraries import custom_list, film, put
 from tests.support.libraries import document as document_of
 
-PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": "http://localhost/backup?job=1"}
+PARTIAL = {
+    "HX-Request": "true",
+    "HX-Request-Type": "partial",
+    "HX-Current-URL": "http://localhost/backup?job=1",
+}
 OURS = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -30,7 +34,10 @@ def page(client, alice):
 
 
 def document(count):
-    movies = [{"imdb_id": f"tt{number:07}", "last_modified": 1.6e9 + number} for number in range(1, count + 1)]
+    movies = [
+        {"imdb_id": f"tt{number:07}", "last_modified": 1.6e9 + number}
+        for number in range(1, count + 1)
+    ]
     movies[0]["watch_history"] = {"date_watched": 1.6e9, "my_rating": 8.5}
     return json.dumps({"version": 2, "exported_at": 1.7e9, "movies": movies}).encode()
 
@@ -50,7 +57,8 @@ def alices_backup(alices_films):
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/enrichment", "/backup", "/backup/health", "/backup/history", "/backup/export"]
+    "address",
+    ["/", "/enrichment", "/backup", "/backup/health", "/backup/history", "/backup/export"],
 )
 def test_a_page_leads_to_the_log_in_and_remembers_where_one_was_going(client, address):
     answer = client.get(address)
@@ -63,7 +71,9 @@ def test_the_log_in_leads_on_to_where_one_was_going(client, alice):
     assert client.post("/login", data=form, headers=OURS).location == "/backup?job=7"
 
 
-@pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
 def test_the_log_in_never_leads_off_the_site(client, alice, target):
     form = {"email": alice.email, "password": PASSWORD, "next": target}
     assert client.post("/login", data=form, headers=OURS).location == "/"
@@ -80,7 +90,10 @@ def test_a_wrong_password_keeps_the_address_and_says_so(client, alice):
 def test_remember_me_keeps_the_cookie_for_30_days(client, alice):
     form = {"email": alice.email, "password": PASSWORD}
     assert "Expires" not in client.post("/login", data=form, headers=OURS).headers["Set-Cookie"]
-    assert "Expires" in client.post("/login", data=form | {"remember": "1"}, headers=OURS).headers["Set-Cookie"]
+    assert (
+        "Expires"
+        in client.post("/login", data=form | {"remember": "1"}, headers=OURS).headers["Set-Cookie"]
+    )
 
 
 def test_logging_out_ends_the_session(page):
@@ -271,7 +284,10 @@ def test_a_query_that_is_our_fault_is_an_unexpected_error(page, app, monkeypatch
 
 
 def test_a_file_larger_than_64_mib_is_refused_with_its_limit(page):
-    declared = {"CONTENT_LENGTH": str(65 * 2**20), "CONTENT_TYPE": "multipart/form-data; boundary=x"}
+    declared = {
+        "CONTENT_LENGTH": str(65 * 2**20),
+        "CONTENT_TYPE": "multipart/form-data; boundary=x",
+    }
     answer = page.post("/backup/import", environ_overrides=declared)
     assert answer.status_code == 413
     assert "64 MiB" in answer.text
@@ -315,7 +331,9 @@ def test_the_files_and_jobs_of_another_are_not_found(client, alices_backup, bob)
     assert client.post(f"/backup/import/{job.id}/confirm", headers=OURS).status_code == 404
 
 
-@pytest.mark.parametrize("name", ["..%2F..%2Fsecret_key", "%2e%2e", "2026-01-01.json.meta.json", "x.json"])
+@pytest.mark.parametrize(
+    "name", ["..%2F..%2Fsecret_key", "%2e%2e", "2026-01-01.json.meta.json", "x.json"]
+)
 def test_only_a_listed_name_can_be_downloaded(page, alices_backup, name):
     assert page.get(f"/backup/files/{name}").status_code == 404
 
@@ -328,10 +346,15 @@ def test_a_get_changes_nothing(page, alices_backup):
 
 
 def test_deleting_the_last_verified_backup_warns(page, alices_backup):
-    assert "your only verified backup" in page.get(f"/backup/files/{alices_backup.filename}/delete").text
+    assert (
+        "your only verified backup"
+        in page.get(f"/backup/files/{alices_backup.filename}/delete").text
+    )
 
 
-def test_a_description_without_its_file_can_be_deleted_and_a_foreign_file_cannot(page, alice, alices_backup):
+def test_a_description_without_its_file_can_be_deleted_and_a_foreign_file_cannot(
+    page, alice, alices_backup
+):
     path = backups.path_of(alice.id, alices_backup.filename)
     path.unlink()
     (path.parent / "holiday.json").write_text("{}")
@@ -351,7 +374,9 @@ def test_an_overdue_backup_is_said_on_every_page(page, alice):
 
 
 def test_the_health_card_says_what_failed(page, alice):
-    User.update(backup_enabled=True, last_error="No room on the disk: 2 MB needed, 1 MB free.").execute()
+    User.update(
+        backup_enabled=True, last_error="No room on the disk: 2 MB needed, 1 MB free."
+    ).execute()
     assert "No room on the disk" in page.get("/backup").text
 
 
@@ -515,7 +540,10 @@ def test_a_plan_shows_what_becomes_of_the_ranking(page, alice):
 def test_a_plan_that_was_confirmed_leads_to_its_job(page, alices_backup, alice):
     job = imports.offer(alice, alices_backup.filename)
     version = User.get_by_id(alice.id).library_version
-    page.post(f"/backup/import/{job.id}/confirm", data={"conflicts": "overwrite", "library_version": version})
+    page.post(
+        f"/backup/import/{job.id}/confirm",
+        data={"conflicts": "overwrite", "library_version": version},
+    )
     assert page.get(f"/backup/import/{job.id}").location == f"/backup/jobs/{job.id}"
 
 
@@ -528,7 +556,10 @@ def test_a_cancelled_plan_leaves_nothing_behind(page, alices_backup, alice):
 
 def test_the_export_is_indented_and_named_by_its_date(page, alices_films, frozen_clock):
     answer = page.get("/backup/export")
-    assert answer.headers["Content-Disposition"] == "attachment; filename=moviemanager-export-2026-03-01.json"
+    assert (
+        answer.headers["Content-Disposition"]
+        == "attachment; filename=moviemanager-export-2026-03-01.json"
+    )
     assert answer.text.startswith('{\n  "version": 2')
 
 

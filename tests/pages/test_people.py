@@ -24,7 +24,13 @@ def undo_in(answer):
 
 
 def test_somebody_new_has_a_name_a_colour_and_an_emoji(page, alice):
-    form = {"name": " Bob ", "color": "#1864ab", "emoji": "🎬", "own_emoji": "🦆", "is_trusted": "1"}
+    form = {
+        "name": " Bob ",
+        "color": "#1864ab",
+        "emoji": "🎬",
+        "own_emoji": "🦆",
+        "is_trusted": "1",
+    }
     assert page.post("/people", data=form).location == "/people"
     bob = people.find(alice.id, "Bob")
     assert (bob.color, bob.emoji, bob.is_trusted) == ("#1864ab", "🦆", True)
@@ -43,7 +49,9 @@ def test_somebody_new_has_a_name_a_colour_and_an_emoji(page, alice):
         ({"name": "Ann", "own_emoji": "a" * 501}, "Emoji: longer"),
     ],
 )
-def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(page, alice, zoe, form, said):
+def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(
+    page, alice, zoe, form, said
+):
     for address in (
         "/people",
         "/people?page=2",

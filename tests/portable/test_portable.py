@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from mm import models
 from mm.database import db
 from mm.errors import Conflict
-from mm.models import CustomList, Movie, Person, Ranking, Recommendation, SavedView, Title, Tombstone, User, Watch
+from mm.models import (
+    CustomList,
+    Movie,
+    Person,
+    Ranking,
+    Recommendation,
+    SavedView,
+    Title,
+    Tombstone,
+    User,
+    Watch,
+)
 from mm.schemas import FORMAT
 from mm.schemas.portable import Document
 from mm.services import accounts, portable
@@ -102,7 +113,13 @@ def test_lists_of_one_name_stay_two(alice):
 
 def test_a_list_joins_by_name_onto_one_that_was_there_and_keeps_its_id(alice):
     put(alice, document(lists=[custom_list("mine", "Horror")]))
-    put(alice, document([film(1, status="custom", custom_list_id="theirs")], lists=[custom_list("theirs", "horror")]))
+    put(
+        alice,
+        document(
+            [film(1, status="custom", custom_list_id="theirs")],
+            lists=[custom_list("theirs", "horror")],
+        ),
+    )
     assert list(exported(alice)["lists"]) == ["mine"]
     assert exported(alice)["movies"]["tt0000001"]["custom_list_id"] == "mine"
 
@@ -110,7 +127,10 @@ def test_a_list_joins_by_name_onto_one_that_was_there_and_keeps_its_id(alice):
 def test_a_list_joins_by_id_before_another_takes_it_by_name(alice):
     put(alice, document(lists=[custom_list("a", "Horror")]))
     put(alice, document(lists=[custom_list("b", "Horror"), custom_list("a", "Scary")]))
-    assert {key: row["name"] for key, row in exported(alice)["lists"].items()} == {"a": "Scary", "b": "Horror"}
+    assert {key: row["name"] for key, row in exported(alice)["lists"].items()} == {
+        "a": "Scary",
+        "b": "Horror",
+    }
 
 
 def test_lists_of_one_name_are_joined_one_to_one_in_their_order(alice):
@@ -120,8 +140,11 @@ def test_lists_of_one_name_are_joined_one_to_one_in_their_order(alice):
     theirs += [custom_list("y"), custom_list("z")]
     plan = put(alice, document(lists=theirs))
     assert [(step.id, step.outcome) for step in plan.lists] == [
-        ("a", "changed"), ("b", "changed"), ("y", "new"), ("z", "new"),
-    ]  # fmt: skip
+        ("a", "changed"),
+        ("b", "changed"),
+        ("y", "new"),
+        ("z", "new"),
+    ]
 
 
 @pytest.mark.slow
@@ -148,7 +171,9 @@ def test_people_that_differ_in_case_only_are_one_with_both_rows_votes(alice):
     rows = [film(1, recommendations=[vote("Bob")]), film(2, recommendations=[vote("BOB")])]
     plan = put(alice, document(rows, [person("bob"), person("BOB")]))
     assert "people[1] and people[0] are one person: joined." in plan.warnings
-    assert [row["name"] for row in exported(alice)["people"].values() if not row["quick_key"]] == ["bob"]
+    assert [row["name"] for row in exported(alice)["people"].values() if not row["quick_key"]] == [
+        "bob"
+    ]
     assert Recommendation.select().join(Person).where(Person.name_key == "bob").count() == 2
 
 
@@ -200,7 +225,12 @@ def test_overwrite_takes_the_files_values_and_null_clears_nothing(alice):
 
 def test_newest_takes_what_is_newer_and_only_adds_votes_to_what_is_not(alice):
     put(alice, document([film(1, recommendations=[vote("Ann")]), film(2)]))
-    older = film(1, status="deleted", last_modified=T - 1, recommendations=[vote("Ann", up=False), vote("Ben")])
+    older = film(
+        1,
+        status="deleted",
+        last_modified=T - 1,
+        recommendations=[vote("Ann", up=False), vote("Ben")],
+    )
     newer = seen(2, last_modified=T + 1)
     plan = put(alice, document([older, newer]), "newest")
     movies = exported(alice)["movies"]
@@ -213,7 +243,9 @@ def test_newest_takes_what_is_newer_and_only_adds_votes_to_what_is_not(alice):
 
 def test_skip_leaves_rows_that_are_there_and_adds_the_others(alice):
     put(alice, document([film(1, recommendations=[vote("Ann")])], [person("Ann", color="#111111")]))
-    file = document([seen(1, recommendations=[vote("Ben")]), film(2)], [person("Ann", color="#222222")])
+    file = document(
+        [seen(1, recommendations=[vote("Ben")]), film(2)], [person("Ann", color="#222222")]
+    )
     plan = put(alice, file, "skip")
     assert exported(alice)["movies"]["tt0000001"] == film(1, recommendations=[vote("Ann")])
     assert exported(alice)["people"]["Ann"]["color"] == "#111111"
@@ -232,15 +264,24 @@ def test_a_saved_view_joins_by_its_name(alice):
 def test_a_view_of_a_persons_films_finds_that_person_wherever_it_goes(alice, bob):
     put(bob, document(people=[person("Somebody"), person("Else")]))
     for user in (alice, bob):
-        put(user, document(people=[person("Ann")], views=[view("Hers", {"person": "ANN", "q": "x"})]))
+        put(
+            user,
+            document(people=[person("Ann")], views=[view("Hers", {"person": "ANN", "q": "x"})]),
+        )
         ann = Person.get((Person.user == user.id) & (Person.name == "Ann"))
         assert SavedView.get(SavedView.user == user.id).filters == {"person": str(ann.id), "q": "x"}
     assert json.loads(export(alice))["views"][0]["filters"] == {"person": "Ann", "q": "x"}
 
 
 def test_a_view_of_somebody_who_is_gone_is_exported_without_them(alice):
-    put(alice, document(people=[person("Ann")], lists=[custom_list("one")],
-                        views=[view("Hers", {"person": "Ann", "list": "one"})]))  # fmt: skip
+    put(
+        alice,
+        document(
+            people=[person("Ann")],
+            lists=[custom_list("one")],
+            views=[view("Hers", {"person": "Ann", "list": "one"})],
+        ),
+    )
     Person.delete().where(Person.name == "Ann").execute()
     CustomList.delete().execute()
     assert json.loads(export(alice))["views"][0]["filters"] == {}
@@ -248,13 +289,17 @@ def test_a_view_of_somebody_who_is_gone_is_exported_without_them(alice):
 
 
 def test_a_view_of_nobody_known_is_taken_without_them(alice):
-    plan = put(alice, document(views=[view("Theirs", {"person": "Nobody", "list": "none", "q": "x"})]))
+    plan = put(
+        alice, document(views=[view("Theirs", {"person": "Nobody", "list": "none", "q": "x"})])
+    )
     assert SavedView.get().filters == {"q": "x"}
     assert len(plan.warnings) == 2
 
 
 def test_the_order_of_a_views_filters_does_not_matter_to_a_backup(alice):
-    SavedView.create(user=alice, name="Mine", filters={"status": "watched", "genre": "Drama"}, last_modified=T)
+    SavedView.create(
+        user=alice, name="Mine", filters={"status": "watched", "genre": "Drama"}, last_modified=T
+    )
     assert backups.create(alice).state == "verified"
 
 
@@ -289,7 +334,9 @@ def test_skipping_makes_nobody_whose_votes_are_not_taken(alice):
 
 def test_a_file_imported_twice_finds_the_same_of_two_lists_of_one_name(alice):
     put(alice, document(lists=[custom_list("b", "Horror"), custom_list("a", "Horror")]))
-    file = document([film(1, status="custom", custom_list_id="c")], lists=[custom_list("c", "horror")])
+    file = document(
+        [film(1, status="custom", custom_list_id="c")], lists=[custom_list("c", "horror")]
+    )
     found = set()
     for _ in range(3):
         put(alice, file)
@@ -377,7 +424,10 @@ def test_what_comes_back_is_no_longer_deleted(alice):
 def test_an_import_makes_a_stub_for_each_new_film_and_leaves_known_titles(alice):
     Title.create(imdb_id="tt0000001", title="Known", tmdb_state="ready")
     plan = put(alice, document([film(1), film(2)]))
-    assert {row.imdb_id: row.tmdb_state for row in Title.select()} == {"tt0000001": "ready", "tt0000002": "stub"}
+    assert {row.imdb_id: row.tmdb_state for row in Title.select()} == {
+        "tt0000001": "ready",
+        "tt0000002": "stub",
+    }
     assert portable.result(plan, None).imdb_ids_needing_enrichment == ["tt0000002"]
 
 
@@ -391,7 +441,9 @@ def test_one_users_import_touches_nothing_of_another(alice, bob):
 
 def test_the_view_names_each_change_with_from_and_to(alice):
     put(alice, document([seen(1, rating=4.0, recommendations=[vote("Ann")])]))
-    file = document([seen(1, rating=6.0, recommendations=[vote("Ann", up=False)]), film(2), {"imdb_id": "x"}])
+    file = document(
+        [seen(1, rating=6.0, recommendations=[vote("Ann", up=False)]), film(2), {"imdb_id": "x"}]
+    )
     view = portable.view(portable.plan(alice.id, portable.read(libraries.as_bytes(file))))
     rows = {(change.kind, change.outcome): change for change in view.changes}
     assert rows["watch", "changed"].fields == {"my_rating": [4.0, 6.0]}
@@ -419,8 +471,12 @@ def test_a_ranking_comes_in_packed_however_its_positions_are(alice):
     file = document([seen(number) for number in range(1, 6)], rankings=[late, *rows])
     put(alice, file)
     assert json.loads(export(alice))["rankings"] == [
-        ranking(3, 1), ranking(1, 2), ranking(2, 3), ranking(5, 4), ranking(4, 1, liked=False)
-    ]  # fmt: skip
+        ranking(3, 1),
+        ranking(1, 2),
+        ranking(2, 3),
+        ranking(5, 4),
+        ranking(4, 1, liked=False),
+    ]
     plan = put(alice, file)
     assert portable.count(plan)["ranking"] == {"same": 5}
 
@@ -457,9 +513,16 @@ def test_a_film_of_the_library_alone_can_be_ranked_by_a_file(alice):
 
 def test_what_cannot_be_ranked_is_left_out_with_its_reason(alice):
     bad = [
-        ranking(2), ranking(9), {**ranking(1), "imdb_id": "x"}, {"imdb_id": "tt0000001"},
-        ranking(1, 1.5), {**ranking(1), "ranked_at": "soon"}, ranking(3), ranking(3, 5), "best",
-    ]  # fmt: skip
+        ranking(2),
+        ranking(9),
+        {**ranking(1), "imdb_id": "x"},
+        {"imdb_id": "tt0000001"},
+        ranking(1, 1.5),
+        {**ranking(1), "ranked_at": "soon"},
+        ranking(3),
+        ranking(3, 5),
+        "best",
+    ]
     plan = put(alice, document([seen(1), film(2), seen(3)], rankings=bad))
     assert {problem.path: problem.reason for problem in plan.errors} == {
         "rankings[0].imdb_id": "tt0000002 is not watched, and only watched films are ranked",
@@ -505,35 +568,81 @@ def test_the_view_of_a_plan_names_each_change_of_the_ranking(alice):
 
 # A column that a user can fill is in the document, or stands here with the reason why not.
 NOT_IN_THE_DOCUMENT = {
-    "movie.id", "movie.user", "movie.updated_at", "movie.imported_at", "person.imported_at",
-    "custom_list.imported_at", "watch.id", "watch.movie", "person.id", "person.user",
-    "person.name_key", "person.updated_at", "recommendation.id", "recommendation.movie", "custom_list.pk",
-    "custom_list.user", "custom_list.updated_at", "saved_view.id", "saved_view.user",
-}  # fmt: skip
+    "movie.id",
+    "movie.user",
+    "movie.updated_at",
+    "movie.imported_at",
+    "person.imported_at",
+    "custom_list.imported_at",
+    "watch.id",
+    "watch.movie",
+    "person.id",
+    "person.user",
+    "person.name_key",
+    "person.updated_at",
+    "recommendation.id",
+    "recommendation.movie",
+    "custom_list.pk",
+    "custom_list.user",
+    "custom_list.updated_at",
+    "saved_view.id",
+    "saved_view.user",
+}
 IN_THE_DOCUMENT = {
-    "movie.title": "imdb_id", "movie.media_type": "media_type", "movie.status": "status",
-    "movie.custom_list": "custom_list_id", "movie.date_added": "date_added", "movie.last_modified": "last_modified",
-    "watch.date_watched": "date_watched", "watch.my_rating": "my_rating", "person.name": "name",
-    "person.is_trusted": "is_trusted", "person.color": "color", "person.emoji": "emoji",
-    "person.quick_key": "quick_key", "person.last_modified": "last_modified",
-    "recommendation.person": "person_name", "recommendation.date_recommended": "date_recommended",
-    "recommendation.vote_type": "vote_type", "custom_list.id": "id", "custom_list.name": "name",
-    "custom_list.color": "color", "custom_list.icon": "icon", "custom_list.position": "position",
-    "custom_list.created_at": "created_at", "custom_list.last_modified": "last_modified",
-    "saved_view.name": "name", "saved_view.filters": "filters", "saved_view.position": "position",
+    "movie.title": "imdb_id",
+    "movie.media_type": "media_type",
+    "movie.status": "status",
+    "movie.custom_list": "custom_list_id",
+    "movie.date_added": "date_added",
+    "movie.last_modified": "last_modified",
+    "watch.date_watched": "date_watched",
+    "watch.my_rating": "my_rating",
+    "person.name": "name",
+    "person.is_trusted": "is_trusted",
+    "person.color": "color",
+    "person.emoji": "emoji",
+    "person.quick_key": "quick_key",
+    "person.last_modified": "last_modified",
+    "recommendation.person": "person_name",
+    "recommendation.date_recommended": "date_recommended",
+    "recommendation.vote_type": "vote_type",
+    "custom_list.id": "id",
+    "custom_list.name": "name",
+    "custom_list.color": "color",
+    "custom_list.icon": "icon",
+    "custom_list.position": "position",
+    "custom_list.created_at": "created_at",
+    "custom_list.last_modified": "last_modified",
+    "saved_view.name": "name",
+    "saved_view.filters": "filters",
+    "saved_view.position": "position",
     "saved_view.last_modified": "last_modified",
-    "ranking.movie": "imdb_id", "ranking.liked": "liked", "ranking.position": "position",
+    "ranking.movie": "imdb_id",
+    "ranking.liked": "liked",
+    "ranking.position": "position",
     "ranking.ranked_at": "ranked_at",
-}  # fmt: skip
-# Tables that are not the library: accounts, what the providers say, the sync machinery, work in progress.
-NOT_THE_LIBRARY = {"user", "title", "title_json", "tombstone", "sync_action", "setting", "job", "undo_step",
-                   "ended_session"}  # fmt: skip
+}
+# Tables that are not the library: accounts, what the providers say, the sync machinery, work in
+# progress.
+NOT_THE_LIBRARY = {
+    "user",
+    "title",
+    "title_json",
+    "tombstone",
+    "sync_action",
+    "setting",
+    "job",
+    "undo_step",
+    "ended_session",
+}
 
 
 def test_every_column_that_a_user_owns_is_in_the_document_or_excluded_by_name():
     library = [table for table in models.TABLES if table._meta.table_name not in NOT_THE_LIBRARY]
     assert set(library) == {Movie, Watch, Ranking, Person, Recommendation, CustomList, SavedView}
-    columns = {f"{table._meta.table_name}.{name}" for table in library for name in table._meta.fields}
+    columns = {
+        f"{table._meta.table_name}.{name}" for table in library for name in table._meta.fields
+    }
     assert columns == NOT_IN_THE_DOCUMENT | set(IN_THE_DOCUMENT)
 
 
@@ -561,20 +670,33 @@ ratings = st.none() | st.floats(1, 10).map(lambda value: round(value, 1))
 votes = st.lists(st.builds(vote, names, st.booleans(), moments), max_size=3)
 films = st.builds(
     lambda number, votes, watches, status: film(
-        number, recommendations=votes, status=status, watches=[{"date_watched": d, "my_rating": r} for d, r in watches]
+        number,
+        recommendations=votes,
+        status=status,
+        watches=[{"date_watched": d, "my_rating": r} for d, r in watches],
     ),
-    st.integers(1, 30), votes, st.lists(st.tuples(moments, ratings), max_size=3),
+    st.integers(1, 30),
+    votes,
+    st.lists(st.tuples(moments, ratings), max_size=3),
     st.sampled_from(["toWatch", "watched", "deleted"]),
-)  # fmt: skip
+)
 places = st.builds(
     lambda number, position, liked, date: libraries.ranking(number, position, liked, date),
-    st.integers(1, 30), st.integers(-3, 9), st.booleans(), moments,
-)  # fmt: skip
+    st.integers(1, 30),
+    st.integers(-3, 9),
+    st.booleans(),
+    moments,
+)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(movies=st.lists(films, max_size=6), people=st.lists(st.builds(person, names), max_size=4),
-       rankings=st.lists(places, max_size=9))  # fmt: skip
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    movies=st.lists(films, max_size=6),
+    people=st.lists(st.builds(person, names), max_size=4),
+    rankings=st.lists(places, max_size=9),
+)
 @pytest.mark.slow
 def test_what_was_taken_in_comes_out_and_goes_in_again_the_same(alice, movies, people, rankings):
     User.delete().where(User.username.startswith("fresh")).execute()
@@ -590,6 +712,8 @@ def test_what_was_taken_in_comes_out_and_goes_in_again_the_same(alice, movies, p
 
 def accounts_of(name):
     """An account without the slow hashing of a password."""
-    user = User.create(email=name, email_key=name, username=name, username_key=name, password_hash="", created_at=T)
+    user = User.create(
+        email=name, email_key=name, username=name, username_key=name, password_hash="", created_at=T
+    )
     accounts._seed_quick_recommenders(user)
     return user

@@ -1,4 +1,5 @@
-"""Bad files: each is refused whole with a message, or loses just the row that is bad, by path and reason."""
+"""Bad files: each is refused whole with a message, or loses just the row that is bad, by path and
+reason."""
 
 import json
 import subprocess
@@ -10,7 +11,19 @@ from mm import clock, config
 from mm.errors import Invalid, TooLarge
 from mm.models import Movie, Person, SavedView
 from mm.services import portable
-from tests.support.libraries import T, as_bytes, custom_list, document, exported, film, person, put, seen, view, vote
+from tests.support.libraries import (
+    T,
+    as_bytes,
+    custom_list,
+    document,
+    exported,
+    film,
+    person,
+    put,
+    seen,
+    view,
+    vote,
+)
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -60,7 +73,10 @@ def test_more_than_200_000_films_are_refused():
 
 
 def test_a_byte_order_mark_is_accepted():
-    assert portable.read(b"\xef\xbb\xbf" + as_bytes(document([film(1)]))).films[0].imdb_id == "tt0000001"
+    assert (
+        portable.read(b"\xef\xbb\xbf" + as_bytes(document([film(1)]))).films[0].imdb_id
+        == "tt0000001"
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,8 +181,10 @@ def test_a_large_file_takes_little_memory_and_keeps_nobody_waiting(start, piece,
 
 def test_one_row_that_holds_too_much_is_kept_out_alone():
     votes = b"[" + b"{}," * 300_000 + b"{}]"
-    incoming = portable.read(b'{"movies": [{"imdb_id": "tt0000001", "recommendations": %s}, '
-                             b'{"imdb_id": "tt0000002"}]}' % votes)  # fmt: skip
+    incoming = portable.read(
+        b'{"movies": [{"imdb_id": "tt0000001", "recommendations": %s}, '
+        b'{"imdb_id": "tt0000002"}]}' % votes
+    )
     assert [row.imdb_id for row in incoming.films] == ["tt0000002"]
     assert incoming.errors[0].path == "movies[0]"
     assert "brackets or commas" in incoming.errors[0].reason
@@ -208,7 +226,9 @@ def test_an_empty_library_is_a_library():
 
 def test_a_file_of_nothing_but_bad_rows_is_given_up_before_their_list_fills_the_memory():
     with pytest.raises(Invalid, match="More than 100,000 rows cannot be used"):
-        portable.read(b'{"movies": [{"imdb_id": "tt0000001"}], "people": [' + b"0," * 150_000 + b"0]}")
+        portable.read(
+            b'{"movies": [{"imdb_id": "tt0000001"}], "people": [' + b"0," * 150_000 + b"0]}"
+        )
 
 
 def test_more_than_200_000_people_are_refused():
@@ -234,10 +254,16 @@ BAD_FILMS = {
     "imdb_id: is missing": {"imdb_id": None},
     "imdb_id: expected text, found a number": {"imdb_id": 111161},
     "imdb_id: 'tt123456'": {"imdb_id": "tt123456"},
-    "watch_history.my_rating: 11 is above 10": {"watch_history": {"date_watched": T, "my_rating": 11}},
+    "watch_history.my_rating: 11 is above 10": {
+        "watch_history": {"date_watched": T, "my_rating": 11}
+    },
     "watch_history.my_rating: 0 is below 1": {"watch_history": {"date_watched": T, "my_rating": 0}},
-    "watch_history.my_rating: expected a number, found text": {"watch_history": {"date_watched": T, "my_rating": "8"}},
-    "watch_history.my_rating: expected a number, found true": {"watch_history": {"date_watched": T, "my_rating": True}},
+    "watch_history.my_rating: expected a number, found text": {
+        "watch_history": {"date_watched": T, "my_rating": "8"}
+    },
+    "watch_history.my_rating: expected a number, found true": {
+        "watch_history": {"date_watched": T, "my_rating": True}
+    },
     "watch_history.date_watched: is missing": {"watch_history": {"my_rating": 8}},
     "watch_history: expected an object": {"watch_history": [8]},
     "watches[1].date_watched": {"watches": [{"date_watched": T}, {"date_watched": "x"}]},
@@ -249,7 +275,9 @@ BAD_FILMS = {
     "date_added: '9999-12-31' is not a time": {"date_added": "9999-12-31"},
     "date_added: '0001-01-01T00:00:00": {"date_added": "0001-01-01T00:00:00"},
     "date_added: is not a number": {"date_added": 10**400},
-    "watch_history.my_rating: is not a number": {"watch_history": {"date_watched": T, "my_rating": 10**400}},
+    "watch_history.my_rating: is not a number": {
+        "watch_history": {"date_watched": T, "my_rating": 10**400}
+    },
     "last_modified: expected a time": {"last_modified": True},
     "last_modified": {"last_modified": -1e18},
     "recommendations: expected a list": {"recommendations": "Bob"},
@@ -288,14 +316,18 @@ def test_a_bad_person_is_kept_out_and_their_votes_are_not(alice, values):
     assert exported(alice)["movies"]["tt0000001"]["recommendations"] == [vote("Ann")]
 
 
-@pytest.mark.parametrize("values", [{"id": None}, {"id": "a/b"}, {"color": "<b>"}, {"name": ""}, {"position": 1.5}])
+@pytest.mark.parametrize(
+    "values", [{"id": None}, {"id": "a/b"}, {"color": "<b>"}, {"name": ""}, {"position": 1.5}]
+)
 def test_a_bad_list_is_kept_out(alice, values):
     plan = put(alice, document(lists=[{**custom_list("one"), **values}, custom_list("two")]))
     assert list(exported(alice)["lists"]) == ["two"]
     assert [problem.path.split(".")[0] for problem in plan.errors] == ["lists[0]"]
 
 
-@pytest.mark.parametrize("values", [{"name": ""}, {"filters": ["x"]}, {"filters": {"q": 1}}, {"position": "first"}])
+@pytest.mark.parametrize(
+    "values", [{"name": ""}, {"filters": ["x"]}, {"filters": {"q": 1}}, {"position": "first"}]
+)
 def test_a_bad_view_is_kept_out(alice, values):
     plan = put(alice, document(views=[{**view("One"), **values}, view("Two")]))
     assert [row.name for row in SavedView.select()] == ["Two"]
@@ -303,11 +335,20 @@ def test_a_bad_view_is_kept_out(alice, values):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"person_name": ""}, {"person_name": "a\nb"}, 7, {"person_name": "Ben", "vote_type": "maybe"}, {}]
+    "bad",
+    [
+        {"person_name": ""},
+        {"person_name": "a\nb"},
+        7,
+        {"person_name": "Ben", "vote_type": "maybe"},
+        {},
+    ],
 )
 def test_a_bad_vote_is_kept_out_alone(alice, bad):
     plan = put(alice, document([film(1, recommendations=[vote("Ann"), bad])]))
-    assert [row["person_name"] for row in exported(alice)["movies"]["tt0000001"]["recommendations"]] == ["Ann"]
+    assert [
+        row["person_name"] for row in exported(alice)["movies"]["tt0000001"]["recommendations"]
+    ] == ["Ann"]
     assert plan.errors[0].path.startswith("movies[0].recommendations[1]")
 
 
@@ -338,7 +379,15 @@ def test_case_and_spaces_of_an_imdb_id_are_forgiven(alice):
 
 @pytest.mark.parametrize(
     "given, kept",
-    [("upvote", True), ("downvote", False), ("1", True), ("true", True), ("0", False), (None, True), (False, False)],
+    [
+        ("upvote", True),
+        ("downvote", False),
+        ("1", True),
+        ("true", True),
+        ("0", False),
+        (None, True),
+        (False, False),
+    ],
 )
 def test_votes_come_in_many_spellings(alice, given, kept):
     put(alice, document([film(1, recommendations=[{"person_name": "Ann", "vote_type": given}])]))
@@ -349,10 +398,16 @@ def test_what_a_file_leaves_out_has_a_default(alice):
     movies = [
         {"imdb_id": "tt0000001"},
         {"imdb_id": "tt0000002", "watch_history": {"date_watched": T - 5}},
-        {"imdb_id": "tt0000003", "recommendations": [{"person_name": "Ann", "date_recommended": T - 9}]},
+        {
+            "imdb_id": "tt0000003",
+            "recommendations": [{"person_name": "Ann", "date_recommended": T - 9}],
+        },
         {"imdb_id": "tt0000004", "custom_list_id": "one"},
     ]
-    put(alice, {"version": 2, "exported_at": T, "movies": movies, "lists": [{"id": "one", "name": "One"}]})
+    put(
+        alice,
+        {"version": 2, "exported_at": T, "movies": movies, "lists": [{"id": "one", "name": "One"}]},
+    )
     rows = exported(alice)["movies"]
     assert rows["tt0000001"]["status"] == "toWatch"
     assert rows["tt0000002"]["status"] == "watched"
@@ -362,8 +417,14 @@ def test_what_a_file_leaves_out_has_a_default(alice):
 
 
 def test_version_1_comes_in_without_its_ids_and_provider_bodies(alice):
-    movie = {**seen(1), "user_id": 7, "id": 3, "tmdb_data": {"title": "Evil"}, "omdb_data": "{}",
-             "recommendations": [{"id": 4, "person_id": 9, "user_id": 7, **vote("Ann")}]}  # fmt: skip
+    movie = {
+        **seen(1),
+        "user_id": 7,
+        "id": 3,
+        "tmdb_data": {"title": "Evil"},
+        "omdb_data": "{}",
+        "recommendations": [{"id": 4, "person_id": 9, "user_id": 7, **vote("Ann")}],
+    }
     plan = put(alice, {"movies": [movie], "people": [{"id": 9, "user_id": 7, **person("Ann")}]})
     assert (plan.errors, plan.warnings) == ([], [])
     assert Movie.get().title.title is None
@@ -371,7 +432,11 @@ def test_version_1_comes_in_without_its_ids_and_provider_bodies(alice):
 
 
 def test_unknown_keys_with_data_are_named_with_their_counts():
-    file = document([film(1, notes="Great"), film(2, notes="Fine"), film(3, notes="")], playlists=[1, 2, 3], mood={})
+    file = document(
+        [film(1, notes="Great"), film(2, notes="Fine"), film(3, notes="")],
+        playlists=[1, 2, 3],
+        mood={},
+    )
     assert portable.read(as_bytes(file)).warnings == [
         "2 entries under 'movies[].notes' are not known to this version: left out.",
         "3 entries under 'playlists' are not known to this version: left out.",
@@ -385,8 +450,19 @@ def test_a_last_modified_in_the_future_becomes_now_with_a_warning(frozen_clock, 
 
 
 def test_a_date_without_a_time_is_noon_in_the_servers_zone(alice, monkeypatch):
-    monkeypatch.setattr(config, "current", config.Config(data_dir=config.current.data_dir, timezone="Europe/Berlin"))
-    put(alice, document([seen(1, date="2026-01-15"), seen(2, date="2026-07-15T20:00:00Z"), seen(3, date=T * 1000)]))
+    monkeypatch.setattr(
+        config, "current", config.Config(data_dir=config.current.data_dir, timezone="Europe/Berlin")
+    )
+    put(
+        alice,
+        document(
+            [
+                seen(1, date="2026-01-15"),
+                seen(2, date="2026-07-15T20:00:00Z"),
+                seen(3, date=T * 1000),
+            ]
+        ),
+    )
     rows = exported(alice)["movies"]
     assert rows["tt0000001"]["watch_history"]["date_watched"] == 1768474800.0
     assert rows["tt0000002"]["watch_history"]["date_watched"] == 1784145600.0

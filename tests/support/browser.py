@@ -1,4 +1,5 @@
-"""Chromium for tests: a page that fails the test on any error of the console, and answers the CDN from our copy."""
+"""Chromium for tests: a page that fails the test on any error of the console, and answers the CDN
+from our copy."""
 
 import os
 import shutil
@@ -13,9 +14,14 @@ from mm import config
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 CDN = "https://cdn.jsdelivr.net/**"
 HTMX = config.ROOT / "static/vendor/htmx.min.js"
 WIDTHS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
@@ -56,7 +62,9 @@ class Visitor:
 def chromium() -> Iterator[Browser]:
     """One a module: while it is there, Playwright's event loop runs in this thread."""
     if not Path(CHROMIUM).exists() and not os.environ.get("CI"):
-        pytest.skip("no Chromium here: install Debian's package `chromium` to run the browser tests")
+        pytest.skip(
+            "no Chromium here: install Debian's package `chromium` to run the browser tests"
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -65,11 +73,14 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(chromium) -> Iterator[Callable[..., Visitor]]:
-    """visit(size="phone", scheme="dark", cdn=False, javascript=False) -> Visitor; its errors fail the test."""
+    """visit(size="phone", scheme="dark", cdn=False, javascript=False) -> Visitor; its errors fail
+    the test."""
     visitors, contexts = [], []
 
     def open_page(size="desk", scheme="light", cdn=True, javascript=True) -> Visitor:
-        context = chromium.new_context(viewport=WIDTHS[size], color_scheme=scheme, java_script_enabled=javascript)
+        context = chromium.new_context(
+            viewport=WIDTHS[size], color_scheme=scheme, java_script_enabled=javascript
+        )
         context.set_default_timeout(WAIT_MS)
         contexts.append(context)
         _answer_cdn(context, cdn)
@@ -89,7 +100,10 @@ def visit(chromium) -> Iterator[Callable[..., Visitor]]:
 def _answer_cdn(context, reachable: bool) -> None:
     headers = {"Access-Control-Allow-Origin": "*"}
     if reachable:
-        context.route(CDN, lambda route: route.fulfill(path=HTMX, content_type="text/javascript", headers=headers))
+        context.route(
+            CDN,
+            lambda route: route.fulfill(path=HTMX, content_type="text/javascript", headers=headers),
+        )
     else:
         context.route(CDN, lambda route: route.abort())
 

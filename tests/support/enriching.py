@@ -42,8 +42,14 @@ def hold(user, *imdb_ids, status="toWatch"):
         models.ensure_titles(db.obj, imdb_ids)
         updated_at = models.next_update(db.obj)
         for imdb_id in imdb_ids:
-            Movie.create(user=user, title=imdb_id, status=status, date_added=now, last_modified=now,
-                         updated_at=updated_at)  # fmt: skip
+            Movie.create(
+                user=user,
+                title=imdb_id,
+                status=status,
+                date_added=now,
+                last_modified=now,
+                updated_at=updated_at,
+            )
 
 
 def run():

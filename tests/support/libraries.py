@@ -6,15 +6,37 @@ from mm.models import User
 from mm.services import portable
 
 T = 1_771_000_000.0
-HARD_NAMES = ("Oscar/Winner", "/Bob", "Bob", "a/b/stats", "a//b", "x/", "007", "%2F", "مريم", "שָׁלוֹם", "👩‍🚀 Ada",
-              "<b>Bold</b>", "O'Brien \"Bo\"", "Straße", "a" * 500)  # fmt: skip
+HARD_NAMES = (
+    "Oscar/Winner",
+    "/Bob",
+    "Bob",
+    "a/b/stats",
+    "a//b",
+    "x/",
+    "007",
+    "%2F",
+    "مريم",
+    "שָׁלוֹם",
+    "👩‍🚀 Ada",
+    "<b>Bold</b>",
+    'O\'Brien "Bo"',
+    "Straße",
+    "a" * 500,
+)
 
 
 def film(number=1, **values):
     return {
-        "imdb_id": f"tt{number:07d}", "media_type": "movie", "status": "toWatch", "custom_list_id": None,
-        "date_added": T, "last_modified": T, "recommendations": [], "watch_history": None, **values,
-    }  # fmt: skip
+        "imdb_id": f"tt{number:07d}",
+        "media_type": "movie",
+        "status": "toWatch",
+        "custom_list_id": None,
+        "date_added": T,
+        "last_modified": T,
+        "recommendations": [],
+        "watch_history": None,
+        **values,
+    }
 
 
 def seen(number=1, rating=8.5, date=T, **values):
@@ -23,13 +45,28 @@ def seen(number=1, rating=8.5, date=T, **values):
 
 
 def person(name="Alice", **values):
-    return {"name": name, "is_trusted": False, "color": "#0a84ff", "emoji": None, "quick_key": None,
-            "last_modified": T, **values}  # fmt: skip
+    return {
+        "name": name,
+        "is_trusted": False,
+        "color": "#0a84ff",
+        "emoji": None,
+        "quick_key": None,
+        "last_modified": T,
+        **values,
+    }
 
 
 def custom_list(list_id="list-1", name="Favourites", **values):
-    return {"id": list_id, "name": name, "color": "#ff0000", "icon": "star", "position": 0, "created_at": T,
-            "last_modified": T, **values}  # fmt: skip
+    return {
+        "id": list_id,
+        "name": name,
+        "color": "#ff0000",
+        "icon": "star",
+        "position": 0,
+        "created_at": T,
+        "last_modified": T,
+        **values,
+    }
 
 
 def view(name="Unseen", filters=None, **values):
@@ -64,7 +101,13 @@ def document(movies=(), people=(), lists=(), **values):
 def hard_document():
     """Everything a library can hold that is hard to keep."""
     quick = [
-        person("Random YouTube Video 2", quick_key="youtube", color="#bf5af2", emoji="📺", is_trusted=True),
+        person(
+            "Random YouTube Video 2",
+            quick_key="youtube",
+            color="#bf5af2",
+            emoji="📺",
+            is_trusted=True,
+        ),
         # Two that swapped their names, and an ordinary person under a name that was given up.
         person("Random Person", quick_key="oscar", color="#ffd60a", emoji="🏆"),
         person("Oscar Winner/Nominee", quick_key="random_person", color="#30d158", emoji="🤝"),
@@ -73,16 +116,26 @@ def hard_document():
     ]
     repeated = [{"date_watched": T - 9e6, "my_rating": None}, {"date_watched": T, "my_rating": 1.0}]
     movies = [
-        film(1, recommendations=[vote(name, up=index % 2 == 0) for index, name in enumerate(sorted(HARD_NAMES))]),
+        film(
+            1,
+            recommendations=[
+                vote(name, up=index % 2 == 0) for index, name in enumerate(sorted(HARD_NAMES))
+            ],
+        ),
         seen(2, rating=None),
         seen(3, rating=1.0, watches=repeated),
         seen(4, rating=9.7, status="custom", custom_list_id="list-2"),
         film(5, status="custom", custom_list_id="list-1"),
         film(6, status="deleted", media_type=None, date_added=-2e9, last_modified=T - 1),
         seen(7, rating=10.0, date=-3e9, media_type="tv"),
-        film(12345678, recommendations=[vote("Oscar Winner/Nominee", up=False), vote("Random YouTube Video")]),
+        film(
+            12345678,
+            recommendations=[vote("Oscar Winner/Nominee", up=False), vote("Random YouTube Video")],
+        ),
     ]
-    people = sorted([*quick, *(person(name, emoji="🎬") for name in HARD_NAMES)], key=lambda row: row["name"])
+    people = sorted(
+        [*quick, *(person(name, emoji="🎬") for name in HARD_NAMES)], key=lambda row: row["name"]
+    )
     lists = [
         custom_list("list-1"),
         custom_list("list-2", color="#00FF00", icon="❤"),

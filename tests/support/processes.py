@@ -1,7 +1,8 @@
-"""The real thing for tests: gunicorn and the consumer as the Procfile starts them, on a data directory of their own.
+"""The real thing for tests: gunicorn and the consumer as the Procfile starts them, on a data
+directory of their own.
 
-`with running(tmp_path / "data", TMDB_API_KEY="k") as server:` then `server.start("web", "worker")`, `server.url`,
-`server.kill("worker")`; whatever still runs at the end of the block is ended.
+`with running(tmp_path / "data", TMDB_API_KEY="k") as server:` then `server.start("web", "worker")`,
+`server.url`, `server.kill("worker")`; whatever still runs at the end of the block is ended.
 """
 
 import contextlib
@@ -28,7 +29,17 @@ BIN = Path(sys.executable).parent
 READY_SECONDS = 30
 STOP_SECONDS = 15
 # What the machine of whoever runs the tests may have set, and the server under test must not see.
-OURS = ("MM_", "TMDB_", "OMDB_", "DATABASE_URL", "HUEY_URL", "BACKUP_TIME", "ADMIN_TOKEN", "CORS_ORIGINS", "TZ")
+OURS = (
+    "MM_",
+    "TMDB_",
+    "OMDB_",
+    "DATABASE_URL",
+    "HUEY_URL",
+    "BACKUP_TIME",
+    "ADMIN_TOKEN",
+    "CORS_ORIGINS",
+    "TZ",
+)
 
 
 @dataclass
@@ -77,7 +88,12 @@ class Server:
         """`flask --app mm …` on the same data."""
         command = [BIN / "flask", "--app", "mm", *arguments]
         return subprocess.run(
-            command, cwd=config.ROOT, env=self.environment, capture_output=True, text=True, check=False
+            command,
+            cwd=config.ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def log(self, name: str) -> Path:
@@ -87,7 +103,10 @@ class Server:
         """Straight into the database, as nobody but a test may."""
         if url := self.environment.get("DATABASE_URL"):
             return postgres.query(url, sql, values)
-        with contextlib.closing(sqlite3.connect(self.data_dir / "mm.db", timeout=15)) as database, database:
+        with (
+            contextlib.closing(sqlite3.connect(self.data_dir / "mm.db", timeout=15)) as database,
+            database,
+        ):
             return database.execute(sql, values).fetchall()
 
     def _wait_until_ready(self, name: str, started: float) -> None:
@@ -139,14 +158,24 @@ def server_fixture(tmp_path):
 
 def _command(name: str) -> list[str]:
     """Its line of the Procfile, through a shell as honcho does."""
-    lines = dict(line.split(": ", 1) for line in (config.ROOT / "Procfile").read_text().splitlines() if ": " in line)
+    lines = dict(
+        line.split(": ", 1)
+        for line in (config.ROOT / "Procfile").read_text().splitlines()
+        if ": " in line
+    )
     return ["/bin/sh", "-c", f"exec {lines[name]}"]
 
 
 def _environment(data_dir: Path, port: int, own: dict[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     path = f"{BIN}:{inherited.get('PATH', '/usr/bin:/bin')}"
-    return {**inherited, "PATH": path, "MM_DATA_DIR": str(data_dir), "MM_BIND": f"127.0.0.1:{port}", **own}
+    return {
+        **inherited,
+        "PATH": path,
+        "MM_DATA_DIR": str(data_dir),
+        "MM_BIND": f"127.0.0.1:{port}",
+        **own,
+    }
 
 
 def _free_port() -> int:

@@ -1,9 +1,10 @@
-"""A stand-in for TMDB and OMDb: a real HTTP server on loopback with invented titles and faults to switch on.
+"""A stand-in for TMDB and OMDb: a real HTTP server on loopback with invented titles and faults to
+switch on.
 
     python -m tests.support.standin --port 9200 [--tmdb '{"fault": "error", "times": 3}'] [--omdb '{"quota": 500}']
 
-`TMDB_BASE_URL`, `OMDB_BASE_URL` and `TMDB_IMAGE_URL` are /3, /omdb/ and /t/p below it. GET /__stats__ tells what was
-asked. The key `bad` is refused by either provider.
+`TMDB_BASE_URL`, `OMDB_BASE_URL` and `TMDB_IMAGE_URL` are /3, /omdb/ and /t/p below it. GET
+/__stats__ tells what was asked. The key `bad` is refused by either provider.
 """
 
 import argparse
@@ -25,32 +26,171 @@ from mm.services.enrichment import lookup_slots
 
 # (title, year, minutes, director, cast, genres, IMDb rating or None)
 FILMS = [
-    ("The Lighthouse Keeper's Tax Return", 1994, 101, "Ilse Brandt", "Omar Quist, Dora Fenn", "Drama", "8.1"),
-    ("Nine Ways to Boil an Egg", 2003, 88, "Per Halvorsen", "Lena Sturm, Dora Fenn", "Comedy", "6.4"),
+    (
+        "The Lighthouse Keeper's Tax Return",
+        1994,
+        101,
+        "Ilse Brandt",
+        "Omar Quist, Dora Fenn",
+        "Drama",
+        "8.1",
+    ),
+    (
+        "Nine Ways to Boil an Egg",
+        2003,
+        88,
+        "Per Halvorsen",
+        "Lena Sturm, Dora Fenn",
+        "Comedy",
+        "6.4",
+    ),
     ("Çılgın Köprü", 2011, 117, "Ayşe Demirkan", "Mert Ünal, Selin Öztaş", "Comedy, Drama", "7.2"),
     ("Straße ohne Ende", 1978, 133, "Jürgen Weiß", "Käthe Müller, Omar Quist", "Drama", "7.9"),
-    ("A Moderate Quantity of Bees", 2016, 95, "Tamsin Okafor", "Ned Larkin, Priya Vale", "Thriller", "5.8"),
-    ("The Third Umbrella", 1999, 109, "Per Halvorsen", "Lena Sturm, Ned Larkin", "Crime, Thriller", "7.0"),
+    (
+        "A Moderate Quantity of Bees",
+        2016,
+        95,
+        "Tamsin Okafor",
+        "Ned Larkin, Priya Vale",
+        "Thriller",
+        "5.8",
+    ),
+    (
+        "The Third Umbrella",
+        1999,
+        109,
+        "Per Halvorsen",
+        "Lena Sturm, Ned Larkin",
+        "Crime, Thriller",
+        "7.0",
+    ),
     ("Moonquake", 2021, 126, "Tamsin Okafor", "Priya Vale, Mert Ünal", "Science Fiction", "6.1"),
     ("夜の自転車", 1961, 97, "Haruto Sugi", "Emi Kondo, Ren Ota", "Drama", "8.4"),
-    ("Left Luggage at Platform Zero", 1987, 92, "Ilse Brandt", "Dora Fenn, Kofi Mars", "Mystery", "7.4"),
-    ("The Accordion Heist", 2008, 104, "Kofi Mars", "Omar Quist, Lena Sturm", "Comedy, Crime", "6.9"),
+    (
+        "Left Luggage at Platform Zero",
+        1987,
+        92,
+        "Ilse Brandt",
+        "Dora Fenn, Kofi Mars",
+        "Mystery",
+        "7.4",
+    ),
+    (
+        "The Accordion Heist",
+        2008,
+        104,
+        "Kofi Mars",
+        "Omar Quist, Lena Sturm",
+        "Comedy, Crime",
+        "6.9",
+    ),
     ("Yesterday's Weather", 2019, 84, "Priya Vale", "Selin Öztaş, Ned Larkin", "Romance", "6.6"),
-    ("Salt on the Stairs", 1952, 79, "Edmund Thorne", "Vera Lindqvist, Basil Crowe", "Film-Noir", None),
+    (
+        "Salt on the Stairs",
+        1952,
+        79,
+        "Edmund Thorne",
+        "Vera Lindqvist, Basil Crowe",
+        "Film-Noir",
+        None,
+    ),
     ("A Goose Named Tuesday", 2014, 91, "Lena Sturm", "Dora Fenn, Kofi Mars", "Family", "7.7"),
-    ("The Ninth Floor Has No Windows", 2006, 98, "Haruto Sugi", "Ren Ota, Priya Vale", "Horror", "5.5"),
-    ("Concerto for Lawnmower", 1991, 112, "Jürgen Weiß", "Käthe Müller, Omar Quist", "Music, Comedy", "7.3"),
+    (
+        "The Ninth Floor Has No Windows",
+        2006,
+        98,
+        "Haruto Sugi",
+        "Ren Ota, Priya Vale",
+        "Horror",
+        "5.5",
+    ),
+    (
+        "Concerto for Lawnmower",
+        1991,
+        112,
+        "Jürgen Weiß",
+        "Käthe Müller, Omar Quist",
+        "Music, Comedy",
+        "7.3",
+    ),
     ("Borrowed Thunder", 2023, 139, "Ayşe Demirkan", "Mert Ünal, Emi Kondo", "Action", "6.0"),
-    ("The Cartographer's Ex-Wife", 1984, 106, "Vera Lindqvist", "Basil Crowe, Dora Fenn", "Adventure", "7.1"),
-    ("Seven Sleepy Detectives", 1973, 90, "Edmund Thorne", "Basil Crowe, Kofi Mars", "Crime", "6.8"),
-    ("Under a Cardboard Sky", 2018, 100, "Tamsin Okafor", "Ned Larkin, Selin Öztaş", "Drama, Family", "7.6"),
-    ("Please Do Not Feed the Robots", 2020, 94, "Kofi Mars", "Priya Vale, Ren Ota", "Science Fiction", "6.3"),
-    ("Élise et les Pingouins", 1968, 87, "Margot Delaune", "Noé Carrel, Inès Roux", "Animation", "7.8"),
-    ("The Long Short Cut", 2001, 121, "Per Halvorsen", "Lena Sturm, Omar Quist", "Adventure", "6.7"),
-    ("Porridge and Prejudice", 2010, 99, "Margot Delaune", "Inès Roux, Dora Fenn", "Romance, Comedy", "6.2"),
-    ("Zero Is Also a Number", 2022, 108, "Ilse Brandt", "Emi Kondo, Noé Carrel", "Documentary", "7.5"),
+    (
+        "The Cartographer's Ex-Wife",
+        1984,
+        106,
+        "Vera Lindqvist",
+        "Basil Crowe, Dora Fenn",
+        "Adventure",
+        "7.1",
+    ),
+    (
+        "Seven Sleepy Detectives",
+        1973,
+        90,
+        "Edmund Thorne",
+        "Basil Crowe, Kofi Mars",
+        "Crime",
+        "6.8",
+    ),
+    (
+        "Under a Cardboard Sky",
+        2018,
+        100,
+        "Tamsin Okafor",
+        "Ned Larkin, Selin Öztaş",
+        "Drama, Family",
+        "7.6",
+    ),
+    (
+        "Please Do Not Feed the Robots",
+        2020,
+        94,
+        "Kofi Mars",
+        "Priya Vale, Ren Ota",
+        "Science Fiction",
+        "6.3",
+    ),
+    (
+        "Élise et les Pingouins",
+        1968,
+        87,
+        "Margot Delaune",
+        "Noé Carrel, Inès Roux",
+        "Animation",
+        "7.8",
+    ),
+    (
+        "The Long Short Cut",
+        2001,
+        121,
+        "Per Halvorsen",
+        "Lena Sturm, Omar Quist",
+        "Adventure",
+        "6.7",
+    ),
+    (
+        "Porridge and Prejudice",
+        2010,
+        99,
+        "Margot Delaune",
+        "Inès Roux, Dora Fenn",
+        "Romance, Comedy",
+        "6.2",
+    ),
+    (
+        "Zero Is Also a Number",
+        2022,
+        108,
+        "Ilse Brandt",
+        "Emi Kondo, Noé Carrel",
+        "Documentary",
+        "7.5",
+    ),
 ]
-GENRES = {name: number for number, name in enumerate(sorted({g for film in FILMS for g in film[5].split(", ")}), 10)}
+GENRES = {
+    name: number
+    for number, name in enumerate(sorted({g for film in FILMS for g in film[5].split(", ")}), 10)
+}
 FIRST = 9000001
 FILM_IDS = [f"tt{FIRST + number}" for number in range(len(FILMS))]
 SERIES_ID, EPISODE_ID, SEASON_ID, PERSON_ID = "tt9100001", "tt9100002", "tt9100003", "tt9100004"
@@ -59,8 +199,18 @@ EMPTY_ID = "tt9100005"
 # OMDb knows this one and TMDB does not.
 OMDB_ONLY_ID = "tt9100006"
 UNKNOWN_ID = "tt9999999"
-FIND_LISTS = ("movie_results", "person_results", "tv_results", "tv_episode_results", "tv_season_results")
-NOT_FOUND = {"success": False, "status_code": 34, "status_message": "The resource you requested could not be found."}
+FIND_LISTS = (
+    "movie_results",
+    "person_results",
+    "tv_results",
+    "tv_episode_results",
+    "tv_season_results",
+)
+NOT_FOUND = {
+    "success": False,
+    "status_code": 34,
+    "status_message": "The resource you requested could not be found.",
+}
 PAGE = b"<!DOCTYPE html><html><title>522</title><body>Connection timed out</body></html>"
 HANG_SECONDS = 60
 
@@ -75,31 +225,63 @@ def tmdb_film(imdb_id):
         return None
     number = FILM_IDS.index(imdb_id)
     title, year, minutes, director, cast, genres, _ = FILMS[number]
-    crew = [{**person(director), "job": "Director", "department": "Directing"},
-            {**person("Somebody Else"), "job": "Best Boy", "department": "Lighting"}]  # fmt: skip
+    crew = [
+        {**person(director), "job": "Director", "department": "Directing"},
+        {**person("Somebody Else"), "job": "Best Boy", "department": "Lighting"},
+    ]
     return {
-        "id": 5000 + number, "imdb_id": imdb_id, "title": title, "original_title": title,
-        "release_date": f"{year}-05-17", "runtime": minutes, "overview": f"All about {title}.",
+        "id": 5000 + number,
+        "imdb_id": imdb_id,
+        "title": title,
+        "original_title": title,
+        "release_date": f"{year}-05-17",
+        "runtime": minutes,
+        "overview": f"All about {title}.",
         "genres": [{"id": GENRES[name], "name": name} for name in genres.split(", ")],
-        "poster_path": f"/{imdb_id}.png", "vote_average": 7.1, "vote_count": 120,
-        "credits": {"cast": [person(name) | {"order": n} for n, name in enumerate(cast.split(", "))], "crew": crew},
+        "poster_path": f"/{imdb_id}.png",
+        "vote_average": 7.1,
+        "vote_count": 120,
+        "credits": {
+            "cast": [person(name) | {"order": n} for n, name in enumerate(cast.split(", "))],
+            "crew": crew,
+        },
         "external_ids": {"imdb_id": imdb_id},
-    }  # fmt: skip
+    }
 
 
 SERIES = {
-    "id": 7001, "name": "Meanwhile, in Accounting", "original_name": "Meanwhile, in Accounting",
-    "first_air_date": "2009-10-02", "episode_run_time": [42], "number_of_seasons": 3, "number_of_episodes": 30,
-    "genres": [{"id": 35, "name": "Comedy"}], "overview": "Numbers, mostly.", "poster_path": "/series.png",
-    "created_by": [person("Tamsin Okafor")], "vote_average": 8.0, "vote_count": 90,
+    "id": 7001,
+    "name": "Meanwhile, in Accounting",
+    "original_name": "Meanwhile, in Accounting",
+    "first_air_date": "2009-10-02",
+    "episode_run_time": [42],
+    "number_of_seasons": 3,
+    "number_of_episodes": 30,
+    "genres": [{"id": 35, "name": "Comedy"}],
+    "overview": "Numbers, mostly.",
+    "poster_path": "/series.png",
+    "created_by": [person("Tamsin Okafor")],
+    "vote_average": 8.0,
+    "vote_count": 90,
     "credits": {"cast": [person(f"Clerk {number}") for number in range(1, 15)], "crew": []},
     "external_ids": {"imdb_id": SERIES_ID},
-}  # fmt: skip
+}
 EMPTY = {
-    "id": 7002, "imdb_id": "", "title": "Untitled Reel", "original_title": "Untitled Reel", "release_date": "",
-    "runtime": 0, "overview": "", "genres": [], "poster_path": None, "vote_average": 0.0, "vote_count": 0,
-    "credits": {"cast": [], "crew": []}, "external_ids": {"imdb_id": None}, "softcore": False,
-}  # fmt: skip
+    "id": 7002,
+    "imdb_id": "",
+    "title": "Untitled Reel",
+    "original_title": "Untitled Reel",
+    "release_date": "",
+    "runtime": 0,
+    "overview": "",
+    "genres": [],
+    "poster_path": None,
+    "vote_average": 0.0,
+    "vote_count": 0,
+    "credits": {"cast": [], "crew": []},
+    "external_ids": {"imdb_id": None},
+    "softcore": False,
+}
 FOUND = {
     SERIES_ID: {"tv_results": [{"id": 7001, "name": SERIES["name"], "media_type": "tv"}]},
     EPISODE_ID: {"tv_episode_results": [{"id": 7003, "name": "Pilot", "media_type": "tv_episode"}]},
@@ -112,8 +294,18 @@ FOUND = {
 def summary(imdb_id, **values):
     """One of FILMS as a row of results, with the numbers of its genres."""
     film = tmdb_film(imdb_id)
-    row = {key: film[key] for key in ("id", "title", "release_date", "overview", "poster_path", "vote_average",
-                                      "vote_count")}  # fmt: skip
+    row = {
+        key: film[key]
+        for key in (
+            "id",
+            "title",
+            "release_date",
+            "overview",
+            "poster_path",
+            "vote_average",
+            "vote_count",
+        )
+    }
     return {**row, "genre_ids": [genre["id"] for genre in film["genres"]], **values}
 
 
@@ -160,9 +352,21 @@ def _search(kind, query):
     text, year = query.get("query", "").lower(), query.get("year", "")
     films = [summary(imdb_id, media_type="movie") for imdb_id in FILM_IDS]
     names = {name for film in FILMS for name in film[4].split(", ")}
-    people = [{**person(name), "media_type": "person", "profile_path": "/face.png", "known_for": films[:1]}
-              for name in sorted(names) if text in name.lower()]  # fmt: skip
-    found = [film for film in films if text in film["title"].lower() and film["release_date"].startswith(year)]
+    people = [
+        {
+            **person(name),
+            "media_type": "person",
+            "profile_path": "/face.png",
+            "known_for": films[:1],
+        }
+        for name in sorted(names)
+        if text in name.lower()
+    ]
+    found = [
+        film
+        for film in films
+        if text in film["title"].lower() and film["release_date"].startswith(year)
+    ]
     series = [series_summary()] if text in SERIES["name"].lower() else []
     return {"multi": found + series + people, "movie": found, "person": people}.get(kind)
 
@@ -188,7 +392,16 @@ def _has(asked, ids):
 def omdb_body(imdb_id):
     """OMDb's strings for a film, or None."""
     if imdb_id == OMDB_ONLY_ID:
-        return _omdb("Somewhere a Kettle", 1949, 71, "Edmund Thorne", "Vera Lindqvist", "Short", "6.5", imdb_id)
+        return _omdb(
+            "Somewhere a Kettle",
+            1949,
+            71,
+            "Edmund Thorne",
+            "Vera Lindqvist",
+            "Short",
+            "6.5",
+            imdb_id,
+        )
     if imdb_id in FILM_IDS:
         return _omdb(*FILMS[FILM_IDS.index(imdb_id)], imdb_id)
     return None
@@ -196,24 +409,42 @@ def omdb_body(imdb_id):
 
 def _omdb(title, year, minutes, director, cast, genres, rating, imdb_id):
     percent = round(float(rating) * 10) if rating else None
-    ratings = [{"Source": "Internet Movie Database", "Value": f"{rating}/10"},
-               {"Source": "Rotten Tomatoes", "Value": f"{percent}%"},
-               {"Source": "Metacritic", "Value": f"{percent}/100"}]  # fmt: skip
+    ratings = [
+        {"Source": "Internet Movie Database", "Value": f"{rating}/10"},
+        {"Source": "Rotten Tomatoes", "Value": f"{percent}%"},
+        {"Source": "Metacritic", "Value": f"{percent}/100"},
+    ]
     return {
-        "Title": title, "Year": str(year), "Runtime": f"{minutes} min", "Genre": genres, "Director": director,
-        "Actors": cast, "Plot": f"All about {title}.", "Ratings": ratings if rating else [],
-        "Metascore": str(percent or "N/A"), "imdbRating": rating or "N/A", "imdbVotes": "1,204", "imdbID": imdb_id,
-        "Type": "movie", "Response": "True",
-    }  # fmt: skip
+        "Title": title,
+        "Year": str(year),
+        "Runtime": f"{minutes} min",
+        "Genre": genres,
+        "Director": director,
+        "Actors": cast,
+        "Plot": f"All about {title}.",
+        "Ratings": ratings if rating else [],
+        "Metascore": str(percent or "N/A"),
+        "imdbRating": rating or "N/A",
+        "imdbVotes": "1,204",
+        "imdbID": imdb_id,
+        "Type": "movie",
+        "Response": "True",
+    }
 
 
 def picture(seed):
     """A real PNG of 2 by 3 pixels."""
     colour = zlib.crc32(seed.encode()).to_bytes(4, "big")[:3]
     rows = zlib.compress((b"\0" + colour * 2) * 3)
-    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 2, 3, 8, 2, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b""))
-    parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-             for kind, data in chunks]  # fmt: skip
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 2, 3, 8, 2, 0, 0, 0)),
+        (b"IDAT", rows),
+        (b"IEND", b""),
+    )
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
@@ -221,9 +452,9 @@ def picture(seed):
 class Provider:
     """Switches of one provider. `fault`: wrong_key, busy (429), error (500), html, hang, truncated,
     trickle, list (JSON, but not an object), invalid_json, broken_utf8, echo (of what was sent),
-    over_quota; for the next `times` requests, or for as long as it is set.
-    `only`: a part of the path or query that the fault is for. `rate`: requests a second, 429 above. `quota`: answers
-    in all, refused above as OMDb refuses."""
+    over_quota; for the next `times` requests, or for as long as it is set. `only`: a part of the
+    path or query that the fault is for. `rate`: requests a second, 429 above. `quota`: answers in
+    all, refused above as OMDb refuses."""
 
     fault: str = ""
     times: int | None = None
@@ -269,17 +500,30 @@ class Standin:
         self.ending = threading.Event()
         self.server = _Server(("127.0.0.1", port), type("Bound", (_Handler,), {"standin": self}))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.environ = {"TMDB_BASE_URL": f"{self.url}/3", "OMDB_BASE_URL": f"{self.url}/omdb/",
-                        "TMDB_IMAGE_URL": f"{self.url}/t/p"}  # fmt: skip
+        self.environ = {
+            "TMDB_BASE_URL": f"{self.url}/3",
+            "OMDB_BASE_URL": f"{self.url}/omdb/",
+            "TMDB_IMAGE_URL": f"{self.url}/t/p",
+        }
 
     def config(self, **values):
         """Keyword arguments for `Config` that lead here, both keys set."""
         urls = {name.lower(): url for name, url in self.environ.items()}
-        return {**urls, "tmdb_api_key": "standin-tmdb-key", "omdb_api_key": "standin-omdb-key", **values}
+        return {
+            **urls,
+            "tmdb_api_key": "standin-tmdb-key",
+            "omdb_api_key": "standin-omdb-key",
+            **values,
+        }
 
     def stats(self):
-        return {"tmdb": len(self.tmdb.asked), "omdb": len(self.omdb.asked), "images": sum(self.images.values()),
-                "tmdb_refused": self.tmdb.refused, "peak_tmdb_per_second": self.tmdb.peak}  # fmt: skip
+        return {
+            "tmdb": len(self.tmdb.asked),
+            "omdb": len(self.omdb.asked),
+            "images": sum(self.images.values()),
+            "tmdb_refused": self.tmdb.refused,
+            "peak_tmdb_per_second": self.tmdb.peak,
+        }
 
     def asked_twice(self):
         """Paths that TMDB was asked for more than once."""
@@ -326,7 +570,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fault_wrong_key(self.standin.tmdb)
         if match := re.fullmatch(r"/find/(\w+)", path):
             film = tmdb_film(match[1])
-            found = {"movie_results": [{"id": film["id"], "title": film["title"]}]} if film else FOUND.get(match[1], {})
+            found = (
+                {"movie_results": [{"id": film["id"], "title": film["title"]}]}
+                if film
+                else FOUND.get(match[1], {})
+            )
             return self._json(200, {name: [] for name in FIND_LISTS} | found)
         body = self._details(path) or lists(path, query)
         return self._json(200, body) if body else self._json(404, NOT_FOUND)
@@ -356,10 +604,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _fault_busy(self, provider):
         headers = {"Retry-After": provider.retry_after} if provider.retry_after else {}
         said = "Your request count (41) is over the allowed limit of (40)."
-        return self._json(429, {"success": False, "status_code": 25, "status_message": said}, headers)
+        return self._json(
+            429, {"success": False, "status_code": 25, "status_message": said}, headers
+        )
 
     def _fault_error(self, provider):
-        return self._json(500, {"success": False, "status_code": 11, "status_message": "Internal error."})
+        return self._json(
+            500, {"success": False, "status_code": 11, "status_message": "Internal error."}
+        )
 
     def _fault_html(self, provider):
         return self._send(200, PAGE, "text/html")
@@ -393,7 +645,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _fault_truncated(self, provider):
-        self._send(200, b'{"movie_results": [{"id": 50', "application/json", {"Content-Length": "4000"})
+        self._send(
+            200, b'{"movie_results": [{"id": 50', "application/json", {"Content-Length": "4000"}
+        )
         self.close_connection = True
 
     def _json(self, status, body, headers=None):
@@ -416,7 +670,9 @@ class _Handler(BaseHTTPRequestHandler):
 def running(port=0):
     """A Standin that answers until the block ends."""
     standin = Standin(port)
-    thread = threading.Thread(target=standin.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=standin.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield standin
@@ -439,7 +695,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=9200)
     for name in ("tmdb", "omdb"):
-        parser.add_argument(f"--{name}", type=json.loads, default={}, help="switches of Provider, as a JSON object")
+        parser.add_argument(
+            f"--{name}", type=json.loads, default={}, help="switches of Provider, as a JSON object"
+        )
     args = parser.parse_args()
     with running(args.port) as standin:
         standin.tmdb.__dict__ |= args.tmdb

@@ -104,73 +104,167 @@ def model(fields):
 
 # What all clients agree on.
 
-RECOMMENDATION = model({
-    "id": integer, "imdb_id": text, "user_id": text, "person_id": integer, "person_name": text,
-    "person": text, "date_recommended": double, "vote_type": either(boolean, text),
-})  # fmt: skip
-TMDB = model({
-    "tmdbId": optional(integer), "imdbId": optional(text), "title": optional(text),
-    "year": optional(either(text, integer)), "mediaType": optional(text), "poster": optional(text),
-    "posterSmall": optional(text), "plot": optional(text), "genres": array(text),
-    "cast": array(text), "director": optional(text), "runtime": optional(integer),
-    "voteAverage": optional(double), "voteCount": optional(integer),
-    "numberOfSeasons": optional(integer), "numberOfEpisodes": optional(integer),
-})  # fmt: skip
+RECOMMENDATION = model(
+    {
+        "id": integer,
+        "imdb_id": text,
+        "user_id": text,
+        "person_id": integer,
+        "person_name": text,
+        "person": text,
+        "date_recommended": double,
+        "vote_type": either(boolean, text),
+    }
+)
+TMDB = model(
+    {
+        "tmdbId": optional(integer),
+        "imdbId": optional(text),
+        "title": optional(text),
+        "year": optional(either(text, integer)),
+        "mediaType": optional(text),
+        "poster": optional(text),
+        "posterSmall": optional(text),
+        "plot": optional(text),
+        "genres": array(text),
+        "cast": array(text),
+        "director": optional(text),
+        "runtime": optional(integer),
+        "voteAverage": optional(double),
+        "voteCount": optional(integer),
+        "numberOfSeasons": optional(integer),
+        "numberOfEpisodes": optional(integer),
+    }
+)
 # Unlike TMDB's, its year is an Int and nothing else.
-OMDB = model({
-    "imdbId": optional(text), "title": optional(text), "year": optional(integer),
-    "rated": optional(text), "released": optional(text), "runtime": optional(text),
-    "genres": array(text), "director": optional(text), "writer": optional(text),
-    "actors": array(text), "plot": optional(text), "language": optional(text),
-    "country": optional(text), "awards": optional(text), "poster": optional(text),
-    "imdbRating": optional(double), "imdbVotes": optional(text), "rtRating": optional(integer),
-    "metascore": optional(integer), "boxOffice": optional(text), "production": optional(text),
-    "website": optional(text),
-})  # fmt: skip
-SEARCH_RESULT = model({
-    "id": integer, "title": text, "year": optional(either(text, integer)), "mediaType": text,
-    "poster": optional(text), "posterSmall": optional(text), "overview": optional(text),
-    "voteAverage": optional(double), "voteCount": optional(integer),
-    "knownFor": optional(array(text)),
-})  # fmt: skip
-PERSON = model({
-    "id": integer, "name": text, "user_id": text, "is_trusted": boolean, "color": text,
-    "emoji": optional(text), "quick_key": optional(text), "last_modified": double,
-    "movie_count": integer,
-})  # fmt: skip
-LIST = model({
-    "id": text, "user_id": text, "name": text, "color": text, "icon": text, "position": integer,
-    "created_at": double, "last_modified": double,
-})  # fmt: skip
-RANKING = model({
-    "imdb_id": text, "position": integer, "score": double, "liked": boolean, "ranked_at": double,
-    "title": text, "poster_path": optional(text), "year": optional(text),
-})  # fmt: skip
-UNRANKED = model({
-    "imdb_id": text, "title": text, "poster_path": optional(text), "year": optional(text),
-})  # fmt: skip
-STATUS = model({
-    "imdb_id": text, "status": text, "custom_list_id": optional(text), "last_modified": double,
-})  # fmt: skip
-ACCOUNT = model({
-    "id": text, "email": text, "username": text, "created_at": double, "is_active": boolean,
-})  # fmt: skip
+OMDB = model(
+    {
+        "imdbId": optional(text),
+        "title": optional(text),
+        "year": optional(integer),
+        "rated": optional(text),
+        "released": optional(text),
+        "runtime": optional(text),
+        "genres": array(text),
+        "director": optional(text),
+        "writer": optional(text),
+        "actors": array(text),
+        "plot": optional(text),
+        "language": optional(text),
+        "country": optional(text),
+        "awards": optional(text),
+        "poster": optional(text),
+        "imdbRating": optional(double),
+        "imdbVotes": optional(text),
+        "rtRating": optional(integer),
+        "metascore": optional(integer),
+        "boxOffice": optional(text),
+        "production": optional(text),
+        "website": optional(text),
+    }
+)
+SEARCH_RESULT = model(
+    {
+        "id": integer,
+        "title": text,
+        "year": optional(either(text, integer)),
+        "mediaType": text,
+        "poster": optional(text),
+        "posterSmall": optional(text),
+        "overview": optional(text),
+        "voteAverage": optional(double),
+        "voteCount": optional(integer),
+        "knownFor": optional(array(text)),
+    }
+)
+PERSON = model(
+    {
+        "id": integer,
+        "name": text,
+        "user_id": text,
+        "is_trusted": boolean,
+        "color": text,
+        "emoji": optional(text),
+        "quick_key": optional(text),
+        "last_modified": double,
+        "movie_count": integer,
+    }
+)
+LIST = model(
+    {
+        "id": text,
+        "user_id": text,
+        "name": text,
+        "color": text,
+        "icon": text,
+        "position": integer,
+        "created_at": double,
+        "last_modified": double,
+    }
+)
+RANKING = model(
+    {
+        "imdb_id": text,
+        "position": integer,
+        "score": double,
+        "liked": boolean,
+        "ranked_at": double,
+        "title": text,
+        "poster_path": optional(text),
+        "year": optional(text),
+    }
+)
+UNRANKED = model(
+    {
+        "imdb_id": text,
+        "title": text,
+        "poster_path": optional(text),
+        "year": optional(text),
+    }
+)
+STATUS = model(
+    {
+        "imdb_id": text,
+        "status": text,
+        "custom_list_id": optional(text),
+        "last_modified": double,
+    }
+)
+ACCOUNT = model(
+    {
+        "id": text,
+        "email": text,
+        "username": text,
+        "created_at": double,
+        "is_active": boolean,
+    }
+)
 LOG_IN = model({"access_token": text, "token_type": text, "user": ACCOUNT})
-REFRESHED = model({
-    "success": boolean, "updated": model({"tmdb": boolean, "omdb": boolean}),
-    "last_modified": double,
-})  # fmt: skip
+REFRESHED = model(
+    {
+        "success": boolean,
+        "updated": model({"tmdb": boolean, "omdb": boolean}),
+        "last_modified": double,
+    }
+)
 # `created_at` is a number for files that are not ours, too.
 BACKUP = model({"filename": text, "created_at": double, "size_bytes": integer})
 BACKUPS = model({"backups": array(BACKUP)})
 BACKUP_SETTINGS = model({"backup_enabled": boolean})
 COUNTS = model({"movies": integer, "people": integer, "lists": integer})
-IMPORTED = model({
-    "success": boolean, "movies_imported": integer, "people_imported": integer,
-    "lists_imported": integer, "imported_counts": COUNTS,
-    "imdb_ids_needing_enrichment": array(text), "errors": array(text), "warnings": array(text),
-    "safety_backup": optional(text),
-})  # fmt: skip
+IMPORTED = model(
+    {
+        "success": boolean,
+        "movies_imported": integer,
+        "people_imported": integer,
+        "lists_imported": integer,
+        "imported_counts": COUNTS,
+        "imdb_ids_needing_enrichment": array(text),
+        "errors": array(text),
+        "warnings": array(text),
+        "safety_backup": optional(text),
+    }
+)
 ERROR = model({"detail": text})
 
 
@@ -182,22 +276,41 @@ def _watch(my_rating):
 
 
 def _movie(watch):
-    return model({
-        "imdb_id": text, "user_id": text, "tmdb_data": optional(TMDB),
-        "omdb_data": optional(OMDB), "media_type": optional(text), "status": text,
-        "custom_list_id": optional(text), "date_added": double, "last_modified": double,
-        "recommendations": array(RECOMMENDATION), "watch_history": optional(watch),
-    })  # fmt: skip
+    return model(
+        {
+            "imdb_id": text,
+            "user_id": text,
+            "tmdb_data": optional(TMDB),
+            "omdb_data": optional(OMDB),
+            "media_type": optional(text),
+            "status": text,
+            "custom_list_id": optional(text),
+            "date_added": double,
+            "last_modified": double,
+            "recommendations": array(RECOMMENDATION),
+            "watch_history": optional(watch),
+        }
+    )
 
 
 def _flat(**more):
-    return model({
-        "imdb_id": text, "title": text, "tmdb_id": optional(integer),
-        "poster_path": optional(text), "overview": optional(text), "release_date": optional(text),
-        "vote_average": optional(double), "imdb_rating": optional(double),
-        "rotten_tomatoes_rating": optional(integer), "metacritic_score": optional(integer),
-        "actors": optional(either(array(text), text)), "date_watched": optional(iso_date), **more,
-    })  # fmt: skip
+    return model(
+        {
+            "imdb_id": text,
+            "title": text,
+            "tmdb_id": optional(integer),
+            "poster_path": optional(text),
+            "overview": optional(text),
+            "release_date": optional(text),
+            "vote_average": optional(double),
+            "imdb_rating": optional(double),
+            "rotten_tomatoes_rating": optional(integer),
+            "metacritic_score": optional(integer),
+            "actors": optional(either(array(text), text)),
+            "date_watched": optional(iso_date),
+            **more,
+        }
+    )
 
 
 class Client:
@@ -206,21 +319,44 @@ class Client:
     def __init__(self, name, watch, film):
         self.name, self.watch, self.film = name, watch, film
         self.films = array(film)
-        self.stats = model({
-            "id": integer, "name": text, "is_trusted": boolean, "total_movies": integer,
-            "watched_movies": integer, "average_rating": optional(double), "movies": self.films,
-            "color": text, "emoji": optional(text), "quick_key": optional(text),
-        })  # fmt: skip
-        self.feed = model({
-            "movies": self.films, "people": array(PERSON), "lists": array(LIST),
-            "deleted_movie_ids": array(text), "deleted_people": array(integer),
-            "deleted_lists": array(text), "reset": boolean, "has_more": boolean,
-            "next_offset": optional(text), "server_timestamp": double, "timestamp": double,
-        })  # fmt: skip
-        self.answer = model({
-            "success": boolean, "last_modified": optional(double), "error": optional(text),
-            "conflict": boolean, "server_state": optional(either(film, PERSON, LIST)),
-        })  # fmt: skip
+        self.stats = model(
+            {
+                "id": integer,
+                "name": text,
+                "is_trusted": boolean,
+                "total_movies": integer,
+                "watched_movies": integer,
+                "average_rating": optional(double),
+                "movies": self.films,
+                "color": text,
+                "emoji": optional(text),
+                "quick_key": optional(text),
+            }
+        )
+        self.feed = model(
+            {
+                "movies": self.films,
+                "people": array(PERSON),
+                "lists": array(LIST),
+                "deleted_movie_ids": array(text),
+                "deleted_people": array(integer),
+                "deleted_lists": array(text),
+                "reset": boolean,
+                "has_more": boolean,
+                "next_offset": optional(text),
+                "server_timestamp": double,
+                "timestamp": double,
+            }
+        )
+        self.answer = model(
+            {
+                "success": boolean,
+                "last_modified": optional(double),
+                "error": optional(text),
+                "conflict": boolean,
+                "server_state": optional(either(film, PERSON, LIST)),
+            }
+        )
         self.answers = model({"results": array(self.answer), "server_timestamp": double})
 
     def __repr__(self):

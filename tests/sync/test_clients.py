@@ -1,4 +1,5 @@
-"""Whole conversations of the existing clients: real HTTP, a real server and worker, the stand-in behind them."""
+"""Whole conversations of the existing clients: real HTTP, a real server and worker, the stand-in
+behind them."""
 
 import contextlib
 import time
@@ -24,7 +25,9 @@ class Client:
     def __init__(self, server):
         self.url = server.url
         self.session = requests.Session()
-        token = self.ask("POST", "/api/auth/login", json={"email": "a@example.org", "password": PASSWORD})
+        token = self.ask(
+            "POST", "/api/auth/login", json={"email": "a@example.org", "password": PASSWORD}
+        )
         self.session.headers["Authorization"] = f"Bearer {token['access_token']}"
 
     def ask(self, method, path, status=200, **sent):
@@ -78,7 +81,8 @@ def enriched(server):
 
 
 def test_a_phone_in_the_spelling_of_ios(client):
-    """Adds by recommendation with bodies of its own, names people by `person`, votes in words, sends whole numbers."""
+    """Adds by recommendation with bodies of its own, names people by `person`, votes in words,
+    sends whole numbers."""
     client.ask("GET", "/api/auth/me")
     client.ask("GET", "/api/movies")
     quick = {row["quick_key"]: row["name"] for row in client.ask("GET", "/api/people")}
@@ -87,85 +91,152 @@ def test_a_phone_in_the_spelling_of_ios(client):
     [hit] = client.ask("GET", "/api/external/tmdb/search?q=lighthouse")
     details = client.ask("GET", f"/api/external/tmdb/movie/{hit['id']}")
     ratings = client.ask("GET", f"/api/external/omdb/movie/{details['imdbId']}")
-    body = {"people": ["Mum", quick["oscar"]], "vote_type": "upvote", "tmdb_data": details, "omdb_data": ratings,
-            "media_type": "movie"}  # fmt: skip
+    body = {
+        "people": ["Mum", quick["oscar"]],
+        "vote_type": "upvote",
+        "tmdb_data": details,
+        "omdb_data": ratings,
+        "media_type": "movie",
+    }
     votes = client.ask("POST", f"/api/movies/{FILM}/recommendations/bulk", 201, json=body)
     assert [vote["person"] for vote in votes] == ["Mum", quick["oscar"]]
     shown = client.ask("GET", f"/api/movies/{FILM}")
     assert (shown["tmdb_data"]["title"], shown["omdb_data"]["rtRating"]) == (TITLE, 81)
 
-    body = {"person": "Dad", "vote_type": "downvote", "tmdb_data": None, "omdb_data": None, "media_type": None}
+    body = {
+        "person": "Dad",
+        "vote_type": "downvote",
+        "tmdb_data": None,
+        "omdb_data": None,
+        "media_type": None,
+    }
     client.ask("POST", f"/api/movies/{FILM}/recommendations", 201, json=body)
     client.ask("DELETE", f"/api/movies/{FILM}/recommendations/{quote('Oscar Winner/Nominee')}", 204)
-    watched = client.ask("PUT", f"/api/movies/{FILM}/watch", json={"date_watched": 1_771_000_000, "my_rating": 8})
+    watched = client.ask(
+        "PUT", f"/api/movies/{FILM}/watch", json={"date_watched": 1_771_000_000, "my_rating": 8}
+    )
     assert (watched["my_rating"], watched["date_watched"]) == (8, 1_771_000_000)
-    client.ask("PUT", f"/api/movies/{FILM}/status", json={"status": "deleted", "custom_list_id": None})
+    client.ask(
+        "PUT", f"/api/movies/{FILM}/status", json={"status": "deleted", "custom_list_id": None}
+    )
     client.ask("PUT", f"/api/movies/{FILM}/status", json={"status": "toWatch"})
 
-    client.ask("POST", "/api/people", 201, json={"name": "Aunt", "is_trusted": True, "color": "#0a84ff"})
+    client.ask(
+        "POST", "/api/people", 201, json={"name": "Aunt", "is_trusted": True, "color": "#0a84ff"}
+    )
     client.ask("PUT", "/api/people/Aunt", json={"emoji": None})
     client.ask("PUT", "/api/people/Aunt", json={"name": "Auntie"})
     assert client.ask("GET", "/api/people/Mum/stats")["movies"][0]["imdb_id"] == FILM
     client.ask("DELETE", "/api/people/Auntie", 204)
 
     for kind in ("coming_soon", "now_playing", "popular", "top_rated", "trending"):
-        client.ask("GET", f"/api/external/tmdb/discover/list?kind={kind}&region=US&days=30&time_window=day")
+        client.ask(
+            "GET", f"/api/external/tmdb/discover/list?kind={kind}&region=US&days=30&time_window=day"
+        )
     assert client.ask("GET", "/api/external/tmdb/discover/genre?q=comedy")
     assert client.ask("GET", "/api/external/tmdb/discover/person?q=Kofi%20Mars&role=director")
 
     exported = client.ask("GET", "/api/backup/export")
     result = client.ask("POST", "/api/backup/import", json=exported)
-    assert (result["success"], result["errors"], result["imported_counts"]["movies"]) == (True, [], 0)
-    assert client.ask("POST", f"/api/movies/{FILM}/refresh", json={})["updated"] == {"tmdb": True, "omdb": True}
+    assert (result["success"], result["errors"], result["imported_counts"]["movies"]) == (
+        True,
+        [],
+        0,
+    )
+    assert client.ask("POST", f"/api/movies/{FILM}/refresh", json={})["updated"] == {
+        "tmdb": True,
+        "omdb": True,
+    }
     client.ask("PUT", "/api/backup/settings", json={"backup_enabled": True})
     wait_for(lambda: client.ask("GET", "/api/backup/list")["backups"])
 
 
 def test_a_browser_in_the_spelling_of_react(client, enriched):
-    """Adds films and votes by ids and booleans, keeps a queue, reads the feed in pages and replays a batch."""
+    """Adds films and votes by ids and booleans, keeps a queue, reads the feed in pages and replays
+    a batch."""
     phone = Phone(client)
     phone.pull(limit=2)
-    added = client.ask("POST", "/api/movies", 201, json={"tmdb_id": 5005, "media_type": "movie",
-                                                         "recommenders": ["Eve", "Zoë/Bob"]})  # fmt: skip
+    added = client.ask(
+        "POST",
+        "/api/movies",
+        201,
+        json={"tmdb_id": 5005, "media_type": "movie", "recommenders": ["Eve", "Zoë/Bob"]},
+    )
     assert added["imdb_id"] == SECOND
     assert {vote["person_name"]: vote["vote_type"] for vote in added["recommendations"]} == {
         "Eve": True,
         "Zoë/Bob": True,
     }
-    eve = next(vote["person_id"] for vote in added["recommendations"] if vote["person_name"] == "Eve")
+    eve = next(
+        vote["person_id"] for vote in added["recommendations"] if vote["person_name"] == "Eve"
+    )
     body = {"person_id": eve, "vote_type": False, "date_recommended": 1_771_000_000_000}
     vote = client.ask("POST", f"/api/movies/{SECOND}/recommendations", 201, json=body)
     assert (vote["vote_type"], vote["date_recommended"]) == (False, 1_771_000_000)
 
-    best = client.ask("POST", "/api/lists", 201, json={"name": "Best", "color": "#ff0000", "icon": "star"})
+    best = client.ask(
+        "POST", "/api/lists", 201, json={"name": "Best", "color": "#ff0000", "icon": "star"}
+    )
     status = {"status": "custom", "custom_list_id": best["id"]}
-    assert client.ask("PUT", f"/api/movies/{SECOND}/status", json=status)["custom_list_id"] == best["id"]
-    assert [row["imdb_id"] for row in client.ask("GET", f"/api/lists/{best['id']}/movies")] == [SECOND]
+    assert (
+        client.ask("PUT", f"/api/movies/{SECOND}/status", json=status)["custom_list_id"]
+        == best["id"]
+    )
+    assert [row["imdb_id"] for row in client.ask("GET", f"/api/lists/{best['id']}/movies")] == [
+        SECOND
+    ]
     client.ask("PUT", f"/api/lists/{best['id']}", json={"name": "Very best"})
-    assert client.ask("PUT", f"/api/movies/{SECOND}/watch", json={"my_rating": 7.5})["my_rating"] == 7.5
+    assert (
+        client.ask("PUT", f"/api/movies/{SECOND}/watch", json={"my_rating": 7.5})["my_rating"]
+        == 7.5
+    )
     enriched()
     phone.pull(limit=2)
     assert phone.library() == server_library(client)
 
     now = time.time()
     actions = [
-        {"action": "addMovie", "data": {"imdb_id": stand.FILM_IDS[7], "recommender": "Eve"}, "timestamp": now * 1000},
-        {"action": "markWatched", "data": {"imdb_id": stand.FILM_IDS[7], "rating": 9}, "timestamp": now + 1},
-        {"action": "updateStatus", "data": {"imdb_id": SECOND, "status": "toWatch"}, "timestamp": now - 3600},
-        {"action": "updatePersonTrust", "data": {"name": "Eve", "is_trusted": True}, "timestamp": now, "id": "q-4"},
+        {
+            "action": "addMovie",
+            "data": {"imdb_id": stand.FILM_IDS[7], "recommender": "Eve"},
+            "timestamp": now * 1000,
+        },
+        {
+            "action": "markWatched",
+            "data": {"imdb_id": stand.FILM_IDS[7], "rating": 9},
+            "timestamp": now + 1,
+        },
+        {
+            "action": "updateStatus",
+            "data": {"imdb_id": SECOND, "status": "toWatch"},
+            "timestamp": now - 3600,
+        },
+        {
+            "action": "updatePersonTrust",
+            "data": {"name": "Eve", "is_trusted": True},
+            "timestamp": now,
+            "id": "q-4",
+        },
         {"action": "deleteList", "data": {"id": best["id"]}, "timestamp": now + 2},
     ]
-    first = client.ask("POST", "/api/sync/batch", json={"actions": actions, "client_timestamp": now})
+    first = client.ask(
+        "POST", "/api/sync/batch", json={"actions": actions, "client_timestamp": now}
+    )
     assert [answer["success"] for answer in first["results"]] == [True, True, False, True, True]
     assert first["results"][2]["server_state"]["imdb_id"] == SECOND
-    assert client.ask("POST", "/api/sync/batch", json={"actions": actions})["results"] == first["results"]
+    assert (
+        client.ask("POST", "/api/sync/batch", json={"actions": actions})["results"]
+        == first["results"]
+    )
     enriched()
     phone.pull(limit=3)
     assert phone.library() == server_library(client)
     assert phone.movies[SECOND]["status"] == "watched"
 
     imported = {"version": 2, "movies": [{"imdb_id": imdb_id} for imdb_id in stand.FILM_IDS[10:16]]}
-    needed = client.ask("POST", "/api/backup/import?conflicts=newest", json=imported)["imdb_ids_needing_enrichment"]
+    needed = client.ask("POST", "/api/backup/import?conflicts=newest", json=imported)[
+        "imdb_ids_needing_enrichment"
+    ]
     assert needed == stand.FILM_IDS[10:16]
     for imdb_id in needed:
         assert client.ask("GET", f"/api/movies/{imdb_id}/refresh")["success"]
@@ -202,7 +273,10 @@ def test_names_with_slashes_reach_the_person_they_name(client):
     for name in ("/Bob", "Bob", "a/b/stats", "a//b", "x/", "100%", "%2F", "Ω 🎬"):
         client.ask("POST", "/api/people", 201, json={"name": name})
     for name in ("/Bob", "Bob", "a/b/stats", "a//b", "x/", "100%", "%2F", "Ω 🎬"):
-        assert client.ask("PUT", f"/api/people/{quote(name)}", json={"is_trusted": True})["name"] == name
+        assert (
+            client.ask("PUT", f"/api/people/{quote(name)}", json={"is_trusted": True})["name"]
+            == name
+        )
         assert client.ask("GET", f"/api/people/{quote(name)}/stats")["name"] == name
     client.ask("DELETE", "/api/people//Bob", 204)
     names = {row["name"] for row in client.ask("GET", "/api/people")}

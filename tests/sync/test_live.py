@@ -146,7 +146,9 @@ def token(server):
 
 def log_in(server, name):
     said = {"email": f"{name}@example.org", "password": PASSWORD}
-    return requests.post(f"{server.url}/api/auth/login", json=said, timeout=10).json()["access_token"]
+    return requests.post(f"{server.url}/api/auth/login", json=said, timeout=10).json()[
+        "access_token"
+    ]
 
 
 def connect(url, headers):

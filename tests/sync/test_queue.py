@@ -72,7 +72,9 @@ def test_a_time_in_milliseconds_is_taken_and_one_in_the_future_is_now(alice, at)
     sync_queue.perform(alice.id, SyncAction("addMovie", {"imdb_id": FILM}, at(10) * 1000))
     assert film(alice).last_modified == pytest.approx(at(10))
 
-    sync_queue.perform(alice.id, SyncAction("updateStatus", {"imdb_id": FILM, "status": "watched"}, at(-DAY)))
+    sync_queue.perform(
+        alice.id, SyncAction("updateStatus", {"imdb_id": FILM, "status": "watched"}, at(-DAY))
+    )
     assert film(alice).last_modified == at()
 
 
@@ -128,7 +130,10 @@ def test_a_film_is_watched_and_rated_in_either_spelling(do, alice, at, action, r
 def test_watched_without_a_date_is_when_it_was_done_and_unrated(do, alice, at):
     do("addMovie", ago=90, imdb_id=FILM)
     do("markWatched", ago=80, imdb_id=FILM)
-    assert (film(alice).watch_history.date_watched, film(alice).watch_history.my_rating) == (at(80), None)
+    assert (film(alice).watch_history.date_watched, film(alice).watch_history.my_rating) == (
+        at(80),
+        None,
+    )
 
 
 def test_a_new_rating_moves_neither_the_date_nor_the_film(do, alice, at):
@@ -138,7 +143,10 @@ def test_a_new_rating_moves_neither_the_date_nor_the_film(do, alice, at):
     do("updateRating", imdb_id=FILM, rating=9)
 
     assert (film(alice).status, film(alice).custom_list_id) == ("custom", "l1")
-    assert (film(alice).watch_history.date_watched, film(alice).watch_history.my_rating) == (at(3000), 9)
+    assert (film(alice).watch_history.date_watched, film(alice).watch_history.my_rating) == (
+        at(3000),
+        9,
+    )
 
 
 def test_a_film_never_watched_cannot_be_rated(do):
@@ -151,7 +159,10 @@ def test_a_film_is_moved_between_states_and_lists(do, alice):
     do("addList", id="l1", name="Best")
     do("updateMovieStatus", imdb_id=FILM, status="custom", custom_list_id="l1")
     assert (film(alice).status, film(alice).custom_list_id) == ("custom", "l1")
-    assert do("updateStatus", imdb_id=FILM, status="custom", custom_list_id="none").error == "List not found"
+    assert (
+        do("updateStatus", imdb_id=FILM, status="custom", custom_list_id="none").error
+        == "List not found"
+    )
     do("updateStatus", imdb_id=FILM, status="deleted")
     assert film(alice).status == "deleted"
 
@@ -180,7 +191,10 @@ def test_a_person_whom_two_phones_add_is_one_person(do, alice):
 
 
 def test_quick_recommenders_stay(do):
-    assert do("deletePerson", ago=0, name="Google Search").error == "Quick recommenders cannot be deleted"
+    assert (
+        do("deletePerson", ago=0, name="Google Search").error
+        == "Quick recommenders cannot be deleted"
+    )
 
 
 def test_lists_are_added_changed_and_removed(do, alice):
@@ -193,7 +207,9 @@ def test_lists_are_added_changed_and_removed(do, alice):
     do("addList", name="Without an id")
     assert do("deleteList", id="l1").success
     assert do("deleteList", id="l1").success
-    assert [row.name for row in CustomList.select().where(CustomList.user == alice)] == ["Without an id"]
+    assert [row.name for row in CustomList.select().where(CustomList.user == alice)] == [
+        "Without an id"
+    ]
     assert do("updateList", id="l1", name="x").error == "List not found"
 
 
@@ -210,7 +226,11 @@ def test_lists_are_added_changed_and_removed(do, alice):
         ("addMovie", {"imdb_id": FILM, "recommender": 7}, "recommender"),
         ("updateRecommendationVote", {"imdb_id": FILM, "person": "Ann"}, "vote_type"),
         ("addRecommendation", {"imdb_id": FILM}, "person_name"),
-        ("addRecommendation", {"imdb_id": FILM, "person": "Ann", "vote_type": "sideways"}, "vote_type"),
+        (
+            "addRecommendation",
+            {"imdb_id": FILM, "person": "Ann", "vote_type": "sideways"},
+            "vote_type",
+        ),
         ("markWatched", {"imdb_id": FILM, "my_rating": 11}, "my_rating"),
         ("markWatched", {"imdb_id": FILM, "my_rating": "8"}, "my_rating"),
         ("markWatched", {"imdb_id": FILM, "date_watched": "soon"}, "date_watched"),
@@ -276,14 +296,22 @@ def test_a_second_more_or_less_is_no_conflict(do):
 
 def test_a_queue_never_conflicts_with_itself(do):
     do("addList", ago=1000, id="l1", name="Best")
-    steps = [("addMovie", {}), ("addRecommendation", {"person": "Ann"}), ("markWatched", {"my_rating": 7}),
-             ("updateRating", {"my_rating": 8}), ("updateStatus", {"status": "custom", "custom_list_id": "l1"}),
-             ("removeRecommendation", {"person": "Ann"}), ("updateStatus", {"status": "deleted"})]  # fmt: skip
+    steps = [
+        ("addMovie", {}),
+        ("addRecommendation", {"person": "Ann"}),
+        ("markWatched", {"my_rating": 7}),
+        ("updateRating", {"my_rating": 8}),
+        ("updateStatus", {"status": "custom", "custom_list_id": "l1"}),
+        ("removeRecommendation", {"person": "Ann"}),
+        ("updateStatus", {"status": "deleted"}),
+    ]
     for number, (action, data) in enumerate(steps):
         assert do(action, ago=900 - number, imdb_id=FILM, **data).success
 
 
-def test_an_action_older_than_the_deletion_is_a_conflict_and_a_newer_one_brings_the_film_back(do, alice):
+def test_an_action_older_than_the_deletion_is_a_conflict_and_a_newer_one_brings_the_film_back(
+    do, alice
+):
     do("addMovie", ago=90, imdb_id=FILM)
     movies.delete(alice.id, FILM, at=None)
 
@@ -322,7 +350,9 @@ def test_an_import_that_left_the_film_alone_and_enrichment_are_no_conflict(do, a
     assert do("markWatched", ago=30, imdb_id=FILM).success
 
 
-def test_a_film_that_a_file_says_was_changed_tomorrow_can_be_changed_today(do, alice, at, frozen_clock):
+def test_a_film_that_a_file_says_was_changed_tomorrow_can_be_changed_today(
+    do, alice, at, frozen_clock
+):
     libraries.put(alice, libraries.document([libraries.film(111161, last_modified=at(-DAY / 2))]))
     frozen_clock.move(60)
     assert do("markWatched", ago=0, imdb_id=FILM).success
@@ -337,7 +367,9 @@ def test_an_action_older_than_the_undo_that_put_the_film_back_is_a_conflict(do, 
     assert do("markWatched", ago=0, imdb_id=FILM).success
 
 
-def test_an_action_older_than_the_import_that_wrote_the_person_or_list_is_a_conflict(do, alice, frozen_clock):
+def test_an_action_older_than_the_import_that_wrote_the_person_or_list_is_a_conflict(
+    do, alice, frozen_clock
+):
     libraries.put(
         alice,
         libraries.document(people=[libraries.person("Ann")], lists=[libraries.custom_list("l1")]),
@@ -427,7 +459,9 @@ def test_a_list_deleted_before_a_film_was_changed_does_not_make_the_film_older(d
         ("deletePerson", {"name": "Ann"}),
     ],
 )
-def test_an_action_older_than_the_person_is_a_conflict_that_shows_the_persons_state(do, alice, at, action, data):
+def test_an_action_older_than_the_person_is_a_conflict_that_shows_the_persons_state(
+    do, alice, at, action, data
+):
     do("addPerson", ago=90, name="Ann")
     do("updatePerson", ago=30, name="Ann", color="#222222", is_trusted=True)
 
@@ -442,7 +476,9 @@ def test_an_action_older_than_the_person_is_a_conflict_that_shows_the_persons_st
 
 
 @pytest.mark.parametrize("action", ["addList", "updateList", "deleteList"])
-def test_an_action_older_than_the_list_is_a_conflict_that_shows_the_lists_state(do, alice, at, action):
+def test_an_action_older_than_the_list_is_a_conflict_that_shows_the_lists_state(
+    do, alice, at, action
+):
     do("addList", ago=90, id="l1", name="Best")
     do("updateList", ago=30, id="l1", name="Very best")
 
@@ -452,12 +488,21 @@ def test_an_action_older_than_the_list_is_a_conflict_that_shows_the_lists_state(
     assert answer.server_state.name == lists.find(alice.id, "l1").name == "Very best"
 
 
-def test_a_second_more_or_less_is_no_conflict_for_people_and_lists_and_sets_nothing_back(do, alice, at):
+def test_a_second_more_or_less_is_no_conflict_for_people_and_lists_and_sets_nothing_back(
+    do, alice, at
+):
     do("addPerson", ago=30, name="Ann")
     do("addList", ago=30, id="l1", name="Best")
-    answers = [do("updatePerson", ago=30.9, name="Ann", color="#222222"), do("updateList", ago=30.9, id="l1", name="B")]
+    answers = [
+        do("updatePerson", ago=30.9, name="Ann", color="#222222"),
+        do("updateList", ago=30.9, id="l1", name="B"),
+    ]
     assert [(answer.success, answer.last_modified) for answer in answers] == [(True, at(30))] * 2
-    assert people.find(alice.id, "Ann").last_modified == lists.find(alice.id, "l1").last_modified == at(30)
+    assert (
+        people.find(alice.id, "Ann").last_modified
+        == lists.find(alice.id, "l1").last_modified
+        == at(30)
+    )
 
 
 def test_films_do_not_drift_back_within_the_tolerance(do, alice, at):
@@ -474,7 +519,10 @@ def test_an_action_older_than_the_deletion_of_its_person_or_list_is_a_conflict(d
     do("deletePerson", ago=30, id=ann)
     do("deleteList", ago=30, id="l1")
 
-    for late in (do("updatePerson", ago=60, id=ann, name="Anne"), do("addList", ago=60, id="l1", name="Back")):
+    for late in (
+        do("updatePerson", ago=60, id=ann, name="Anne"),
+        do("addList", ago=60, id="l1", name="Back"),
+    ):
         assert (late.success, late.conflict, late.server_state) == (False, True, None)
     # Doing again what is done already is no error, however late.
     assert do("deletePerson", ago=60, id=ann).success
@@ -498,7 +546,9 @@ def test_a_name_that_is_a_number_reaches_nobody_by_their_id(do, alice, spelled):
 def test_a_changed_vote_leaves_a_deleted_film_deleted(do, alice):
     do("addMovie", ago=90, imdb_id=FILM, recommender="Ann")
     do("updateStatus", ago=80, imdb_id=FILM, status="deleted")
-    assert do("updateRecommendationVote", ago=70, imdb_id=FILM, person="Ann", vote_type=False).success
+    assert do(
+        "updateRecommendationVote", ago=70, imdb_id=FILM, person="Ann", vote_type=False
+    ).success
     assert (film(alice).status, voters(alice)) == ("deleted", {"Ann": False})
 
 
@@ -568,19 +618,27 @@ def test_a_replay_of_what_an_earlier_version_did_under_the_id_alone_makes_no_sec
     assert sync_queue.perform(alice.id, action) == SyncAnswer(True, last_modified=at(5))
     assert not CustomList.select().exists()
     # Another phone's action of that number was done at another time.
-    assert sync_queue.perform(alice.id, SyncAction("addList", {"name": "Other"}, at(4), id=7)).success
+    assert sync_queue.perform(
+        alice.id, SyncAction("addList", {"name": "Other"}, at(4), id=7)
+    ).success
     assert CustomList.get().name == "Other"
 
 
 def test_an_id_may_be_a_number(do, alice, at):
     sent = {"action": "addList", "data": {"name": "Best"}, "timestamp": at(), "id": 7}
-    assert [answer.success for answer in sync_queue.perform_all(alice.id, [sent, sent])] == [True, True]
+    assert [answer.success for answer in sync_queue.perform_all(alice.id, [sent, sent])] == [
+        True,
+        True,
+    ]
     assert CustomList.select().where(CustomList.user == alice).count() == 1
 
 
 def test_conflicts_and_failures_are_answered_again_too(do, frozen_clock):
     do("addMovie", ago=0, imdb_id=FILM, recommenders=["Bo", "Cy"])
-    conflict, failure = do("markWatched", ago=60, imdb_id=FILM), do("updatePerson", ago=60, name="Ann")
+    conflict, failure = (
+        do("markWatched", ago=60, imdb_id=FILM),
+        do("updatePerson", ago=60, name="Ann"),
+    )
     frozen_clock.move(0)
     do("addPerson", ago=0, name="Ann")
 

@@ -62,7 +62,8 @@ def health(user: User) -> BackupHealth:
 
 
 def is_overdue(user: User) -> bool:
-    """As in `health`, for every page: looks into the folder only when the last scheduled backup is old."""
+    """As in `health`, for every page: looks into the folder only when the last scheduled backup is
+    old."""
     if not user.backup_enabled or not schedule.is_overdue(user.last_completed_at or 0):
         return False
     try:
@@ -73,13 +74,15 @@ def is_overdue(user: User) -> bool:
 
 
 def _is_good(entry: BackupEntry) -> bool:
-    """A safety copy holds what was about to be changed, and goes after days: nothing to rest on. One from the future
-    says nothing about its age."""
+    """A safety copy holds what was about to be changed, and goes after days: nothing to rest on.
+    One from the future says nothing about its age."""
     return _is_verified_and_past(entry) and entry.kind not in retention.SAFETY_KINDS
 
 
 def _is_verified_and_past(entry: BackupEntry) -> bool:
-    return entry.state == "verified" and not retention.is_from_the_future(entry.created_at, clock.now())
+    return entry.state == "verified" and not retention.is_from_the_future(
+        entry.created_at, clock.now()
+    )
 
 
 def _notices(listed: list[BackupEntry]) -> Iterator[str]:
@@ -130,7 +133,9 @@ def _lock_of(user_id: str) -> str:
 
 
 def _busy(user_id: str) -> locks.Busy:
-    return locks.Busy(f"{_running(user_id)} of your library is running. Try again when it has finished.")
+    return locks.Busy(
+        f"{_running(user_id)} of your library is running. Try again when it has finished."
+    )
 
 
 def _running(user_id: str) -> str:
@@ -208,7 +213,8 @@ def _end_alarm(user: User) -> None:
 
 
 def verify(user: User, filename: str) -> BackupEntry:
-    """Test-restore a file now and note the outcome. A file that was only half known is known afterwards."""
+    """Test-restore a file now and note the outcome. A file that was only half known is known
+    afterwards."""
     with holding(user.id):
         return verify_held(user.id, filename)
 
@@ -217,7 +223,9 @@ def verify_held(user_id: str, filename: str) -> BackupEntry:
     path = path_of(user_id, filename)
     sidecar, problem = _check(path)
     if sidecar is None:
-        raise Invalid(f"{filename} cannot be read as a library; delete it, or look at it with an editor.")
+        raise Invalid(
+            f"{filename} cannot be read as a library; delete it, or look at it with an editor."
+        )
     note(path, sidecar, problem)
     told = log.error if problem else log.info
     told("backup.damaged" if problem else "backup.checked", user=user_id, file=filename)
@@ -248,7 +256,8 @@ def unreadable(error: OSError) -> str:
 
 
 def note(path: Path, sidecar: Sidecar, problem: str | None) -> None:
-    """Write down what a check found, beside every name of the content: hard links share what became of it."""
+    """Write down what a check found, beside every name of the content: hard links share what became
+    of it."""
     verified_at = None if problem else clock.now()
     for twin in _links_of(path):
         described = sidecar if twin == path else backup_files.read_sidecar(twin)
@@ -260,7 +269,11 @@ def note(path: Path, sidecar: Sidecar, problem: str | None) -> None:
 
 def _links_of(path: Path) -> list[Path]:
     inode = path.lstat().st_ino
-    return [twin for twin in path.parent.iterdir() if kind_of(twin.name) and twin.lstat().st_ino == inode]
+    return [
+        twin
+        for twin in path.parent.iterdir()
+        if kind_of(twin.name) and twin.lstat().st_ino == inode
+    ]
 
 
 def delete(user: User, filename: str) -> None:
@@ -277,7 +290,11 @@ def delete_held(user_id: str, filename: str) -> None:
 def _path_to_delete(user_id: str, filename: str) -> Path:
     """A description without its file is listed too, and can only be removed."""
     path = folder_of(user_id) / filename
-    alone = kind_of(filename) and not os.path.lexists(path) and backup_files.sidecar_path(path).is_file()
+    alone = (
+        kind_of(filename)
+        and not os.path.lexists(path)
+        and backup_files.sidecar_path(path).is_file()
+    )
     return path if alone else path_of(user_id, filename)
 
 
@@ -321,11 +338,14 @@ def request(user: User, kind: str, params: dict) -> Job:
 
 
 def require_idle(user_id: str) -> None:
-    """Raises Busy while a backup, check, import or restore of this user runs or waits for the worker."""
+    """Raises Busy while a backup, check, import or restore of this user runs or waits for the
+    worker."""
     if locks.is_held(_lock_of(user_id)):
         raise _busy(user_id)
     if any(jobs.active(kind, user_id) for kind in AT_WORK):
-        raise locks.Busy(f"{AT_WORK['backup']}, check, import or restore of your library is waiting for its turn.")
+        raise locks.Busy(
+            f"{AT_WORK['backup']}, check, import or restore of your library is waiting for its turn."
+        )
 
 
 def run_verify(job: Job) -> dict:
@@ -372,13 +392,20 @@ def _take(user: User, kind: BackupKind) -> tuple[bytes, Sidecar]:
 
 def _counts(user_id: str) -> Counts:
     tables = {"movies": Movie, "people": Person, "lists": CustomList}
-    return Counts(**{name: table.select().where(table.user == user_id).count() for name, table in tables.items()})
+    return Counts(
+        **{
+            name: table.select().where(table.user == user_id).count()
+            for name, table in tables.items()
+        }
+    )
 
 
 def _require_good(path: Path, sidecar: Sidecar) -> None:
     """Read the draft back from the disk and test-restore it."""
     if problem := _problem(path.read_bytes(), sidecar):
-        raise Unavailable(f"The backup could not be verified and was not kept: {problem}. Earlier ones are untouched.")
+        raise Unavailable(
+            f"The backup could not be verified and was not kept: {problem}. Earlier ones are untouched."
+        )
     sidecar.verified_at = clock.now()
 
 

@@ -1,6 +1,8 @@
-"""The names and the folder of one user's backups: `backups/USER_ID/NAME.json` and beside each its sidecar.
+"""The names and the folder of one user's backups: `backups/USER_ID/NAME.json` and beside each its
+sidecar.
 
-The folder is the truth. Names are parsed strictly: what does not parse cannot be read, restored or deleted.
+The folder is the truth. Names are parsed strictly: what does not parse cannot be read, restored or
+deleted.
 """
 
 import os
@@ -96,7 +98,9 @@ def entries(user_id: str) -> list[BackupEntry]:
     sidecars = {name + META for name in described}
     # Noted for deletion by a process that was killed; the next sweep finishes it.
     deleted = {
-        name.removeprefix(DELETING) for name, is_file in regular.items() if name.startswith(DELETING) and is_file
+        name.removeprefix(DELETING)
+        for name, is_file in regular.items()
+        if name.startswith(DELETING) and is_file
     }
     return [entry(folder / name) for name in sorted(names - sidecars - deleted | described)]
 
@@ -113,7 +117,12 @@ def entry(path: Path) -> BackupEntry:
         return _bare(path, None, "foreign", "not a backup of Movie Manager; it is left alone")
     sidecar = read_sidecar(path)
     if sidecar is None:
-        return _bare(path, kind, "unverified", "its description is missing or unreadable; verify it to know more")
+        return _bare(
+            path,
+            kind,
+            "unverified",
+            "its description is missing or unreadable; verify it to know more",
+        )
     return _described(path, sidecar, file.st_size if file else None)
 
 
@@ -150,8 +159,8 @@ def _described(path: Path, sidecar: Sidecar, size: int | None) -> BackupEntry:
 def publish(temporary: Path, target: Path, sidecar: Sidecar) -> None:
     """Give a checked draft its name and its sidecar, and wait for the folder to remember both.
 
-    The sidecar is on the disk first, under a name from which `sweep` completes the pair when this is killed half-way:
-    a disk that fills up leaves neither.
+    The sidecar is on the disk first, under a name from which `sweep` completes the pair when this
+    is killed half-way: a disk that fills up leaves neither.
     """
     pledge = target.with_name(PUBLISHING + target.name)
     with files.draft(target.parent) as description:

@@ -1,4 +1,5 @@
-"""The way in for a file or a backup: received, planned, confirmed, and applied with a safety backup before it."""
+"""The way in for a file or a backup: received, planned, confirmed, and applied with a safety backup
+before it."""
 
 import contextlib
 import re
@@ -189,7 +190,8 @@ def receive(user: User, stream: IO[bytes]) -> Job:
 
 
 def offer(user: User, filename: str) -> Job:
-    """One of the user's backups. A copy waits, so that the plan that was shown is the one that is done."""
+    """One of the user's backups. A copy waits, so that the plan that was shown is the one that is
+    done."""
     with _refusal_logged(user.id, "restore"):
         data = backup_files.read(user.id, filename)
         _read(data, user.id, own=True)

@@ -1,8 +1,8 @@
 """A user's scheduled backups: a night costs what changed, not what exists.
 
-An unchanged library gets a hard link to the last file under the new date. What "unchanged" means is kept on the user
-and in the sidecar, and both must agree, so that a database or a folder that was brought back from elsewhere never
-passes for unchanged.
+An unchanged library gets a hard link to the last file under the new date. What "unchanged" means is
+kept on the user and in the sidecar, and both must agree, so that a database or a folder that was
+brought back from elsewhere never passes for unchanged.
 """
 
 import os
@@ -20,10 +20,17 @@ from mm.services.backup import backups, schedule
 from mm.services.backup import files as backup_files
 from mm.services.backup.files import entry, folder_of, kind_of, name_for
 
-# After so many nights without a change a fresh file is written, so that one bad block never takes fourteen nights.
+# After so many nights without a change a fresh file is written, so that one bad block never takes
+# fourteen nights.
 LINKS_MAX = 7
 BATCH = 100
-DONE_FIELDS = (User.last_completed_at, User.saved_version, User.next_try_at, User.failed_tries, User.last_error)
+DONE_FIELDS = (
+    User.last_completed_at,
+    User.saved_version,
+    User.next_try_at,
+    User.failed_tries,
+    User.last_error,
+)
 
 
 class Night(NamedTuple):
@@ -55,7 +62,9 @@ def run(job: Job) -> dict:
     """The work of a job of kind backup; `params.kind` is manual or scheduled."""
     scheduled = job.params["kind"] == "scheduled"
     try:
-        made = run_scheduled(job.user_id) if scheduled else backups.create(User.get_by_id(job.user_id))
+        made = (
+            run_scheduled(job.user_id) if scheduled else backups.create(User.get_by_id(job.user_id))
+        )
     except locks.Busy as busy:
         raise jobs.Stopped from busy
     return {"filename": made.filename}
@@ -69,7 +78,8 @@ def failed(job: Job, message: str) -> None:
 
 
 def run_scheduled(user_id: str) -> BackupEntry:
-    """Tonight's backup, then retention. A verified file of this day is never replaced; repeating it is harmless."""
+    """Tonight's backup, then retention. A verified file of this day is never replaced; repeating it
+    is harmless."""
     with backups.holding(user_id):
         user = User.get_by_id(user_id)
         backup_files.sweep(folder_of(user_id))
@@ -79,10 +89,11 @@ def run_scheduled(user_id: str) -> BackupEntry:
 
 
 def run_unchanged(job: Job) -> dict:
-    """The work of a job of kind unchanged: all libraries that have not changed since their last night, in one task.
+    """The work of a job of kind unchanged: all libraries that have not changed since their last
+    night, in one task.
 
-    Returns {"linked": n}. What cannot be settled with a link is marked as changed, and gets a task of its own at the
-    next look.
+    Returns {"linked": n}. What cannot be settled with a link is marked as changed, and gets a task
+    of its own at the next look.
     """
     linked = 0
     users = schedule.due_unchanged()
@@ -118,7 +129,8 @@ def _repeat_night(user: User) -> Iterator[tuple]:
 
 
 def _settled(user: User) -> Night | None:
-    """This day's backup, where it is there already or a link makes it; then retention, as a new file brings its own."""
+    """This day's backup, where it is there already or a link makes it; then retention, as a new
+    file brings its own."""
     night = _found_or_linked(user)
     if night:
         backups.prune_held(user)
@@ -127,7 +139,8 @@ def _settled(user: User) -> Night | None:
 
 def _found_or_linked(user: User) -> Night | None:
     if found := _todays(user):
-        # Older than this night, and what it holds is not what this database knows: the next night makes its own file.
+        # Older than this night, and what it holds is not what this database knows: the next night
+        # makes its own file.
         return Night(found, clock.now(), None)
     if linked := _link_unchanged(user):
         return Night(linked, linked.created_at or clock.now(), user.library_version)
@@ -135,8 +148,8 @@ def _found_or_linked(user: User) -> Night | None:
 
 
 def _make(user: User) -> Night:
-    """A file that has this day's name already and is not known to have rotted is set aside first: it
-    may be the only copy of something."""
+    """A file that has this day's name already and is not known to have rotted is set aside first:
+    it may be the only copy of something."""
     folder = folder_of(user.id)
     path = folder / name_for(folder, "scheduled", clock.now())
     if path.is_file():
@@ -175,14 +188,19 @@ def _is_of_another_past(user: User, found: BackupEntry, path: Path) -> bool:
 
 
 def _link_unchanged(user: User) -> BackupEntry | None:
-    """None where the library has changed, or where the last file is not to be trusted with another night."""
+    """None where the library has changed, or where the last file is not to be trusted with another
+    night."""
     folder = folder_of(user.id)
     last = _last_scheduled(folder)
     if last is None or last.created_at != user.last_completed_at:
         return None
     source = folder / last.filename
     sidecar = backup_files.read_sidecar(source)
-    if sidecar is None or sidecar.library_version != user.library_version or sidecar.links >= LINKS_MAX:
+    if (
+        sidecar is None
+        or sidecar.library_version != user.library_version
+        or sidecar.links >= LINKS_MAX
+    ):
         return None
     if _is_rotten(source, sidecar):
         return None

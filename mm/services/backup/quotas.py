@@ -18,8 +18,8 @@ MOST_FILES = 50
 MOST_BYTES = 10**9
 MOST_AN_HOUR = 10
 HOUR = 3600
-# Kept free: 5 % of the disk, but 200 MB at least and 1 GB at most; and of a small disk not more than
-# a fifth.
+# Kept free: 5 % of the disk, but 200 MB at least and 1 GB at most; and of a small disk not more
+# than a fifth.
 RESERVE_SHARE = 1 / 20
 RESERVE_LEAST = 200 * 10**6
 RESERVE_MOST = 10**9
@@ -33,7 +33,9 @@ def require(entries: Iterable[BackupEntry], size_bytes: int = 0) -> None:
         return
     oldest = min(by_hand, key=lambda entry: (entry.created_at or 0, entry.filename))
     if len(by_hand) >= MOST_FILES:
-        raise NoRoom(f"You keep {len(by_hand)} backups made by hand, and {MOST_FILES} is the most. {_delete(oldest)}")
+        raise NoRoom(
+            f"You keep {len(by_hand)} backups made by hand, and {MOST_FILES} is the most. {_delete(oldest)}"
+        )
     total = sum(entry.size_bytes for entry in by_hand)
     if total + size_bytes > MOST_BYTES:
         raise NoRoom(
@@ -68,7 +70,11 @@ def _delete(oldest: BackupEntry) -> str:
 def _require_patience(by_hand: list[BackupEntry]) -> None:
     """A time of the future says nothing: the clock was wrong."""
     now = clock.now()
-    recent = sorted(entry.created_at for entry in by_hand if entry.created_at and now - HOUR < entry.created_at <= now)
+    recent = sorted(
+        entry.created_at
+        for entry in by_hand
+        if entry.created_at and now - HOUR < entry.created_at <= now
+    )
     if len(recent) >= MOST_AN_HOUR:
         seconds = math.ceil(recent[-MOST_AN_HOUR] + HOUR - now)
         minutes = math.ceil(seconds / 60)

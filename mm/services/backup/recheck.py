@@ -42,7 +42,9 @@ def run(job: Job) -> dict:
         if time.monotonic() > begun + BUDGET_SECONDS:
             break
         try:
-            with log.isolated("recheck.failed", besides=(UserError,), user=user_id, file=entry.filename) as check:
+            with log.isolated(
+                "recheck.failed", besides=(UserError,), user=user_id, file=entry.filename
+            ) as check:
                 damaged += _check(user_id, entry)
                 checked += 1
             failed += check.code is not None

@@ -20,9 +20,7 @@ SAFETY_MOST = 20
 # Between two backups: the server was off, or its clock is wrong.
 PAUSE_DAYS = 14
 MOST_A_RUN = 3
-FROM_THE_FUTURE = (
-    "dated in the future: the clock was ahead when it was made. It counts for nothing; delete it if you do not need it"
-)
+FROM_THE_FUTURE = "dated in the future: the clock was ahead when it was made. It counts for nothing; delete it if you do not need it"
 BEFORE_A_PAUSE = (
     f"older than a pause of more than {PAUSE_DAYS} days: kept until there are enough newer "
     "backups, because the clock may be wrong"
@@ -50,7 +48,9 @@ class Decision(Struct, frozen=True):
     reason: str
 
 
-def choose(backups: Iterable[BackupEntry], policy: Policy, today: date, now: float) -> list[Decision]:
+def choose(
+    backups: Iterable[BackupEntry], policy: Policy, today: date, now: float
+) -> list[Decision]:
     """`today` is the day of the run in the schedule's time zone. Scheduled files carry their day in
     their name."""
     backups = list(backups)
@@ -86,7 +86,9 @@ def _since_the_last_pause(backups: list[BackupEntry], now: float) -> list[Backup
 
 def _good(backups: list[BackupEntry], now: float) -> list[BackupEntry]:
     return [
-        backup for backup in backups if backup.state == "verified" and not is_from_the_future(backup.created_at, now)
+        backup
+        for backup in backups
+        if backup.state == "verified" and not is_from_the_future(backup.created_at, now)
     ]
 
 
@@ -94,7 +96,9 @@ def _moment(backup: BackupEntry) -> float:
     return backup.created_at or 0
 
 
-def _decide(backup: BackupEntry, policy: Policy, today: date, now: float, counted: list[BackupEntry]) -> Decision:
+def _decide(
+    backup: BackupEntry, policy: Policy, today: date, now: float, counted: list[BackupEntry]
+) -> Decision:
     reason = (
         _always_kept(backup, now)
         or _kept_by_age(backup, policy, today, now)
@@ -103,7 +107,9 @@ def _decide(backup: BackupEntry, policy: Policy, today: date, now: float, counte
     return Decision(backup.filename, bool(reason), reason or _why_dropped(backup))
 
 
-def _decide_safety(backup: BackupEntry, now: float, moments: list[float], too_many: set[str]) -> Decision:
+def _decide_safety(
+    backup: BackupEntry, now: float, moments: list[float], too_many: set[str]
+) -> Decision:
     """`moments`: of all good backups, the oldest first. `too_many`: see `_too_many`."""
     if reason := _always_kept(backup, now):
         return Decision(backup.filename, True, reason)
@@ -182,7 +188,8 @@ def _at_most(most: int, decisions: list[Decision]) -> list[Decision]:
     dropped = sorted(decision.filename for decision in decisions if not decision.keep)
     later = set(dropped[most:])
     return [
-        Decision(decision.filename, True, LATER) if decision.filename in later else decision for decision in decisions
+        Decision(decision.filename, True, LATER) if decision.filename in later else decision
+        for decision in decisions
     ]
 
 

@@ -1,4 +1,5 @@
-"""What is due, from the last completed run kept on the user: asked every minute, so that a missed night is caught up.
+"""What is due, from the last completed run kept on the user: asked every minute, so that a missed
+night is caught up.
 
 `crontab` in the worker's clock would neither catch up nor survive a change of time zone.
 """
@@ -25,16 +26,21 @@ TIDIED = "tidied_at"
 def last_slot(now: float) -> float:
     """The latest scheduled time that is not after `now`."""
     slot = _slot_of(clock.local(now, config.current.zone))
-    return slot if slot <= now else _slot_of(clock.local(now, config.current.zone) - timedelta(days=1))
+    return (
+        slot if slot <= now else _slot_of(clock.local(now, config.current.zone) - timedelta(days=1))
+    )
 
 
 def next_slot(now: float) -> float:
     slot = _slot_of(clock.local(now, config.current.zone))
-    return slot if slot > now else _slot_of(clock.local(now, config.current.zone) + timedelta(days=1))
+    return (
+        slot if slot > now else _slot_of(clock.local(now, config.current.zone) + timedelta(days=1))
+    )
 
 
 def _slot_of(day: datetime) -> float:
-    """The scheduled time of that local day. A time that the change of clocks skips falls an hour later."""
+    """The scheduled time of that local day. A time that the change of clocks skips falls an hour
+    later."""
     hour, minute = backup_minutes(config.current.backup_time)
     return day.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0).timestamp()
 
@@ -61,7 +67,9 @@ def postpone(user: User, message: str) -> None:
     # The next night starts over with its own two quick retries.
     kept = tries if tries <= len(RETRY_AFTER) else 0
     with db.atomic():
-        User.update(last_error=message, next_try_at=again, failed_tries=kept).where(User.id == user.id).execute()
+        User.update(last_error=message, next_try_at=again, failed_tries=kept).where(
+            User.id == user.id
+        ).execute()
     log.warning("backup.postponed", user=user.id, tries=tries, minutes=round((again - now) / 60))
 
 
@@ -111,7 +119,9 @@ def _changed() -> Expression:
 
 def _due(which) -> ModelSelect:
     now = clock.now()
-    busy = Job.select(Job.user).where((Job.kind == "backup") & Job.state.in_(jobs.ACTIVE) & Job.user.is_null(False))
+    busy = Job.select(Job.user).where(
+        (Job.kind == "backup") & Job.state.in_(jobs.ACTIVE) & Job.user.is_null(False)
+    )
     return (
         User.select(User.id)
         .where(User.backup_enabled & which)

@@ -15,7 +15,8 @@ DIFFERS = "a test restore gives another library than the file holds"
 
 
 def problem_of(data: bytes, expected: Counts, own: bool, exact: bool) -> str | None:
-    """Why a backup file is not good, or None. Restores it into an empty database and exports that again.
+    """Why a backup file is not good, or None. Restores it into an empty database and exports that
+    again.
 
     `own`: written by this server. `exact`: and in the format of this version, so the export must
     equal the file. What an older version or another program wrote need only be stable: every row
@@ -47,7 +48,9 @@ def counts(data: bytes) -> Counts | None:
 
 
 def counts_of(incoming: Incoming) -> Counts:
-    return Counts(movies=len(incoming.films), people=len(incoming.people), lists=len(incoming.lists))
+    return Counts(
+        movies=len(incoming.films), people=len(incoming.people), lists=len(incoming.lists)
+    )
 
 
 def _restore_and_export(incoming: Incoming) -> bytes:
@@ -56,7 +59,9 @@ def _restore_and_export(incoming: Incoming) -> bytes:
         _add_account(scratch)
         plan = portable.plan(SCRATCH_USER, incoming, database=scratch)
         portable.apply(plan, database=scratch)
-        return portable.encode(portable.dump(SCRATCH_USER, database=scratch, exported_at=incoming.exported_at))
+        return portable.encode(
+            portable.dump(SCRATCH_USER, database=scratch, exported_at=incoming.exported_at)
+        )
     finally:
         scratch.close()
 
@@ -65,15 +70,38 @@ def _add_account(scratch: Database) -> None:
     """A fresh account as `accounts.create` makes it, without the slow password."""
     insert_rows(
         scratch,
-        (User.id, User.email, User.email_key, User.username, User.username_key, User.password_hash, User.created_at,
-         User.is_active, User.is_admin, User.backup_enabled, User.token_version, User.library_version,
-         User.failed_tries),
+        (
+            User.id,
+            User.email,
+            User.email_key,
+            User.username,
+            User.username_key,
+            User.password_hash,
+            User.created_at,
+            User.is_active,
+            User.is_admin,
+            User.backup_enabled,
+            User.token_version,
+            User.library_version,
+            User.failed_tries,
+        ),
         [(SCRATCH_USER, "", "", "", "", "", 0.0, True, False, False, 0, 0, 0)],
-    )  # fmt: skip
+    )
     insert_rows(
         scratch,
-        (Person.user, Person.name, Person.name_key, Person.is_trusted, Person.color, Person.emoji, Person.quick_key,
-         Person.last_modified, Person.updated_at),
-        ((SCRATCH_USER, name, fold(name), False, color, emoji, quick_key, 0.0, 0.0)
-         for quick_key, name, color, emoji in QUICK_RECOMMENDERS),
-    )  # fmt: skip
+        (
+            Person.user,
+            Person.name,
+            Person.name_key,
+            Person.is_trusted,
+            Person.color,
+            Person.emoji,
+            Person.quick_key,
+            Person.last_modified,
+            Person.updated_at,
+        ),
+        (
+            (SCRATCH_USER, name, fold(name), False, color, emoji, quick_key, 0.0, 0.0)
+            for quick_key, name, color, emoji in QUICK_RECOMMENDERS
+        ),
+    )

@@ -1,7 +1,7 @@
 """Looking things up for somebody who waits: at a pace of its own, and kept for an hour.
 
-Errors of a provider become ProviderError (502) where it answered with one, and Unavailable (503) where it did not
-answer, is paused, or has no key.
+Errors of a provider become ProviderError (502) where it answered with one, and Unavailable (503)
+where it did not answer, is paused, or has no key.
 """
 
 import contextlib
@@ -32,16 +32,20 @@ LOOK_AGAIN = 0.1
 # Of a refresh, left for OMDb when TMDB does not answer.
 SPARE_SECONDS = 2
 # The list of TMDB for each kind of list that is not narrowed to days.
-PATHS = {"popular": "/movie/popular", "now_playing": "/movie/now_playing", "top_rated": "/movie/top_rated",
-         "coming_soon": "/movie/upcoming"}  # fmt: skip
+PATHS = {
+    "popular": "/movie/popular",
+    "now_playing": "/movie/now_playing",
+    "top_rated": "/movie/top_rated",
+    "coming_soon": "/movie/upcoming",
+}
 
 cache = Cache(size=500, seconds=3600)
 _turns = Turns()
 
 
 def search(text: str, year: int | None = None, user_id: str = "") -> list[SearchResult]:
-    """Films, series and people. TMDB narrows films alone to a year: those come after what the search of everything has
-    of that year."""
+    """Films, series and people. TMDB narrows films alone to a year: those come after what the
+    search of everything has of that year."""
     with LookUp(user_id, is_search=True) as look_up:
         body = _tmdb(look_up, "/search/multi", query=text, include_adult="false")
         found = mapping.results(body)
@@ -128,7 +132,8 @@ def listed(
     window: Literal["day", "week"] = "day",
     user_id: str = "",
 ) -> list[SearchResult]:
-    """`days`: only films released within so many days, before today or, for coming_soon, from tomorrow on."""
+    """`days`: only films released within so many days, before today or, for coming_soon, from
+    tomorrow on."""
     with LookUp(user_id) as look_up:
         if kind == "trending":
             return _films(_tmdb(look_up, f"/trending/movie/{window}"))
@@ -153,11 +158,15 @@ def cache_info() -> CacheInfo:
 
 
 def fill_from_cache(imdb_id: str) -> bool:
-    """Fill a title that nobody has looked up yet with what was looked up just now, say while searching for it; whether
-    there was anything. Call inside the transaction that adds the film."""
+    """Fill a title that nobody has looked up yet with what was looked up just now, say while
+    searching for it; whether there was anything. Call inside the transaction that adds the film."""
     found = {"tmdb": cache.get(_key("title", imdb_id)), "omdb": cache.get(_key("omdb", imdb_id))}
     title = Title.get_by_id(imdb_id)
-    known = [provider for provider in found if found[provider] and getattr(title, f"{provider}_state") == "stub"]
+    known = [
+        provider
+        for provider in found
+        if found[provider] and getattr(title, f"{provider}_state") == "stub"
+    ]
     filled = [name for name in known if _fill(name, imdb_id, found[name]) is None]
     return bool(filled)
 
@@ -165,8 +174,9 @@ def fill_from_cache(imdb_id: str) -> bool:
 def refresh(imdb_id: str, user_id: str = "") -> Updated:
     """Ask both providers about a film that some library holds.
 
-    What was fetched, or found missing, within the hour counts as asked. What the worker is about to look up moves to
-    the head of its queue and is waited for. Raises ProviderError or Unavailable where neither provider told anything.
+    What was fetched, or found missing, within the hour counts as asked. What the worker is about to
+    look up moves to the head of its queue and is waited for. Raises ProviderError or Unavailable
+    where neither provider told anything.
     """
     if not any(map(pauses.key, pauses.PROVIDERS)):
         raise Unavailable("TMDB API key not configured")
@@ -228,7 +238,9 @@ def _let_worker(imdb_id: str, look_up: LookUp) -> None:
         return
     deadline = min(look_up.deadline, time.monotonic() + SHARE_SECONDS)
     running = Job.select(Job.id).where((Job.kind == "enrich") & (Job.state == "running"))
-    awaited = enrichment_queue.all_due("tmdb").where((Title.imdb_id == imdb_id) & fn.EXISTS(running))
+    awaited = enrichment_queue.all_due("tmdb").where(
+        (Title.imdb_id == imdb_id) & fn.EXISTS(running)
+    )
     while time.monotonic() < deadline and awaited.exists():
         time.sleep(LOOK_AGAIN)
 
@@ -263,7 +275,9 @@ def _fill(provider: str, imdb_id: str, body: dict) -> ProviderError | None:
     code = enrichment_queue.fill_apart(provider, enrichment_queue.one(provider, imdb_id), body)
     if code is None:
         return None
-    return ProviderError(f"{pauses.NAMES[provider]}'s answer cannot be stored (code {code} in the log).")
+    return ProviderError(
+        f"{pauses.NAMES[provider]}'s answer cannot be stored (code {code} in the log)."
+    )
 
 
 def _store_failure(provider: str, title: enrichment_queue.Due, error: client.Error) -> None:

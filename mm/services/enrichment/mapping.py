@@ -1,4 +1,5 @@
-"""From the providers' bodies to the columns of a title. Pure functions; nothing in a body is relied on."""
+"""From the providers' bodies to the columns of a title. Pure functions; nothing in a body is relied
+on."""
 
 import re
 import sys
@@ -21,14 +22,16 @@ KINDS = ("movie", "tv", "person")
 
 
 def from_tmdb(body: dict) -> dict:
-    """Every descriptive column, from the details of a film or a series; what TMDB leaves empty is null."""
+    """Every descriptive column, from the details of a film or a series; what TMDB leaves empty is
+    null."""
     columns = {
         "tmdb_id": _whole(body.get("id")),
         "media_type": body.get("media_type"),
         "title": text(body.get("title")) or text(body.get("name")),
         "original_title": text(body.get("original_title")) or text(body.get("original_name")),
         "year": _year(body.get("release_date") or body.get("first_air_date")),
-        "runtime": _whole(body.get("runtime")) or _whole(next(iter(_rows(body, "episode_run_time")), None)),
+        "runtime": _whole(body.get("runtime"))
+        or _whole(next(iter(_rows(body, "episode_run_time")), None)),
         "genres": _names(_rows(body, "genres")),
         "directors": _directors(body),
         "cast": _names(_rows(body.get("credits"), "cast"))[:CAST_NAMES],
@@ -55,10 +58,13 @@ def from_omdb(body: dict) -> dict:
 
 
 def ratings(body: dict) -> dict:
-    """IMDb 0.0-10.0, Rotten Tomatoes and Metacritic in percent, from OMDb's strings ("8.3", "100%", "96/100")."""
+    """IMDb 0.0-10.0, Rotten Tomatoes and Metacritic in percent, from OMDb's strings ("8.3", "100%",
+    "96/100")."""
     rows = [row for row in _rows(body, "Ratings") if isinstance(row, dict)]
     by_source = {str(row.get("Source")): row.get("Value") for row in rows}
-    columns: dict = {name: _percent(by_source.get(source)) for name, source in RATING_SOURCES.items()}
+    columns: dict = {
+        name: _percent(by_source.get(source)) for name, source in RATING_SOURCES.items()
+    }
     if columns["metacritic"] is None:
         columns["metacritic"] = _percent(given(body, "Metascore"))
     return {"imdb_rating": _out_of_ten(given(body, "imdbRating")), **columns}
@@ -66,16 +72,27 @@ def ratings(body: dict) -> dict:
 
 def search_text(columns: dict) -> str:
     """What a search looks through: title, original title, cast, directors and genres, folded."""
-    texts = [columns["title"], columns["original_title"], *columns["cast"], *columns["directors"], *columns["genres"]]
+    texts = [
+        columns["title"],
+        columns["original_title"],
+        *columns["cast"],
+        *columns["directors"],
+        *columns["genres"],
+    ]
     return fold(" ".join(dict.fromkeys(filter(None, texts))))
 
 
 def trimmed(body: dict) -> dict:
-    """A TMDB body without the hundreds of people whom no page shows; they are nine tenths of its size."""
+    """A TMDB body without the hundreds of people whom no page shows; they are nine tenths of its
+    size."""
     credits = body.get("credits")
     if not isinstance(credits, dict):
         return body
-    crew = [row for row in _rows(credits, "crew") if isinstance(row, dict) and row.get("department") in KEPT_JOBS]
+    crew = [
+        row
+        for row in _rows(credits, "crew")
+        if isinstance(row, dict) and row.get("department") in KEPT_JOBS
+    ]
     return {**body, "credits": {"cast": _rows(credits, "cast")[:CAST_NAMES], "crew": crew}}
 
 
@@ -113,7 +130,9 @@ def _names(rows: list) -> list[str]:
 def imdb_id_of(body: dict) -> str | None:
     """Of the details of a film or a series."""
     ids = body.get("external_ids")
-    return text(body.get("imdb_id")) or (text(ids.get("imdb_id")) if isinstance(ids, dict) else None)
+    return text(body.get("imdb_id")) or (
+        text(ids.get("imdb_id")) if isinstance(ids, dict) else None
+    )
 
 
 def text(value: object) -> str | None:
@@ -174,16 +193,26 @@ def _out_of_ten(value: str | None) -> float | None:
 
 
 def tmdb_data(body: dict, imdb_id: str | None = None) -> TmdbData:
-    """From the details of a film or a series; `imdb_id` where it is known better than TMDB knows it."""
+    """From the details of a film or a series; `imdb_id` where it is known better than TMDB knows
+    it."""
     columns = from_tmdb(body)
     poster, poster_small = _posters(columns["poster_path"])
     data = TmdbData(
-        tmdbId=columns["tmdb_id"], imdbId=imdb_id or imdb_id_of(body), title=columns["title"],
-        year=columns["year"], mediaType=columns["media_type"], poster=poster, posterSmall=poster_small,
-        plot=columns["overview"], genres=columns["genres"], cast=columns["cast"],
-        director=", ".join(columns["directors"]) or None, runtime=columns["runtime"],
-        voteAverage=number(body.get("vote_average")), voteCount=count(body.get("vote_count")),
-    )  # fmt: skip
+        tmdbId=columns["tmdb_id"],
+        imdbId=imdb_id or imdb_id_of(body),
+        title=columns["title"],
+        year=columns["year"],
+        mediaType=columns["media_type"],
+        poster=poster,
+        posterSmall=poster_small,
+        plot=columns["overview"],
+        genres=columns["genres"],
+        cast=columns["cast"],
+        director=", ".join(columns["directors"]) or None,
+        runtime=columns["runtime"],
+        voteAverage=number(body.get("vote_average")),
+        voteCount=count(body.get("vote_count")),
+    )
     if columns["media_type"] == "tv":
         data.numberOfSeasons = count(body.get("number_of_seasons"))
         data.numberOfEpisodes = count(body.get("number_of_episodes"))
@@ -197,20 +226,40 @@ def omdb_data(body: dict) -> OmdbData:
         return given(body, key)
 
     return OmdbData(
-        imdbId=stated("imdbID"), title=columns["title"], year=columns["year"], rated=stated("Rated"),
-        released=stated("Released"), runtime=stated("Runtime"), genres=columns["genres"], director=stated("Director"),
-        writer=stated("Writer"), actors=columns["cast"], plot=columns["overview"], language=stated("Language"),
-        country=stated("Country"), awards=stated("Awards"), poster=stated("Poster"),
-        imdbRating=scores["imdb_rating"], imdbVotes=stated("imdbVotes"), rtRating=scores["rotten_tomatoes"],
-        metascore=scores["metacritic"], boxOffice=stated("BoxOffice"), production=stated("Production"),
+        imdbId=stated("imdbID"),
+        title=columns["title"],
+        year=columns["year"],
+        rated=stated("Rated"),
+        released=stated("Released"),
+        runtime=stated("Runtime"),
+        genres=columns["genres"],
+        director=stated("Director"),
+        writer=stated("Writer"),
+        actors=columns["cast"],
+        plot=columns["overview"],
+        language=stated("Language"),
+        country=stated("Country"),
+        awards=stated("Awards"),
+        poster=stated("Poster"),
+        imdbRating=scores["imdb_rating"],
+        imdbVotes=stated("imdbVotes"),
+        rtRating=scores["rotten_tomatoes"],
+        metascore=scores["metacritic"],
+        boxOffice=stated("BoxOffice"),
+        production=stated("Production"),
         website=stated("Website"),
-    )  # fmt: skip
+    )
 
 
 def results(body: dict, kind: str | None = None) -> list[SearchResult]:
-    """The rows of a page of TMDB's results. `kind`: of all of them, where TMDB does not say it of each."""
+    """The rows of a page of TMDB's results. `kind`: of all of them, where TMDB does not say it of
+    each."""
     rows = body.get("results")
-    found = (_result(row, kind) for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+    found = (
+        (_result(row, kind) for row in rows if isinstance(row, dict))
+        if isinstance(rows, list)
+        else ()
+    )
     return [result for result in found if result]
 
 
@@ -221,13 +270,21 @@ def _result(row: dict, kind: str | None) -> SearchResult | None:
         return None
     poster, poster_small = _posters(columns["poster_path"] or text(row.get("profile_path")))
     result = SearchResult(
-        id=columns["tmdb_id"], title=columns["title"], year=columns["year"], mediaType=media_type, poster=poster,  # type: ignore[arg-type]
-        posterSmall=poster_small, overview=columns["overview"], voteAverage=number(row.get("vote_average")),
+        id=columns["tmdb_id"],
+        title=columns["title"],
+        year=columns["year"],
+        mediaType=media_type,  # type: ignore[arg-type]
+        poster=poster,
+        posterSmall=poster_small,
+        overview=columns["overview"],
+        voteAverage=number(row.get("vote_average")),
         voteCount=count(row.get("vote_count")),
-    )  # fmt: skip
+    )
     if media_type == "person":
         result.name = result.title
-        result.knownFor = [known.title for known in results({"results": row.get("known_for")}, "movie")]
+        result.knownFor = [
+            known.title for known in results({"results": row.get("known_for")}, "movie")
+        ]
     return result
 
 

@@ -1,7 +1,8 @@
 """When a provider may not be asked: no key, a wrong key, its daily limit, an outage.
 
-Kept in settings, so that a restart changes nothing: `provider.tmdb` and `provider.omdb` hold {reason, since,
-paused_until (null: until the key is changed), key (a digest), reserve}; `omdb.calls` holds {day, count, key}.
+Kept in settings, so that a restart changes nothing: `provider.tmdb` and `provider.omdb` hold
+{reason, since, paused_until (null: until the key is changed), key (a digest), reserve};
+`omdb.calls` holds {day, count, key}.
 """
 
 import hashlib
@@ -40,14 +41,17 @@ def askable() -> set[str]:
 
 
 def in_force() -> dict[str, dict]:
-    """The setting of each provider that is paused now. A pause ends with its time, or with a new key."""
+    """The setting of each provider that is paused now. A pause ends with its time, or with a new
+    key."""
     pauses = {provider: models.setting(f"provider.{provider}") for provider in PROVIDERS}
-    return {provider: pause for provider, pause in pauses.items() if pause and _holds(provider, pause)}
+    return {
+        provider: pause for provider, pause in pauses.items() if pause and _holds(provider, pause)
+    }
 
 
 def refusal(provider: str) -> str | None:
-    """Why somebody who waits cannot be served by this provider now. What only keeps OMDb's reserve from the worker is
-    no reason: the reserve is for them."""
+    """Why somebody who waits cannot be served by this provider now. What only keeps OMDb's reserve
+    from the worker is no reason: the reserve is for them."""
     pause = in_force().get(provider)
     if pause and not pause.get("reserve"):
         return _words(provider, pause)
@@ -67,7 +71,9 @@ def pause(provider: str, reason: str, seconds: float) -> None:
 
 def pause_until_next_day(provider: str, reason: str, reserve: bool = False) -> None:
     """Until 00:05 UTC. `reserve`: only the worker is to stop."""
-    midnight = datetime.fromtimestamp(clock.now(), UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = datetime.fromtimestamp(clock.now(), UTC).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
     _put(provider, reason, (midnight + OMDB_RESUMES).timestamp(), reserve)
 
 
@@ -82,7 +88,9 @@ def lift_stops() -> None:
 def omdb_calls() -> int:
     """Made with this key on this day of UTC."""
     calls = models.setting("omdb.calls") or {}
-    return calls["count"] if calls.get("day") == _day() and calls.get("key") == _digest("omdb") else 0
+    return (
+        calls["count"] if calls.get("day") == _day() and calls.get("key") == _digest("omdb") else 0
+    )
 
 
 def omdb_calls_left() -> int:
@@ -92,7 +100,9 @@ def omdb_calls_left() -> int:
 
 def count_omdb_calls(calls: int) -> None:
     """Call inside a transaction."""
-    models.put_setting("omdb.calls", {"day": _day(), "count": omdb_calls() + calls, "key": _digest("omdb")})
+    models.put_setting(
+        "omdb.calls", {"day": _day(), "count": omdb_calls() + calls, "key": _digest("omdb")}
+    )
 
 
 def notices() -> list[str]:
@@ -126,8 +136,13 @@ def _holds(provider: str, pause: dict) -> bool:
 
 
 def _put(provider: str, reason: str, until: float | None, reserve: bool = False) -> None:
-    value = {"reason": reason, "since": clock.now(), "paused_until": until, "key": _digest(provider),
-             "reserve": reserve}  # fmt: skip
+    value = {
+        "reason": reason,
+        "since": clock.now(),
+        "paused_until": until,
+        "key": _digest(provider),
+        "reserve": reserve,
+    }
     models.put_setting(f"provider.{provider}", value)
     if until is None:
         log.warning("provider.stopped", provider=provider, reason=reason)

@@ -21,7 +21,8 @@ SIZES = ("w92", "w154", "w185", "w342", "w500", "w780")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,100}\.(jpg|jpeg|png|webp)")
 # What the library shows, and the worker fetches before anybody looks.
 GRID = "w342"
-# What the host does not have, or has damaged, is not asked for again for so long; when it does not answer, nothing is.
+# What the host does not have, or has damaged, is not asked for again for so long; when it does not
+# answer, nothing is.
 MISSING_SECONDS = 3600
 SILENT_SECONDS = 60
 OFFERED_SECONDS = 3600
@@ -56,7 +57,8 @@ def path_of(size: str, name: str) -> Path:
 
 
 def obtain(size: str, name: str) -> Path | None:
-    """The file of a poster, fetched where it is not kept yet; None when the image host does not give it now.
+    """The file of a poster, fetched where it is not kept yet; None when the image host does not
+    give it now.
 
     Raises NotFound for what cannot be a poster, or is that of nothing that is known or was offered.
     """
@@ -72,7 +74,8 @@ def obtain(size: str, name: str) -> Path | None:
 
 
 def offer(posters: dict[str, str | None]) -> None:
-    """For the next hour these too may be obtained, though no title has them: {the name of the file: the film's}."""
+    """For the next hour these too may be obtained, though no title has them: {the name of the file:
+    the film's}."""
     for name, title in posters.items():
         _offered.put(name, title or "?")
 
@@ -132,8 +135,8 @@ def _fetch(path: Path, pace: limits.Pace) -> None:
 
 
 def start_if_due() -> Job | None:
-    """A queued job for the caller to enqueue; None while titles are being looked up, for posters come after them, and
-    when nothing is new."""
+    """A queued job for the caller to enqueue; None while titles are being looked up, for posters
+    come after them, and when nothing is new."""
     if jobs.active("posters") or jobs.active("enrich") or not _is_due():
         return None
     return jobs.create_unless_active("posters")
@@ -214,13 +217,16 @@ def _is_due() -> bool:
 
 
 def _next(count: int) -> list[tuple[float, str, str]]:
-    """(fetched_at, imdb_id, poster_path) of the titles after the mark, in the order in which they were filled.
-    Those of the future were filled while the clock was ahead, and are looked up again."""
+    """(fetched_at, imdb_id, poster_path) of the titles after the mark, in the order in which they
+    were filled. Those of the future were filled while the clock was ahead, and are looked up again.
+    """
     now = clock.now()
     fetched_at, imdb_id = models.setting(MARK) or (0, "")
     if fetched_at > now:
         fetched_at, imdb_id = 0, ""
-    after = (Title.tmdb_fetched_at > fetched_at) | ((Title.tmdb_fetched_at == fetched_at) & (Title.imdb_id > imdb_id))
+    after = (Title.tmdb_fetched_at > fetched_at) | (
+        (Title.tmdb_fetched_at == fetched_at) & (Title.imdb_id > imdb_id)
+    )
     holders = Movie.select(Movie.id).where(Movie.title == Title.imdb_id)
     rows = (
         Title.select(Title.tmdb_fetched_at, Title.imdb_id, Title.poster_path)

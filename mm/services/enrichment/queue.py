@@ -1,6 +1,8 @@
-"""The enrichment queue, which is the titles table: what is due at a provider, and what an outcome makes of a title.
+"""The enrichment queue, which is the titles table: what is due at a provider, and what an outcome
+makes of a title.
 
-A title is due that some library holds, and that was never looked up (`stub`) or whose retry_at has come.
+A title is due that some library holds, and that was never looked up (`stub`) or whose retry_at has
+come.
 """
 
 from collections.abc import Container
@@ -77,7 +79,9 @@ def first(provider: str, limit: int, taken: Container[str], wanted: bool = False
 def one(provider: str, imdb_id: str) -> Due:
     """Whether it is due or not."""
     state, attempts, _ = _columns(provider)
-    return Due(*Title.select(Title.imdb_id, state, attempts).where(Title.imdb_id == imdb_id).tuples().get())
+    return Due(
+        *Title.select(Title.imdb_id, state, attempts).where(Title.imdb_id == imdb_id).tuples().get()
+    )
 
 
 def missing_lately(provider: str, imdb_id: str, seconds: float) -> str | None:
@@ -86,11 +90,16 @@ def missing_lately(provider: str, imdb_id: str, seconds: float) -> str | None:
     latest = clock.now() + MISSING_AGAIN
     lately = (retry_at > latest - seconds) & (retry_at <= latest + DAY)
     said = (state == "missing") & lately
-    return Title.select(Title._meta.fields[f"{provider}_reason"]).where((Title.imdb_id == imdb_id) & said).scalar()
+    return (
+        Title.select(Title._meta.fields[f"{provider}_reason"])
+        .where((Title.imdb_id == imdb_id) & said)
+        .scalar()
+    )
 
 
 def fill(provider: str, imdb_id: str, body: dict) -> None:
-    """Store a provider's body and the columns that come from it. Call inside a transaction, as the verbs below."""
+    """Store a provider's body and the columns that come from it. Call inside a transaction, as the
+    verbs below."""
     title = Title.imdb_id == imdb_id
     if provider == "tmdb":
         columns = {**mapping.from_tmdb(body), "tmdb_body": mapping.trimmed(body)}
@@ -106,7 +115,10 @@ def fill_apart(provider: str, title: Due, body: dict) -> str | None:
     """As `fill`. A body that cannot be stored is the failure of its title alone: returns the code
     under which the log has it. A database that does not work is no title's fault, and raised."""
     broken = (OperationalError, InterfaceError)
-    with log.isolated("title.not_stored", besides=broken, provider=provider) as filling, db.atomic():
+    with (
+        log.isolated("title.not_stored", besides=broken, provider=provider) as filling,
+        db.atomic(),
+    ):
         fill(provider, title.imdb_id, body)
     if filling.code:
         mark_failed(provider, title, UNEXPECTED.format(filling.code))
@@ -177,8 +189,15 @@ def _long_unheld() -> list[str]:
     return [imdb_id for (imdb_id,) in rows.limit(SWEPT_AT_MOST).tuples()]
 
 
-def _mark(provider: str, imdb_id: str, state: str, reason: str | None, wait: float, attempts: int = 0) -> None:
-    values = {"state": state, "reason": reason, "retry_at": clock.now() + wait, "attempts": attempts}
+def _mark(
+    provider: str, imdb_id: str, state: str, reason: str | None, wait: float, attempts: int = 0
+) -> None:
+    values = {
+        "state": state,
+        "reason": reason,
+        "retry_at": clock.now() + wait,
+        "attempts": attempts,
+    }
     columns = {f"{provider}_{name}": value for name, value in values.items()}
     Title.update(**columns).where(Title.imdb_id == imdb_id).execute()
 
@@ -202,4 +221,6 @@ def _is_due(provider: str) -> Expression:
 
 
 def _columns(provider: str) -> tuple:
-    return tuple(Title._meta.fields[f"{provider}_{name}"] for name in ("state", "attempts", "retry_at"))
+    return tuple(
+        Title._meta.fields[f"{provider}_{name}"] for name in ("state", "attempts", "retry_at")
+    )

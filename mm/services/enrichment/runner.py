@@ -1,7 +1,7 @@
 """Filling titles from TMDB and OMDb: the queue (`due`) worked off by one runner at a time.
 
-Its threads only speak HTTP; the runner alone writes, some ten titles in one transaction, so that neither the network
-nor the disk holds up the other.
+Its threads only speak HTTP; the runner alone writes, some ten titles in one transaction, so that
+neither the network nor the disk holds up the other.
 """
 
 import functools
@@ -30,16 +30,19 @@ OUTAGE_SECONDS = 600
 # Together the 20 connections that TMDB allows one address.
 THREADS = {"tmdb": limits.CONNECTIONS - 4, "omdb": 4}
 BATCH_SECONDS = 0.5
-# Titles waiting for a thread: a few seconds' work. One that somebody just opened goes before all that are not yet here.
+# Titles waiting for a thread: a few seconds' work. One that somebody just opened goes before all
+# that are not yet here.
 QUEUED = 40
 LOOK_AHEAD = 360
 
-# Set by whoever runs the worker when it shuts down; a run then stores what it has and raises jobs.Stopped.
+# Set by whoever runs the worker when it shuts down; a run then stores what it has and raises
+# jobs.Stopped.
 stopping = threading.Event()
 
 
 class Outcome(NamedTuple):
-    """`found`: the provider's body, or why there is none; None when the provider was not asked after all."""
+    """`found`: the provider's body, or why there is none; None when the provider was not asked
+    after all."""
 
     title: enrichment_queue.Due
     found: dict | client.Error | None
@@ -47,8 +50,8 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Line:
-    """The work at one provider during one run. `ahead` was read from the queue, `out` is handed to the threads;
-    `paused` tells the threads to ask no more."""
+    """The work at one provider during one run. `ahead` was read from the queue, `out` is handed to
+    the threads; `paused` tells the threads to ask no more."""
 
     provider: str
     look_up: Callable[[str], dict]
@@ -77,9 +80,13 @@ def progress(user_id: str) -> EnrichmentProgress:
     found = {state: (count, retry_at) for state, count, retry_at in rows}
     counts = {state: found.get(state, (0, None))[0] for state in models.PROVIDER_STATES}
     return EnrichmentProgress(
-        total=sum(counts.values()), ready=counts["ready"], waiting=counts["stub"], missing=counts["missing"],
-        failed=counts["failed"], notices=pauses.notices() + _later_notices(found),
-    )  # fmt: skip
+        total=sum(counts.values()),
+        ready=counts["ready"],
+        waiting=counts["stub"],
+        missing=counts["missing"],
+        failed=counts["failed"],
+        notices=pauses.notices() + _later_notices(found),
+    )
 
 
 def anything_due() -> bool:
@@ -99,7 +106,8 @@ def start_if_due() -> Job | None:
 
 
 def retry_failed() -> int:
-    """Make failed titles due now and let a provider with a refused key be asked once more; returns how many titles."""
+    """Make failed titles due now and let a provider with a refused key be asked once more; returns
+    how many titles."""
     failed = (Title.tmdb_state == "failed") | (Title.omdb_state == "failed")
     with db.atomic():
         count = Title.select().where(failed).count()
@@ -157,7 +165,9 @@ def _open(provider: str) -> Line:
 def _look_up(provider: str) -> tuple[Callable[[str], dict], limits.Pace]:
     now = config.current
     if provider == "tmdb":
-        tmdb_account = tmdb.Account(now.tmdb_api_key, now.tmdb_base_url, now.tmdb_language, limits.tmdb_worker)
+        tmdb_account = tmdb.Account(
+            now.tmdb_api_key, now.tmdb_base_url, now.tmdb_language, limits.tmdb_worker
+        )
         return functools.partial(tmdb.look_up, tmdb_account), tmdb_account.pace
     omdb_account = omdb.Account(now.omdb_api_key, now.omdb_base_url, limits.omdb_worker)
     return functools.partial(omdb.look_up, omdb_account), omdb_account.pace
@@ -241,7 +251,9 @@ def _look_further(line: Line) -> None:
     if line.ahead:
         waiting = enrichment_queue.all_due(line.provider).count()
         # What today's calls do not reach is nothing that this run will do.
-        line.waiting = min(waiting, pauses.omdb_calls_left()) if line.provider == "omdb" else waiting
+        line.waiting = (
+            min(waiting, pauses.omdb_calls_left()) if line.provider == "omdb" else waiting
+        )
 
 
 def _collect(lines: list[Line]) -> None:
@@ -280,8 +292,11 @@ def _store(line: Line, counts: Counter) -> None:
         Movie.update(updated_at=models.next_update(db.obj)).where(Movie.title.in_(filled)).execute()
 
 
-def _store_one(line: Line, title: enrichment_queue.Due, found: dict | client.Error | None) -> str | None:
-    """The outcome for the counts: ready, missing, failed, or None when the title is as due as before."""
+def _store_one(
+    line: Line, title: enrichment_queue.Due, found: dict | client.Error | None
+) -> str | None:
+    """The outcome for the counts: ready, missing, failed, or None when the title is as due as
+    before."""
     match found:
         case dict():
             line.failures = 0

@@ -71,7 +71,9 @@ def raw(
     return tmdb and Raw(tmdb), omdb and Raw(omdb)  # type: ignore[return-value]
 
 
-def described_texts(imdb_id: str, tmdb_body: str | None, omdb_body: str | None) -> tuple[str | None, str | None]:
+def described_texts(
+    imdb_id: str, tmdb_body: str | None, omdb_body: str | None
+) -> tuple[str | None, str | None]:
     """The clients' JSON of both bodies, each None without one."""
     tmdb = tmdb_body and mapping.tmdb_data(msgspec.json.decode(tmdb_body), imdb_id)
     omdb = omdb_body and mapping.omdb_data(msgspec.json.decode(omdb_body))

@@ -31,8 +31,8 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """A film or series that can be added once its `imdb_id` is known; a search tells TMDB's id alone. `poster`: the
-    name of its file. `note`: why there is no more to tell."""
+    """A film or series that can be added once its `imdb_id` is known; a search tells TMDB's id
+    alone. `poster`: the name of its file. `note`: why there is no more to tell."""
 
     kind: str = "movie"
     tmdb_id: int | None = None
@@ -54,8 +54,9 @@ class Found:
 
 
 class Choice(NamedTuple):
-    """Where a film goes: `status` empty leaves one that is there where it is. `date_watched` is an ISO date; without
-    one the film was watched, nobody knows when, and has no rating. `new_list`: the name of a list to make first."""
+    """Where a film goes: `status` empty leaves one that is there where it is. `date_watched` is an
+    ISO date; without one the film was watched, nobody knows when, and has no rating. `new_list`:
+    the name of a list to make first."""
 
     status: str = ""
     list_id: str | None = None
@@ -74,10 +75,13 @@ def search(user_id: str, text: str) -> list[Found]:
     return placed(user_id, results)
 
 
-def find(user_id: str, imdb: str | None = None, movie: int | None = None, tv: int | None = None) -> Found:
+def find(
+    user_id: str, imdb: str | None = None, movie: int | None = None, tv: int | None = None
+) -> Found:
     """One film or series with all that is known of it, by its id at IMDb or at TMDB.
 
-    Raises Invalid without an id, ProviderError or Unavailable where TMDB cannot be asked for its own id.
+    Raises Invalid without an id, ProviderError or Unavailable where TMDB cannot be asked for its
+    own id.
     """
     if imdb:
         found = _by_imdb_id(user_id, validation.imdb_id(imdb))
@@ -89,9 +93,11 @@ def find(user_id: str, imdb: str | None = None, movie: int | None = None, tv: in
     return placed(user_id, [found])[0]
 
 
-def add(user_id: str, found: Found, recommenders: Iterable[str], choice: Choice, new_person: str = "") -> str | None:
-    """The token that takes it back; `new_person`, who recommended it too, stays. Raises Invalid for what cannot be
-    used, and for a film without an IMDb id."""
+def add(
+    user_id: str, found: Found, recommenders: Iterable[str], choice: Choice, new_person: str = ""
+) -> str | None:
+    """The token that takes it back; `new_person`, who recommended it too, stays. Raises Invalid for
+    what cannot be used, and for a film without an IMDb id."""
     if found.imdb_id is None:
         raise Invalid("TMDB knows no IMDb id of it, so it cannot be added.")
     new_list = choice.list_id if choice.new_list is not None else None
@@ -99,8 +105,13 @@ def add(user_id: str, found: Found, recommenders: Iterable[str], choice: Choice,
         if choice.new_list is not None:
             _make_list(user_id, choice.new_list, new_list)
         recommenders = [*recommenders, *_made(user_id, new_person)]
-        movies.add(user_id, found.imdb_id, status=choice.status or None, recommenders=recommenders,
-                    custom_list_id=choice.list_id)  # fmt: skip
+        movies.add(
+            user_id,
+            found.imdb_id,
+            status=choice.status or None,
+            recommenders=recommenders,
+            custom_list_id=choice.list_id,
+        )
         if choice.status == "watched" and choice.date_watched:
             movies.watch(user_id, found.imdb_id, choice.date_watched, choice.my_rating, again=True)
     return step.token
@@ -118,9 +129,13 @@ def placed(user_id: str, results: list[Found]) -> list[Found]:
         .where((Movie.user == user_id) & (by_imdb_id | by_tmdb_id))
         .tuples()
     )
-    places = {key: Place(*place) for kind, tmdb_id, *place in rows for key in (place[0], (kind, tmdb_id))}
+    places = {
+        key: Place(*place) for kind, tmdb_id, *place in rows for key in (place[0], (kind, tmdb_id))
+    }
     return [
-        replace(result, place=places.get(result.imdb_id) or places.get((result.kind, result.tmdb_id)))
+        replace(
+            result, place=places.get(result.imdb_id) or places.get((result.kind, result.tmdb_id))
+        )
         for result in results
     ]
 
@@ -136,7 +151,8 @@ def _make_list(user_id: str, name: str, list_id: str | None) -> None:
 
 
 def _made(user_id: str, name: str) -> list[str]:
-    """The name of the person who was made where there was none; nothing without a name. Raises Invalid."""
+    """The name of the person who was made where there was none; nothing without a name. Raises
+    Invalid."""
     if not name.strip():
         return []
     name = validation.name(name, "person_name")
@@ -170,20 +186,41 @@ def _note(problem: UserError) -> str:
 
 
 def _of_title(title: Title) -> Found:
-    return Found(title.media_type or "movie", None, title.imdb_id, title.title, title.year, _file(title.poster_path),
-                 title.overview, title.runtime, title.genres, title.directors)  # fmt: skip
+    return Found(
+        title.media_type or "movie",
+        None,
+        title.imdb_id,
+        title.title,
+        title.year,
+        _file(title.poster_path),
+        title.overview,
+        title.runtime,
+        title.genres,
+        title.directors,
+    )
 
 
 def _described(body: dict) -> Found:
     about = mapping.from_tmdb(body)
-    return Found(about["media_type"], about["tmdb_id"], mapping.imdb_id_of(body), about["title"], about["year"],
-                 _file(about["poster_path"]), about["overview"], about["runtime"], about["genres"],
-                 about["directors"])  # fmt: skip
+    return Found(
+        about["media_type"],
+        about["tmdb_id"],
+        mapping.imdb_id_of(body),
+        about["title"],
+        about["year"],
+        _file(about["poster_path"]),
+        about["overview"],
+        about["runtime"],
+        about["genres"],
+        about["directors"],
+    )
 
 
 def _found(result: SearchResult) -> Found:
     poster = _file(result.posterSmall)
-    return Found(result.mediaType, result.id, None, result.title, result.year, poster, result.overview)
+    return Found(
+        result.mediaType, result.id, None, result.title, result.year, poster, result.overview
+    )
 
 
 def _file(path: str | None) -> str | None:

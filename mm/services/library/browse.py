@@ -35,21 +35,49 @@ SORTS = ("added", "watched", "my_rating", "imdb", "year", "title")
 TEXT_MAX = 200
 # What each parameter of the address may be; whatever else stands there is left out.
 ALLOWED = {
-    "status": "|".join(TABS), "list": r"[^/\0]+", "q": r"[^\0]+", "kind": "movie|tv", "genre": r"[^\0]+",
-    "decade": r"(18|19|20|21)[0-9]0", "person": "[0-9]{1,9}", "trusted": "1", "rating": r"[1-9](\.[0-9])?|10(\.0)?",
-    "sort": "|".join(SORTS), "size": "s|m|l",
-}  # fmt: skip
+    "status": "|".join(TABS),
+    "list": r"[^/\0]+",
+    "q": r"[^\0]+",
+    "kind": "movie|tv",
+    "genre": r"[^\0]+",
+    "decade": r"(18|19|20|21)[0-9]0",
+    "person": "[0-9]{1,9}",
+    "trusted": "1",
+    "rating": r"[1-9](\.[0-9])?|10(\.0)?",
+    "sort": "|".join(SORTS),
+    "size": "s|m|l",
+}
 # Not the providers' bodies, which are long.
-TITLE = (Title.imdb_id, Title.tmdb_id, Title.media_type, Title.title, Title.original_title, Title.year, Title.runtime,
-         Title.genres, Title.directors, Title.cast, Title.overview, Title.poster_path, Title.imdb_rating,
-         Title.rotten_tomatoes, Title.metacritic, Title.tmdb_state, Title.tmdb_reason, Title.tmdb_retry_at,
-         Title.tmdb_fetched_at, Title.omdb_state, Title.omdb_reason)  # fmt: skip
+TITLE = (
+    Title.imdb_id,
+    Title.tmdb_id,
+    Title.media_type,
+    Title.title,
+    Title.original_title,
+    Title.year,
+    Title.runtime,
+    Title.genres,
+    Title.directors,
+    Title.cast,
+    Title.overview,
+    Title.poster_path,
+    Title.imdb_rating,
+    Title.rotten_tomatoes,
+    Title.metacritic,
+    Title.tmdb_state,
+    Title.tmdb_reason,
+    Title.tmdb_retry_at,
+    Title.tmdb_fetched_at,
+    Title.omdb_state,
+    Title.omdb_reason,
+)
 SEARCH_WORDS = 20
 
 
 @dataclass(frozen=True)
 class View:
-    """The library as one address shows it; every field is a query parameter, empty where it says nothing."""
+    """The library as one address shows it; every field is a query parameter, empty where it says
+    nothing."""
 
     status: str = ""
     list: str = ""
@@ -64,9 +92,14 @@ class View:
     size: str = "m"
 
     def params(self, **changes: str) -> dict:
-        """The parameters of this view, or of one that differs by `changes`, without those that say nothing."""
+        """The parameters of this view, or of one that differs by `changes`, without those that say
+        nothing."""
         other = replace(self, **changes)
-        return {name: value for name, value in asdict(other).items() if value != getattr(EVERYTHING, name)}
+        return {
+            name: value
+            for name, value in asdict(other).items()
+            if value != getattr(EVERYTHING, name)
+        }
 
     def shows(self, card: "Card") -> bool:
         """Whether the film is in this view's tab; the filters are not looked at."""
@@ -149,7 +182,13 @@ class Shelf:
 def parse(args: Mapping[str, str]) -> View:
     """From an address or a saved view; what cannot be used is left out."""
     given = {name: args.get(name, "").strip()[:TEXT_MAX] for name in ALLOWED}
-    return View(**{name: value for name, value in given.items() if value and re.fullmatch(ALLOWED[name], value)})
+    return View(
+        **{
+            name: value
+            for name, value in given.items()
+            if value and re.fullmatch(ALLOWED[name], value)
+        }
+    )
 
 
 def place(args: Mapping[str, str], view: View) -> Position | None:
@@ -170,9 +209,15 @@ def shelf(
 
     At most seven queries, however many films there are.
     """
-    lists = list(CustomList.select().where(CustomList.user == user_id).order_by(CustomList.position, CustomList.id))
+    lists = list(
+        CustomList.select()
+        .where(CustomList.user == user_id)
+        .order_by(CustomList.position, CustomList.id)
+    )
     counts = _counts(user_id, view)
-    held = bool(counts) or (bool(view.filters) and Movie.select().where(Movie.user == user_id).exists())
+    held = bool(counts) or (
+        bool(view.filters) and Movie.select().where(Movie.user == user_id).exists()
+    )
     view = _settled(view, counts, lists)
     tabs = _tabs(counts, lists)
     total = next(tab.films for tab in tabs if (tab.status, tab.list_id) == (view.status, view.list))
@@ -223,7 +268,8 @@ def _counts(user_id: str, view: View) -> Counter:
 
 
 def _settled(view: View, counts: Counter, lists: list[CustomList]) -> View:
-    """The tab: the list, where there is still such a one; else what is to be watched, or where nothing is, all."""
+    """The tab: the list, where there is still such a one; else what is to be watched, or where
+    nothing is, all."""
     if view.list in [row.id for row in lists]:
         return replace(view, status="")
     some_to_watch = counts["toWatch", None] or not counts
@@ -234,7 +280,10 @@ def _tabs(counts: Counter, lists: list[CustomList]) -> list[Tab]:
     def of(status: str) -> int:
         return sum(count for (found, _), count in counts.items() if found == status)
 
-    to_watch, watched = Tab("To watch", "toWatch", "", of("toWatch")), Tab("Watched", "watched", "", of("watched"))
+    to_watch, watched = (
+        Tab("To watch", "toWatch", "", of("toWatch")),
+        Tab("Watched", "watched", "", of("watched")),
+    )
     everything = Tab("All", "all", "", sum(map(of, VISIBLE)))
     own = [Tab(row.name, "", row.id, counts["custom", row.pk]) for row in lists]
     return [to_watch, watched, *own, everything, Tab("Deleted", "deleted", "", of("deleted"))]
@@ -378,7 +427,9 @@ def _cards(ids: list[int]) -> list[Card]:
 
 def _votes(ids: list[int]) -> dict[int, list[Vote]]:
     rows = (
-        Recommendation.select(Recommendation.movie, Person.name, Person.color, Person.emoji, Recommendation.vote_type)
+        Recommendation.select(
+            Recommendation.movie, Person.name, Person.color, Person.emoji, Recommendation.vote_type
+        )
         .join(Person)
         .where(Recommendation.movie.in_(ids))
         .order_by(Recommendation.vote_type.desc(), Recommendation.date_recommended)
@@ -417,13 +468,17 @@ def film(user_id: str, imdb_id: str) -> Film:
         .first()
     )
     if movie is None:
-        raise NotFound("This film is not in your library. It may have been deleted in another window.")
+        raise NotFound(
+            "This film is not in your library. It may have been deleted in another window."
+        )
     watches = Watch.select().where(Watch.movie == movie.id).order_by(Watch.date_watched.desc())
     votes = (
         Recommendation.select(Recommendation, Person)
         .join(Person)
         .where(Recommendation.movie == movie.id)
-        .order_by(Recommendation.vote_type.desc(), Recommendation.date_recommended, Recommendation.id)
+        .order_by(
+            Recommendation.vote_type.desc(), Recommendation.date_recommended, Recommendation.id
+        )
     )
     return Film(movie, list(watches), list(votes))
 

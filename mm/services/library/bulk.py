@@ -28,7 +28,8 @@ class Done:
 
 
 def set_status(user_id: str, imdb_ids: Iterable[str], status: str) -> Done:
-    """Raises Invalid for a status that is none, or for too few or too many films, as the verbs below."""
+    """Raises Invalid for a status that is none, or for too few or too many films, as the verbs
+    below."""
     if status not in STATUSES:
         raise Invalid("Choose what to do with these films.")
     return _do(user_id, imdb_ids, lambda made, movies: _move(made, movies, status))
@@ -113,8 +114,12 @@ def _add_votes(made: Write, movies: Sequence[Movie], person: Person) -> None:
     voted = {movie_id for (movie_id,) in theirs.tuples()}
     if new := [movie for movie in movies if movie.id not in voted]:
         _require_room_for_votes(new)
-        columns = [Recommendation.movie, Recommendation.person, Recommendation.vote_type,
-                   Recommendation.date_recommended]  # fmt: skip
+        columns = [
+            Recommendation.movie,
+            Recommendation.person,
+            Recommendation.vote_type,
+            Recommendation.date_recommended,
+        ]
         rows = ((movie.id, person.id, True, made.at) for movie in new)
         insert_rows(db.obj, columns, rows)
         people.recount(made, Person.id == person.id)

@@ -1,4 +1,5 @@
-"""What every write to a user's own library does besides its rows: the marks, the count, the tombstones."""
+"""What every write to a user's own library does besides its rows: the marks, the count, the
+tombstones."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,8 @@ from mm.services import validation
 
 
 class Write(NamedTuple):
-    """One transaction. `at` becomes the last_modified of what the user changed, `updated_at` that of every row whose
-    JSON changes."""
+    """One transaction. `at` becomes the last_modified of what the user changed, `updated_at` that
+    of every row whose JSON changes."""
 
     user_id: str
     at: float
@@ -98,5 +99,6 @@ def changed_at(row: Marked) -> float:
 
 
 def later(at: float, row: Marked) -> float:
-    """The last_modified of a row that is changed by what was done `at`. It never goes back, though clocks differ."""
+    """The last_modified of a row that is changed by what was done `at`. It never goes back, though
+    clocks differ."""
     return max(at, changed_at(row))

@@ -17,8 +17,17 @@ from mm.services.validation import NUMBER_MAX
 
 # Each is told from the others, and readable with black or white on it.
 COLORS = (
-    "#d9480f", "#1864ab", "#5c7a29", "#9c36b5", "#b97a10", "#0b7285", "#c2255c", "#1b7048", "#5f3dc4", "#6b5b4b",
-)  # fmt: skip
+    "#d9480f",
+    "#1864ab",
+    "#5c7a29",
+    "#9c36b5",
+    "#b97a10",
+    "#0b7285",
+    "#c2255c",
+    "#1b7048",
+    "#5f3dc4",
+    "#6b5b4b",
+)
 
 
 class Place(NamedTuple):
@@ -56,7 +65,16 @@ def find(user_id: str, list_id: str) -> CustomList:
 
 
 def view(row: CustomList) -> ListView:
-    return ListView(row.id, row.user_id, row.name, row.color, row.icon, row.position, row.created_at, row.last_modified)
+    return ListView(
+        row.id,
+        row.user_id,
+        row.name,
+        row.color,
+        row.icon,
+        row.position,
+        row.created_at,
+        row.last_modified,
+    )
 
 
 def create(
@@ -68,11 +86,14 @@ def create(
     list_id: str | None = None,
     at: float | None = None,
 ) -> CustomList:
-    """The last of the lists where no position is given. `list_id`: one that a client made up while it was offline.
+    """The last of the lists where no position is given. `list_id`: one that a client made up while
+    it was offline.
 
     Raises Invalid, or Conflict for a `list_id` in use.
     """
-    details = _checked({"name": name, "color": color, "icon": icon, "position": position}, required=("name",))
+    details = _checked(
+        {"name": name, "color": color, "icon": icon, "position": position}, required=("name",)
+    )
     if list_id is not None:
         details["id"] = validation.identifier(list_id)
     with write(user_id, at) as made:
@@ -95,7 +116,8 @@ def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -
 
 
 def reorder(user_id: str, ids: list[str], at: float | None = None) -> None:
-    """Put the lists in this order. What is not named comes after those that are; an unknown id is passed over."""
+    """Put the lists in this order. What is not named comes after those that are; an unknown id is
+    passed over."""
     with write(user_id, at) as made:
         mine = {place.id: place for place in _places(user_id)}
         order = [list_id for list_id in dict.fromkeys([*ids, *mine]) if list_id in mine]
@@ -182,7 +204,11 @@ def _checked(changes: dict, required: tuple[str, ...] = ()) -> dict:
 
 
 def _require_free(user_id: str, list_id: str) -> None:
-    if CustomList.select().where((CustomList.user == user_id) & (CustomList.id == list_id)).exists():
+    if (
+        CustomList.select()
+        .where((CustomList.user == user_id) & (CustomList.id == list_id))
+        .exists()
+    ):
         raise Conflict("List already exists")
 
 
@@ -193,8 +219,13 @@ def _next_position(user_id: str) -> int:
 
 def _insert(made: Write, details: dict) -> CustomList:
     fields = {"color": LIST_COLOR, "icon": LIST_ICON, **details}
-    created = CustomList.create(user=made.user_id, created_at=made.at, last_modified=made.at,
-                                updated_at=made.updated_at, **fields)  # fmt: skip
+    created = CustomList.create(
+        user=made.user_id,
+        created_at=made.at,
+        last_modified=made.at,
+        updated_at=made.updated_at,
+        **fields,
+    )
     unbury(made, "list", created.id)
     return created
 

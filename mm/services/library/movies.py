@@ -1,8 +1,8 @@
 """What a user does with films: each verb is one transaction over several tables.
 
-`at` is when the user did it by a client's own clock; left out it is now. An `imdb_id` may be in upper case or have
-spaces around it. All raise Invalid for values that cannot be used; those that need a film in the library raise
-NotFound without it.
+`at` is when the user did it by a client's own clock; left out it is now. An `imdb_id` may be in
+upper case or have spaces around it. All raise Invalid for values that cannot be used; those that
+need a film in the library raise NotFound without it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,23 +45,34 @@ def add(
     a deleted one comes back. Whoever voted on it before, up or down, keeps that vote."""
     recommenders = list(recommenders)
     _refuse_too_many("recommenders", len(recommenders))
-    names = [validation.name(name, f"recommenders[{place}]") for place, name in enumerate(recommenders)]
+    names = [
+        validation.name(name, f"recommenders[{place}]") for place, name in enumerate(recommenders)
+    ]
     with write(user_id, at) as made:
         movie = _obtain(made, imdb_id, media_type)
         if names:
             _vote(made, movie, list(people.obtain(made, names).values()))
         if status is not None:
-            _set_status(made, movie, validation.status(status), _list_for(movie, status, custom_list_id))
+            _set_status(
+                made, movie, validation.status(status), _list_for(movie, status, custom_list_id)
+            )
         return _touch(made, movie)
 
 
 def set_status(
-    user_id: str, imdb_id: str, status: str, custom_list_id: str | None = None, at: float | None = None
+    user_id: str,
+    imdb_id: str,
+    status: str,
+    custom_list_id: str | None = None,
+    at: float | None = None,
 ) -> Movie:
-    """`custom` needs a list, or the one that the film is on; every other status takes it off its list."""
+    """`custom` needs a list, or the one that the film is on; every other status takes it off its
+    list."""
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
-        _set_status(made, movie, validation.status(status), _list_for(movie, status, custom_list_id))
+        _set_status(
+            made, movie, validation.status(status), _list_for(movie, status, custom_list_id)
+        )
         return _touch(made, movie)
 
 
@@ -74,8 +85,8 @@ def watch(
     at: float | None = None,
 ) -> Watch:
     """Change the latest watch, or with `again` add one. Where `again` is not given, the latest
-    watch of a film that is watched is changed, and any other film gets one more: whoever marks it as
-    watched has seen it once more, and must not lose the rating of years ago.
+    watch of a film that is watched is changed, and any other film gets one more: whoever marks it
+    as watched has seen it once more, and must not lose the rating of years ago.
 
     Left out, the values of a watch stay, or are now and not rated; None as `my_rating` clears it.
     The film is added where it is missing, becomes watched, and is on no list.
@@ -98,7 +109,8 @@ def watch(
 
 
 def rate(user_id: str, imdb_id: str, my_rating: float | None, at: float | None = None) -> Movie:
-    """Change the rating of the latest watch and nothing else. Raises NotFound where the film was never watched."""
+    """Change the rating of the latest watch and nothing else. Raises NotFound where the film was
+    never watched."""
     rating = validation.rating(my_rating)
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
@@ -109,9 +121,11 @@ def rate(user_id: str, imdb_id: str, my_rating: float | None, at: float | None =
         return _touch(made, movie)
 
 
-def unwatch(user_id: str, imdb_id: str, date_watched: float | None = None, at: float | None = None) -> Movie:
-    """Take back the latest watch, or that of `date_watched`; after the last one the film is to be watched again.
-    Raises NotFound where there is none to take back."""
+def unwatch(
+    user_id: str, imdb_id: str, date_watched: float | None = None, at: float | None = None
+) -> Movie:
+    """Take back the latest watch, or that of `date_watched`; after the last one the film is to be
+    watched again. Raises NotFound where there is none to take back."""
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
         seen = latest_watch(movie, date_watched)
@@ -133,8 +147,9 @@ def recommend(
     media_type: str | None = None,
     at: float | None = None,
 ) -> Recommendation:
-    """Set the vote of a person. Where not given, a vote that is there stays as it is, and a new one is up. `person`: a
-    name, or an id as a number. Makes the film and a named person where missing; raises NotFound for an unknown id."""
+    """Set the vote of a person. Where not given, a vote that is there stays as it is, and a new one
+    is up. `person`: a name, or an id as a number. Makes the film and a named person where missing;
+    raises NotFound for an unknown id."""
     [vote] = recommend_many(user_id, imdb_id, [person], vote_type, date_recommended, media_type, at)
     return vote
 
@@ -154,7 +169,10 @@ def recommend_many(
     _refuse_too_many("people", len(persons))
     is_up = None if vote_type is None else validation.vote(vote_type)
     moment = validation.moment(date_recommended, "date_recommended")
-    who = [validation.name(person, "person_name") if isinstance(person, str) else person for person in persons]
+    who = [
+        validation.name(person, "person_name") if isinstance(person, str) else person
+        for person in persons
+    ]
     with write(user_id, at) as made:
         movie = _obtain(made, imdb_id, media_type)
         known = people.with_ids(user_id, [person for person in who if isinstance(person, int)])
@@ -185,10 +203,15 @@ def change_vote(
 
 
 def unrecommend(user_id: str, imdb_id: str, person: str | int, at: float | None = None) -> Movie:
-    """`person`: a name or else an id, or an id as a number. Raises NotFound where there is no such vote."""
+    """`person`: a name or else an id, or an id as a number. Raises NotFound where there is no such
+    vote."""
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
-        voter = people.by_name_or_id(user_id, person) if isinstance(person, str) else people.by_id(user_id, person)
+        voter = (
+            people.by_name_or_id(user_id, person)
+            if isinstance(person, str)
+            else people.by_id(user_id, person)
+        )
         if not Recommendation.delete().where(_vote_of(movie, voter)).execute():
             raise NotFound("Recommendation not found")
         people.recount(made, Person.id == voter.id)
@@ -234,7 +257,8 @@ def _mine(user_id: str, imdb_id: str) -> Movie | None:
 
 
 def _obtain(made: Write, imdb_id: str, media_type: str | None) -> Movie:
-    """The film, new where there is none, and back where it was deleted. Its title goes to the front of the queue."""
+    """The film, new where there is none, and back where it was deleted. Its title goes to the front
+    of the queue."""
     imdb_id = validation.imdb_id(imdb_id)
     media_type = validation.trimmed_text(media_type, "media_type")
     models.ensure_titles(db.obj, [imdb_id])
@@ -245,8 +269,14 @@ def _obtain(made: Write, imdb_id: str, media_type: str | None) -> Movie:
     if movie is None:
         require_room(made.user_id, Movie, "films")
         unbury(made, "movie", imdb_id)
-        return Movie.create(user=made.user_id, title=imdb_id, media_type=media_type, date_added=made.at,
-                            last_modified=made.at, updated_at=made.updated_at)  # fmt: skip
+        return Movie.create(
+            user=made.user_id,
+            title=imdb_id,
+            media_type=media_type,
+            date_added=made.at,
+            last_modified=made.at,
+            updated_at=made.updated_at,
+        )
     if movie.status == "deleted":
         _set_status(made, movie, "watched" if latest_watch(movie) else "toWatch", None)
     return movie
@@ -282,7 +312,9 @@ def _vote_of(movie: Movie, person: Person) -> Expression:
 
 
 def _voted_on(movie: Movie) -> Expression:
-    return Person.id.in_(Recommendation.select(Recommendation.person).where(Recommendation.movie == movie.id))
+    return Person.id.in_(
+        Recommendation.select(Recommendation.person).where(Recommendation.movie == movie.id)
+    )
 
 
 def _refuse_too_many(field: str, count: int) -> None:
@@ -325,10 +357,13 @@ def _require_room_for_votes(movie: Movie, more: int) -> None:
         raise Invalid(f"A film takes {most:,} recommendations at most; it has {there:,}.")
 
 
-def _change_watch(movie: Movie, seen: Watch, moment: float | None, rating: float | UnsetType | None) -> Watch:
+def _change_watch(
+    movie: Movie, seen: Watch, moment: float | None, rating: float | UnsetType | None
+) -> Watch:
     if moment is None or moment == seen.date_watched:
         return _rate(seen, rating)
-    # Another watch may have that date: the two become one, and keep a rating where one of them has any.
+    # Another watch may have that date: the two become one, and keep a rating where one of them has
+    # any.
     seen.delete_instance()
     if rating is UNSET and seen.my_rating is not None:
         rating = seen.my_rating

@@ -79,7 +79,8 @@ def create(
     emoji: str | None = None,
     at: float | None = None,
 ) -> Person:
-    """Raises Invalid for what cannot be a name, colour or emoji, and Conflict for a name in use, in whatever case."""
+    """Raises Invalid for what cannot be a name, colour or emoji, and Conflict for a name in use, in
+    whatever case."""
     name = validation.name(name)
     details = _checked({"is_trusted": is_trusted, "color": color, "emoji": emoji})
     with write(user_id, at) as made:
@@ -114,8 +115,8 @@ def with_ids(user_id: str, ids: Sequence[int]) -> dict[int, Person]:
 
 
 def change(user_id: str, person: str | int, changes: dict, at: float | None = None) -> Person:
-    """Set those of name, is_trusted, color and emoji that `changes` has; only an emoji can be cleared with None.
-    `person`: a name, or an id as a number.
+    """Set those of name, is_trusted, color and emoji that `changes` has; only an emoji can be
+    cleared with None. `person`: a name, or an id as a number.
 
     Raises NotFound, Invalid, or Conflict for another person's name.
     """
@@ -136,7 +137,8 @@ def change(user_id: str, person: str | int, changes: dict, at: float | None = No
 
 
 def delete(user_id: str, person: str | int, at: float | None = None) -> None:
-    """Their votes go too. `person` as for `change`. Raises NotFound, and UserError for a quick recommender."""
+    """Their votes go too. `person` as for `change`. Raises NotFound, and UserError for a quick
+    recommender."""
     with write(user_id, at) as made:
         found = _chosen(user_id, person)
         if found.quick_key:
@@ -167,7 +169,9 @@ def _checked(changes: dict) -> dict:
         "color": validation.color(changes.get("color")),
     }
     given = {field: value for field, value in given.items() if value is not None}
-    return given | ({"emoji": validation.trimmed_text(changes["emoji"], "emoji")} if "emoji" in changes else {})
+    return given | (
+        {"emoji": validation.trimmed_text(changes["emoji"], "emoji")} if "emoji" in changes else {}
+    )
 
 
 def _require_free(user_id: str, name: str, besides: int | None = None) -> None:
@@ -197,20 +201,34 @@ def _counted(user_id: str) -> ModelSelect:
     return (
         Person.select(Person, fn.COUNT(Movie.id).alias("movie_count"))
         .join(Recommendation, JOIN.LEFT_OUTER)
-        .join(Movie, JOIN.LEFT_OUTER, on=(Movie.id == Recommendation.movie) & (Movie.status != "deleted"))
+        .join(
+            Movie,
+            JOIN.LEFT_OUTER,
+            on=(Movie.id == Recommendation.movie) & (Movie.status != "deleted"),
+        )
         .where(Person.user == user_id)
         .group_by(Person.id)
     )
 
 
 def _view(person) -> PersonView:
-    return PersonView(person.id, person.name, person.user_id, person.is_trusted, person.color, person.emoji,
-                      person.quick_key, person.last_modified, person.movie_count)  # fmt: skip
+    return PersonView(
+        person.id,
+        person.name,
+        person.user_id,
+        person.is_trusted,
+        person.color,
+        person.emoji,
+        person.quick_key,
+        person.last_modified,
+        person.movie_count,
+    )
 
 
 class Standing(NamedTuple):
-    """`films` have a vote of this person, up or down, and are not deleted; of those that were suggested (up) `watched`
-    were watched and `rated` have a rating of mine, `hits` of them a good one."""
+    """`films` have a vote of this person, up or down, and are not deleted; of those that were
+    suggested (up) `watched` were watched and `rated` have a rating of mine, `hits` of them a good
+    one."""
 
     person: Person
     films: int
@@ -241,7 +259,9 @@ def standings(user_id: str, show: str = "all") -> list[Standing]:
         chosen = chosen.where(Person.is_trusted)
     if show == "quick":
         chosen = chosen.where(Person.quick_key.is_null(False))
-    return [_standing(person) for person in chosen.order_by(fn.COUNT(Movie.id).desc(), Person.name_key)]
+    return [
+        _standing(person) for person in chosen.order_by(fn.COUNT(Movie.id).desc(), Person.name_key)
+    ]
 
 
 def standing(person: Person) -> Standing:
@@ -305,14 +325,23 @@ def _standings() -> ModelSelect:
     watched = suggested & (Watch.id.is_null(False) | (Movie.status == "watched"))
     rating = Case(None, [(suggested, Watch.my_rating)])
     return (
-        Person.select(Person, fn.COUNT(Movie.id).alias("films"), _count(watched).alias("watched"),
-                      fn.COUNT(rating).alias("rated"), _count(suggested & (Watch.my_rating >= HIT)).alias("hits"),
-                      fn.AVG(rating).alias("average"))
+        Person.select(
+            Person,
+            fn.COUNT(Movie.id).alias("films"),
+            _count(watched).alias("watched"),
+            fn.COUNT(rating).alias("rated"),
+            _count(suggested & (Watch.my_rating >= HIT)).alias("hits"),
+            fn.AVG(rating).alias("average"),
+        )
         .join(Recommendation, JOIN.LEFT_OUTER)
-        .join(Movie, JOIN.LEFT_OUTER, on=(Movie.id == Recommendation.movie) & (Movie.status != "deleted"))
+        .join(
+            Movie,
+            JOIN.LEFT_OUTER,
+            on=(Movie.id == Recommendation.movie) & (Movie.status != "deleted"),
+        )
         .join(Watch, JOIN.LEFT_OUTER, on=_is_latest_watch())
         .group_by(Person.id)
-    )  # fmt: skip
+    )
 
 
 def _count(condition):

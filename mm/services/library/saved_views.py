@@ -26,15 +26,20 @@ def find(user_id: str, view_id: str) -> SavedView:
 
 
 def create(user_id: str, name: str, view: browse.View) -> SavedView:
-    """The last of the views. Raises Invalid for what cannot be a name, and Conflict for one in use, in any case."""
+    """The last of the views. Raises Invalid for what cannot be a name, and Conflict for one in use,
+    in any case."""
     name = validation.name(name)
     filters = validation.texts(view.params(), "filters")
     with write(user_id) as made:
         _require_free(user_id, name)
         require_room(user_id, SavedView, "saved views")
-        last = SavedView.select(fn.MAX(SavedView.position)).where(SavedView.user == user_id).scalar()
+        last = (
+            SavedView.select(fn.MAX(SavedView.position)).where(SavedView.user == user_id).scalar()
+        )
         position = 0 if last is None else min(last + 1, NUMBER_MAX)
-        return SavedView.create(user=user_id, name=name, filters=filters, position=position, last_modified=made.at)
+        return SavedView.create(
+            user=user_id, name=name, filters=filters, position=position, last_modified=made.at
+        )
 
 
 def rename(user_id: str, view_id: str, name: str) -> SavedView:
@@ -57,4 +62,6 @@ def remove(user_id: str, view_id: str) -> None:
 def _require_free(user_id: str, name: str, besides: str = "") -> None:
     rows = SavedView.select(SavedView.id, SavedView.name).where(SavedView.user == user_id).tuples()
     if any(fold(taken) == fold(name) and view_id != besides for view_id, taken in rows):
-        raise Conflict("There is a view of that name already. Choose another name, or delete that one first.")
+        raise Conflict(
+            "There is a view of that name already. Choose another name, or delete that one first."
+        )

@@ -14,8 +14,15 @@ from mm.services.library.browse import search_words
 
 # Films read at once: an answer of any length takes the memory of one piece.
 PIECE = 2500
-COLUMNS = (Movie.id, Movie.title, fn.COALESCE(Movie.media_type, Title.media_type), Movie.status,
-           CustomList.id, Movie.date_added, Movie.last_modified)  # fmt: skip
+COLUMNS = (
+    Movie.id,
+    Movie.title,
+    fn.COALESCE(Movie.media_type, Title.media_type),
+    Movie.status,
+    CustomList.id,
+    Movie.date_added,
+    Movie.last_modified,
+)
 
 
 def one(user_id: str, imdb_id: str) -> MovieView:
@@ -25,8 +32,8 @@ def one(user_id: str, imdb_id: str) -> MovieView:
 
 
 def chosen(user_id: str, filters: MovieFilters) -> list[int]:
-    """The keys of the films that the filters leave, in the order asked for: for `in_pieces`. Of every
-    status where none is asked for, the deleted ones included."""
+    """The keys of the films that the filters leave, in the order asked for: for `in_pieces`. Of
+    every status where none is asked for, the deleted ones included."""
     mine = Movie.select(Movie.id).join(Title).where(Movie.user == user_id)
     rows = _ordered(_filtered(mine, filters), filters.sort).limit(filters.limit)
     if filters.offset:
@@ -65,14 +72,32 @@ def stats(person: Person) -> PersonStats:
     ratings = [rating for _, _, rating in found if rating is not None]
     watched = sum(status == "watched" or watch is not None for status, watch, _ in found)
     average = round(mean(ratings), 1) if ratings else None
-    return PersonStats(person.id, person.name, person.is_trusted, len(found), watched, average, [],
-                       person.color, person.emoji, person.quick_key)  # fmt: skip
+    return PersonStats(
+        person.id,
+        person.name,
+        person.is_trusted,
+        len(found),
+        watched,
+        average,
+        [],
+        person.color,
+        person.emoji,
+        person.quick_key,
+    )
 
 
 def vote_view(vote: Recommendation) -> RecommendationView:
     movie, person = vote.movie, vote.person
-    return RecommendationView(vote.id, movie.imdb_id, movie.user_id, person.id, person.name, person.name,
-                              vote.date_recommended, vote.vote_type)  # fmt: skip
+    return RecommendationView(
+        vote.id,
+        movie.imdb_id,
+        movie.user_id,
+        person.id,
+        person.name,
+        person.name,
+        vote.date_recommended,
+        vote.vote_type,
+    )
 
 
 def watch_view(seen: Watch) -> WatchView:
@@ -80,8 +105,9 @@ def watch_view(seen: Watch) -> WatchView:
 
 
 def state(user_id: str) -> str:
-    """Another text whenever what the films' JSON shows has changed: the user's own writes are counted, deletions
-    included, a look-up gives its films a new updated_at, and other addresses of posters another version."""
+    """Another text whenever what the films' JSON shows has changed: the user's own writes are
+    counted, deletions included, a look-up gives its films a new updated_at, and other addresses of
+    posters another version."""
     newest = Movie.select(fn.MAX(Movie.updated_at)).where(Movie.user == user_id)
     row = User.select(User.library_version, newest).where(User.id == user_id).tuples().get()
     return "-".join(map(str, (user_id, title_json.version(), *row)))
@@ -118,7 +144,7 @@ def _of_latest_watch(column) -> ModelSelect:
         .where(Watch.movie == Movie.id)
         .order_by(Watch.date_watched.desc())
         .limit(1)
-    )  # fmt: skip
+    )
 
 
 def _piece(user_id: str, keys: list[int]) -> list[MovieView]:
@@ -132,33 +158,51 @@ def _piece(user_id: str, keys: list[int]) -> list[MovieView]:
         if not found:
             return []
         votes, watches = _votes(user_id, found), _watches(found)
-    return [_view(user_id, found[key], votes[key], watches.get(key)) for key in keys if key in found]
+    return [
+        _view(user_id, found[key], votes[key], watches.get(key)) for key in keys if key in found
+    ]
 
 
 def _listed(keys: Iterable[int]) -> SQL:
-    """Keys of the database's own as one list: as parameters, Peewee would take longer to put a thousand
-    of them into a statement than the database takes to answer it."""
+    """Keys of the database's own as one list: as parameters, Peewee would take longer to put a
+    thousand of them into a statement than the database takes to answer it."""
     return SQL(f"({','.join(map(str, keys))})")
 
 
-def _view(user_id: str, row: tuple, votes: list[RecommendationView], watch: tuple | None) -> MovieView:
+def _view(
+    user_id: str, row: tuple, votes: list[RecommendationView], watch: tuple | None
+) -> MovieView:
     _, imdb_id, media_type, status, list_id, date_added, last_modified, *texts = row
     tmdb_data, omdb_data = title_json.raw(imdb_id, *texts)
     seen = None if watch is None else WatchView(imdb_id, user_id, *watch)
     return MovieView(
-        imdb_id, user_id, tmdb_data, omdb_data, media_type, status, list_id,  # type: ignore[arg-type]
-        date_added, last_modified, votes, seen,
-    )  # fmt: skip
+        imdb_id,
+        user_id,
+        tmdb_data,  # type: ignore[arg-type]
+        omdb_data,  # type: ignore[arg-type]
+        media_type,
+        status,
+        list_id,
+        date_added,
+        last_modified,
+        votes,
+        seen,
+    )
 
 
 def _votes(user_id: str, found: dict[int, tuple]) -> dict[int, list[RecommendationView]]:
     """Of each film, oldest first. `found`: {key: row}, a row's second value is the imdb_id."""
     rows = (
-        Recommendation.select(Recommendation.movie, Recommendation.id, Recommendation.person,
-                              Recommendation.date_recommended, Recommendation.vote_type)
+        Recommendation.select(
+            Recommendation.movie,
+            Recommendation.id,
+            Recommendation.person,
+            Recommendation.date_recommended,
+            Recommendation.vote_type,
+        )
         .where(Recommendation.movie.in_(_listed(found)))
         .order_by(Recommendation.date_recommended, Recommendation.id)
-    )  # fmt: skip
+    )
     given = list(db.execute(rows))
     # A name once for each person: joined, it would come with each of their votes.
     named = Person.select(Person.id, Person.name)
@@ -167,7 +211,11 @@ def _votes(user_id: str, found: dict[int, tuple]) -> dict[int, list[Recommendati
     votes: dict[int, list[RecommendationView]] = {key: [] for key in found}
     for key, vote_id, person_id, date, is_up in given:
         name = names[person_id]
-        votes[key].append(RecommendationView(vote_id, found[key][1], user_id, person_id, name, name, date, bool(is_up)))
+        votes[key].append(
+            RecommendationView(
+                vote_id, found[key][1], user_id, person_id, name, name, date, bool(is_up)
+            )
+        )
     return votes
 
 

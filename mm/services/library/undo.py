@@ -21,7 +21,14 @@ from mm.errors import Conflict, NotFound
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, UndoStep, Watch
 from mm.services import ranking_order, validation
 from mm.services.library import lists, people
-from mm.services.library.changes import Write, bury_films, require_room, unbury, wake_films_of, write
+from mm.services.library.changes import (
+    Write,
+    bury_films,
+    require_room,
+    unbury,
+    wake_films_of,
+    write,
+)
 from mm.services.ranking_order import Ranked
 
 KEPT_SECONDS = 600
@@ -48,10 +55,10 @@ def step(
     list_id: str | None = None,
     with_votes: bool = True,
 ) -> Iterator[Step]:
-    """One transaction around the verbs that change these rows. No look-ups inside: it holds the database's write lock.
-    `with_votes`: keep the person's votes too, which may be many; needed where the person may be
-    deleted. What is spread over more than ROWS_MAX rows cannot be taken back: keeping them would
-    hold the lock for seconds.
+    """One transaction around the verbs that change these rows. No look-ups inside: it holds the
+    database's write lock. `with_votes`: keep the person's votes too, which may be many; needed
+    where the person may be deleted. What is spread over more than ROWS_MAX rows cannot be taken
+    back: keeping them would hold the lock for seconds.
 
     Raises Invalid for what cannot be an imdb_id; whatever is raised in the block undoes the block.
     """
@@ -73,7 +80,8 @@ def step(
 def back(user_id: str, token: str) -> None:
     """Put the rows back as they were; what hung on something that was deleted since stays away.
 
-    Raises NotFound after ten minutes or a second time, and Conflict where the rows were changed since.
+    Raises NotFound after ten minutes or a second time, and Conflict where the rows were changed
+    since.
     """
     with write(user_id) as made:
         kept = _kept(user_id, token)
@@ -137,7 +145,9 @@ def _kept(user_id: str, token: str) -> UndoStep:
     mine = (UndoStep.token == token) & (UndoStep.user == user_id)
     kept = UndoStep.get_or_none(mine & _recent())
     if kept is None:
-        raise NotFound("This can no longer be undone: ten minutes are over, or it was undone already.")
+        raise NotFound(
+            "This can no longer be undone: ten minutes are over, or it was undone already."
+        )
     if kept.rows.keys() != PARTS:
         raise NotFound("This was done before the server was updated, and can no longer be undone.")
     return kept
@@ -186,13 +196,28 @@ def _films(user_id: str, imdb_ids: Iterable[str]) -> dict[str, dict | None]:
     found: dict[str, dict | None] = dict.fromkeys(imdb_ids)
     by_pk: dict[int, dict] = {}
     for part in chunks(found):
-        rows = Movie.select(Movie.id, Movie.title, CustomList.id, *MOVIE).left_outer_join(CustomList)
-        for pk, imdb_id, list_id, *movie in rows.where((Movie.user == user_id) & Movie.title.in_(part)).tuples():
-            found[imdb_id] = by_pk[pk] = {"movie": movie, "list": list_id, "watches": [], "votes": []}
+        rows = Movie.select(Movie.id, Movie.title, CustomList.id, *MOVIE).left_outer_join(
+            CustomList
+        )
+        for pk, imdb_id, list_id, *movie in rows.where(
+            (Movie.user == user_id) & Movie.title.in_(part)
+        ).tuples():
+            found[imdb_id] = by_pk[pk] = {
+                "movie": movie,
+                "list": list_id,
+                "watches": [],
+                "votes": [],
+            }
     for part in chunks(by_pk):
-        watches = Watch.select(Watch.movie, Watch.date_watched, Watch.my_rating).where(Watch.movie.in_(part))
-        votes = Recommendation.select(Recommendation.movie, Recommendation.person, Recommendation.date_recommended,
-                                      Recommendation.vote_type).where(Recommendation.movie.in_(part))  # fmt: skip
+        watches = Watch.select(Watch.movie, Watch.date_watched, Watch.my_rating).where(
+            Watch.movie.in_(part)
+        )
+        votes = Recommendation.select(
+            Recommendation.movie,
+            Recommendation.person,
+            Recommendation.date_recommended,
+            Recommendation.vote_type,
+        ).where(Recommendation.movie.in_(part))
         for pk, *watch in watches.order_by(Watch.date_watched).tuples():
             by_pk[pk]["watches"].append(watch)
         for pk, *vote in votes.order_by(Recommendation.person).tuples():
@@ -218,7 +243,9 @@ def _person(user_id: str, person_id: int, with_votes: bool) -> dict | None:
     if not with_votes:
         return {"person": columns, "votes": []}
     votes = (
-        Recommendation.select(Movie.title, Recommendation.date_recommended, Recommendation.vote_type)
+        Recommendation.select(
+            Movie.title, Recommendation.date_recommended, Recommendation.vote_type
+        )
         .join(Movie)
         .where(Recommendation.person == person_id)
         .order_by(Movie.title)
@@ -312,7 +339,9 @@ def _put_places(made: Write, places: dict[str, list]) -> None:
     )
     update_rows(db.obj, columns, [Movie.user, Movie.title], rows)
     # They were not watched while they were on the list.
-    unwatched = Movie.select(Movie.id).where((Movie.user == made.user_id) & (Movie.status != "watched"))
+    unwatched = Movie.select(Movie.id).where(
+        (Movie.user == made.user_id) & (Movie.status != "watched")
+    )
     Ranking.delete().where(Ranking.movie.in_(unwatched)).execute()
 
 
@@ -330,7 +359,12 @@ def _require_free(user_id: str, person_id: int, row: dict) -> None:
 def _put_votes_of(person_id: int, user_id: str, votes: list) -> None:
     pks = _pks(user_id, [imdb_id for imdb_id, *_ in votes])
     rows = [(pks[imdb_id], person_id, *vote) for imdb_id, *vote in votes if imdb_id in pks]
-    fields = [Recommendation.movie, Recommendation.person, Recommendation.date_recommended, Recommendation.vote_type]
+    fields = [
+        Recommendation.movie,
+        Recommendation.person,
+        Recommendation.date_recommended,
+        Recommendation.vote_type,
+    ]
     insert_rows(db.obj, fields, rows, ignore=True)
     _require_room_for_votes(pks.values())
 
@@ -357,7 +391,9 @@ def _put_films(made: Write, films: dict[str, dict | None]) -> None:
     pks = _pks(made.user_id, back)
     _replace_watches({pks[imdb_id]: row["watches"] for imdb_id, row in back.items()})
     known = {pk for (pk,) in Person.select(Person.id).where(Person.user == made.user_id).tuples()}
-    _replace_votes({pks[imdb_id]: [v for v in row["votes"] if v[0] in known] for imdb_id, row in back.items()})
+    _replace_votes(
+        {pks[imdb_id]: [v for v in row["votes"] if v[0] in known] for imdb_id, row in back.items()}
+    )
     counted: set[int] = set()
     for imdb_id, row in differing.items():
         counted |= _counted_in(row) ^ _counted_in(now[imdb_id])
@@ -376,7 +412,9 @@ def _put_movies(made: Write, films: dict[str, dict | None], now: dict[str, dict 
     pks = _list_pks(made.user_id)
     columns = [*MOVIE, Movie.custom_list, Movie.updated_at, Movie.imported_at]
     marks = (made.updated_at, made.updated_at)
-    rows = {key: (*_movie(row, pks), *marks, made.user_id, key) for key, row in films.items() if row}
+    rows = {
+        key: (*_movie(row, pks), *marks, made.user_id, key) for key, row in films.items() if row
+    }
     update_rows(db.obj, columns, [Movie.user, Movie.title], (rows[key] for key in rows if now[key]))
     new = [key for key in rows if not now[key]]
     if new:
@@ -390,7 +428,8 @@ def _put_movies(made: Write, films: dict[str, dict | None], now: dict[str, dict 
 
 
 def _movie(row: dict, pks: dict[str, int]) -> list:
-    """The columns of MOVIE and the list; where that is gone, the film goes where its deletion would have put it."""
+    """The columns of MOVIE and the list; where that is gone, the film goes where its deletion would
+    have put it."""
     media_type, status, *dates = row["movie"]
     pk = pks.get(row["list"])
     if status == "custom" and pk is None:
@@ -400,7 +439,11 @@ def _movie(row: dict, pks: dict[str, int]) -> list:
 
 def _pks(user_id: str, imdb_ids: Iterable[str]) -> dict[str, int]:
     mine = Movie.select(Movie.title, Movie.id).where(Movie.user == user_id)
-    return {key: pk for part in chunks(imdb_ids) for key, pk in mine.where(Movie.title.in_(part)).tuples()}
+    return {
+        key: pk
+        for part in chunks(imdb_ids)
+        for key, pk in mine.where(Movie.title.in_(part)).tuples()
+    }
 
 
 def _replace_watches(watches: dict[int, list]) -> None:
@@ -414,7 +457,12 @@ def _replace_votes(votes: dict[int, list]) -> None:
     for part in chunks(votes):
         Recommendation.delete().where(Recommendation.movie.in_(part)).execute()
     rows = ((pk, *vote) for pk in votes for vote in votes[pk])
-    fields = [Recommendation.movie, Recommendation.person, Recommendation.date_recommended, Recommendation.vote_type]
+    fields = [
+        Recommendation.movie,
+        Recommendation.person,
+        Recommendation.date_recommended,
+        Recommendation.vote_type,
+    ]
     insert_rows(db.obj, fields, rows)
 
 

@@ -1,6 +1,7 @@
 """A library as one small file: out (`dump`, `encode`) and in (`read`, `plan`, `apply`).
 
-The format is the v2 document: `mm/schemas/portable.py` gives its shape, `export` its order, `reader` what is accepted.
+The format is the v2 document: `mm/schemas/portable.py` gives its shape, `export` its order,
+`reader` what is accepted.
 """
 
 from mm.services.portable.export import dump, encode

@@ -1,4 +1,5 @@
-"""One user's library as the v2 document. Everything a user can enter is in it; nothing of the providers is."""
+"""One user's library as the v2 document. Everything a user can enter is in it; nothing of the
+providers is."""
 
 import json
 from collections.abc import Iterator
@@ -9,11 +10,23 @@ from peewee import Database
 from mm import clock
 from mm.database import db, snapshot
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Watch
-from mm.schemas import VERSION, Document, ListEntry, MovieEntry, PersonEntry, RankingEntry, ViewEntry, Vote, WatchEntry
+from mm.schemas import (
+    VERSION,
+    Document,
+    ListEntry,
+    MovieEntry,
+    PersonEntry,
+    RankingEntry,
+    ViewEntry,
+    Vote,
+    WatchEntry,
+)
 from mm.services import ranking_order, validation
 
 
-def dump(user_id: str, database: Database | None = None, exported_at: float | None = None) -> Document:
+def dump(
+    user_id: str, database: Database | None = None, exported_at: float | None = None
+) -> Document:
     """The library as of one moment. Sorted here, because databases sort text each in their own way."""
     database = database or db.obj
     with snapshot(database):
@@ -29,8 +42,8 @@ def dump(user_id: str, database: Database | None = None, exported_at: float | No
 
 
 def encode(document: Document, indent: bool = False) -> bytes:
-    """`indent` for what a person may open, unless that would make it too large to import; compact for the server's
-    own files."""
+    """`indent` for what a person may open, unless that would make it too large to import; compact
+    for the server's own files."""
     data = msgspec.json.encode(document)
     pretty = msgspec.json.format(data, indent=2) + b"\n" if indent else data
     return data if len(pretty) > validation.FILE_MAX else pretty
@@ -40,15 +53,30 @@ def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
     votes = _votes(database, user_id)
     watches = _watches(database, user_id)
     rows = database.execute(
-        Movie.select(Movie.id, Movie.title, Movie.media_type, Movie.status, CustomList.id, Movie.date_added,
-                     Movie.last_modified)
+        Movie.select(
+            Movie.id,
+            Movie.title,
+            Movie.media_type,
+            Movie.status,
+            CustomList.id,
+            Movie.date_added,
+            Movie.last_modified,
+        )
         .left_outer_join(CustomList)
         .where(Movie.user == user_id)
-    )  # fmt: skip
+    )
     for movie_id, imdb_id, media_type, status, list_id, date_added, last_modified in rows:
         seen = watches.get(movie_id)
-        entry = MovieEntry(imdb_id, media_type, status, list_id, date_added, last_modified,
-                           votes.get(movie_id, []), seen[-1] if seen else None)  # fmt: skip
+        entry = MovieEntry(
+            imdb_id,
+            media_type,
+            status,
+            list_id,
+            date_added,
+            last_modified,
+            votes.get(movie_id, []),
+            seen[-1] if seen else None,
+        )
         if seen and len(seen) > 1:
             entry.watches = seen
         yield entry
@@ -57,7 +85,10 @@ def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
 def _votes(database: Database, user_id: str) -> dict[int, list[Vote]]:
     rows = database.execute(
         Recommendation.select(
-            Recommendation.movie, Person.name, Recommendation.date_recommended, Recommendation.vote_type
+            Recommendation.movie,
+            Person.name,
+            Recommendation.date_recommended,
+            Recommendation.vote_type,
         )
         .join(Person)
         .where(Person.user == user_id)
@@ -82,7 +113,14 @@ def _watches(database: Database, user_id: str) -> dict[int, list[WatchEntry]]:
 
 
 def _people(database: Database, user_id: str) -> Iterator[PersonEntry]:
-    columns = (Person.name, Person.is_trusted, Person.color, Person.emoji, Person.quick_key, Person.last_modified)
+    columns = (
+        Person.name,
+        Person.is_trusted,
+        Person.color,
+        Person.emoji,
+        Person.quick_key,
+        Person.last_modified,
+    )
     rows = database.execute(Person.select(*columns).where(Person.user == user_id))
     for name, is_trusted, *rest in rows:
         yield PersonEntry(name, bool(is_trusted), *rest)
@@ -90,20 +128,33 @@ def _people(database: Database, user_id: str) -> Iterator[PersonEntry]:
 
 def _lists(database: Database, user_id: str) -> Iterator[ListEntry]:
     rows = database.execute(
-        CustomList.select(CustomList.id, CustomList.name, CustomList.color, CustomList.icon, CustomList.position,
-                          CustomList.created_at, CustomList.last_modified)
-        .where(CustomList.user == user_id)
-    )  # fmt: skip
+        CustomList.select(
+            CustomList.id,
+            CustomList.name,
+            CustomList.color,
+            CustomList.icon,
+            CustomList.position,
+            CustomList.created_at,
+            CustomList.last_modified,
+        ).where(CustomList.user == user_id)
+    )
     return (ListEntry(*row) for row in rows)
 
 
 def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:
-    people = dict(database.execute(Person.select(Person.id, Person.name).where(Person.user == user_id)))
+    people = dict(
+        database.execute(Person.select(Person.id, Person.name).where(Person.user == user_id))
+    )
     lists = {
-        list_id for (list_id,) in database.execute(CustomList.select(CustomList.id).where(CustomList.user == user_id))
+        list_id
+        for (list_id,) in database.execute(
+            CustomList.select(CustomList.id).where(CustomList.user == user_id)
+        )
     }
     columns = (SavedView.name, SavedView.filters, SavedView.position, SavedView.last_modified)
-    for name, filters, *rest in database.execute(SavedView.select(*columns).where(SavedView.user == user_id)):
+    for name, filters, *rest in database.execute(
+        SavedView.select(*columns).where(SavedView.user == user_id)
+    ):
         # PostgreSQL's driver has read the JSON already.
         given = json.loads(filters) if isinstance(filters, str) else filters
         yield ViewEntry(name, _portable(given, people, lists), *rest)

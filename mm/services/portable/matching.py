@@ -4,13 +4,24 @@ from collections import defaultdict, deque
 
 from mm.database import fold
 from mm.models import LIST_COLOR, LIST_ICON, PERSON_COLOR
-from mm.services.portable.plans import Library, ListStep, PersonStep, Plan, ViewStep, changes, given_values, refusal
+from mm.services.portable.plans import (
+    Library,
+    ListStep,
+    PersonStep,
+    Plan,
+    ViewStep,
+    changes,
+    given_values,
+    refusal,
+)
 from mm.services.portable.reader import FileFilm, FileList, FilePerson, FileView, Incoming
 
 # People.
 
 
-def plan_people(made: Plan, library: Library, rows: list[FilePerson], films: list[FileFilm]) -> dict[str, str]:
+def plan_people(
+    made: Plan, library: Library, rows: list[FilePerson], films: list[FileFilm]
+) -> dict[str, str]:
     """Adds the steps; returns the key that each name of the file's votes stands for."""
     joined = _join_people(library, rows)
     keys = _final_keys(made, library, rows, joined)
@@ -24,7 +35,9 @@ def plan_people(made: Plan, library: Library, rows: list[FilePerson], films: lis
         else:
             made.people.append(_person_step(made, library.people.get(joined.get(row.path, 0)), row))
     person_of = {row.key: row.key for row in rows}
-    person_of |= {row.key: library.people[joined[row.path]]["final_key"] for row in rows if row.path in joined}
+    person_of |= {
+        row.key: library.people[joined[row.path]]["final_key"] for row in rows if row.path in joined
+    }
     _add_voters(made, films, person_of, taken)
     return person_of
 
@@ -44,16 +57,22 @@ def _join_people(library: Library, rows: list[FilePerson]) -> dict[str, int]:
     return joined
 
 
-def _final_keys(made: Plan, library: Library, rows: list[FilePerson], joined: dict[str, int]) -> dict[int, str]:
+def _final_keys(
+    made: Plan, library: Library, rows: list[FilePerson], joined: dict[str, int]
+) -> dict[int, str]:
     """The folded name each of the library's people will have.
 
-    A rename onto a name that another person keeps is not granted; that may free or block further ones (two quick
-    recommenders that swapped names), so it is settled in rounds.
+    A rename onto a name that another person keeps is not granted; that may free or block further
+    ones (two quick recommenders that swapped names), so it is settled in rounds.
     """
     wanted = {joined[row.path]: row for row in rows if row.path in joined}
     wanted = {person: row for person, row in wanted.items() if _takes(made, library, person, row)}
     while True:
-        keys = {person: mine["name_key"] for person, mine in library.people.items() if person not in wanted}
+        keys = {
+            person: mine["name_key"]
+            for person, mine in library.people.items()
+            if person not in wanted
+        }
         taken = set(keys.values())
         denied = [person for person, row in wanted.items() if row.key in taken]
         if not denied:
@@ -85,7 +104,9 @@ def _person_step(made: Plan, mine: dict | None, row: FilePerson) -> PersonStep:
     return PersonStep("changed" if fields else "same", key, mine["id"], values, fields)
 
 
-def _add_voters(made: Plan, films: list[FileFilm], person_of: dict[str, str], taken: set[str]) -> None:
+def _add_voters(
+    made: Plan, films: list[FileFilm], person_of: dict[str, str], taken: set[str]
+) -> None:
     """People that only votes name: the library's, else new ones."""
     for film in films:
         for vote in film.votes:
@@ -93,8 +114,13 @@ def _add_voters(made: Plan, films: list[FileFilm], person_of: dict[str, str], ta
                 continue
             person_of[vote.key] = vote.key
             if vote.key not in taken:
-                values = {"name": vote.person_name, "is_trusted": False, "color": PERSON_COLOR, "emoji": None,
-                          "last_modified": film.last_modified}  # fmt: skip
+                values = {
+                    "name": vote.person_name,
+                    "is_trusted": False,
+                    "color": PERSON_COLOR,
+                    "emoji": None,
+                    "last_modified": film.last_modified,
+                }
                 made.people.append(PersonStep("new", vote.key, None, values, {}))
 
 
@@ -128,10 +154,17 @@ def _join_lists(library: Library, rows: list[FileList]) -> dict[str, int]:
 
 
 def _list_step(made: Plan, mine: dict | None, row: FileList, position: int) -> ListStep:
-    given = given_values(color=row.color, icon=row.icon, position=row.position, created_at=row.created_at)
+    given = given_values(
+        color=row.color, icon=row.icon, position=row.position, created_at=row.created_at
+    )
     given |= {"name": row.name, "last_modified": row.last_modified}
     if mine is None:
-        defaults = {"color": LIST_COLOR, "icon": LIST_ICON, "position": position, "created_at": row.last_modified}
+        defaults = {
+            "color": LIST_COLOR,
+            "icon": LIST_ICON,
+            "position": position,
+            "created_at": row.last_modified,
+        }
         return ListStep("new", row.id, None, defaults | given, {})
     if reason := refusal(made.conflicts, mine, row.last_modified):
         return ListStep("kept", mine["id"], mine["pk"], {}, {}, reason)
@@ -143,16 +176,25 @@ def _list_step(made: Plan, mine: dict | None, row: FileList, position: int) -> L
 
 
 def plan_views(
-    made: Plan, library: Library, rows: list[FileView], person_of: dict[str, str], list_of: dict[str, str]
+    made: Plan,
+    library: Library,
+    rows: list[FileView],
+    person_of: dict[str, str],
+    list_of: dict[str, str],
 ) -> None:
-    """Adds the steps. A view may show one person's films or one list's: in a file by name and the file's id."""
-    keys = {step.key for step in made.people} | {mine["final_key"] for mine in library.people.values()}
+    """Adds the steps. A view may show one person's films or one list's: in a file by name and the
+    file's id."""
+    keys = {step.key for step in made.people} | {
+        mine["final_key"] for mine in library.people.values()
+    }
     for mine in library.views.values():
         mine["filters"] = _by_key(mine["filters"], library)
     for position, row in enumerate(rows):
         filters = dict(row.filters)
         person = fold(filters.get("person", ""))
-        _put_or_drop(made, row, filters, "person", person_of.get(person, person if person in keys else None))
+        _put_or_drop(
+            made, row, filters, "person", person_of.get(person, person if person in keys else None)
+        )
         _put_or_drop(made, row, filters, "list", list_of.get(filters.get("list", "")))
         made.views.append(_view_step(made, library.views.get(row.key), row, filters, position))
 
@@ -163,7 +205,9 @@ def _by_key(filters: dict[str, str], library: Library) -> dict[str, str]:
     return filters | {"person": person["final_key"]} if person else filters
 
 
-def _put_or_drop(made: Plan, row: FileView, filters: dict[str, str], name: str, value: str | None) -> None:
+def _put_or_drop(
+    made: Plan, row: FileView, filters: dict[str, str], name: str, value: str | None
+) -> None:
     if name not in filters:
         return
     if value is None:
@@ -174,7 +218,9 @@ def _put_or_drop(made: Plan, row: FileView, filters: dict[str, str], name: str, 
         filters[name] = value
 
 
-def _view_step(made: Plan, mine: dict | None, row: FileView, filters: dict[str, str], position: int) -> ViewStep:
+def _view_step(
+    made: Plan, mine: dict | None, row: FileView, filters: dict[str, str], position: int
+) -> ViewStep:
     given = given_values(position=row.position)
     given |= {"name": row.name, "filters": filters, "last_modified": row.last_modified}
     if mine is None:

@@ -1,9 +1,9 @@
 """What an import would do to each row, computed without writing.
 
-The rule for a row that is in the file and in the library: *overwrite* takes the file's values, *newest* takes them
-where the file's last_modified is larger (else only votes of people without one are added), *skip* leaves the row as
-it is.
-Null never clears anything. A row's last_modified is the file's where its values were taken.
+The rule for a row that is in the file and in the library: *overwrite* takes the file's values,
+*newest* takes them where the file's last_modified is larger (else only votes of people without one
+are added), *skip* leaves the row as it is. Null never clears anything. A row's last_modified is the
+file's where its values were taken.
 """
 
 from collections import Counter
@@ -48,14 +48,19 @@ KINDS = {
 
 
 def plan(
-    user_id: str, incoming: Incoming, conflicts: Conflicts = "overwrite", database: Database | None = None
+    user_id: str,
+    incoming: Incoming,
+    conflicts: Conflicts = "overwrite",
+    database: Database | None = None,
 ) -> Plan:
     """Merge: nothing is removed. Reads the library once, in one snapshot."""
     database = database or db.obj
     with snapshot(database):
         version = User.select(User.library_version).where(User.id == user_id).scalar(database)
         library = _library(database, user_id)
-    made = Plan(user_id, version, conflicts, [], [], [], [], list(incoming.errors), list(incoming.warnings))
+    made = Plan(
+        user_id, version, conflicts, [], [], [], [], list(incoming.errors), list(incoming.warnings)
+    )
     list_of = plan_lists(made, library, incoming)
     films = [film for film in incoming.films if _list_is_known(made, film, list_of)]
     # Skipped films bring no votes, and so nobody who voted.
@@ -101,17 +106,23 @@ def _library(database: Database, user_id: str) -> Library:
         Movie.select(Movie, CustomList.id.alias("list_id"))
         .left_outer_join(CustomList)
         .where(Movie.user == user_id)
-    )  # fmt: skip
+    )
     votes: dict[int, dict[int, tuple[float, bool]]] = {}
     for row in rows(Recommendation.select().join(Movie).where(Movie.user == user_id)):
-        votes.setdefault(row["movie"], {})[row["person"]] = (row["date_recommended"], row["vote_type"])
+        votes.setdefault(row["movie"], {})[row["person"]] = (
+            row["date_recommended"],
+            row["vote_type"],
+        )
     watches: dict[int, dict[float, float | None]] = {}
     for row in rows(Watch.select().join(Movie).where(Movie.user == user_id)):
         watches.setdefault(row["movie"], {})[row["date_watched"]] = row["my_rating"]
     return Library(
         people={row["id"]: row for row in people},
         lists={row["pk"]: row for row in lists},
-        views={fold(row["name"]): row for row in rows(SavedView.select().where(SavedView.user == user_id))},
+        views={
+            fold(row["name"]): row
+            for row in rows(SavedView.select().where(SavedView.user == user_id))
+        },
         films={row["title"]: row for row in films},
         votes=votes,
         watches=watches,
@@ -190,7 +201,9 @@ def _kept_film(
     if reason != SKIPPED:
         steps = _vote_steps(made, library, mine["id"], film, person_of)
         votes = [vote for vote in steps if vote.outcome == "new"]
-    return FilmStep("changed" if votes else "kept", film.imdb_id, mine["id"], mine, {}, votes, [], reason)
+    return FilmStep(
+        "changed" if votes else "kept", film.imdb_id, mine["id"], mine, {}, votes, [], reason
+    )
 
 
 def _known_film(
@@ -242,11 +255,15 @@ def _compare_vote(step: VoteStep, vote: FileVote, date_recommended: float, vote_
     if vote.date_recommended is None:
         step.date_recommended = date_recommended
     mine = {"date_recommended": date_recommended, "vote_type": bool(vote_type)}
-    step.fields = changes(mine, {"date_recommended": step.date_recommended, "vote_type": step.vote_type})
+    step.fields = changes(
+        mine, {"date_recommended": step.date_recommended, "vote_type": step.vote_type}
+    )
     step.outcome = "changed" if step.fields else "same"
 
 
-def _watch_steps(mine: dict[float, float | None], watches: dict[float, float | None]) -> Iterator[WatchStep]:
+def _watch_steps(
+    mine: dict[float, float | None], watches: dict[float, float | None]
+) -> Iterator[WatchStep]:
     """Watches are united by date."""
     for date, rating in watches.items():
         if date not in mine:

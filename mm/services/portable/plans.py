@@ -1,4 +1,5 @@
-"""A plan in its parts: a step for each row of a file that could be used, and the library it was compared with."""
+"""A plan in its parts: a step for each row of a file that could be used, and the library it was
+compared with."""
 
 from collections import Counter
 
@@ -37,8 +38,8 @@ class Warnings:
 
 
 class PersonStep(Struct):
-    """`key` is the folded name the person will have; `fields` maps a name to [from, to]; `mine` is null for a new
-    person."""
+    """`key` is the folded name the person will have; `fields` maps a name to [from, to]; `mine` is
+    null for a new person."""
 
     outcome: Outcome
     key: str

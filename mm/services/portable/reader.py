@@ -44,16 +44,35 @@ BOM = b"\xef\xbb\xbf"
 SECTIONS = ("movies", "people", "lists", "views", "rankings")
 QUICK_KEYS = {key for key, *_ in QUICK_RECOMMENDERS}
 # What version 1 carried besides, and what the API's own rows carry: not part of a library.
-IGNORED = {"user_id", "person_id", "id", "tmdb_data", "omdb_data", "imdb_id", "person", "movie_count", "created_at"}
+IGNORED = {
+    "user_id",
+    "person_id",
+    "id",
+    "tmdb_data",
+    "omdb_data",
+    "imdb_id",
+    "person",
+    "movie_count",
+    "created_at",
+}
 KNOWN = {
     "": {"version", "exported_at", *SECTIONS},
-    "movies": {"imdb_id", "media_type", "status", "custom_list_id", "date_added", "last_modified", "recommendations",
-               "watch_history", "watches"},
+    "movies": {
+        "imdb_id",
+        "media_type",
+        "status",
+        "custom_list_id",
+        "date_added",
+        "last_modified",
+        "recommendations",
+        "watch_history",
+        "watches",
+    },
     "people": {"name", "is_trusted", "color", "emoji", "quick_key", "last_modified"},
     "views": {"name", "filters", "position", "last_modified"},
     "lists": {"id", "name", "color", "icon", "position", "created_at", "last_modified"},
     "rankings": {"imdb_id", "liked", "position", "ranked_at"},
-}  # fmt: skip
+}
 
 
 class FileVote(Struct):
@@ -324,7 +343,9 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
             reader.warnings.add("twice", again)
         if len(found.get(name, [])) > validation.FILMS_MAX:
             count = len(found[name])
-            raise Unusable(f"The file holds {count:,} {name}; the limit is {validation.FILMS_MAX:,}.")
+            raise Unusable(
+                f"The file holds {count:,} {name}; the limit is {validation.FILMS_MAX:,}."
+            )
     if not found:
         raise Unusable(
             f"The file is JSON, but has none of the lists {', '.join(SECTIONS[:-1])} and "
@@ -399,7 +420,8 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
         imdb_id=validation.imdb_id(row.get("imdb_id")),
         media_type=validation.text(row.get("media_type"), "media_type"),
         status=validation.one_of(row.get("status"), "status", STATUSES),
-        list_id=(validation.text(row.get("custom_list_id"), "custom_list_id") or "").strip() or None,
+        list_id=(validation.text(row.get("custom_list_id"), "custom_list_id") or "").strip()
+        or None,
         date_added=validation.moment(row.get("date_added"), "date_added"),
         last_modified=_last_modified(reader, row),
         watches=_watches(row),
@@ -418,7 +440,9 @@ def _settle_list(reader: _Reader, film: FileFilm) -> None:
     if film.status == "custom" and not film.list_id:
         raise FieldError("custom_list_id", "is missing, and the status is custom")
     if film.status != "custom" and film.list_id:
-        reader.counted["films name a list, but their status is not custom: the list was ignored"] += 1
+        reader.counted[
+            "films name a list, but their status is not custom: the list was ignored"
+        ] += 1
         film.list_id = None
 
 
@@ -439,7 +463,9 @@ def _watch(path: str, entry) -> WatchEntry:
     if not isinstance(entry, dict):
         raise FieldError(path, "expected an object")
     try:
-        date_watched = validation.required(validation.moment(entry.get("date_watched"), "date_watched"), "date_watched")
+        date_watched = validation.required(
+            validation.moment(entry.get("date_watched"), "date_watched"), "date_watched"
+        )
         return WatchEntry(date_watched, validation.rating(entry.get("my_rating")))
     except FieldError as error:
         raise FieldError(_join(path, error.path), error.reason) from error
@@ -449,7 +475,9 @@ def _votes(reader: _Reader, film_path: str, row: dict) -> Iterator[FileVote]:
     first: dict[str, str] = {}
     entries = _list_of(row, "recommendations")
     if len(entries) > validation.VOTES_MAX:
-        raise FieldError("recommendations", f"{len(entries):,} votes; the limit is {validation.VOTES_MAX:,}")
+        raise FieldError(
+            "recommendations", f"{len(entries):,} votes; the limit is {validation.VOTES_MAX:,}"
+        )
     for index, entry in enumerate(entries):
         path = f"{film_path}.recommendations[{index}]"
         try:

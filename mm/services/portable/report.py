@@ -26,9 +26,12 @@ def view(plan: Plan) -> View:
 
 
 def result(plan: Plan, safety_backup: str | None) -> ImportResult:
-    """What `apply` did. `movies_imported` counts films that were written; those that were the same are not."""
+    """What `apply` did. `movies_imported` counts films that were written; those that were the same
+    are not."""
     written = count(plan)
-    imported = {kind: tally.get("new", 0) + tally.get("changed", 0) for kind, tally in written.items()}
+    imported = {
+        kind: tally.get("new", 0) + tally.get("changed", 0) for kind, tally in written.items()
+    }
     counts = Counts(movies=imported["movie"], people=imported["person"], lists=imported["list"])
     return ImportResult(
         success=True,
@@ -48,7 +51,9 @@ def _unfilled(plan: Plan) -> list[str]:
     """Every film of the file whose title is not yet filled, in the file's order."""
     filled: set[str] = set()
     for some in chunks(film.imdb_id for film in plan.films):
-        ready = Title.select(Title.imdb_id).where(Title.imdb_id.in_(some) & (Title.tmdb_state == "ready"))
+        ready = Title.select(Title.imdb_id).where(
+            Title.imdb_id.in_(some) & (Title.tmdb_state == "ready")
+        )
         filled.update(imdb_id for (imdb_id,) in ready.tuples())
     return [film.imdb_id for film in plan.films if film.imdb_id not in filled]
 
@@ -86,7 +91,10 @@ def _film_changes(film: FilmStep, label: str) -> Iterator[Change]:
             yield Change("vote", vote.outcome, who, vote.fields, key=key)
     for watch in film.watches:
         if watch.outcome != "same":
-            fields = watch.fields or {"date_watched": [None, watch.date_watched], "my_rating": [None, watch.my_rating]}
+            fields = watch.fields or {
+                "date_watched": [None, watch.date_watched],
+                "my_rating": [None, watch.my_rating],
+            }
             yield Change("watch", watch.outcome, label, fields, key=key)
 
 

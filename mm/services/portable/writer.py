@@ -13,11 +13,30 @@ from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Tomb
 from mm.services import ranking_order
 from mm.services.portable.plans import FilmStep, Plan
 
-PERSON_FIELDS = (Person.name, Person.name_key, Person.is_trusted, Person.color, Person.emoji, Person.last_modified)
-LIST_FIELDS = (CustomList.name, CustomList.color, CustomList.icon, CustomList.position, CustomList.created_at,
-               CustomList.last_modified)  # fmt: skip
+PERSON_FIELDS = (
+    Person.name,
+    Person.name_key,
+    Person.is_trusted,
+    Person.color,
+    Person.emoji,
+    Person.last_modified,
+)
+LIST_FIELDS = (
+    CustomList.name,
+    CustomList.color,
+    CustomList.icon,
+    CustomList.position,
+    CustomList.created_at,
+    CustomList.last_modified,
+)
 VIEW_FIELDS = (SavedView.name, SavedView.filters, SavedView.position, SavedView.last_modified)
-MOVIE_FIELDS = (Movie.media_type, Movie.status, Movie.custom_list, Movie.date_added, Movie.last_modified)
+MOVIE_FIELDS = (
+    Movie.media_type,
+    Movie.status,
+    Movie.custom_list,
+    Movie.date_added,
+    Movie.last_modified,
+)
 
 
 def apply(plan: Plan, database: Database | None = None) -> None:
@@ -45,31 +64,45 @@ def _claim_version(database: Database, plan: Plan) -> None:
     """Counts this write, and refuses when another came between."""
     unchanged = (User.id == plan.user_id) & (User.library_version == plan.library_version)
     if not User.update(library_version=User.library_version + 1).where(unchanged).execute(database):
-        raise Conflict("The library has changed since this plan was made. Look at the new plan and confirm again.")
+        raise Conflict(
+            "The library has changed since this plan was made. Look at the new plan and confirm again."
+        )
 
 
 def _apply_people(database: Database, plan: Plan, updated_at: float) -> None:
     new = [step for step in plan.people if step.outcome == "new"]
     changed = [step for step in plan.people if step.outcome == "changed"]
     marks = (Person.updated_at, Person.imported_at)
-    # Two people may swap names, and a new one may take a name that is being given up: clear the way first, with keys
-    # that no name can have, because names are stripped.
+    # Two people may swap names, and a new one may take a name that is being given up: clear the way
+    # first, with keys that no name can have, because names are stripped.
     renamed = [step for step in changed if "name" in step.fields]
-    update_rows(database, [Person.name_key], [Person.id], ((f" {step.mine}", step.mine) for step in renamed))
     update_rows(
-        database, (*PERSON_FIELDS, *marks), [Person.id],
+        database, [Person.name_key], [Person.id], ((f" {step.mine}", step.mine) for step in renamed)
+    )
+    update_rows(
+        database,
+        (*PERSON_FIELDS, *marks),
+        [Person.id],
         ((*_person_row(step), updated_at, updated_at, step.mine) for step in changed),
-    )  # fmt: skip
+    )
     insert_rows(
-        database, (*PERSON_FIELDS, *marks, Person.user),
+        database,
+        (*PERSON_FIELDS, *marks, Person.user),
         ((*_person_row(step), updated_at, updated_at, plan.user_id) for step in new),
-    )  # fmt: skip
+    )
     _wake_films_of(database, [step.mine for step in renamed], updated_at)
 
 
 def _person_row(step) -> tuple:
     values = step.values
-    return (values["name"], step.key, values["is_trusted"], values["color"], values["emoji"], values["last_modified"])
+    return (
+        values["name"],
+        step.key,
+        values["is_trusted"],
+        values["color"],
+        values["emoji"],
+        values["last_modified"],
+    )
 
 
 def _wake_films_of(database: Database, people: list, updated_at: float) -> None:
@@ -80,24 +113,33 @@ def _wake_films_of(database: Database, people: list, updated_at: float) -> None:
 
 
 def _apply_lists(database: Database, plan: Plan, updated_at: float) -> None:
-    rows = {step.id: tuple(step.values.get(field.name) for field in LIST_FIELDS) for step in plan.lists}
+    rows = {
+        step.id: tuple(step.values.get(field.name) for field in LIST_FIELDS) for step in plan.lists
+    }
     changed = [step for step in plan.lists if step.outcome == "changed"]
     new = [step for step in plan.lists if step.outcome == "new"]
     marks = (CustomList.updated_at, CustomList.imported_at)
     update_rows(
-        database, (*LIST_FIELDS, *marks), [CustomList.pk],
+        database,
+        (*LIST_FIELDS, *marks),
+        [CustomList.pk],
         ((*rows[step.id], updated_at, updated_at, step.mine) for step in changed),
-    )  # fmt: skip
+    )
     insert_rows(
-        database, (*LIST_FIELDS, *marks, CustomList.id, CustomList.user),
+        database,
+        (*LIST_FIELDS, *marks, CustomList.id, CustomList.user),
         ((*rows[step.id], updated_at, updated_at, step.id, plan.user_id) for step in new),
-    )  # fmt: skip
+    )
     _drop_tombstones(database, plan.user_id, "list", (step.id for step in new))
 
 
 def _apply_views(database: Database, plan: Plan) -> None:
     rows = {"new": [], "changed": [], "same": [], "kept": []}  # type: ignore[var-annotated]
-    people = dict(database.execute(Person.select(Person.name_key, Person.id).where(Person.user == plan.user_id)))
+    people = dict(
+        database.execute(
+            Person.select(Person.name_key, Person.id).where(Person.user == plan.user_id)
+        )
+    )
     for step in plan.views:
         values = step.values
         filters = dict(values["filters"])
@@ -111,36 +153,61 @@ def _apply_views(database: Database, plan: Plan) -> None:
     update_rows(database, VIEW_FIELDS, [SavedView.id], rows["changed"])
 
 
-def _apply_films(database: Database, user_id: str, films: list[FilmStep], updated_at: float) -> None:
-    lists = dict(database.execute(CustomList.select(CustomList.id, CustomList.pk).where(CustomList.user == user_id)))
+def _apply_films(
+    database: Database, user_id: str, films: list[FilmStep], updated_at: float
+) -> None:
+    lists = dict(
+        database.execute(
+            CustomList.select(CustomList.id, CustomList.pk).where(CustomList.user == user_id)
+        )
+    )
     new = [film for film in films if film.outcome == "new"]
     marks = (Movie.updated_at, Movie.imported_at)
     models.ensure_titles(database, (film.imdb_id for film in new))
     insert_rows(
-        database, (*MOVIE_FIELDS, *marks, Movie.title, Movie.user),
+        database,
+        (*MOVIE_FIELDS, *marks, Movie.title, Movie.user),
         ((*_movie_row(film, lists), updated_at, updated_at, film.imdb_id, user_id) for film in new),
-    )  # fmt: skip
+    )
     update_rows(
-        database, (*MOVIE_FIELDS, *marks), [Movie.id],
-        ((*_movie_row(film, lists), updated_at, updated_at, film.mine) for film in films if film.outcome == "changed"),
-    )  # fmt: skip
+        database,
+        (*MOVIE_FIELDS, *marks),
+        [Movie.id],
+        (
+            (*_movie_row(film, lists), updated_at, updated_at, film.mine)
+            for film in films
+            if film.outcome == "changed"
+        ),
+    )
     _drop_tombstones(database, user_id, "movie", (film.imdb_id for film in new))
 
 
 def _movie_row(film: FilmStep, lists: dict[str, int]) -> tuple:
     values = film.values
     list_pk = lists.get(values["list_id"])
-    return (values["media_type"], values["status"], list_pk, values["date_added"], values["last_modified"])
+    return (
+        values["media_type"],
+        values["status"],
+        list_pk,
+        values["date_added"],
+        values["last_modified"],
+    )
 
 
-def _apply_votes(database: Database, user_id: str, films: list[FilmStep], updated_at: float) -> None:
+def _apply_votes(
+    database: Database, user_id: str, films: list[FilmStep], updated_at: float
+) -> None:
     movies = _movie_ids(database, user_id)
-    people = dict(database.execute(Person.select(Person.name_key, Person.id).where(Person.user == user_id)))
+    people = dict(
+        database.execute(Person.select(Person.name_key, Person.id).where(Person.user == user_id))
+    )
     rows: dict[str, list[tuple]] = {"new": [], "changed": [], "same": []}
     for film in films:
         movie_id = movies[film.imdb_id]
         for vote in film.votes:
-            rows[vote.outcome].append((vote.date_recommended, vote.vote_type, movie_id, people[vote.person_key]))
+            rows[vote.outcome].append(
+                (vote.date_recommended, vote.vote_type, movie_id, people[vote.person_key])
+            )
     values, key = (
         (Recommendation.date_recommended, Recommendation.vote_type),
         (Recommendation.movie, Recommendation.person),

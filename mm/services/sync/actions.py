@@ -1,7 +1,7 @@
 """The actions of the sync API, each by the verb of the service that pages and other clients use.
 
-Clients name a person by id, or as person_name or person, and a rating my_rating or rating. Doing again what is done
-already is no error.
+Clients name a person by id, or as person_name or person, and a rating my_rating or rating. Doing
+again what is done already is no error.
 """
 
 import contextlib
@@ -23,7 +23,8 @@ LIST_FIELDS = ("name", "color", "icon", "position")
 
 class Subject(NamedTuple):
     """What an action is about, as it is now: None as `row` where it is not there. `kind` and `key`
-    are those of its tombstone; so is `name_key`, of a person whom the action names without an id."""
+    are those of its tombstone; so is `name_key`, of a person whom the action names without an id.
+    """
 
     kind: str
     key: str | None
@@ -43,12 +44,27 @@ def _add_movie(user_id: str, data: dict, at: float) -> None:
         raise _missing("recommenders", "is not a list of names")
     if data.get("recommender") is not None:
         names = [*names, validation.name(data["recommender"], "recommender")]
-    movies.add(user_id, data["imdb_id"], _media_type(data), data.get("status"), names, data.get("custom_list_id"), at)
+    movies.add(
+        user_id,
+        data["imdb_id"],
+        _media_type(data),
+        data.get("status"),
+        names,
+        data.get("custom_list_id"),
+        at,
+    )
 
 
 def _add_recommendation(user_id: str, data: dict, at: float) -> None:
-    movies.recommend(user_id, data["imdb_id"], _who(user_id, data), data.get("vote_type"),
-                      data.get("date_recommended"), _media_type(data), at)  # fmt: skip
+    movies.recommend(
+        user_id,
+        data["imdb_id"],
+        _who(user_id, data),
+        data.get("vote_type"),
+        data.get("date_recommended"),
+        _media_type(data),
+        at,
+    )
 
 
 def _remove_recommendation(user_id: str, data: dict, at: float) -> None:
@@ -60,7 +76,9 @@ def _change_vote(user_id: str, data: dict, at: float) -> None:
     if data.get("vote_type") is None:
         raise _missing("vote_type")
     voter = _voter(user_id, data)
-    movies.change_vote(user_id, data["imdb_id"], voter.id, data["vote_type"], data.get("date_recommended"), at)
+    movies.change_vote(
+        user_id, data["imdb_id"], voter.id, data["vote_type"], data.get("date_recommended"), at
+    )
 
 
 def _watch(user_id: str, data: dict, at: float) -> None:
@@ -92,7 +110,9 @@ def _add_person(user_id: str, data: dict, at: float) -> None:
     try:
         known = people.find(user_id, name)
     except NotFound:
-        people.create(user_id, name, data.get("is_trusted"), data.get("color"), data.get("emoji"), at)
+        people.create(
+            user_id, name, data.get("is_trusted"), data.get("color"), data.get("emoji"), at
+        )
     else:
         people.change(user_id, known.id, _given(data, PERSON_FIELDS), at)
 
@@ -101,7 +121,12 @@ def _change_person(user_id: str, data: dict, at: float) -> None:
     """`new_name` is a rename, and so is a `name` beside an `id`."""
     person = _person(user_id, data)
     new_name = data.get("new_name", data.get("name") if data.get("id") is not None else None)
-    people.change(user_id, person.id, _given(data, PERSON_FIELDS) | ({"name": new_name} if new_name else {}), at)
+    people.change(
+        user_id,
+        person.id,
+        _given(data, PERSON_FIELDS) | ({"name": new_name} if new_name else {}),
+        at,
+    )
 
 
 def _trust_person(user_id: str, data: dict, at: float) -> None:
@@ -136,7 +161,9 @@ def _delete_list(user_id: str, data: dict, at: float) -> None:
 
 def _film(user_id: str, data: dict) -> Subject:
     imdb_id = validation.imdb_id(data.get("imdb_id"))
-    return Subject("movie", imdb_id, Movie.get_or_none((Movie.user == user_id) & (Movie.title == imdb_id)))
+    return Subject(
+        "movie", imdb_id, Movie.get_or_none((Movie.user == user_id) & (Movie.title == imdb_id))
+    )
 
 
 def _known_person(user_id: str, data: dict) -> Subject:
@@ -182,7 +209,8 @@ ACTIONS = {
 
 
 def _require_film(user_id: str, data: dict, at: float) -> None:
-    """A client may know a film that another one has deleted since; it was used later than that, so it is back."""
+    """A client may know a film that another one has deleted since; it was used later than that, so
+    it is back."""
     try:
         movies.find(user_id, data["imdb_id"])
     except NotFound:

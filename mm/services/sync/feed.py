@@ -1,8 +1,8 @@
 """What changed in one user's library since a moment, by `updated_at`.
 
-A row that changes moves to the end, so a page that was read stays read: nothing is missed while others write. The
-values of `updated_at` are given in the order of the commits, so whoever asks from the largest one they saw misses
-nothing either.
+A row that changes moves to the end, so a page that was read stays read: nothing is missed while
+others write. The values of `updated_at` are given in the order of the commits, so whoever asks from
+the largest one they saw misses nothing either.
 """
 
 import math
@@ -22,7 +22,8 @@ from mm.services.validation import MILLISECONDS_FROM
 KEEP_SECONDS = 90 * 86400
 # The setting {user's id: updated_at}: up to when each user's deletions have been forgotten.
 FORGOTTEN = "deletions_forgotten"
-# Tables in the order in which rows of one updated_at are told: people and lists before the films that name them.
+# Tables in the order in which rows of one updated_at are told: people and lists before the films
+# that name them.
 TABLES: tuple[type[Table], ...] = (Person, CustomList, Movie, Tombstone)
 
 
@@ -54,7 +55,11 @@ def page(user_id: str, since: float, limit: int, offset: str | None) -> Changes:
 def newest(user_id: str) -> float:
     """The largest updated_at of this user's rows; 0 where there are none."""
     found = (
-        table.select(table.updated_at).where(table.user == user_id).order_by(table.updated_at.desc()).limit(1).scalar()
+        table.select(table.updated_at)
+        .where(table.user == user_id)
+        .order_by(table.updated_at.desc())
+        .limit(1)
+        .scalar()
         for table in TABLES
     )
     return max(value or 0.0 for value in found)
@@ -93,7 +98,9 @@ def _read(user_id: str, since: float, limit: int | None, after: Position | None)
     return Changes(feed, shown)
 
 
-def _positions(user_id: str, since: float, limit: int | None, after: Position | None) -> Iterable[Position]:
+def _positions(
+    user_id: str, since: float, limit: int | None, after: Position | None
+) -> Iterable[Position]:
     """Of each table one more than the page takes, to know whether there is more."""
     for number, table in enumerate(TABLES):
         key = table._meta.primary_key
@@ -115,7 +122,9 @@ def _after(rows: ModelSelect, table: type[Table], number: int, after: Position) 
         return rows.where(table.updated_at > after.updated_at)
     if number > after.table:
         return rows.where(table.updated_at >= after.updated_at)
-    return rows.where(Tuple(table.updated_at, table._meta.primary_key) > Tuple(after.updated_at, after.key))
+    return rows.where(
+        Tuple(table.updated_at, table._meta.primary_key) > Tuple(after.updated_at, after.key)
+    )
 
 
 def _feed(user_id: str, told: list[Position], server_timestamp: float) -> tuple[Feed, list[int]]:
@@ -132,8 +141,12 @@ def _feed(user_id: str, told: list[Position], server_timestamp: float) -> tuple[
         deleted_movie_ids=[*deleted["movie"], *soft.values()],
         deleted_people=[int(key) for key in deleted["person"]],
         deleted_lists=deleted["list"],
-        reset=False, has_more=False, next_offset=None, server_timestamp=server_timestamp, timestamp=server_timestamp,
-    )  # fmt: skip
+        reset=False,
+        has_more=False,
+        next_offset=None,
+        server_timestamp=server_timestamp,
+        timestamp=server_timestamp,
+    )
     return feed, [key for key in keys[2] if key not in soft]
 
 
@@ -150,7 +163,9 @@ def _deleted(keys: list[int]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"movie": [], "person": [], "list": []}
     for some in chunks(keys):
         rows = (
-            Tombstone.select(Tombstone.kind, Tombstone.key).where(Tombstone.id.in_(some)).order_by(Tombstone.updated_at)
+            Tombstone.select(Tombstone.kind, Tombstone.key)
+            .where(Tombstone.id.in_(some))
+            .order_by(Tombstone.updated_at)
         )
         for kind, key in rows.tuples():
             found[kind].append(key)
@@ -171,7 +186,11 @@ def _parsed(offset: str | None) -> Position | None:
         position = Position(float(updated_at), int(table), int(key))
     except ValueError:
         position = Position(math.nan, 0, 0)
-    if math.isfinite(position.updated_at) and 0 <= position.table < len(TABLES) and 0 <= position.key < 2**63:
+    if (
+        math.isfinite(position.updated_at)
+        and 0 <= position.table < len(TABLES)
+        and 0 <= position.key < 2**63
+    ):
         return position
     reason = "is no next_offset of an answer"
     raise Invalid(f"offset: {reason}", [Problem("offset", reason)])

@@ -1,4 +1,5 @@
-"""What somebody changed in their own library since a moment: for clients that hold a connection open.
+"""What somebody changed in their own library since a moment: for clients that hold a connection
+open.
 
 Other processes write too (imports, restores), so the database is asked, once a second for each
 connection. What the enrichment brings is no change of the user's and is not told.

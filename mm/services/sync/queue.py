@@ -1,7 +1,7 @@
 """What a client did while it was offline: actions with the time at which the user did them.
 
-The last write wins: an action that is older than the film, person or list is refused as a conflict. Every answer is
-kept, so that a queue that is sent twice changes nothing the second time.
+The last write wins: an action that is older than the film, person or list is refused as a conflict.
+Every answer is kept, so that a queue that is sent twice changes nothing the second time.
 """
 
 import hashlib
@@ -33,11 +33,13 @@ REST_SECONDS = 0.15
 
 
 def perform(user_id: str, action: SyncAction) -> SyncAnswer:
-    """Do an action, or answer what was answered to it before. Raises Invalid for a malformed one, which is not kept."""
+    """Do an action, or answer what was answered to it before. Raises Invalid for a malformed one,
+    which is not kept."""
     kind = actions.ACTIONS[action.action]
     at = min(validation.moment(action.timestamp, "timestamp") or 0.0, clock.now())
     with db.atomic():
-        # From here to the commit nobody else writes, so that an action sent twice at once is done once.
+        # From here to the commit nobody else writes, so that an action sent twice at once is done
+        # once.
         models.next_update(db.obj)
         key = _key(action)
         known = _kept(user_id, key) or _kept_by_id(user_id, action, at)
