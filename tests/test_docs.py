@@ -99,8 +99,8 @@ def modules_in(folder):
 
 
 def has_a_home(name):
-    """`mm.tasks.huey` and `user.library_version` are no names of this kind, and files are looked for
-    by their paths."""
+    """`mm.tasks.huey` and `user.library_version` are no names of this kind, and files are looked
+    for by their paths."""
     return bool(roots_of(name)) and not name.endswith(FILES)
 
 
