@@ -70,8 +70,10 @@ def get(job_id: str, user_id: str) -> Job:
     """A job of this user; NotFoundError for any other."""
     job = Job.get_or_none((Job.id == job_id) & (Job.user == user_id))
     if job is None:
-        words = "This job no longer exists: jobs are kept for 7 days, uploads until a newer one replaces them."
-        raise NotFoundError(words)
+        raise NotFoundError(
+            "This job no longer exists: jobs are kept for 7 days, uploads until a newer one "
+            "replaces them."
+        )
     return job
 
 

@@ -212,7 +212,7 @@ def test_a_film_without_an_imdb_id_is_refused_and_the_page_says_so_before(page):
 
 def test_without_a_key_an_imdb_id_is_added_as_a_stub(page, without_key):
     shown = page.get(f"/add/pick?imdb={FIRST}").text
-    assert "A key adds titles" in shown
+    assert "It adds titles" in shown
     page.post("/add", data={"imdb": FIRST, "where": "toWatch"})
     assert the_film().title.tmdb_state == "stub"
 

@@ -404,7 +404,8 @@ def _require_good(path: Path, sidecar: Sidecar) -> None:
     """Read the draft back from the disk and test-restore it."""
     if problem := _problem(path.read_bytes(), sidecar):
         raise UnavailableError(
-            f"The backup failed its test and was not kept: {problem}. Your earlier backups are safe."
+            f"The backup failed its test and was not kept: {problem}. "
+            "Your earlier backups are safe."
         )
     sidecar.verified_at = clock.now()
 

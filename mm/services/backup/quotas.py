@@ -51,8 +51,8 @@ def require_reserve(folder: Path, size_bytes: int) -> None:
     needed, free = size_bytes + kept, disk.free_bytes(folder)
     if free < needed:
         raise NoRoomError(
-            f"{files.not_enough(needed, free)} The last {disk.megabytes(kept)} are kept for the nightly "
-            "backups. Delete backups that you no longer need."
+            f"{files.not_enough(needed, free)} The last {disk.megabytes(kept)} are kept for the "
+            "nightly backups. Delete backups you no longer need."
         )
 
 
