@@ -505,7 +505,7 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
     [linked] = [fields for _, event, fields in found if event == "backup.linked"]
     assert f"user={carol.id}" in linked
     told = reload(bob).last_error
-    assert told.startswith("Your backups on the server cannot be reached")
+    assert told.startswith("Your backups can’t be reached")
     assert "/srv" not in told
     [folder] = [fields for _, event, fields in found if event == "backup_folder.failed"]
     assert f"code={told[-6:-1]}" in folder

@@ -21,7 +21,7 @@ ACTIVE = ("queued", "running")
 REQUEUE_AFTER = 60
 # How often a job that dies with its process is started before it is given up.
 STARTS = 10
-GIVEN_UP = f"Given up: the worker stopped {STARTS} times while doing this."
+GIVEN_UP = f"Gave up: the worker stopped {STARTS} times while doing this."
 # When a worker that found a job's library in use looks again; two looks closer together are two
 # copies of one task, and one of them ends.
 AGAIN_SECONDS = 3
@@ -70,8 +70,10 @@ def get(job_id: str, user_id: str) -> Job:
     """A job of this user; NotFoundError for any other."""
     job = Job.get_or_none((Job.id == job_id) & (Job.user == user_id))
     if job is None:
-        words = "That job is gone: jobs are kept for 7 days, uploads until a newer one takes over."
-        raise NotFoundError(words)
+        raise NotFoundError(
+            "This job no longer exists: jobs are kept for 7 days, uploads until a newer one "
+            "replaces them."
+        )
     return job
 
 
@@ -149,7 +151,10 @@ def is_done(job_id: str) -> bool:
 
 def went_wrong(code: str) -> str:
     """What a user is told of an error that nobody foresaw."""
-    return f"Something went wrong on the server. Your library was not changed. (code {code})"
+    return (
+        "Something went wrong on the server. Your library was not changed. "
+        f"Ask whoever runs this server (details in the log, code {code})."
+    )
 
 
 def fail(job: Job, message: str) -> None:

@@ -23,7 +23,7 @@ DELETE_WAITS_SECONDS = 3
 AT_WORK = {"backup": "A backup", "verify": "A check", "import": "An import", "restore": "A restore"}
 UNKNOWN = "unknown"
 BEFORE_DROP = "last before a large drop"
-ROTTEN = "it is not what was written: its sha256 differs"
+ROTTEN = "its content was changed or damaged (the sha256 differs)"
 
 
 # Reading.
@@ -107,8 +107,8 @@ def _folder_in_reach(user_id: str) -> Iterator[None]:
             raise NoRoomError(disk.FULL) from error
         code = log.unexpected("backup_folder.failed", error, user=user_id)
         raise UnavailableError(
-            f"Your backups on the server cannot be reached ({error.strerror}). "
-            f"Tell whoever runs the server; its log explains it under {code}."
+            f"Your backups can’t be reached ({error.strerror}). "
+            f"Ask whoever runs this server (details in the log, code {code})."
         ) from error
 
 
@@ -224,7 +224,7 @@ def verify_held(user_id: str, filename: str) -> BackupEntry:
     sidecar, problem = _check(path)
     if sidecar is None:
         raise InvalidError(
-            f"{filename} cannot be read as a library; delete it, or look at it with an editor."
+            f"{filename} can’t be read as a library. Delete it, or open it in an editor."
         )
     note(path, sidecar, problem)
     told = log.error if problem else log.info
@@ -404,7 +404,8 @@ def _require_good(path: Path, sidecar: Sidecar) -> None:
     """Read the draft back from the disk and test-restore it."""
     if problem := _problem(path.read_bytes(), sidecar):
         raise UnavailableError(
-            f"The backup could not be verified and was not kept: {problem}. Earlier ones are untouched."
+            f"The backup failed its test and was not kept: {problem}. "
+            "Your earlier backups are safe."
         )
     sidecar.verified_at = clock.now()
 

@@ -26,7 +26,7 @@ from mm.errors import (
 )
 from mm.models import CustomList, Job, Movie, Person, SavedView, User
 from mm.schemas import BackupKind, Conflicts, ImportResult, PlanView
-from mm.services import jobs, portable
+from mm.services import jobs, portable, validation
 from mm.services.backup import backups, quotas
 from mm.services.backup import files as backup_files
 from mm.services.portable import FILE_MAX, Incoming, Plan
@@ -48,18 +48,18 @@ OURS = re.compile(rf"{backup_files.USER_ID.pattern}\.json|{re.escape(files.DRAFT
 # Of them, so many may wait for their turn: each takes a thread of the server while it does.
 WAITING_OF_A_USER = 1
 WAITING_IN_ALL = 2
-NOT_WAITING = "This was confirmed already, or withdrawn, or a newer upload took its place."
+NOT_WAITING = "This was already confirmed or cancelled, or a newer upload replaced it."
 GONE = (
-    "This file is no longer waiting: a newer upload took its place, it was withdrawn, or 24 hours "
-    "have passed. Choose it again."
+    "This file is no longer waiting: it was cancelled, a newer upload replaced it, or 24 hours "
+    "have passed. Upload it again."
 )
-ANOTHER_FILE = "The waiting file is no longer the one that was uploaded. Choose it again."
-CHANGED = "The library has changed since this plan was made. Look at it again, then confirm."
-CHANGED_MEANWHILE = "Your library changed since you looked: nothing was written."
-SEE_THE_NEW_PLAN = " See the new plan."
-NO_ROOM_YET = " Nothing was written. Make room, then confirm again: the file is still here."
-NEWER_WAITS = " A newer upload waits in its place."
-MORE_CHANGES = "Your library changed again before this was imported: the rule you chose decided."
+ANOTHER_FILE = "The waiting file is no longer the one you uploaded. Upload it again."
+CHANGED = "Your library has changed since this plan was made. Review it again, then confirm."
+CHANGED_MEANWHILE = "Your library changed before this started. Nothing was written."
+SEE_THE_NEW_PLAN = " Review the new plan."
+NO_ROOM_YET = " Nothing was written. Free some space, then confirm again. The file is still here."
+NEWER_WAITS = " A newer upload has replaced it."
+MORE_CHANGES = "Your library changed again before this was imported. The rule you chose decided."
 READ_LATER = "Another import is being read. Try again in a minute."
 
 _large_files = threading.BoundedSemaphore()
@@ -191,7 +191,7 @@ def receive(user: User, stream: IO[bytes]) -> Job:
     with _refusal_logged(user.id, "import"):
         data = stream.read(FILE_MAX + 1)
         if len(data) > FILE_MAX:
-            raise TooLargeError(f"The file is larger than {FILE_MAX >> 20} MiB.")
+            raise TooLargeError(validation.TOO_LARGE)
         _read(data, user.id)
         quotas.require_reserve(config.current.tmp_dir, len(data))
         return _wait(user, data, "import", {})

@@ -174,7 +174,7 @@ def read(data: bytes, own: bool = False) -> Incoming:
     UnusableFileError for what is no library at all: not JSON, not an object, a newer version, or nothing
     usable in it."""
     if len(data) > validation.FILE_MAX and not own:
-        raise TooLargeError(f"The file is larger than {validation.FILE_MAX >> 20} MiB.")
+        raise TooLargeError(validation.TOO_LARGE)
     reader = _Reader(own, validation.LATEST if own else clock.now() + DAY)
     document = _parse(reader, data)
     _check_version(reader, document)

@@ -65,7 +65,8 @@ def _claim_version(database: Database, plan: Plan) -> None:
     unchanged = (User.id == plan.user_id) & (User.library_version == plan.library_version)
     if not User.update(library_version=User.library_version + 1).where(unchanged).execute(database):
         raise ConflictError(
-            "The library has changed since this plan was made. Look at the new plan and confirm again."
+            "Your library has changed since this plan was made. "
+            "Review the new plan and confirm again."
         )
 
 
