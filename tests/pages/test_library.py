@@ -377,7 +377,7 @@ def test_the_page_of_a_stub_asks_for_its_details_to_be_fetched_next(page, alices
 
 
 def test_a_busy_database_holds_up_no_page_of_a_film(page, alices_films, monkeypatch):
-    monkeypatch.setattr(movies, "WANT_SECONDS", 0.1)
+    monkeypatch.setattr(movies, "PRIORITIZE_SECONDS", 0.1)
     page.get(f"/movies/{FILM}")
     with contextlib.closing(sqlite3.connect(config.current.data_dir / "mm.db")) as other:
         other.execute("BEGIN IMMEDIATE")
