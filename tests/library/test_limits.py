@@ -129,7 +129,7 @@ class TestWhatALibraryHolds:
         assert refused(phone.post(url, json={"person": "Bo"}), words)
         assert phone.post(url, json={"person": "Ann", "vote_type": False}).status_code == 201
         people.create(alice.id, "Bo")
-        with pytest.raises(InvalidError, match="takes no more"):
+        with pytest.raises(InvalidError, match="already has 5 recommendations"):
             bulk.recommend(alice.id, [FILM], "Bo")
         assert Recommendation.select().count() == 5
         require_backup(alice)
@@ -195,7 +195,7 @@ class TestWhatALibraryHolds:
 
 class TestWhatARequestNames:
     NAMES = [f"Person {number}" for number in range(101)]
-    WORDS = "names 101 people; 100 at once is the most"
+    WORDS = "names 101 people; the limit is 100 at once"
 
     def test_recommenders_of_a_film(self, phone, alice):
         body = {"imdb_id": FILM, "recommenders": self.NAMES[:100], "recommender": "One more"}

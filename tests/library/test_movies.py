@@ -456,7 +456,7 @@ class TestVotes:
     )
     def test_a_hundred_names_at_once_are_the_most(self, alice, verb):
         names = [f"Person {number}" for number in range(101)]
-        with pytest.raises(InvalidError, match="names 101 people; 100 at once is the most"):
+        with pytest.raises(InvalidError, match="names 101 people; the limit is 100 at once"):
             verb(alice.id, FILM, names)
         assert not Movie.select().exists()
         verb(alice.id, FILM, names[:100])

@@ -315,7 +315,7 @@ def _usable(persons: Iterable[str | int], field: str, path: str) -> list[str | i
     named `field`, and for a bad name; `path` is that name's, with its place at {}."""
     persons = list(persons)
     if len(persons) > NAMES_MAX:
-        reason = f"names {len(persons):,} people; {NAMES_MAX:,} at once is the most"
+        reason = f"names {len(persons):,} people; the limit is {NAMES_MAX:,} at once"
         raise InvalidError(f"{field}: {reason}", [Problem(field, reason)])
     return [
         person if isinstance(person, int) else validation.name(person, path.format(place))
