@@ -63,7 +63,7 @@ def tabs(user_id, **view):
 # The address.
 
 
-def test_a_view_is_what_its_address_says():
+def test_a_query_is_read_from_an_address_and_written_as_one():
     view = browse.parse(
         {"status": "watched", "q": " x ", "genre": "Drama", "sort": "year", "size": "l"}
     )
@@ -100,18 +100,18 @@ def test_a_view_is_what_its_address_says():
         ("_external", "1"),
     ],
 )
-def test_what_no_parameter_can_be_is_left_out(name, value):
+def test_an_invalid_parameter_is_ignored(name, value):
     assert browse.parse({name: value}) == LibraryQuery()
 
 
-def test_a_search_of_a_mile_is_cut():
+def test_a_long_search_text_is_cut():
     assert len(browse.parse({"q": "a" * 5000}).q) == browse.TEXT_MAX
 
 
 # Tabs.
 
 
-def test_the_tabs_count_every_shelf(alices):
+def test_each_tab_counts_its_films(alices):
     club = lists.create(alices, "Club")
     lists.create(alices, "Empty")
     movies.set_status(alices, "tt0000001", "watched")
@@ -130,7 +130,7 @@ def test_the_tabs_count_every_shelf(alices):
     assert ids(alices, status="deleted") == [3]
 
 
-def test_the_first_tab_is_what_is_to_be_watched_or_else_all(alices, bob):
+def test_the_first_tab_is_to_watch_or_all_where_that_is_empty(alices, bob):
     assert browse.page(alices, LibraryQuery(), 0, 60).query.status == "toWatch"
     for imdb_id in [*FILMS, "tt0000009"]:
         movies.set_status(alices, imdb_id, "watched")
@@ -139,7 +139,7 @@ def test_the_first_tab_is_what_is_to_be_watched_or_else_all(alices, bob):
     assert (empty.query.status, empty.has_films, empty.cards) == ("toWatch", False, [])
 
 
-def test_a_list_that_is_gone_shows_the_first_tab(alices):
+def test_a_deleted_list_shows_the_first_tab(alices):
     assert browse.page(alices, LibraryQuery(list="gone"), 0, 60).query == LibraryQuery(
         status="toWatch"
     )
@@ -175,7 +175,7 @@ def test_counts_follow_the_filters(alices):
         ({"genre": "Drama", "decade": "1960", "q": "roux"}, [2]),
     ],
 )
-def test_a_filter_leaves_the_others_out(alices, view, found):
+def test_a_filter_shows_only_the_films_that_match(alices, view, found):
     assert ids(alices, status="all", **view) == found
 
 
@@ -232,7 +232,7 @@ def test_the_filters_offer_what_the_library_has(alices):
     )
 
 
-def test_nobody_sees_the_films_of_another(alices, bob):
+def test_a_user_never_sees_the_films_of_another(alices, bob):
     assert ids(bob.id, status="all") == []
     assert browse.card(bob.id, "tt0000001") is None
     assert browse.facets(bob.id) == ([], [])
@@ -254,7 +254,7 @@ def test_nobody_sees_the_films_of_another(alices, bob):
         ("title", [1, 4, 3, 2, 9]),
     ],
 )
-def test_each_order_has_what_lacks_it_last(alices, sort, order):
+def test_films_without_a_value_for_the_sort_come_last(alices, sort, order):
     movies.watch(alices, "tt0000001", T, 9)
     movies.watch(alices, "tt0000002", T + 5)
     assert ids(alices, status="all", sort=sort) == order
@@ -326,7 +326,7 @@ def test_marking_films_while_scrolling_skips_none_and_repeats_none(alike, sort):
     assert scrolled(alike, LibraryQuery(status="toWatch", sort=sort), 7, mark) == whole
 
 
-def test_films_that_are_added_while_scrolling_bring_none_twice(alike):
+def test_films_added_while_scrolling_repeat_none(alike):
     whole = ids(alike, 0, 100)
     numbers = iter(range(100, 200))
 
@@ -336,7 +336,7 @@ def test_films_that_are_added_while_scrolling_bring_none_twice(alike):
     assert scrolled(alike, LibraryQuery(), 7, add) == whole
 
 
-def test_a_place_of_another_order_or_of_nonsense_is_none(alike):
+def test_a_position_of_another_sort_or_with_a_bad_key_is_ignored(alike):
     place = browse.page(alike, LibraryQuery(), 0, 5).end
     assert browse.parse_position({"after": place.token}, LibraryQuery()) == place
     assert browse.parse_position({}, LibraryQuery()) is None
@@ -366,7 +366,7 @@ NOT_PLACES = (
 
 
 @pytest.mark.parametrize("text", NOT_PLACES)
-def test_what_is_no_place_is_none(text):
+def test_a_malformed_position_is_ignored(text):
     token = urlsafe_b64encode(text.encode()).decode()
     assert browse.parse_position({"after": token}, LibraryQuery()) is None
     assert browse.parse_position({"after": text}, LibraryQuery()) is None
@@ -420,7 +420,7 @@ def test_pages_are_read_from_indexes_alone(alice, database):
 # Several at once.
 
 
-def test_several_films_are_changed_at_once_and_put_back_at_once(alices):
+def test_several_films_are_changed_at_once_with_one_undo(alices):
     version = browse.page(alices, LibraryQuery(), 0, 0).total
     done = bulk.set_status(alices, ["tt0000001", "TT0000002", "tt0000001", "tt7777777"], "watched")
     assert (done.changed, done.missing) == (2, 1)
