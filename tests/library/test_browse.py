@@ -1,5 +1,5 @@
-"""The library as the page asks for it: tabs, filters, sorting and paging, in a handful of queries
-at any size."""
+"""The library page: tabs, filters, sorting and paging, in a few
+queries at any size."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -32,7 +32,8 @@ FILMS = {
 
 @pytest.fixture
 def alices(alice, database):
-    """Four films of different kinds, and one that nobody has looked up; added in this order."""
+    """Four films of different kinds, and one that nobody has looked up;
+    added in this order."""
     for number, (imdb_id, row) in enumerate(FILMS.items()):
         movies.add(alice.id, imdb_id, at=T + number)
         title, year, genres, rating, kind, text = row
@@ -184,7 +185,7 @@ def test_a_filter_shows_only_the_films_that_match(alices, view, found):
     ["Komödie", "Science-Fiction & Fantastique", "ドラマ", 'A "B"', "\\"],
 )
 def test_a_genre_is_found_in_any_language(alices, genre):
-    """Both as Peewee writes JSON, with escapes, and as text that has the letters themselves."""
+    """Both as Peewee writes JSON, with escapes, and with the letters themselves."""
     Title.update(genres=["Drama", genre]).where(Title.imdb_id == "tt0000001").execute()
     as_text = json.dumps([genre, "Drama"], ensure_ascii=False)
     change = f"UPDATE title SET genres = {db.param} WHERE imdb_id = 'tt0000002'"
@@ -196,7 +197,7 @@ def test_a_genre_is_found_in_any_language(alices, genre):
 
 
 def test_a_search_looks_for_its_first_twenty_words(alices):
-    """SQLite refuses a query with a condition for each of a hundred."""
+    """SQLite refuses a query with a hundred conditions."""
     assert ids(alices, status="all", q="drama " * 30) == [4, 3, 2]
     words = "b e r l i n g h t s d a " + " ".join(f"{number}" for number in range(80))
     assert len(words.split()) > 86
@@ -273,8 +274,8 @@ def test_pages_show_each_film_once(alice, database, sort):
 
 
 def scrolled(user_id, view, size, between=lambda cards: None):
-    """The films of all pages, each begun after the last film of the one before; `between` gets the
-    cards of each page before the next one is asked for."""
+    """The films of all pages, each begun after the end of the one before; `between`
+    gets the cards of each page before the next one is asked for."""
     found, after = [], None
     while True:
         page = browse.page(user_id, view, 0, size, after)
@@ -288,8 +289,8 @@ def scrolled(user_id, view, size, between=lambda cards: None):
 
 @pytest.fixture
 def alike(alice, database):
-    """40 films to be watched: in each order some are equal, some lack what it goes by, and some are
-    known by what they were given long ago."""
+    """40 films to watch: in each order some are equal and some have no value, and
+    some were watched long ago, before 1970."""
     for number in range(1, 41):
         imdb_id = f"tt{number:07}"
         movies.add(alice.id, imdb_id, at=T + number // 3)
@@ -399,7 +400,7 @@ def test_a_page_takes_the_same_few_queries_at_any_size(alice, database, view):
 
 @pytest.mark.sqlite
 def test_pages_are_read_from_indexes_alone(alice, database):
-    """No temporary sort, no scan: what grows with the library is left alone."""
+    """No temporary sort, no scan: the time does not grow with the library."""
     put(alice, many(3))
     query = LibraryQuery(status="toWatch")
     plans = []

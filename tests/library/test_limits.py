@@ -1,4 +1,5 @@
-"""What is too much is refused in words, and whatever is taken can be backed up and restored."""
+"""Limits: what exceeds them is refused with a reason, and what is
+accepted can be backed up."""
 
 import json
 import sqlite3
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("frozen_clock")
 
 
 def require_backup(user):
-    """A verified one, which another account can take in whole."""
+    """A verified backup, which another account can import whole."""
     with db.connection_context():
         assert backups.create(reload(user)).state == "verified"
         bob = accounts.create("bob@example.org", "bob", PASSWORD)
@@ -48,7 +49,7 @@ def require_backup(user):
 
 @pytest.fixture
 def few(monkeypatch):
-    """A library of six films, people, lists and views, and films of five votes."""
+    """Limits of six films, people, lists and views, and of five votes a film."""
     monkeypatch.setattr(validation, "FILMS_MAX", 6)
     monkeypatch.setattr(validation, "VOTES_MAX", 5)
 
@@ -173,9 +174,9 @@ class TestWhatALibraryHolds:
         assert problem["path"] == "movies[0].recommendations"
         assert "'F'" in problem["reason"]
         assert "5 recommendations at most" in problem["reason"]
-        kept = json.loads(export(alice))["movies"]
-        assert [row["person_name"] for row in kept[0]["recommendations"]] == list("ABCDE")
-        assert len(kept) == 2
+        stored = json.loads(export(alice))["movies"]
+        assert [row["person_name"] for row in stored[0]["recommendations"]] == list("ABCDE")
+        assert len(stored) == 2
         require_backup(alice)
 
     def test_undo_brings_no_person_back_whose_votes_exceed_the_limit(
@@ -238,12 +239,12 @@ class TestWhatARequestNames:
 class TestManyRowsInFewQueries:
     def test_many_films_take_no_more_queries_than_two(self, phone, alice, frozen_clock):
         put(alice, document([film(n, recommendations=[vote("Eve")]) for n in range(1, 13)]))
-        shelf = lists.create(alice.id, "Club")
+        club = lists.create(alice.id, "Club")
         frozen_clock.move(60)
         ids = [f"tt{number:07d}" for number in range(1, 13)]
         for act in (
             lambda films: bulk.set_status(alice.id, films, "watched"),
-            lambda films: bulk.put_on_list(alice.id, films, shelf.id),
+            lambda films: bulk.put_on_list(alice.id, films, club.id),
             lambda films: bulk.set_status(alice.id, films, "deleted"),
             lambda films: bulk.recommend(alice.id, films, "Kim"),
             lambda films: bulk.delete(alice.id, films),
@@ -283,9 +284,9 @@ class TestManyRowsInFewQueries:
         assert [row.position for row in CustomList.select().order_by(CustomList.position)] == list(
             range(40)
         )
-        told = feed.everything_since(alice.id, newest + 1e-7).feed
-        assert len(told.lists) == 39
-        again = feed.everything_since(alice.id, told.server_timestamp).feed
+        changes = feed.everything_since(alice.id, newest + 1e-7).feed
+        assert len(changes.lists) == 39
+        again = feed.everything_since(alice.id, changes.server_timestamp).feed
         assert len(again.lists) == 1
 
     def test_after_a_write_of_very_many_rows_the_feed_repeats_only_the_last(
@@ -295,9 +296,9 @@ class TestManyRowsInFewQueries:
         put(alice, document([film(n, recommendations=[vote("Eve")]) for n in range(1, 21)]))
         since = feed.newest(alice.id)
         people.change(alice.id, people.find(alice.id, "Eve").id, {"color": "#112233"})
-        told = feed.everything_since(alice.id, since + 1e-7)
-        assert (len(told.film_ids), len(told.feed.people)) == (20, 1)
-        again = feed.everything_since(alice.id, told.feed.server_timestamp)
+        changes = feed.everything_since(alice.id, since + 1e-7)
+        assert (len(changes.film_ids), len(changes.feed.people)) == (20, 1)
+        again = feed.everything_since(alice.id, changes.feed.server_timestamp)
         assert (len(again.film_ids), len(again.feed.people)) == (1, 0)
 
     def test_the_feed_asks_for_ids_in_batches_that_the_database_takes(self, alice, monkeypatch):
@@ -307,9 +308,9 @@ class TestManyRowsInFewQueries:
             lists.create(alice.id, f"List {number}")
         people.change(alice.id, people.find(alice.id, "Person 1").id, {"color": "#112233"})
         db.connection().setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 10)
-        told = feed.everything_since(alice.id, 0).feed
-        assert [row.name for row in told.lists] == [f"List {number}" for number in range(12)]
-        names = [row.name for row in told.people]
+        changes = feed.everything_since(alice.id, 0).feed
+        assert [row.name for row in changes.lists] == [f"List {number}" for number in range(12)]
+        names = [row.name for row in changes.people]
         assert (len(names), names[-2:]) == (16, ["Person 11", "Person 1"])
 
 
@@ -320,8 +321,8 @@ class TestUndo:
         before = {movie.imdb_id: movie.updated_at for movie in Movie.select()}
         with undo.step(alice.id, person_id=eve.id, with_votes=False) as step:
             people.change(alice.id, eve.id, {"is_trusted": True})
-        [kept] = models.UndoStep.select()
-        assert len(str(kept.rows)) < 500
+        [stored] = models.UndoStep.select()
+        assert len(str(stored.rows)) < 500
         undo.back(alice.id, step.token)
         assert not people.by_id(alice.id, eve.id).is_trusted
         assert before == {movie.imdb_id: movie.updated_at for movie in Movie.select()}
@@ -346,7 +347,7 @@ class TestUndo:
 
 @pytest.mark.slow
 def test_another_writer_is_not_starved_by_a_batch(app, alice, bob):
-    """Measured without the rests: up to 15 s, and then an error."""
+    """Without the pauses others waited up to 15 s, and then got an error."""
     stop, waits = threading.Event(), []
 
     def write():

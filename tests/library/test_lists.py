@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("frozen_clock", "database")
 
 
 @pytest.fixture
-def shelf(alice):
+def favourites(alice):
     return lists.create(alice.id, "Favourites")
 
 
@@ -22,8 +22,8 @@ def names(user):
     return [row.name for row in lists.listing(user.id)]
 
 
-def test_a_new_list_is_the_last_one_unless_a_position_is_given(alice, shelf):
-    assert (shelf.color, shelf.icon, shelf.position) == ("#0a84ff", "star", 0)
+def test_a_new_list_is_the_last_one_unless_a_position_is_given(alice, favourites):
+    assert (favourites.color, favourites.icon, favourites.position) == ("#0a84ff", "star", 0)
     lists.create(alice.id, "Second")
     lists.create(alice.id, "First", position=-1)
     assert names(alice) == ["First", "Favourites", "Second"]
@@ -69,29 +69,29 @@ def test_a_client_may_choose_the_id_once(alice, bob):
     assert names(alice) == ["Offline"]
 
 
-def test_only_the_given_fields_change(alice, shelf, frozen_clock):
+def test_only_the_given_fields_change(alice, favourites, frozen_clock):
     frozen_clock.move(60)
     changed = lists.change(
-        alice.id, shelf.id, {"name": "Loved", "icon": None, "id": "other", "position": 5}
+        alice.id, favourites.id, {"name": "Loved", "icon": None, "id": "other", "position": 5}
     )
     assert (changed.id, changed.name, changed.icon, changed.position) == (
-        shelf.id,
+        favourites.id,
         "Loved",
         "star",
         5,
     )
     assert (changed.created_at, changed.last_modified) == (clock.now() - 60, clock.now())
-    assert changed.updated_at > shelf.updated_at
+    assert changed.updated_at > favourites.updated_at
 
 
-def test_the_films_of_a_deleted_list_go_back_to_watched_or_to_watch(alice, shelf):
+def test_the_films_of_a_deleted_list_go_back_to_watched_or_to_watch(alice, favourites):
     movies.add(alice.id, FILM)
     movies.add(alice.id, SEEN)
     movies.watch(alice.id, SEEN)
     for imdb_id in (FILM, SEEN):
-        movies.set_status(alice.id, imdb_id, "custom", shelf.id)
+        movies.set_status(alice.id, imdb_id, "custom", favourites.id)
     before = movies.find(alice.id, FILM)
-    lists.delete(alice.id, shelf.id)
+    lists.delete(alice.id, favourites.id)
 
     statuses = {
         imdb_id: (row["status"], row["custom_list_id"])
@@ -99,12 +99,12 @@ def test_the_films_of_a_deleted_list_go_back_to_watched_or_to_watch(alice, shelf
     }
     assert statuses == {FILM: ("toWatch", None), SEEN: ("watched", None)}
     assert movies.find(alice.id, FILM).updated_at > before.updated_at
-    assert [(grave.kind, grave.key) for grave in Tombstone.select()] == [("list", shelf.id)]
+    assert [(row.kind, row.key) for row in Tombstone.select()] == [("list", favourites.id)]
 
 
-def test_a_list_created_again_with_its_id_has_no_tombstone(alice, shelf):
-    lists.delete(alice.id, shelf.id)
-    lists.create(alice.id, "Favourites", list_id=shelf.id)
+def test_a_list_created_again_with_its_id_has_no_tombstone(alice, favourites):
+    lists.delete(alice.id, favourites.id)
+    lists.create(alice.id, "Favourites", list_id=favourites.id)
     assert not Tombstone.select().exists()
 
 
@@ -117,9 +117,9 @@ def test_an_unknown_id_is_not_found(alice, list_id):
 @pytest.mark.parametrize(
     "verb", [lists.find, lists.delete, lambda user_id, key: lists.change(user_id, key, {})]
 )
-def test_another_users_list_is_not_found(bob, shelf, verb):
+def test_another_users_list_is_not_found(bob, favourites, verb):
     with pytest.raises(NotFoundError, match="List not found"):
-        verb(bob.id, shelf.id)
+        verb(bob.id, favourites.id)
 
 
 def test_another_users_films_stay_when_a_list_of_the_same_id_goes(alice, bob):

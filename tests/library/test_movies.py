@@ -1,4 +1,4 @@
-"""What a user does with films: each verb is one write, with its marks, and whole or not at all."""
+"""What a user does with films: each verb is one write, done whole or not at all."""
 
 import pytest
 from msgspec import UNSET
@@ -87,9 +87,9 @@ class TestAdding:
         assert not Title.select().exists()
 
     def test_a_film_can_be_added_to_a_list(self, alice):
-        shelf = lists.create(alice.id, "Favourites")
-        movies.add(alice.id, FILM, status="custom", custom_list_id=shelf.id)
-        assert entry(alice)["custom_list_id"] == shelf.id
+        favourites = lists.create(alice.id, "Favourites")
+        movies.add(alice.id, FILM, status="custom", custom_list_id=favourites.id)
+        assert entry(alice)["custom_list_id"] == favourites.id
 
     def test_two_users_may_have_the_same_film_independently(self, alice, bob, film):
         movies.add(bob.id, FILM, recommenders=["Alice"])
@@ -99,7 +99,8 @@ class TestAdding:
 
 
 class TestMarks:
-    """Each verb counts as one write, and gives the film a later updated_at and the user's own time."""
+    """Each verb counts as one write, with a later updated_at and the user's own
+    time."""
 
     VERBS = {
         "add": lambda user_id, at: movies.add(user_id, FILM, recommenders=["Bob"], at=at),
@@ -166,8 +167,8 @@ class TestMarks:
 
 
 class TestCounts:
-    """Clients are told again of people whose movie_count changed, and of nobody else; nobody's
-    last_modified moves."""
+    """Only people whose movie_count changed are marked as changed, and
+    never by the user."""
 
     VERBS = {
         "a vote": (lambda user_id: movies.recommend(user_id, OTHER, "Eve"), {"Eve"}),
@@ -281,10 +282,10 @@ class TestWatching:
     def test_a_film_that_is_not_watched_gets_one_more_watch(
         self, alice, film, frozen_clock, status
     ):
-        """Or else marking it as watched, without a rating, would wipe the rating of years ago."""
+        """Otherwise marking it as watched would overwrite the rating of years ago."""
         movies.watch(alice.id, FILM, 1e9, 9)
-        shelf = lists.create(alice.id, "Again")
-        movies.set_status(alice.id, FILM, status, shelf.id)
+        favourites = lists.create(alice.id, "Again")
+        movies.set_status(alice.id, FILM, status, favourites.id)
         movies.watch(alice.id, FILM, my_rating=None)
         assert entry(alice)["watches"] == [
             {"date_watched": 1e9, "my_rating": 9},
@@ -355,16 +356,16 @@ class TestStatus:
         assert entry(alice)["status"] == "toWatch"
 
     def test_a_film_on_a_list_may_be_set_to_custom_again_without_naming_the_list(self, alice, film):
-        shelf = lists.create(alice.id, "Favourites")
-        movies.set_status(alice.id, FILM, "custom", shelf.id)
+        favourites = lists.create(alice.id, "Favourites")
+        movies.set_status(alice.id, FILM, "custom", favourites.id)
         movies.set_status(alice.id, FILM, "custom")
-        assert entry(alice)["custom_list_id"] == shelf.id
+        assert entry(alice)["custom_list_id"] == favourites.id
 
     @pytest.mark.parametrize("status", ["toWatch", "watched", "deleted"])
     def test_every_other_status_takes_it_off_its_list(self, alice, film, status):
-        shelf = lists.create(alice.id, "Favourites")
-        movies.set_status(alice.id, FILM, "custom", shelf.id)
-        movies.set_status(alice.id, FILM, status, shelf.id)
+        favourites = lists.create(alice.id, "Favourites")
+        movies.set_status(alice.id, FILM, "custom", favourites.id)
+        movies.set_status(alice.id, FILM, status, favourites.id)
         assert entry(alice).items() >= {"status": status, "custom_list_id": None}.items()
 
     @pytest.mark.parametrize("status", ["", "seen", "Watched", None, 1])
@@ -490,8 +491,12 @@ class TestDeleting:
 
         assert not Recommendation.select().exists()
         assert not Watch.select().exists()
-        grave = Tombstone.get()
-        assert (grave.kind, grave.key, grave.deleted_at) == ("movie", FILM, clock.now() - HOUR)
+        tombstone = Tombstone.get()
+        assert (tombstone.kind, tombstone.key, tombstone.deleted_at) == (
+            "movie",
+            FILM,
+            clock.now() - HOUR,
+        )
         movies.add(alice.id, FILM)
         assert not Tombstone.select().exists()
 

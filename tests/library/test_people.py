@@ -1,5 +1,5 @@
-"""People: names as hard as they come, quick recommenders that stay, and what a change of theirs
-means for films."""
+"""People: difficult names, quick recommenders, and what a change means for their
+films."""
 
 import pytest
 
@@ -184,15 +184,13 @@ class TestDeleting:
         assert [vote.person.name for vote in Recommendation.select()] == ["Kim"]
         assert after.updated_at > before.updated_at
         assert after.last_modified == before.last_modified
-        assert [(grave.kind, grave.key) for grave in Tombstone.select()] == [
-            ("person", str(eve.id))
-        ]
+        assert [(row.kind, row.key) for row in Tombstone.select()] == [("person", str(eve.id))]
 
     def test_the_id_of_a_deleted_person_is_never_given_again(self, alice, eve):
         people.delete(alice.id, eve.id)
         again = people.create(alice.id, "Zoe")
-        graves = {grave.key for grave in Tombstone.select()}
-        assert str(again.id) not in graves
+        deleted = {row.key for row in Tombstone.select()}
+        assert str(again.id) not in deleted
 
     @pytest.mark.parametrize("name", [name for _, name, *_ in QUICK_RECOMMENDERS])
     def test_quick_recommenders_cannot_be_deleted(self, alice, name):

@@ -1,4 +1,4 @@
-"""Rankings: a user's own order of what they watched, by the API, and the ways out of it."""
+"""Rankings: a user's own order of the films they watched, and how films leave it."""
 
 import time
 
@@ -17,7 +17,7 @@ ONE, TWO, THREE, FOUR = (f"tt{number:07d}" for number in range(1, 5))
 
 @pytest.fixture
 def phone(as_user, alice):
-    """Alice's, whose library has four watched films and one to watch."""
+    """Alice's, with four watched films and one to watch."""
     put(alice, document([*(seen(number, date=T + number) for number in range(1, 5)), film(5)]))
     return as_user(alice)
 

@@ -1,4 +1,4 @@
-"""How people's suggestions turned out."""
+"""Statistics of the people who recommend films."""
 
 import pytest
 from playhouse.test_utils import count_queries
@@ -9,8 +9,9 @@ from tests.support.libraries import T, custom_list, document, film, many, person
 
 @pytest.fixture
 def home(database, alice):
-    """Bob suggested six films: rated 9, 6.9 and 7, watched unrated, unseen, and one that is
-    deleted; he warned of one that was good. Zoe suggested nothing."""
+    """Bob recommended six films: three rated 9, 6.9 and 7, one watched but unrated,
+    one not watched, and one deleted. He voted against one that was good. Zoe
+    recommended nothing."""
     bob = [vote("Bob")]
     again = [{"date_watched": T - 9e6, "my_rating": 1.0}, {"date_watched": T, "my_rating": 9.0}]
     movies = [

@@ -16,10 +16,10 @@ def saved(alice, database):
 
 
 def test_a_view_is_stored_as_the_parameters_of_its_address(alice, saved):
-    [kept] = saved_views.listing(alice.id)
-    assert (kept.name, kept.position) == ("Unseen", 0)
-    assert kept.filters == {"status": "toWatch", "q": "a&b=ü", "trusted": "1"}
-    assert browse.parse(kept.filters) == UNSEEN
+    [stored] = saved_views.listing(alice.id)
+    assert (stored.name, stored.position) == ("Unseen", 0)
+    assert stored.filters == {"status": "toWatch", "q": "a&b=ü", "trusted": "1"}
+    assert browse.parse(stored.filters) == UNSEEN
 
 
 def test_each_write_is_counted_and_a_new_view_is_the_last(alice, saved):

@@ -1,5 +1,5 @@
-"""Whole conversations of the existing clients: real HTTP, a real server and worker, the stand-in
-behind them."""
+"""Whole sessions of the existing clients, with a real server, worker
+and HTTP stand-in."""
 
 import contextlib
 import time
@@ -69,8 +69,8 @@ def wait_for(condition):
 
 @pytest.fixture
 def enriched(server):
-    """enriched(): wait until the worker has looked up all films; until then two answers that follow
-    each other may rightly differ."""
+    """enriched(): wait until the worker has looked up all films; until then two
+    answers in a row may rightly differ."""
     waiting = """
         select imdb_id from title where 'stub' in (tmdb_state, omdb_state)
             and imdb_id in (select imdb_id from movie)
@@ -81,8 +81,8 @@ def enriched(server):
 
 
 def test_the_ios_client_works(client):
-    """Adds by recommendation with bodies of its own, names people by `person`, votes in words,
-    sends whole numbers."""
+    """Adds by recommendation with bodies of its own, names people by `person`,
+    votes in words, sends whole numbers."""
     client.ask("GET", "/api/auth/me")
     client.ask("GET", "/api/movies")
     quick = {row["quick_key"]: row["name"] for row in client.ask("GET", "/api/people")}
@@ -152,8 +152,8 @@ def test_the_ios_client_works(client):
 
 
 def test_the_react_client_works(client, enriched):
-    """Adds films and votes by ids and booleans, keeps a queue, reads the feed in pages and replays
-    a batch."""
+    """Adds films and votes by ids and booleans, keeps a queue, reads the feed in
+    pages and replays a batch."""
     phone = Phone(client)
     phone.pull(limit=2)
     added = client.ask(
@@ -247,7 +247,8 @@ def test_the_react_client_works(client, enriched):
 
 
 def test_a_ranking_is_built_and_survives_export_and_import(client):
-    """The phone asks for both lists beside the films, and shows no film where one of them fails."""
+    """The phone reads both lists beside the films, and shows no film where
+    one of them fails."""
     one, two = stand.FILM_IDS[20:22]
     client.ask("POST", "/api/movies", 201, json={"imdb_id": one})
     client.ask("POST", "/api/movies", 201, json={"imdb_id": two})

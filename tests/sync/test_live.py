@@ -1,4 +1,4 @@
-"""News of one's own library over a WebSocket."""
+"""Live events of a user's own library over a WebSocket."""
 
 import contextlib
 import json
@@ -28,14 +28,14 @@ FILM, OTHER = "tt0111161", "tt0068646"
 
 
 class Listener:
-    """A connection as the services see it: what is told at each look."""
+    """A connection as the services see it: the events of each look."""
 
     def __init__(self, user):
         self.user = user
-        self.told = live.cursor(user.id, user.token_version)
+        self.cursor = live.cursor(user.id, user.token_version)
 
     def look(self):
-        events, self.told = live.events_since(self.user.id, self.user.token_version, self.told)
+        events, self.cursor = live.events_since(self.user.id, self.user.token_version, self.cursor)
         return events
 
 
@@ -103,7 +103,7 @@ def test_changes_of_other_users_are_no_events(bob, listener):
 def test_ended_sessions_end_the_events(alice, listener):
     accounts.end_sessions(alice)
     assert listener.look() == []
-    assert listener.told is None
+    assert listener.cursor is None
 
 
 def test_messages_of_a_client_do_not_cause_more_queries(monkeypatch):
@@ -232,13 +232,13 @@ class TestConnections:
         with db.connection_context():
             alice = User.get(User.username == "alice")
             with connected(server, f"?token={token}&since={alice.library_version - 1}") as ws:
-                told = [json.loads(ws.receive(timeout=10)) for _ in range(3)]
+                received = [json.loads(ws.receive(timeout=10)) for _ in range(3)]
             with connected(server, f"?token={token}&since={alice.library_version}") as ws:
                 assert ws.receive(timeout=1.5) is None
                 lists.create(alice.id, "Seen")
                 event = json.loads(ws.receive(timeout=10))
         seen = {"version": alice.library_version}
-        assert told == [
+        assert received == [
             {"type": "movieUpdated", "imdb_ids": [], **seen},
             {"type": "peopleUpdated", **seen},
             {"type": "listUpdated", **seen},

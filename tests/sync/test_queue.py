@@ -1,4 +1,5 @@
-"""Queued actions: what each does, which one wins, and that a queue sent twice changes nothing."""
+"""Queued actions: what each does, which one wins, and replays, which change
+nothing."""
 
 import json
 import threading
@@ -35,7 +36,8 @@ def at(frozen_clock):
 
 @pytest.fixture
 def do(alice, at):
-    """do("addMovie", imdb_id=FILM): Alice's action of a minute ago, or `ago` seconds."""
+    """do("addMovie", imdb_id=FILM): Alice's action of a minute ago, or `ago`
+    seconds."""
 
     def perform(action, ago=60, **data):
         return sync_queue.perform(alice.id, SyncAction(action, data, at(ago)))
@@ -584,7 +586,7 @@ def test_an_action_sent_again_is_answered_as_before_and_changes_nothing(do, alic
 
 
 def test_the_same_id_with_other_content_is_another_action(alice, at):
-    """Two phones may both number their actions from 1, and so does one that was set up again."""
+    """Two phones may both number their actions from 1."""
 
     def send(action, id, **data):
         return sync_queue.perform(alice.id, SyncAction(action, data, at(), id=id))
@@ -649,8 +651,8 @@ def test_a_stored_conflict_is_small_and_is_answered_with_the_present_state(do, a
     first = do("markWatched", ago=60, imdb_id=FILM)
     assert first.conflict
     assert len(first.server_state.recommendations) == 30
-    kept = [len(json.dumps(row.answer)) for row in models.SyncAction.select()]
-    assert max(kept) < 200
+    sizes = [len(json.dumps(row.answer)) for row in models.SyncAction.select()]
+    assert max(sizes) < 200
 
     do("addRecommendation", ago=0, imdb_id=FILM, person="Zoe")
     again = do("markWatched", ago=60, imdb_id=FILM)
@@ -714,7 +716,7 @@ def test_the_sweep_deletes_steps_that_can_no_longer_be_undone(do, alice, frozen_
 
 
 def test_a_long_batch_pauses_to_let_others_write(alice, at, monkeypatch):
-    """Whoever waits for it looks every tenth of a second, and has to meet it free."""
+    """Another writer looks every tenth of a second whether the database is free."""
     clock_of_work, rests = [0.0], []
 
     def work(*_):

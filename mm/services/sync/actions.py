@@ -1,7 +1,8 @@
-"""The actions of the sync API, each by the verb of the service that pages and other clients use.
+"""The actions of the sync API, each by the verb of the service that pages and
+other clients use.
 
-Clients name a person by id, or as person_name or person, and a rating my_rating or rating. Doing
-again what is done already is no error.
+Clients name a person by id, or as person_name or person, and a rating my_rating or
+rating. Doing again what is done already is no error.
 """
 
 import contextlib
@@ -22,9 +23,9 @@ LIST_FIELDS = ("name", "color", "icon", "position")
 
 
 class Subject(NamedTuple):
-    """What an action is about, as it is now: `row` is None where it does not exist. `kind` and
-    `key` are those of its tombstone; `name_key` is too, of a person whom the action names without
-    an id."""
+    """What an action is about, as it is now: `row` is None where it does not exist.
+    `kind` and `key` are those of its tombstone; `name_key` is too, of a person whom
+    the action names without an id."""
 
     kind: str
     key: str | None
@@ -33,7 +34,8 @@ class Subject(NamedTuple):
 
 
 class Action(NamedTuple):
-    """Both functions get the user's id and the action's data; `perform` also when it was done."""
+    """Both functions get the user's id and the action's data; `perform`
+    also when it was done."""
 
     perform: Callable[[str, dict[str, Any], float], object]
     find: Callable[[str, dict[str, Any]], Subject]
@@ -44,7 +46,8 @@ ACTIONS: dict[str, Action] = {}
 
 
 def _performs(*names: str, find: Callable[[str, dict], Subject], deletes: bool = False) -> Callable:
-    """Register what performs the actions of these names, which are about what `find` finds."""
+    """Register what performs the actions of these names, which are about
+    what `find` finds."""
 
     def register(perform: Callable) -> Callable:
         ACTIONS.update(dict.fromkeys(names, Action(perform, find, deletes)))
@@ -60,8 +63,8 @@ def _find_film(user_id: str, data: dict) -> Subject:
 
 
 def _find_person(user_id: str, data: dict) -> Subject:
-    """A person who does not exist has the key of the action's id, and none without one: the name
-    may be somebody else's by now."""
+    """A person who does not exist has the key of the action's id, and none without
+    one: the name may be somebody else's by now."""
     try:
         person = _person(user_id, data)
     except NotFoundError:
@@ -214,7 +217,8 @@ def _delete_list(user_id: str, data: dict, at: float) -> None:
 
 
 def _require_film(user_id: str, data: dict, at: float) -> None:
-    """A film that another client has deleted since comes back: it was used later than that."""
+    """A film that another client has deleted since comes back: it was
+    used later than that."""
     try:
         movies.find(user_id, data["imdb_id"])
     except NotFoundError:
