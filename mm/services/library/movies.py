@@ -233,9 +233,9 @@ def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
 
 
 def prioritize(title: Title) -> bool:
-    """Put a title that was never looked up at the head of the queue, because
-    somebody looks at it; returns whether that was done. It is not while the
-    database is busy: its turn comes anyway."""
+    """Move a title that was never looked up to the head of the queue, because somebody
+    looks at it. Returns whether it was moved: while the database is busy it is not,
+    and its turn comes anyway."""
     if title.tmdb_state != "stub":
         return False
     try:

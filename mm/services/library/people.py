@@ -140,9 +140,9 @@ def create(
 
 
 def get_or_create(change: Write, persons: Iterable[str | int]) -> list[Person]:
-    """The person of each id or name, in the order given; one is made for a name
-    that is nobody's. The names must be valid. Raises NotFoundError for an unknown
-    id. A constant number of queries."""
+    """The person of each id or name, in the order given; a person is created for an
+    unknown name. The names must be valid. Raises NotFoundError for an unknown id.
+    A constant number of queries."""
     persons = list(persons)
     ids = {person for person in persons if isinstance(person, int)}
     names: dict[str, str] = {}

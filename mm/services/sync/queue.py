@@ -115,26 +115,21 @@ def _conflict(user_id: str, kind: Action, subject: Subject, at: float) -> SyncAn
         # newer than that.
         newest = max(changed_at(subject.row), subject.row.imported_at or 0.0)
     else:
-        newest = _deleted_at(user_id, subject)
+        if subject.name_key is None:
+            is_subject = Tombstone.key == subject.key
+        else:
+            # Several people may have had one name, one after the other.
+            is_subject = Tombstone.name_key == subject.name_key
+        newest = (
+            Tombstone.select(fn.MAX(Tombstone.deleted_at))
+            .where(Tombstone.user == user_id)
+            .where((Tombstone.kind == subject.kind) & is_subject)
+            .scalar()
+        )
     if newest is None or at >= newest - TOLERANCE:
         return None
     error = CONFLICT.format(kind=subject.kind)
     return SyncAnswer(False, last_modified=newest, error=error, conflict=True)
-
-
-def _deleted_at(user_id: str, subject: Subject) -> float | None:
-    """When it was deleted last: several people may have had one name,
-    one after the other."""
-    if subject.name_key is not None:
-        is_subject = Tombstone.name_key == subject.name_key
-    else:
-        is_subject = Tombstone.key == subject.key
-    return (
-        Tombstone.select(fn.MAX(Tombstone.deleted_at))
-        .where(Tombstone.user == user_id)
-        .where((Tombstone.kind == subject.kind) & is_subject)
-        .scalar()
-    )
 
 
 def _state(row: Movie | Person | CustomList | None) -> MovieView | PersonView | ListView | None:
