@@ -134,7 +134,7 @@ def _add_votes(change: Write, movies: Sequence[Movie], person: Person) -> None:
     if full.exists():
         most = f"{validation.VOTES_MAX:,}"
         raise InvalidError(
-            f"One of these films already has {most} recommendations, the most it can have."
+            f"One of these films already has {most} recommendations, which is the limit."
         )
     columns = [
         Recommendation.movie,
