@@ -35,7 +35,7 @@ class PersonQuery(Struct):
 class ListQuery(Struct):
     """`days` narrows now_playing and coming_soon; `time_window` is for trending."""
 
-    kind: lookups.Listed
+    kind: lookups.ListKind
     region: Annotated[str, Meta(pattern="^[A-Za-z]{2}$")] = "US"
     days: Annotated[int, Meta(ge=1, le=90)] | None = None
     time_window: Literal["day", "week"] = "day"
@@ -88,7 +88,7 @@ def discover_list(query: ListQuery):
     """Popular, now playing, top rated and trending films; coming soon by release date."""
     user_id = auth.account().id
     region = query.region.upper()
-    return lookups.listed(query.kind, region, query.days, query.time_window, user_id)
+    return lookups.film_list(query.kind, region, query.days, query.time_window, user_id)
 
 
 @bp.get("/omdb/movie/<imdb_id>")

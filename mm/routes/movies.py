@@ -9,7 +9,8 @@ from mm.errors import Invalid
 from mm.routes.library import PLACES
 from mm.schemas import Problem
 from mm.services import validation
-from mm.services.enrichment import lookups, pauses
+from mm.services.enrichment import pauses
+from mm.services.enrichment.refresh import refresh_title
 from mm.services.library import browse, lists, movies, people, undo
 
 # A rating below it asks what else was recommended by the same people.
@@ -129,7 +130,7 @@ def remove_vote(imdb_id: str, person_id: int) -> Response:
 @login_required
 def refresh(imdb_id: str) -> Response:
     film = browse.film(current_user.id, imdb_id)
-    updated = lookups.refresh(film.title.imdb_id, current_user.id)
+    updated = refresh_title(film.title.imdb_id, current_user.id)
     names = [pauses.NAMES[provider] for provider in pauses.PROVIDERS if getattr(updated, provider)]
     htmx.toast(f"Fresh from {' and '.join(names)}.")
     return _changed(imdb_id)

@@ -68,7 +68,7 @@ def test_titles_looked_up_then_are_due_now(ahead, alice, standin, fault):
             case "missing":
                 enrichment_queue.mark_missing("tmdb", FILM, "not there")
             case "error":
-                enrichment_queue.mark_failed("tmdb", enrichment_queue.one("tmdb", FILM), "broken")
+                enrichment_queue.mark_failed("tmdb", enrichment_queue.get("tmdb", FILM), "broken")
         assert FILM not in ids_due()
     assert FILM in ids_due()
     run()
@@ -96,7 +96,7 @@ def test_a_renewal_asked_for_then_ends(ahead, alice, standin):
     run()
     with ahead():
         enrichment_queue.renew_all()
-    enrichment_queue.notice_language()
+    enrichment_queue.check_language()
     run()
     assert ids_due() == []
 
@@ -137,15 +137,15 @@ def test_titles_looked_up_then_do_not_keep_the_posters_job_running(ahead, alice,
 
 
 def test_what_was_remembered_then_is_forgotten(ahead):
-    cache, silence = Cache(5, 60), lookup_slots.Silence()
+    cache, silent = Cache(5, 60), lookup_slots.SilentProviders()
     with ahead():
         cache.put("a", 1)
-        silence.remember("http://tmdb", "It does not answer.")
+        silent.remember("http://tmdb", "It does not answer.")
         assert cache.get("a") == 1
-        assert silence.words("http://tmdb")
+        assert silent.message("http://tmdb")
     assert (cache.get("a"), len(cache)) == (None, 0)
-    assert silence.words("http://tmdb") is None
-    assert silence.claim("http://tmdb") is None
+    assert silent.message("http://tmdb") is None
+    assert silent.claim_retry("http://tmdb") is None
 
 
 # The worker.

@@ -131,7 +131,7 @@ def test_a_poster_is_fetched_once_and_kept_for_ever(page, film, standin):
 
 
 def test_what_is_kept_is_readable_by_its_owner_only(film):
-    path = posters.obtain("w342", NAME)
+    path = posters.get_or_fetch("w342", NAME)
     assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == [NAME]
 
@@ -142,7 +142,7 @@ def test_twenty_who_ask_at_once_make_one_request(page, film, standin):
     def ask(_):
         together.wait()
         with db.connection_context():
-            return posters.obtain("w342", NAME)
+            return posters.get_or_fetch("w342", NAME)
 
     with ThreadPoolExecutor(20) as pool:
         got = list(pool.map(ask, range(20)))
@@ -177,7 +177,7 @@ def test_few_wait_for_a_silent_host_and_the_others_get_the_drawn_poster_at_once(
             posters.title_of(f"{imdb_id}.png")
             together.wait()
             began = time.monotonic()
-            assert posters.obtain("w342", f"{imdb_id}.png") is None
+            assert posters.get_or_fetch("w342", f"{imdb_id}.png") is None
             return time.monotonic() - began
 
     with ThreadPoolExecutor(20) as pool:
@@ -383,7 +383,7 @@ def test_a_host_that_trickles_is_given_up(film, monkeypatch):
     thread.start()
     lead_to(f"http://127.0.0.1:{server.server_port}")
     began = time.monotonic()
-    assert posters.obtain("w342", NAME) is None
+    assert posters.get_or_fetch("w342", NAME) is None
     assert time.monotonic() - began < 3
     server.shutdown()
     server.server_close()

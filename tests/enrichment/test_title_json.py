@@ -43,22 +43,22 @@ def test_a_title_without_it_is_shown_all_the_same_and_made_in_the_background(ali
     TitleJson.delete().execute()
     assert shown(alice) == before
     assert TitleJson.select().count() == 0
-    assert title_json.make_missing() == 1
-    assert title_json.make_missing() == 0
+    assert title_json.build_missing() == 1
+    assert title_json.build_missing() == 0
     assert shown(alice) == before
 
 
 def test_once_all_are_made_the_titles_are_not_looked_through_again(alice, film):
-    assert title_json.make_missing() == 0
+    assert title_json.build_missing() == 0
     with count_queries() as counter:
-        assert title_json.make_missing() == 0
+        assert title_json.build_missing() == 0
     assert len(counter.get_queries()) == 1
 
 
 def test_another_address_of_posters_makes_it_anew(alice, film):
     config.use(replace(config.current, tmdb_image_url="https://pictures.example/t"))
     assert shown(alice)["tmdb_data"]["poster"] == "https://pictures.example/t/w500/heat.jpg"
-    assert title_json.make_missing() == 1
+    assert title_json.build_missing() == 1
     assert TitleJson.select().count() == 1
     assert shown(alice)["tmdb_data"]["poster"] == "https://pictures.example/t/w500/heat.jpg"
 

@@ -141,7 +141,7 @@ def placed(user_id: str, results: list[Found]) -> list[Found]:
 
 
 def _offer(results: list[Found]) -> None:
-    posters.offer({result.poster: result.title for result in results if result.poster})
+    posters.allow({result.poster: result.title for result in results if result.poster})
 
 
 def _make_list(user_id: str, name: str, list_id: str | None) -> None:

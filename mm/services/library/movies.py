@@ -16,7 +16,7 @@ from mm.errors import Invalid, NotFound
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch
 from mm.schemas import NAMES_MAX, Problem
 from mm.services import validation
-from mm.services.enrichment import lookups
+from mm.services.enrichment import refresh
 from mm.services.library import lists, people
 from mm.services.library.changes import Write, bury, later, require_room, unbury, write
 
@@ -263,7 +263,7 @@ def _obtain(made: Write, imdb_id: str, media_type: str | None) -> Movie:
     media_type = validation.trimmed_text(media_type, "media_type")
     models.ensure_titles(db.obj, [imdb_id])
     Title.update(wanted_at=clock.now()).where(Title.imdb_id == imdb_id).execute()
-    if lookups.fill_from_cache(imdb_id):
+    if refresh.fill_from_cache(imdb_id):
         Movie.update(updated_at=made.updated_at).where(Movie.title == imdb_id).execute()
     movie = _mine(made.user_id, imdb_id)
     if movie is None:

@@ -119,7 +119,7 @@ def _make_room(user_id: str, liked: bool, place: int) -> int:
 
 def _shown(imdb_id: str, title: str | None, poster_path: str | None, year: int | None) -> Shown:
     """Both existing clients want a title always and the year as text."""
-    poster = mapping.poster(poster_path)
+    poster = mapping.poster_url(poster_path)
     return Shown(title or imdb_id, poster, None if year is None else str(year))
 
 

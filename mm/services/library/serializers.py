@@ -150,7 +150,7 @@ def _of_latest_watch(column) -> ModelSelect:
 def _piece(user_id: str, keys: list[int]) -> list[MovieView]:
     with snapshot(db.obj):
         rows = (
-            title_json.joined(Movie.select(*COLUMNS, *title_json.columns()).join(Title))
+            title_json.join_current(Movie.select(*COLUMNS, *title_json.columns()).join(Title))
             .join_from(Movie, CustomList, JOIN.LEFT_OUTER)
             .where((Movie.user == user_id) & Movie.id.in_(_listed(keys)))
         )
@@ -173,7 +173,7 @@ def _view(
     user_id: str, row: tuple, votes: list[RecommendationView], watch: tuple | None
 ) -> MovieView:
     _, imdb_id, media_type, status, list_id, date_added, last_modified, *texts = row
-    tmdb_data, omdb_data = title_json.raw(imdb_id, *texts)
+    tmdb_data, omdb_data = title_json.from_row(imdb_id, *texts)
     seen = None if watch is None else WatchView(imdb_id, user_id, *watch)
     return MovieView(
         imdb_id,
