@@ -57,6 +57,8 @@ def init_app(app: Flask) -> None:
     filters.init_app(app)
     forms.init_app(app)
     errors.init_app(app)
+    # A line with nothing but a tag of the template leaves nothing in the page.
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["htmx_url"] = htmx.CDN_URL
     app.context_processor(lambda: {"backups_are_overdue": _backups_are_overdue})
     app.after_request(_add_headers)

@@ -1,7 +1,7 @@
 """Requests to TMDB and OMDb for somebody who waits: at their own pace, within the limits of
 lookup_slots, and cached for an hour.
 
-Errors become ProviderError (502) when the provider answered with one, and Unavailable (503) when it
+Errors become ProviderError (502) when the provider answered with one, and UnavailableError (503) when it
 did not answer, is paused, or has no key.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from mm import config, log
 from mm.database import db
-from mm.errors import ProviderError, Unavailable
+from mm.errors import ProviderError, UnavailableError
 from mm.providers import client, limits, omdb, tmdb
 from mm.providers.cache import Cache
 from mm.services.enrichment import pauses
@@ -83,25 +83,25 @@ def _ask(look_up: LookUp, provider: str, ask: Callable[[], dict]) -> dict:
     module."""
     name, url = pauses.NAMES[provider], pauses.url(provider)
     if not pauses.key(provider):
-        raise Unavailable(f"{name} API key not configured")
+        raise UnavailableError(f"{name} API key not configured")
     if message := pauses.refusal(provider) or silent_providers.message(url):
-        raise Unavailable(message)
+        raise UnavailableError(message)
     look_up.acquire_slot(name)
     # While this one waited for a slot, another may have found that the provider is silent.
     if message := silent_providers.claim_retry(url):
-        raise Unavailable(message)
+        raise UnavailableError(message)
     try:
         body = ask()
     except client.Error as error:
-        if isinstance(error, client.Temporary) and error.silent:
+        if isinstance(error, client.TemporaryError) and error.silent:
             log.warning("provider.silent", provider=provider, reason=error)
             silent_providers.remember(url, f"{error} Try again in a minute.")
-        elif not isinstance(error, client.NotAsked):
+        elif not isinstance(error, client.NotAskedError):
             silent_providers.forget(url)
         if error.status is not None and error.status >= 400:
             raise ProviderError(f"{name} API error: {error.status}") from error
-        if isinstance(error, client.NotFound) or error.status is not None:
+        if isinstance(error, client.NotFoundError) or error.status is not None:
             raise ProviderError(str(error)) from error
-        raise Unavailable(str(error)) from error
+        raise UnavailableError(str(error)) from error
     silent_providers.forget(url)
     return body

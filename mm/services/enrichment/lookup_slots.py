@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mm import clock
-from mm.errors import Unavailable
+from mm.errors import UnavailableError
 from mm.providers import client
 
 AT_ONCE = 4
@@ -166,11 +166,11 @@ class LookUp:
             slots.release(self._user_id)
 
     def acquire_slot(self, provider: str) -> None:
-        """Raises Unavailable when there is none in time. `provider`: its name, for the message."""
+        """Raises UnavailableError when there is none in time. `provider`: its name, for the message."""
         if not self._has_slot:
             seconds = max(0.0, self.seconds_left() - client.FAIR_SECONDS)
             if not slots.acquire(self._user_id, seconds, self._search):
-                raise Unavailable(client.slow(provider))
+                raise UnavailableError(client.slow(provider))
             self._has_slot = True
 
     def seconds_left(self) -> float:

@@ -1,6 +1,6 @@
 """What users and clients look up at TMDB and OMDb: searches, lists of films, and single titles.
 
-Everything here may raise ProviderError (502) and Unavailable (503), as `interactive` says. `user_id`
+Everything here may raise ProviderError (502) and UnavailableError (503), as `interactive` says. `user_id`
 is only for sharing the slots among users.
 """
 

@@ -10,7 +10,7 @@ from peewee import fn
 
 from mm import clock, config, files, log, models
 from mm.database import chunks, db
-from mm.errors import NotFound
+from mm.errors import NotFoundError
 from mm.models import Job, Movie, Title
 from mm.providers import client, images, limits
 from mm.providers.cache import Cache, Turns
@@ -53,16 +53,16 @@ _allowed = Cache(size=5000, seconds=ALLOWED_SECONDS)
 
 
 def path_of(size: str, name: str) -> Path:
-    """Where a poster is kept. Raises NotFound for a size or name that no poster can have."""
+    """Where a poster is kept. Raises NotFoundError for a size or name that no poster can have."""
     if size not in SIZES or not NAME.fullmatch(name):
-        raise NotFound("There is no such poster.")
+        raise NotFoundError("There is no such poster.")
     return config.current.posters_dir / size / name
 
 
 def get_or_fetch(size: str, name: str) -> Path | None:
     """The file of a poster; None when it is not kept yet and the image host does not deliver it now.
 
-    Raises NotFound for what cannot be a poster, and for one that neither belongs to a title nor was
+    Raises NotFoundError for what cannot be a poster, and for one that neither belongs to a title nor was
     allowed.
     """
     path = path_of(size, name)
@@ -84,13 +84,13 @@ def allow(posters: dict[str, str | None]) -> None:
 
 
 def title_of(name: str) -> Title:
-    """Whose poster it is: imdb_id and title. Raises NotFound where it is nobody's."""
+    """Whose poster it is: imdb_id and title. Raises NotFoundError where it is nobody's."""
     columns = (Title.imdb_id, Title.title)
     title = Title.select(*columns).where(Title.poster_path == f"/{name}").first()
     if title is None and (allowed := _allowed.get(name)):
         title = Title(imdb_id=name, title=allowed)
     if title is None:
-        raise NotFound("There is no such poster.")
+        raise NotFoundError("There is no such poster.")
     return title
 
 
@@ -121,9 +121,9 @@ def _fetch_for_page(path: Path) -> None:
             return
         try:
             _fetch(path, limits.posters_interactive)
-        except client.NotFound:
+        except client.NotFoundError:
             _missing.put(path, True)
-        except client.Temporary:
+        except client.TemporaryError:
             _silent_hosts.put(config.current.tmdb_image_url, True)
 
 
@@ -166,9 +166,9 @@ def run(job: Job) -> dict:
                 if not path.exists():
                     _fetch(path, limits.posters_worker)
                     counts["fetched"] += 1
-            except (client.NotFound, NotFound):
+            except (client.NotFoundError, NotFoundError):
                 counts["absent"] += 1
-            except client.Temporary:
+            except client.TemporaryError:
                 # The host does not answer.
                 _put(RETRY_AT, clock.now() + RETRY_SECONDS)
                 return counts

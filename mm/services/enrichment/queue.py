@@ -159,11 +159,7 @@ def check_language() -> None:
     """
     language = config.current.tmdb_language
     renewal = models.setting(RENEWAL)
-    if (
-        renewal is None
-        or renewal["language"] != language
-        or (renewal["before"] or 0) > clock.now()
-    ):
+    if renewal is None or renewal["language"] != language or (renewal["before"] or 0) > clock.now():
         with db.atomic():
             before = None if renewal is None else clock.now()
             models.put_setting(RENEWAL, {"language": language, "before": before})

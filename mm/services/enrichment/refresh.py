@@ -8,7 +8,7 @@ from peewee import fn
 
 from mm import clock, models
 from mm.database import db
-from mm.errors import ProviderError, Unavailable
+from mm.errors import ProviderError, UnavailableError
 from mm.models import Job, Movie, Title
 from mm.providers import client
 from mm.providers.cache import Turns
@@ -49,11 +49,11 @@ def refresh_title(imdb_id: str, user_id: str = "") -> Updated:
 
     What was fetched, or found missing, within the last hour is not asked for again. A title that the
     worker is about to look up moves to the head of its queue and is waited for. Raises ProviderError
-    or Unavailable when neither provider has the title.
+    or UnavailableError when neither provider has the title.
     """
     providers = [provider for provider in pauses.PROVIDERS if pauses.key(provider)]
     if not providers:
-        raise Unavailable("TMDB API key not configured")
+        raise UnavailableError("TMDB API key not configured")
 
     def is_settled() -> bool:
         return all(
@@ -69,7 +69,7 @@ def refresh_title(imdb_id: str, user_id: str = "") -> Updated:
             stack.enter_context(_turns.take(imdb_id, look_up.seconds_left()))
         except TimeoutError:
             message = "This film is being looked up already. Try again in a minute."
-            raise Unavailable(message) from None
+            raise UnavailableError(message) from None
         if not is_settled():
             _leave_to_worker(imdb_id, look_up)
         problems = [_refresh_from(look_up, provider, imdb_id) for provider in providers]
@@ -109,7 +109,7 @@ def _leave_to_worker(imdb_id: str, look_up: LookUp) -> None:
 
 def _refresh_from(
     look_up: LookUp, provider: str, imdb_id: str
-) -> ProviderError | Unavailable | None:
+) -> ProviderError | UnavailableError | None:
     """Ask one provider and store its answer as the worker would. Returns the problem, if any."""
     if _is_fresh(imdb_id, provider):
         return None
@@ -121,14 +121,14 @@ def _refresh_from(
             body = interactive.omdb_title(look_up, imdb_id)
         else:
             body = interactive.tmdb_title(look_up, imdb_id, look_up.deadline - OMDB_SECONDS)
-    except (ProviderError, Unavailable) as problem:
+    except (ProviderError, UnavailableError) as problem:
         error = problem.__cause__
         # A title that was filled before stays so.
-        if isinstance(error, client.NotFound) and title.state != "ready":
+        if isinstance(error, client.NotFoundError) and title.state != "ready":
             with db.atomic():
                 enrichment_queue.mark_missing(provider, imdb_id, str(error))
         # A provider that did not answer is left to the worker, which waits for longer.
-        elif isinstance(error, client.Temporary) and not error.silent:
+        elif isinstance(error, client.TemporaryError) and not error.silent:
             with db.atomic():
                 enrichment_queue.mark_failed(provider, title, str(error))
         return problem

@@ -128,7 +128,7 @@ def retry_failed() -> int:
 def run(job: Job) -> dict:
     """Work until nothing is due; returns counts such as {"tmdb_ready": 12, "tmdb_missing": 1}.
 
-    Raises locks.Busy while another run is going on, and jobs.Stopped once `stopping` is set.
+    Raises locks.BusyError while another run is going on, and jobs.Stopped once `stopping` is set.
     """
     with locks.hold("enrich", "Titles are being looked up already."):
         runs = [_start(provider) for provider in pauses.PROVIDERS if pauses.key(provider)]
@@ -182,9 +182,9 @@ def _look_up_all(run: ProviderRun) -> None:
                 except client.Error as error:
                     answer = error
             if asking.code:
-                answer = client.Temporary(enrichment_queue.UNEXPECTED.format(asking.code))
+                answer = client.TemporaryError(enrichment_queue.UNEXPECTED.format(asking.code))
         # Before the runner reads the answer, so that the other threads stop asking at once.
-        if isinstance(answer, client.WrongKey | client.OverLimit):
+        if isinstance(answer, client.WrongKeyError | client.OverLimitError):
             run.paused = True
         run.results.put(Result(title, answer))
 
@@ -291,11 +291,11 @@ def _store_answer(
             run.failures = 0
             code = enrichment_queue.fill_or_mark_failed(run.provider, title, answer)
             return "failed" if code else "ready"
-        case client.NotFound():
+        case client.NotFoundError():
             run.failures = 0
             enrichment_queue.mark_missing(run.provider, title.imdb_id, str(answer))
             return "missing"
-        case client.Temporary():
+        case client.TemporaryError():
             enrichment_queue.mark_failed(run.provider, title, str(answer))
             run.failures += 1
             if run.failures >= OUTAGE_AFTER and run.provider in pauses.askable():
@@ -303,9 +303,9 @@ def _store_answer(
                 run.failures = 0
                 pauses.pause(run.provider, str(answer), OUTAGE_SECONDS)
             return "failed"
-        case client.WrongKey() | client.OverLimit() if run.provider in pauses.askable():
+        case client.WrongKeyError() | client.OverLimitError() if run.provider in pauses.askable():
             # Once: the other threads that were asking at that moment bring the same answer.
-            if isinstance(answer, client.WrongKey):
+            if isinstance(answer, client.WrongKeyError):
                 pauses.stop(run.provider, str(answer))
             elif answer.retry_after is None:
                 pauses.pause_until_next_day(run.provider, str(answer))

@@ -13,7 +13,7 @@ from msgspec import structs
 from peewee import Database
 
 from mm.database import db, fold, snapshot
-from mm.errors import Unusable
+from mm.errors import UnusableFileError
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, User, Watch
 from mm.schemas import Conflicts, Outcome, Problem
 from mm.services import ranking_order, validation
@@ -92,7 +92,9 @@ def _refuse_too_many(made: Plan, library: Library) -> None:
         new = sum(step.outcome == "new" for step in steps)
         if new and len(there) + new > most:
             total = len(there) + new
-            raise Unusable(f"The library would hold {total:,} {words}; the limit is {most:,}.")
+            raise UnusableFileError(
+                f"The library would hold {total:,} {words}; the limit is {most:,}."
+            )
 
 
 def _library(database: Database, user_id: str) -> Library:

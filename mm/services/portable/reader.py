@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from mm import clock
 from mm.database import fold
-from mm.errors import TooLarge, Unusable
+from mm.errors import TooLargeError, UnusableFileError
 from mm.models import QUICK_RECOMMENDERS, STATUSES
 from mm.schemas import VERSION, Problem, WatchEntry
 from mm.services import validation
@@ -163,18 +163,18 @@ class _Reader(Struct):
     def reject(self, path: str, reason: str) -> None:
         self.errors.append(Problem(path, reason))
         if len(self.errors) > ERRORS_MAX:
-            raise Unusable(
+            raise UnusableFileError(
                 f"More than {ERRORS_MAX:,} rows cannot be used, such as {path}: {reason}. Is it the right file?"
             )
 
 
 def read(data: bytes, own: bool = False) -> Incoming:
     """`own`: a backup of this server, whose times are taken as they are; on a machine whose clock
-    was set back they lie in the future. Its size is not limited either. Raises TooLarge, or
-    Unusable for what is no library at all: not JSON, not an object, a newer version, or nothing
+    was set back they lie in the future. Its size is not limited either. Raises TooLargeError, or
+    UnusableFileError for what is no library at all: not JSON, not an object, a newer version, or nothing
     usable in it."""
     if len(data) > validation.FILE_MAX and not own:
-        raise TooLarge(f"The file is larger than {validation.FILE_MAX >> 20} MiB.")
+        raise TooLargeError(f"The file is larger than {validation.FILE_MAX >> 20} MiB.")
     reader = _Reader(own, validation.LATEST if own else clock.now() + DAY)
     document = _parse(reader, data)
     _check_version(reader, document)
@@ -232,11 +232,13 @@ def _parse(reader: _Reader, data: bytes) -> dict[str, list[Raw]]:
     """The values of the outermost object by their keys, not decoded yet; more than one where a key
     is repeated."""
     if not reader.own and has_too_many_parts(data, BRACKETS_MAX, COMMAS_MAX):
-        raise Unusable("The file has more brackets or commas than any library. Is it another file?")
+        raise UnusableFileError(
+            "The file has more brackets or commas than any library. Is it another file?"
+        )
     data = data.removeprefix(BOM)
     if not data[:LONG_ROW].lstrip(b" \t\r\n").startswith(b"{"):
         _decode(reader, msgspec.json.Decoder(Raw), data, "")
-        raise Unusable(
+        raise UnusableFileError(
             "The file is JSON, but no Movie Manager export: "
             f"that is an object with {', '.join(SECTIONS[:-1])} and {SECTIONS[-1]}."
         )
@@ -245,7 +247,9 @@ def _parse(reader: _Reader, data: bytes) -> dict[str, list[Raw]]:
     def keep(kind: type, name: str) -> _Key:
         keys.append(name)
         if len(keys) > KEYS_MAX:
-            raise Unusable(f"The outermost object has more than {KEYS_MAX:,} keys: no library has.")
+            raise UnusableFileError(
+                f"The outermost object has more than {KEYS_MAX:,} keys: no library has."
+            )
         return _Key(name)
 
     found: dict[str, list[Raw]] = defaultdict(list)
@@ -256,19 +260,19 @@ def _parse(reader: _Reader, data: bytes) -> dict[str, list[Raw]]:
 
 
 def _decode(reader: _Reader, decoder: msgspec.json.Decoder, data: bytes | Raw, path: str):
-    """Raises Unusable for what is not JSON. Half a character, as other programs leave it when they
+    """Raises UnusableFileError for what is not JSON. Half a character, as other programs leave it when they
     cut a text within an emoji, becomes U+FFFD."""
     try:
         return decoder.decode(data)
     except NOT_JSON as error:
         mended, count = _without_halves(bytes(data))
         if not count:
-            raise Unusable(NO_JSON.format(_what_is_wrong(error, path))) from error
+            raise UnusableFileError(NO_JSON.format(_what_is_wrong(error, path))) from error
     reader.counted["characters were only half there, and became \ufffd"] += count
     try:
         return decoder.decode(mended)
     except NOT_JSON as error:
-        raise Unusable(NO_JSON.format(_what_is_wrong(error, path))) from error
+        raise UnusableFileError(NO_JSON.format(_what_is_wrong(error, path))) from error
 
 
 def _without_halves(data: bytes) -> tuple[bytes, int]:
@@ -279,7 +283,7 @@ def _without_halves(data: bytes) -> tuple[bytes, int]:
         nonlocal count, escapes
         escapes += 1
         if escapes > ESCAPES_MAX:
-            raise Unusable(NO_JSON.format("it has too many broken characters"))
+            raise UnusableFileError(NO_JSON.format("it has too many broken characters"))
         if not found["half"]:
             return found[0]
         count += 1
@@ -301,20 +305,20 @@ def _check_version(reader: _Reader, document: dict[str, list[Raw]]) -> None:
     try:
         version = validation.number(_single(reader, document, "version"), "version")
     except FieldError as error:
-        raise Unusable(f"The file's version: {error.reason}.") from error
+        raise UnusableFileError(f"The file's version: {error.reason}.") from error
     version = 1 if version is None else version
     if version > VERSION:
         newer = f"The file was made by a newer version: {version:g}."
-        raise Unusable(f"{newer} This server reads up to {VERSION}.")
+        raise UnusableFileError(f"{newer} This server reads up to {VERSION}.")
     if version not in (1, 2):
-        raise Unusable(f"The file's version is {version:g}; this server reads 1 and 2.")
+        raise UnusableFileError(f"The file's version is {version:g}; this server reads 1 and 2.")
 
 
 def _exported_at(reader: _Reader, document: dict[str, list[Raw]]) -> float:
     try:
         exported_at = validation.moment(_single(reader, document, "exported_at"), "exported_at")
     except FieldError as error:
-        raise Unusable(f"{error.path}: {error.reason}") from error
+        raise UnusableFileError(f"{error.path}: {error.reason}") from error
     return clock.now() if exported_at is None or exported_at > reader.latest else exported_at
 
 
@@ -343,11 +347,11 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
             reader.warnings.add("twice", again)
         if len(found.get(name, [])) > validation.FILMS_MAX:
             count = len(found[name])
-            raise Unusable(
+            raise UnusableFileError(
                 f"The file holds {count:,} {name}; the limit is {validation.FILMS_MAX:,}."
             )
     if not found:
-        raise Unusable(
+        raise UnusableFileError(
             f"The file is JSON, but has none of the lists {', '.join(SECTIONS[:-1])} and "
             f"{SECTIONS[-1]}: nothing in it can be imported."
         )
@@ -603,7 +607,9 @@ def _refuse_unusable(incoming: Incoming) -> None:
     if incoming.errors and not any(usable):
         first = f"{incoming.errors[0].path}: {incoming.errors[0].reason}"
         count = len(incoming.errors)
-        raise Unusable(f"No row of the file can be used. First of {count:,} problems: {first}")
+        raise UnusableFileError(
+            f"No row of the file can be used. First of {count:,} problems: {first}"
+        )
 
 
 def _join(path: str, below: str) -> str:

@@ -8,7 +8,7 @@ from peewee import Database
 
 from mm import models
 from mm.database import chunks, db, insert_rows, update_rows
-from mm.errors import Conflict
+from mm.errors import ConflictError
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Tombstone, User, Watch
 from mm.services import ranking_order
 from mm.services.portable.plans import FilmStep, Plan
@@ -41,7 +41,7 @@ MOVIE_FIELDS = (
 
 def apply(plan: Plan, database: Database | None = None) -> None:
     """Do exactly what `plan` says; one that changes nothing does not count as a write. Raises
-    Conflict, with nothing written, when the library is no longer the one it was made for."""
+    ConflictError, with nothing written, when the library is no longer the one it was made for."""
     if plan.is_empty():
         return
     database = database or db.obj
@@ -64,7 +64,7 @@ def _claim_version(database: Database, plan: Plan) -> None:
     """Counts this write, and refuses when another came between."""
     unchanged = (User.id == plan.user_id) & (User.library_version == plan.library_version)
     if not User.update(library_version=User.library_version + 1).where(unchanged).execute(database):
-        raise Conflict(
+        raise ConflictError(
             "The library has changed since this plan was made. Look at the new plan and confirm again."
         )
 
