@@ -6,7 +6,7 @@ from flask_login import login_required
 from mm import auth
 from mm.api.openapi import answers, api
 from mm.schemas import Refreshed
-from mm.services.enrichment import lookups
+from mm.services.enrichment.refresh import refresh_title
 from mm.services.library import movies
 
 bp = Blueprint("refresh", __name__, url_prefix="/movies")
@@ -28,5 +28,5 @@ def refresh(imdb_id: str):
 def refreshed(imdb_id: str) -> Refreshed:
     user_id = auth.account().id
     movie = movies.find(user_id, imdb_id)
-    updated = lookups.refresh(movie.imdb_id, user_id)
+    updated = refresh_title(movie.imdb_id, user_id)
     return Refreshed(True, updated, movie.last_modified)

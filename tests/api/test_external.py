@@ -4,7 +4,7 @@ import pytest
 
 from mm import clock, config
 from mm.models import Title
-from mm.services.enrichment import lookups
+from mm.services.enrichment import interactive
 from mm.services.library import movies
 from tests.support import standin as stand
 from tests.support.enriching import HOUR
@@ -22,7 +22,7 @@ def client(frozen_clock, monkeypatch, as_user, alice):
     """Alice's."""
     monkeypatch.setattr("mm.providers.client.sleep", lambda _: None)
     monkeypatch.setattr("mm.providers.limits.Pace.hold_back", lambda *_: None)
-    lookups.cache.clear()
+    interactive.cache.clear()
     return as_user(alice)
 
 

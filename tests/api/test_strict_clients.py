@@ -6,7 +6,7 @@ from mm import config, models
 from mm.database import db
 from mm.models import Tombstone
 from mm.providers import limits
-from mm.services.enrichment import lookups
+from mm.services.enrichment import interactive
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.library import movies
 from tests.conftest import PASSWORD
@@ -39,7 +39,7 @@ def phone(frozen_clock, monkeypatch, as_user, alice):
     monkeypatch.setattr("mm.providers.client.sleep", lambda _: None)
     for name in ("tmdb_interactive", "omdb_interactive"):
         monkeypatch.setattr(limits, name, limits.Pace(2000, ceiling=2000))
-    lookups.cache.clear()
+    interactive.cache.clear()
     kept = {"status": "custom", "custom_list_id": "list-1"}
     films = [
         named(seen(1, rating=8), FULL, recommendations=[vote("Eve"), vote("Mum", up=False)]),

@@ -10,8 +10,9 @@ from mm.models import Job, Title, UndoStep, User
 from mm.providers.cache import Cache
 from mm.services import heartbeat, jobs
 from mm.services.backup import imports, schedule
-from mm.services.enrichment import lookup_slots, lookups, pauses, posters
+from mm.services.enrichment import lookup_slots, pauses, posters
 from mm.services.enrichment import queue as enrichment_queue
+from mm.services.enrichment.refresh import refresh_title
 from mm.services.library import undo
 from tests.support import standin as stand
 from tests.support.enriching import DAY, FILM, brisk, hold, run, settings, states  # noqa: F401
@@ -106,8 +107,10 @@ def test_somebody_who_opens_a_title_looked_up_then_gets_it_anew(ahead, alice, st
     with ahead():
         run()
         enrichment_queue.mark_missing("tmdb", stand.FILM_IDS[1], "not there")
-    assert not lookups._is_fresh(FILM, "tmdb")
-    assert lookups._missing(stand.FILM_IDS[1], "tmdb") is None
+    for imdb_id in (FILM, stand.FILM_IDS[1]):
+        asked = len(standin.tmdb.asked)
+        assert refresh_title(imdb_id).tmdb
+        assert len(standin.tmdb.asked) > asked
 
 
 def test_posters_are_fetched_again_after_what_was_marked_then(ahead, alice, standin):

@@ -74,7 +74,7 @@ def test_omdb_calls_are_counted_by_the_day_and_fifty_stay_in_reserve(alice, stan
 
     assert (len(standin.omdb.asked), pauses.omdb_calls()) == (10, 10)
     [notice] = enrichment_runner.progress(alice.id).notices
-    assert notice.startswith("OMDb is paused until 2 March 2026, 00:05: its 60 calls of today")
+    assert notice.startswith("OMDb is paused until 2 March 2026, 00:05: its 60 calls for today")
     frozen_clock.move(DAY)
     assert pauses.omdb_calls() == 0
     run()
@@ -125,7 +125,7 @@ def test_an_outage_pauses_the_provider_instead_of_failing_every_title(
     alice, standin, frozen_clock, monkeypatch
 ):
     monkeypatch.setattr(enrichment_runner, "OUTAGE_AFTER", 3)
-    monkeypatch.setattr(enrichment_runner, "QUEUED", 4)
+    monkeypatch.setattr(enrichment_runner, "DISPATCHED", 4)
     hold(alice, *stand.FILM_IDS)
     standin.tmdb.fault = "html"
     run()

@@ -14,7 +14,7 @@ from mm import clock, config, models
 from mm.database import db
 from mm.errors import NotFoundError
 from mm.models import Job, Title
-from mm.providers import limits
+from mm.providers import images, limits
 from mm.providers.cache import Cache
 from mm.services import jobs
 from mm.services.enrichment import posters
@@ -35,8 +35,8 @@ def settings(tmp_path, standin):
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """No memory of other tests, and no waiting."""
-    monkeypatch.setattr(posters, "_absent", Cache(100, posters.MISSING_SECONDS))
-    monkeypatch.setattr(posters, "_silent", Cache(4, posters.SILENT_SECONDS))
+    monkeypatch.setattr(posters, "_missing", Cache(100, posters.MISSING_SECONDS))
+    monkeypatch.setattr(posters, "_silent_hosts", Cache(4, posters.SILENT_SECONDS))
     monkeypatch.setattr(limits, "posters_worker", limits.Pace(1000, ceiling=1000))
 
 
@@ -189,8 +189,8 @@ def test_few_wait_for_a_silent_host_and_the_others_get_the_drawn_poster_at_once(
 
 
 def test_a_poster_whose_turn_did_not_come_is_asked_for_again_soon(page, film, monkeypatch):
-    monkeypatch.setattr(posters, "_room", threading.BoundedSemaphore(1))
-    with posters._room:
+    monkeypatch.setattr(posters, "_waiting", threading.BoundedSemaphore(1))
+    with posters._waiting:
         answer = get(page)
     assert answer.mimetype == "image/svg+xml"
     assert "max-age=5" in answer.headers["Cache-Control"].split(", ")
@@ -245,7 +245,7 @@ def test_a_host_that_is_silent_is_left_alone_for_a_minute(frozen_clock, page, fi
     lead_to("http://127.0.0.1:9")
     get(page)
     config.use(dataclasses.replace(config.current, tmdb_image_url=there))
-    posters._silent.put(there, True)
+    posters._silent_hosts.put(there, True)
     assert get(page).mimetype == "image/svg+xml"
     frozen_clock.move(posters.SILENT_SECONDS + 1)
     assert get(page).mimetype == "image/png"
@@ -308,26 +308,24 @@ def test_a_stopped_run_goes_on_where_it_was(alice, database, standin, monkeypatc
     for imdb_id in stand.FILM_IDS[:5]:
         hold(alice, imdb_id)
     monkeypatch.setattr(enrichment_runner, "stopping", threading.Event())
-    taken = posters._take
+    fetch = images.fetch
 
-    def take_two(path, counts):
-        went = taken(path, counts)
-        if counts["fetched"] == 2:
+    def fetch_two(url, pace):
+        if sum(standin.images.values()) == 1:
             enrichment_runner.stopping.set()
-        return went
+        return fetch(url, pace)
 
-    monkeypatch.setattr(posters, "_take", take_two)
+    monkeypatch.setattr(images, "fetch", fetch_two)
     with pytest.raises(jobs.Stopped):
         run()
     enrichment_runner.stopping.clear()
-    monkeypatch.setattr(posters, "_take", taken)
     assert run()["fetched"] == 3
     assert sum(standin.images.values()) == 5
 
 
 def test_a_job_fetches_so_many_and_the_next_goes_on(alice, database, standin, monkeypatch):
     monkeypatch.setattr(posters, "JOB_FILES", 2)
-    monkeypatch.setattr(posters, "LOOK_AHEAD", 2)
+    monkeypatch.setattr(posters, "READ_AHEAD", 2)
     for imdb_id in stand.FILM_IDS[:3]:
         hold(alice, imdb_id)
     assert [run()["fetched"], run()["fetched"], run()["fetched"]] == [2, 1, 0]

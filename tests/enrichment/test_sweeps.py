@@ -71,7 +71,7 @@ def test_titles_of_a_removed_account_go_thirty_days_after_their_last_look_up(ali
 
 def test_a_sweep_deletes_in_small_transactions_and_ends(database, monkeypatch, frozen_clock):
     monkeypatch.setattr(enrichment_queue, "SWEEP_BATCH", 10)
-    monkeypatch.setattr(enrichment_queue, "SWEPT_AT_MOST", 25)
+    monkeypatch.setattr(enrichment_queue, "SWEEP_MAX", 25)
     with db.atomic():
         models.ensure_titles(db.obj, [f"tt{number:08}" for number in range(40)])
     assert [enrichment_queue.sweep() for _ in range(3)] == [25, 15, 0]

@@ -1,8 +1,8 @@
 """Requests to TMDB and OMDb for somebody who waits: at their own pace, within the limits of
 lookup_slots, and cached for an hour.
 
-Errors become ProviderError (502) when the provider answered with one, and UnavailableError (503) when it
-did not answer, is paused, or has no key.
+Errors become ProviderError (502) when the provider answered with one, and UnavailableError (503)
+when it did not answer, is paused, or has no key.
 """
 
 from collections.abc import Callable

@@ -17,8 +17,8 @@ from mm.providers import client
 
 AT_ONCE = 4
 PER_USER = 2
-# These wait for a slot until their deadline; any more are refused at once. The older clients refresh
-# six films at the same time, so one user may wait with six.
+# So many wait for a slot until their deadline; any more are refused at once. The older clients
+# refresh six films at the same time, so one user may wait with six.
 WAITING = 8
 WAITING_PER_USER = 6
 # For a whole look-up: waiting for a slot and for the pace, every try and every request.
@@ -166,7 +166,8 @@ class LookUp:
             slots.release(self._user_id)
 
     def acquire_slot(self, provider: str) -> None:
-        """Raises UnavailableError when there is none in time. `provider`: its name, for the message."""
+        """Raises UnavailableError when none is free in time. `provider`: its name, for the
+        message."""
         if not self._has_slot:
             seconds = max(0.0, self.seconds_left() - client.FAIR_SECONDS)
             if not slots.acquire(self._user_id, seconds, self._search):

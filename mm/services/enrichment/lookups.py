@@ -1,7 +1,7 @@
 """What users and clients look up at TMDB and OMDb: searches, lists of films, and single titles.
 
-Everything here may raise ProviderError (502) and UnavailableError (503), as `interactive` says. `user_id`
-is only for sharing the slots among users.
+Everything here may raise ProviderError and UnavailableError, as `interactive` says. `user_id` is
+only for sharing the slots among users.
 """
 
 from collections.abc import Iterable
@@ -88,8 +88,8 @@ def ratings(imdb_id: str, user_id: str = "") -> OmdbData:
 
 
 def by_genre(text: str, user_id: str = "") -> list[SearchResult]:
-    """Popular films of any of the genres in `text`, which are separated by commas. Each is the whole
-    name of one genre, or else a part of the names of some. Empty when no genre matches."""
+    """Popular films of any of the genres in `text`, which are separated by commas. Each is the name
+    of a genre, or else a part of the names of several. Empty when no genre matches."""
     with LookUp(user_id) as look_up:
         genres = tmdb_page(look_up, "/genre/movie/list").get("genres")
         ids = _genre_ids(genres if isinstance(genres, list) else [], text.split(","))

@@ -60,10 +60,10 @@ def path_of(size: str, name: str) -> Path:
 
 
 def get_or_fetch(size: str, name: str) -> Path | None:
-    """The file of a poster; None when it is not kept yet and the image host does not deliver it now.
+    """The file of a poster; None when it is not kept yet and the image host does not deliver it.
 
-    Raises NotFoundError for what cannot be a poster, and for one that neither belongs to a title nor was
-    allowed.
+    Raises NotFoundError for what cannot be a poster, and for one that neither belongs to a title
+    nor was allowed.
     """
     path = path_of(size, name)
     if not path.exists():

@@ -47,9 +47,9 @@ def fill_from_cache(imdb_id: str) -> bool:
 def refresh_title(imdb_id: str, user_id: str = "") -> Updated:
     """Ask both providers about a title that some library holds.
 
-    What was fetched, or found missing, within the last hour is not asked for again. A title that the
-    worker is about to look up moves to the head of its queue and is waited for. Raises ProviderError
-    or UnavailableError when neither provider has the title.
+    What was fetched, or found missing, within the last hour is not asked for again. A title that
+    the worker is about to look up moves to the head of its queue and is waited for. Raises
+    ProviderError or UnavailableError when neither provider has the title.
     """
     providers = [provider for provider in pauses.PROVIDERS if pauses.key(provider)]
     if not providers:

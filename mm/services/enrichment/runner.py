@@ -132,13 +132,29 @@ def run(job: Job) -> dict:
     """
     with locks.hold("enrich", "Titles are being looked up already."):
         runs = [_start(provider) for provider in pauses.PROVIDERS if pauses.key(provider)]
+        counts: Counter = Counter()
+        shown_at = 0.0
         try:
-            return _run(runs, job)
+            while not stopping.is_set() and _dispatch(runs):
+                deadline = time.monotonic() + BATCH_SECONDS
+                while time.monotonic() < deadline and not stopping.wait(0.02):
+                    if all(each.results.qsize() >= len(each.in_flight) for each in runs):
+                        break
+                with db.atomic():
+                    for each in runs:
+                        _store(each, counts)
+                    if time.monotonic() - shown_at >= 1:
+                        shown_at = time.monotonic()
+                        _show(job, runs)
+            if stopping.is_set():
+                raise jobs.Stopped
+            _show(job, runs)
         finally:
-            for provider_run in runs:
-                provider_run.paused = True
-                for _ in provider_run.threads:
-                    provider_run.todo.put(None)
+            for each in runs:
+                each.paused = True
+                for _ in each.threads:
+                    each.todo.put(None)
+    return dict(counts)
 
 
 def _start(provider: str) -> ProviderRun:
@@ -189,26 +205,6 @@ def _look_up_all(run: ProviderRun) -> None:
         run.results.put(Result(title, answer))
 
 
-def _run(runs: list[ProviderRun], job: Job) -> dict:
-    counts: Counter = Counter()
-    shown_at = 0.0
-    while not stopping.is_set() and _dispatch(runs):
-        deadline = time.monotonic() + BATCH_SECONDS
-        while time.monotonic() < deadline and not stopping.wait(0.02):
-            if all(run.results.qsize() >= len(run.in_flight) for run in runs):
-                break
-        with db.atomic():
-            for run in runs:
-                _store(run, counts)
-            if time.monotonic() - shown_at >= 1:
-                shown_at = time.monotonic()
-                _show(job, runs)
-    if stopping.is_set():
-        raise jobs.Stopped
-    _show(job, runs)
-    return dict(counts)
-
-
 def _dispatch(runs: list[ProviderRun]) -> bool:
     """Hand due titles to the threads; False when no answer is awaited any more."""
     askable = pauses.askable()
@@ -244,7 +240,7 @@ def _room(run: ProviderRun) -> int:
 
 
 def _read_ahead(run: ProviderRun) -> None:
-    """Add to `upcoming`: when it is empty, the head of the queue; else what was prioritized since."""
+    """Fill `upcoming` when it is empty, or put what was prioritized since at its front."""
     if run.upcoming:
         newest = enrichment_queue.first(
             run.provider, DISPATCHED, run.in_flight, prioritized_only=True
@@ -285,7 +281,7 @@ def _store(run: ProviderRun, counts: Counter) -> None:
 def _store_answer(
     run: ProviderRun, title: enrichment_queue.QueuedTitle, answer: dict | client.Error | None
 ) -> str | None:
-    """The state for the counts: ready, missing or failed; None when the title is as due as before."""
+    """The state for the counts: ready, missing or failed; None when the title is still due."""
     match answer:
         case dict():
             run.failures = 0
