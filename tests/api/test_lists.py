@@ -9,11 +9,6 @@ URL = "/api/lists"
 
 
 @pytest.fixture
-def phone(as_user, alice):
-    return as_user(alice)
-
-
-@pytest.fixture
 def shelf(phone):
     return phone.post(URL, json={"name": "Favourites"}).json
 

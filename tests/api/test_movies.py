@@ -36,11 +36,6 @@ BOTH_KINDS = {
 }
 
 
-@pytest.fixture
-def phone(as_user, alice):
-    return as_user(alice)
-
-
 def fill(imdb_id, provider, body):
     """What the worker does when an answer has come."""
     with db.atomic():

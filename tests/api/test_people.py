@@ -40,11 +40,6 @@ NAMES = (
 )
 
 
-@pytest.fixture
-def phone(as_user, alice):
-    return as_user(alice)
-
-
 class TestPeople:
     def test_a_person_is_made_changed_and_removed(self, phone, alice):
         made = phone.post(

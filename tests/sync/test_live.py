@@ -116,7 +116,7 @@ def test_what_a_client_says_brings_the_next_look_no_nearer(monkeypatch):
 
     monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
     ws, began = Chatty(), time.monotonic()
-    assert not sockets._waited(ws)
+    assert not sockets._wait(ws)
     assert time.monotonic() - began >= 0.05
     assert ws.said > 2
 

@@ -14,9 +14,9 @@ from mm import clock, log, models
 from mm.database import db, waiting_at_most
 from mm.errors import InvalidError, NotFoundError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch
-from mm.schemas import NAMES_MAX, Problem
+from mm.schemas import NAMES_MAX, Problem, Refreshed
 from mm.services import validation
-from mm.services.enrichment import refresh
+from mm.services.enrichment.refresh import fill_from_cache, refresh_title
 from mm.services.library import lists, people
 from mm.services.library.changes import Write, bury, later, require_room, unbury, write
 
@@ -227,6 +227,14 @@ def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
         bury(made, "movie", movie.imdb_id)
 
 
+def refresh(user_id: str, imdb_id: str) -> Refreshed:
+    """Look a film of the library up at TMDB and OMDb now. Raises ProviderError or UnavailableError
+    when neither has it."""
+    movie = find(user_id, imdb_id)
+    updated = refresh_title(movie.imdb_id, user_id)
+    return Refreshed(success=True, updated=updated, last_modified=movie.last_modified)
+
+
 def want(title: Title) -> bool:
     """Put a title that was never looked up at the head of the queue, because somebody looks at it;
     whether that was done. Not while the database is busy: the queue gets there all the same."""
@@ -263,7 +271,7 @@ def _obtain(made: Write, imdb_id: str, media_type: str | None) -> Movie:
     media_type = validation.trimmed_text(media_type, "media_type")
     models.ensure_titles(db.obj, [imdb_id])
     Title.update(wanted_at=clock.now()).where(Title.imdb_id == imdb_id).execute()
-    if refresh.fill_from_cache(imdb_id):
+    if fill_from_cache(imdb_id):
         Movie.update(updated_at=made.updated_at).where(Movie.title == imdb_id).execute()
     movie = _mine(made.user_id, imdb_id)
     if movie is None:
