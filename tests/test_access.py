@@ -345,7 +345,9 @@ def zoes_id():
 
 
 def a_view():
-    return saved_views.create(user(ALICE).id, f"View {next(numbers)}", browse.View(q="a")).id
+    return saved_views.create(
+        user(ALICE).id, f"View {next(numbers)}", browse.LibraryQuery(q="a")
+    ).id
 
 
 def a_poster():

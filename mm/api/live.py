@@ -122,15 +122,15 @@ def send_changes(ws: Server) -> None:
     # event.
     since = request.args.get("since", type=int)
     try:
-        mark = live.mark(user.id, user.token_version)
-        if mark is not None and since not in (None, mark.library_version):
-            _send(ws, live.EVERYTHING, {"version": mark.library_version})
-        while mark is not None and not _wait(ws):
-            events, mark = live.news(user.id, user.token_version, mark)
+        cursor = live.cursor(user.id, user.token_version)
+        if cursor is not None and since not in (None, cursor.library_version):
+            _send(ws, live.EVERYTHING, {"version": cursor.library_version})
+        while cursor is not None and not _wait(ws):
+            events, cursor = live.events_since(user.id, user.token_version, cursor)
             # No connection to the database stays open between two looks.
             db.close()
-            if mark is not None:
-                _send(ws, events, {} if since is None else {"version": mark.library_version})
+            if cursor is not None:
+                _send(ws, events, {} if since is None else {"version": cursor.library_version})
     except (DatabaseError, InterfaceError) as problem:
         # The handler for all requests would send an answer that nobody could read.
         code = log.unexpected("live.failed", problem, user=user.id)

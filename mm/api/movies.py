@@ -23,7 +23,7 @@ from mm.schemas import (
     WatchView,
 )
 from mm.services.enrichment import lookups
-from mm.services.library import movies, serializers
+from mm.services.library import movies, people, serializers
 
 bp = Blueprint("movies", __name__, url_prefix="/movies")
 
@@ -54,7 +54,7 @@ def add(json: NewMovie):
         custom_list_id=json.custom_list_id,
     )
     tasks.start_enrichment()
-    return compat.film(serializers.one(user_id, movie.imdb_id)), 201
+    return compat.film(serializers.movie_view(user_id, movie.imdb_id)), 201
 
 
 @bp.get("/<imdb_id>")
@@ -62,7 +62,7 @@ def add(json: NewMovie):
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=MovieView), tags=["Movies"])
 def show(imdb_id: str):
     """One film. Details that are not there yet follow; refresh asks for them at once."""
-    return compat.film(serializers.one(auth.account().id, imdb_id))
+    return compat.film(serializers.movie_view(auth.account().id, imdb_id))
 
 
 @bp.delete("/<imdb_id>")
@@ -93,7 +93,7 @@ def recommend(imdb_id: str, json: NewRecommendation):
         media_type=json.media_type,
     )
     tasks.start_enrichment()
-    return serializers.vote_view(vote), 201
+    return serializers.recommendation_view(vote), 201
 
 
 @bp.post("/<imdb_id>/recommendations/bulk")
@@ -103,19 +103,19 @@ def recommend(imdb_id: str, json: NewRecommendation):
 )
 def recommend_many(imdb_id: str, json: NewRecommendations):
     """Set the same vote of several people on a film, all or none."""
-    people = compat.voters(json)
-    if not people:
+    voters = compat.voters(json)
+    if not voters:
         raise _invalid("people", "is missing or empty: send person_ids or people")
     votes = movies.recommend_many(
         auth.account().id,
         imdb_id,
-        people,
+        voters,
         vote_type=json.vote_type,
         date_recommended=json.date_recommended,
         media_type=json.media_type,
     )
     tasks.start_enrichment()
-    return [serializers.vote_view(vote) for vote in votes], 201
+    return [serializers.recommendation_view(vote) for vote in votes], 201
 
 
 @bp.delete("/<imdb_id>/recommendations/<name:person>")
@@ -123,7 +123,9 @@ def recommend_many(imdb_id: str, json: NewRecommendations):
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
 def unrecommend(imdb_id: str, person: str):
     """Take back the vote of a person, found by name or else by id."""
-    movies.unrecommend(auth.account().id, imdb_id, person)
+    movie = movies.find(auth.account().id, imdb_id)
+    voter = people.by_name_or_id(movie.user_id, person)
+    movies.unrecommend(movie.user_id, movie.imdb_id, voter.id)
     return "", 204
 
 
@@ -178,7 +180,7 @@ def refresh(imdb_id: str):
 
 def matching_films(user_id: str, filters: MovieFilters) -> Iterator[bytes]:
     """The films that pass the filters, as JSON in pieces."""
-    pieces = serializers.in_pieces(user_id, serializers.chosen(user_id, filters))
+    pieces = serializers.in_batches(user_id, serializers.matching_ids(user_id, filters))
     return transfer.array(compat.for_phones(pieces))
 
 

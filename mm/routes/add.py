@@ -8,7 +8,7 @@ from mm.errors import InvalidError, ProviderError, UnavailableError, UserError
 from mm.routes.forms import problems_of
 from mm.services.library import add as add_films
 from mm.services.library import lists, people
-from mm.services.library.add import Choice, Found
+from mm.services.library.add import Candidate, Choice
 
 # People shown at once; the others are one tap away.
 SHOWN = 12
@@ -48,14 +48,14 @@ def add() -> Response:
     try:
         choice = _choice()
         new = request.form.get("new_person", "")
-        token = add_films.add(auth.account().id, found, _recommenders(), choice, new)
+        token = add_films.add(auth.account().id, found, _recommender_ids(), choice, new)
     except InvalidError as error:
         return _form(found, problems_of(error, "film"))
     tasks.start_enrichment()
     return _added(found, token)
 
 
-def _search(text: str) -> tuple[list[Found], UserError | None]:
+def _search(text: str) -> tuple[list[Candidate], UserError | None]:
     if not text:
         return [], None
     try:
@@ -64,12 +64,12 @@ def _search(text: str) -> tuple[list[Found], UserError | None]:
         return [], problem
 
 
-def _asked_for(given) -> Found:
+def _asked_for(given) -> Candidate:
     ids = {kind: given.get(kind, type=int) for kind in ("movie", "tv")}
     return add_films.find(auth.account().id, given.get("imdb"), **ids)
 
 
-def _form(found: Found, problems: dict | None = None) -> Response:
+def _form(found: Candidate, problems: dict | None = None) -> Response:
     """With what was chosen and typed before."""
     offered = people.by_last_use(current_user.id)
     chosen = set(request.form.getlist("person"))
@@ -94,8 +94,8 @@ def _form(found: Found, problems: dict | None = None) -> Response:
     )
 
 
-def _added(found: Found, token: str | None) -> Response:
-    [now_there] = add_films.placed(current_user.id, [found])
+def _added(found: Candidate, token: str | None) -> Response:
+    [now_there] = add_films.with_places(current_user.id, [found])
     words, names = _words(now_there, found.place is None)
     link = url_for("movies.show", imdb_id=found.imdb_id)
     htmx.toast(words, undo=token, link=link, **names)
@@ -105,7 +105,7 @@ def _added(found: Found, token: str | None) -> Response:
     return htmx.render("add/_result.html", result=now_there, q=request.form.get("q", ""))
 
 
-def _words(found: Found, is_new: bool) -> tuple[str, dict[str, str]]:
+def _words(found: Candidate, is_new: bool) -> tuple[str, dict[str, str]]:
     """What happened, and the {placeholders} in it."""
     where = "your library"
     if found.place:
@@ -129,12 +129,10 @@ def _choice() -> Choice:
     )
 
 
-def _recommenders() -> list[str]:
-    """Names; the ids of the form are those of people who may have been deleted meanwhile."""
+def _recommender_ids() -> list[int]:
+    """Without those of people who were deleted meanwhile."""
     chosen = set(request.form.getlist("person"))
-    return [
-        person.name for person in people.by_last_use(current_user.id) if str(person.id) in chosen
-    ]
+    return [person.id for person in people.by_last_use(current_user.id) if str(person.id) in chosen]
 
 
 def _today() -> str:

@@ -35,15 +35,15 @@ bp = Blueprint("library", __name__)
 def index() -> Response:
     """With `after`, a position, htmx gets the cards that follow it; else all that a change of the
     view changes. Addresses of earlier versions have an `offset` instead."""
-    view = browse.parse(request.args)
+    query = browse.parse(request.args)
     offset = min(max(request.args.get("offset", 0, type=int), 0), OFFSET_MAX)
-    after = browse.place(request.args, view)
-    shelf = browse.shelf(current_user.id, view, 0 if after else offset, PAGE_SIZE, after)
+    after = browse.parse_position(request.args, query)
+    library = browse.page(current_user.id, query, 0 if after else offset, PAGE_SIZE, after)
     part = "library/_cards.html" if offset or after else "library/_browse.html"
     response = htmx.render(
         "library/index.html",
         part,
-        shelf=shelf,
+        library=library,
         saved=_saved(),
         sorts=SORTS,
         page_size=PAGE_SIZE,
@@ -52,16 +52,17 @@ def index() -> Response:
     )
     if request.headers.get("HX-Source", "").startswith("form"):
         # A form sends its empty fields too.
-        response.headers["HX-Replace-Url"] = url_for(".index", **shelf.view.params())
+        response.headers["HX-Replace-Url"] = url_for(".index", **library.query.params())
     return response
 
 
 @bp.get("/counts")
 @login_required
 def counts() -> Response:
-    view = browse.parse(request.args)
-    shelf = browse.shelf(current_user.id, view, 0, 0)
-    return htmx.fragment("library/_counts.html", url_for(".index", **view.params()), shelf=shelf)
+    query = browse.parse(request.args)
+    library = browse.page(current_user.id, query, 0, 0)
+    home = url_for(".index", **query.params())
+    return htmx.fragment("library/_counts.html", home, library=library)
 
 
 @bp.post("/selection")
@@ -70,9 +71,9 @@ def act() -> Response:
     verb, _, value = request.form.get("do", "").partition(":")
     films, words, name = _act(verb, value, request.form.getlist("film"))
     message = f"{plural(films.changed, 'film')} {words}."
-    if films.gone:
-        message += f" {plural(films.gone, 'film was', 'films were')} not there any more."
-    htmx.toast(message, undo=films.token, name=name)
+    if films.missing:
+        message += f" {plural(films.missing, 'film was', 'films were')} not there any more."
+    htmx.toast(message, undo=films.undo_token, name=name)
     return htmx.go(auth.local_path(request.form.get("back")))
 
 
@@ -93,7 +94,7 @@ def enrichment_context() -> dict:
     }
 
 
-def _act(verb: str, value: str, films: list[str]) -> tuple[bulk.Done, str, str]:
+def _act(verb: str, value: str, films: list[str]) -> tuple[bulk.BulkResult, str, str]:
     """What was done, in words, and the {name} in these."""
     user_id = current_user.id
     match verb:
@@ -138,6 +139,6 @@ def _banners() -> dict:
     return {"has_key": bool(pauses.key("tmdb")), "waiting": browse.is_waiting(current_user.id)}
 
 
-def view_of(query: str) -> browse.View:
+def query_of(query: str) -> browse.LibraryQuery:
     """From the query of an address."""
     return browse.parse(dict(parse_qsl(query)))

@@ -91,7 +91,7 @@ def _page(problems: dict | None = None) -> Response:
 
 def _one(list_id: str, problems: dict | None = None) -> Response:
     row = lists.view(lists.find(current_user.id, list_id))
-    watched, unwatched = lists.fates(current_user.id)[list_id]
+    watched, unwatched = lists.films_by_destination(current_user.id)[list_id]
     return htmx.render(
         "lists/edit.html",
         status=422 if problems else 200,
@@ -104,7 +104,10 @@ def _one(list_id: str, problems: dict | None = None) -> Response:
 
 
 def _context() -> dict:
-    return {"lists": lists.listing(current_user.id), "fates": lists.fates(current_user.id)}
+    return {
+        "lists": lists.listing(current_user.id),
+        "films_by_destination": lists.films_by_destination(current_user.id),
+    }
 
 
 def _typed() -> dict[str, str]:

@@ -11,7 +11,8 @@ from mm.schemas import Problem
 from mm.services import validation
 from mm.services.enrichment import pauses
 from mm.services.enrichment.refresh import refresh_title
-from mm.services.library import browse, lists, movies, people, undo
+from mm.services.library import browse, film_details, lists, movies, people, undo
+from mm.services.library.film_details import FilmDetails
 
 # A rating below it asks what else was recommended by the same people.
 DISAPPOINTING = 6
@@ -22,7 +23,7 @@ bp = Blueprint("movies", __name__, url_prefix="/movies/<imdb_id>")
 @bp.get("")
 @login_required
 def show(imdb_id: str) -> Response:
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     return htmx.render("movies/show.html", "movies/_movie.html", **_context(film))
 
 
@@ -30,8 +31,8 @@ def show(imdb_id: str) -> Response:
 @login_required
 def want(imdb_id: str) -> Response:
     """The page of a film that was never looked up asks for its details to be fetched next."""
-    film = browse.film(current_user.id, imdb_id)
-    if movies.want(film.title):
+    film = film_details.find(current_user.id, imdb_id)
+    if movies.prioritize(film.title):
         tasks.start_enrichment()
     return htmx.nothing(_home(film))
 
@@ -40,7 +41,7 @@ def want(imdb_id: str) -> Response:
 @login_required
 def about(imdb_id: str) -> Response:
     """Asked for again by a film whose details are on their way."""
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     return htmx.fragment("movies/_about.html", _home(film), film=film, filling=_is_filling(film))
 
 
@@ -49,12 +50,12 @@ def about(imdb_id: str) -> Response:
 def card(imdb_id: str) -> Response:
     """As the grid shows it, which may show a tab that the film has left. `waiting`: nothing while
     it has no details."""
-    view = browse.parse(request.args)
+    query = browse.parse(request.args)
     found = browse.card(current_user.id, validation.imdb_id_or_404(imdb_id))
     if "waiting" in request.args and found and not found.title:
         return Response(status=204)
     home = url_for(".show", imdb_id=imdb_id)
-    return htmx.fragment("library/_card.html", home, card=found, view=view, part=True)
+    return htmx.fragment("library/_card.html", home, card=found, query=query, part=True)
 
 
 @bp.post("/status")
@@ -75,7 +76,7 @@ def set_status(imdb_id: str) -> Response:
 @login_required
 def watch(imdb_id: str) -> Response:
     """Only what the form sends is changed; a date that is still the same keeps its time of day."""
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     again = "again" in request.form
     # The stars alone say that it was watched: once more, where it waits to be watched again. The
     # form with the date changes the watch that it shows.
@@ -88,7 +89,9 @@ def watch(imdb_id: str) -> Response:
         return _changed(imdb_id, problem)
     htmx.toast("Watched once more." if again else "Saved.", undo=step.token)
     low = isinstance(rating, float) and rating < DISAPPOINTING
-    return _changed(imdb_id, others=browse.others_of(current_user.id, film) if low else None)
+    return _changed(
+        imdb_id, others=film_details.more_by_recommenders(current_user.id, film) if low else None
+    )
 
 
 @bp.post("/unwatch")
@@ -129,7 +132,7 @@ def remove_vote(imdb_id: str, person_id: int) -> Response:
 @bp.post("/refresh")
 @login_required
 def refresh(imdb_id: str) -> Response:
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     updated = refresh_title(film.title.imdb_id, current_user.id)
     names = [pauses.NAMES[provider] for provider in pauses.PROVIDERS if getattr(updated, provider)]
     htmx.toast(f"Fresh from {' and '.join(names)}.")
@@ -139,7 +142,7 @@ def refresh(imdb_id: str) -> Response:
 @bp.post("/delete")
 @login_required
 def delete(imdb_id: str) -> Response:
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     with _undoable(imdb_id) as step:
         movies.delete(current_user.id, imdb_id)
     name = film.title.title or imdb_id
@@ -156,7 +159,7 @@ def _changed(
 ) -> Response:
     """The film as it is now; the grid and its counts hear of it. A `problem` stands at its field,
     with what was typed."""
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     if problem is None:
         htmx.changed("film")
         return htmx.fragment("movies/_movie.html", _home(film), **_context(film), others=others)
@@ -171,7 +174,7 @@ def _changed(
     )
 
 
-def _context(film: browse.Film) -> dict:
+def _context(film: FilmDetails) -> dict:
     today = clock.local(clock.now(), config.current.zone).date().isoformat()
     return {
         "film": film,
@@ -183,11 +186,11 @@ def _context(film: browse.Film) -> dict:
     }
 
 
-def _home(film: browse.Film) -> str:
+def _home(film: FilmDetails) -> str:
     return url_for(".show", imdb_id=film.title.imdb_id)
 
 
-def _is_filling(film: browse.Film) -> bool:
+def _is_filling(film: FilmDetails) -> bool:
     return film.title.tmdb_state == "stub" and "tmdb" in pauses.askable()
 
 
@@ -207,12 +210,13 @@ def _rating() -> float | UnsetType | None:
         raise InvalidError(f"my_rating: {reason}", [Problem("my_rating", reason)]) from None
 
 
-def _date(film: browse.Film, again: bool) -> str | None:
+def _date(film: FilmDetails, again: bool) -> str | None:
     text = request.form.get("date_watched", "").strip()
     if (
         not again
-        and film.seen
-        and text == clock.local(film.seen.date_watched, config.current.zone).date().isoformat()
+        and film.latest_watch
+        and text
+        == clock.local(film.latest_watch.date_watched, config.current.zone).date().isoformat()
     ):
         return None
     return text or None

@@ -80,17 +80,17 @@ def delete(person_id: int) -> Response:
 def _page(problems: dict | None = None) -> Response:
     show = request.args.get("show", "all")
     show = show if show in SHOWS else "all"
-    number, standings = _number(), people.standings(current_user.id, show)
+    number, stats = _number(), people.all_stats(current_user.id, show)
     return htmx.render(
         "people/index.html",
         status=422 if problems else 200,
         show=show,
         shows=SHOWS,
-        standings=standings[(number - 1) * PAGE_SIZE : number * PAGE_SIZE],
+        all_stats=stats[(number - 1) * PAGE_SIZE : number * PAGE_SIZE],
         number=number,
-        pages=_pages(len(standings)),
+        pages=_pages(len(stats)),
         problems=problems or {},
-        form=_typed() if problems else {"color": lists.next_color(len(standings))},
+        form=_typed() if problems else {"color": lists.next_color(len(stats))},
     )
 
 
@@ -98,15 +98,15 @@ def _one(person: Person, problems: dict | None = None) -> Response:
     after = paging.parse(request.args.get("after", ""), people.LATEST_FIRST)
     # Addresses of earlier versions have a page's number instead.
     offset = 0 if after else (_number() - 1) * PAGE_SIZE
-    standing = people.standing(person)
-    films, following = people.films_of(person, offset, PAGE_SIZE, after)
+    stats = people.stats(person)
+    films, following = people.voted_films(person, offset, PAGE_SIZE, after)
     fields = ("name", "color", "emoji", "is_trusted")
     return htmx.render(
         "people/show.html",
         "people/_films.html" if after else None,
         status=422 if problems else 200,
-        standing=standing,
-        person=standing.person,
+        stats=stats,
+        person=stats.person,
         films=films,
         following=following,
         problems=problems or {},

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import htmx
-from mm.routes.library import view_of
+from mm.routes.library import query_of
 from mm.services.library import browse, saved_views
 
 bp = Blueprint("views", __name__, url_prefix="/views")
@@ -14,17 +14,17 @@ bp = Blueprint("views", __name__, url_prefix="/views")
 @login_required
 def create() -> Response:
     """`view`: the query of the address that is to be kept."""
-    view = view_of(request.form.get("view", ""))
-    saved = saved_views.create(current_user.id, request.form.get("name", ""), view)
+    query = query_of(request.form.get("view", ""))
+    saved = saved_views.create(current_user.id, request.form.get("name", ""), query)
     htmx.toast("Saved as {name}.", name=saved.name)
-    return htmx.go(url_for("library.index", **view.params()))
+    return htmx.go(url_for("library.index", **query.params()))
 
 
 @bp.get("/<view_id>")
 @login_required
 def show(view_id: str) -> Response:
     saved = saved_views.find(current_user.id, view_id)
-    return htmx.render("library/view.html", saved=saved, view=browse.parse(saved.filters))
+    return htmx.render("library/view.html", saved=saved, query=browse.parse(saved.filters))
 
 
 @bp.post("/<view_id>")

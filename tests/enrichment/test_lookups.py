@@ -331,7 +331,7 @@ def test_tries_that_failed_count_too(standin):
 
 @pytest.mark.slow
 def test_five_lists_that_a_client_opens_at_once_all_come(app, standin, monkeypatch):
-    monkeypatch.setattr(limits, "tmdb_interactive", limits.Pace(4, ceiling=3))
+    monkeypatch.setattr(limits, "tmdb_interactive", limits.RateLimiter(4, ceiling=3))
     standin.tmdb.latency = 0.2
     found = {}
 
@@ -352,6 +352,6 @@ def test_worker_and_pages_together_never_show_the_provider_more_than_40_a_second
     standin, monkeypatch
 ):
     monkeypatch.undo()
-    ceilings = [pace._ceiling for pace in (limits.tmdb_worker, limits.tmdb_interactive)]
+    ceilings = [limiter._ceiling for limiter in (limits.tmdb_worker, limits.tmdb_interactive)]
     assert sum(ceilings) <= 40
     assert ceilings[0] >= 0.85 * 40

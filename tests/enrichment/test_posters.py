@@ -37,7 +37,7 @@ def fresh(monkeypatch):
     """No memory of other tests, and no waiting."""
     monkeypatch.setattr(posters, "_missing", Cache(100, posters.MISSING_SECONDS))
     monkeypatch.setattr(posters, "_silent_hosts", Cache(4, posters.SILENT_SECONDS))
-    monkeypatch.setattr(limits, "posters_worker", limits.Pace(1000, ceiling=1000))
+    monkeypatch.setattr(limits, "posters_worker", limits.RateLimiter(1000, ceiling=1000))
 
 
 @pytest.fixture

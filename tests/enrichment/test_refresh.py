@@ -222,9 +222,9 @@ def test_a_refresh_ends_at_its_deadline_and_takes_what_omdb_knows(alice, standin
 def test_a_refresh_for_which_there_is_no_time_blames_no_film(alice, monkeypatch):
     hold(alice, FILM)
     for name in ("tmdb_interactive", "omdb_interactive"):
-        pace = limits.Pace(1, ceiling=1)
-        pace._held_until = time.monotonic() + 60
-        monkeypatch.setattr(limits, name, pace)
+        limiter = limits.RateLimiter(1, ceiling=1)
+        limiter._held_until = time.monotonic() + 60
+        monkeypatch.setattr(limits, name, limiter)
     with pytest.raises(UnavailableError, match="TMDB is slow right now"):
         refresh_title(FILM)
     assert states() == ("stub", "stub")

@@ -431,7 +431,9 @@ def test_an_answer_in_broken_utf_8_costs_its_film_alone(alice, standin, logged_e
     assert logged_errors == []
 
 
-def test_an_error_while_asking_costs_its_film_alone_and_has_a_code(alice, logged_errors, monkeypatch):
+def test_an_error_while_asking_costs_its_film_alone_and_has_a_code(
+    alice, logged_errors, monkeypatch
+):
     look_up = enrichment_runner.tmdb.look_up
 
     def sometimes(account, imdb_id):

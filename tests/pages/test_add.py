@@ -26,7 +26,7 @@ def settings(tmp_path, standin):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """The pace is tested where the look-ups are."""
-    monkeypatch.setattr(limits, "tmdb_interactive", limits.Pace(1000, 1000))
+    monkeypatch.setattr(limits, "tmdb_interactive", limits.RateLimiter(1000, 1000))
 
 
 @pytest.fixture

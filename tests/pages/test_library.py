@@ -13,8 +13,8 @@ from playhouse.test_utils import count_queries
 from mm import config, models
 from mm.models import Movie, Person, SavedView, Title, Watch
 from mm.services.backup import imports
-from mm.services.library import browse, lists, movies, people, saved_views
-from mm.services.library.browse import View
+from mm.services.library import film_details, lists, movies, people, saved_views
+from mm.services.library.browse import LibraryQuery
 from tests.conftest import PASSWORD
 from tests.support.libraries import T, document, film, many, put, seen
 
@@ -221,7 +221,7 @@ def test_hostile_values_are_text_everywhere(page, alice):
         "tmdb_reason": HOSTILE,
     }
     Title.update(names).execute()
-    saved_views.create(alice.id, HOSTILE, View(q=HOSTILE))
+    saved_views.create(alice.id, HOSTILE, LibraryQuery(q=HOSTILE))
     person = Person.get(Person.name == HOSTILE).id
     for address in (
         "/",
@@ -535,9 +535,9 @@ def test_who_else_recommended_what_is_asked_in_one_query(alices_film):
     movies.recommend_many(alices_film.id, FILM, [*voters, "Nobody else"])
     movies.recommend(alices_film.id, FILM, "Person 6", vote_type=False)
     movies.watch(alices_film.id, "tt0000002")
-    film = browse.film(alices_film.id, FILM)
+    film = film_details.find(alices_film.id, FILM)
     with count_queries() as counter:
-        others = browse.others_of(alices_film.id, film)
+        others = film_details.more_by_recommenders(alices_film.id, film)
     assert counter.count == 1
     found = {person.name: count for person, count in others}
     # The second film was watched.

@@ -173,7 +173,7 @@ def test_a_quick_recommender_cannot_be_deleted_and_the_page_offers_no_button(pag
 
 
 def test_a_person_deleted_in_another_tab_is_not_found(page, alice, zoe):
-    people.delete(alice.id, "Zoe")
+    people.delete(alice.id, people.find(alice.id, "Zoe").id)
     for address in (f"/people/{zoe.id}", f"/people/{zoe.id}/trust", f"/people/{zoe.id}/delete"):
         assert page.post(address, data={"name": "Zora"}).status_code == 404
     assert page.post(f"/people/{zoe.id}/trust", headers=PARTIAL).headers["HX-Reswap"] == "none"
@@ -181,7 +181,7 @@ def test_a_person_deleted_in_another_tab_is_not_found(page, alice, zoe):
 
 @pytest.mark.parametrize("show", ["all", "trusted", "quick", "nonsense"])
 def test_people_can_be_narrowed(page, alice, zoe, show):
-    people.change(alice.id, "Zoe", {"is_trusted": True})
+    people.change(alice.id, people.find(alice.id, "Zoe").id, {"is_trusted": True})
     shown = page.get("/people", query_string={"show": show}).text
     assert ("Zoe" in shown) == (show != "quick")
     assert ("Google Search" in shown) == (show != "trusted")

@@ -54,7 +54,7 @@ def omdb_title(look_up: LookUp, imdb_id: str) -> dict:
     account = omdb.Account(
         key=now.omdb_api_key,
         base_url=now.omdb_base_url,
-        pace=limits.omdb_interactive,
+        limiter=limits.omdb_interactive,
         tries=TRIES,
         deadline=look_up.deadline,
     )
@@ -72,7 +72,7 @@ def _tmdb_account(deadline: float) -> tmdb.Account:
         key=now.tmdb_api_key,
         base_url=now.tmdb_base_url,
         language=now.tmdb_language,
-        pace=limits.tmdb_interactive,
+        limiter=limits.tmdb_interactive,
         tries=TRIES,
         deadline=deadline,
     )

@@ -13,7 +13,7 @@ from mm.database import chunks, db
 from mm.errors import NotFoundError
 from mm.models import Job, Movie, Title
 from mm.providers import client, images, limits
-from mm.providers.cache import Cache, Turns
+from mm.providers.cache import Cache, KeyedLock
 from mm.services import jobs
 from mm.services.enrichment import runner as enrichment_runner
 
@@ -43,7 +43,7 @@ SWEEP_BATCH = 500
 # Settings: how far the job has come, as [tmdb_fetched_at, imdb_id], and when it may go on.
 MARK, RETRY_AT = "posters.mark", "posters.retry_at"
 
-_turns = Turns()
+_key_locks = KeyedLock()
 _waiting = threading.BoundedSemaphore(AT_ONCE + WAITING)
 _fetching = threading.BoundedSemaphore(AT_ONCE)
 _missing = Cache(size=5000, seconds=MISSING_SECONDS)
@@ -110,7 +110,7 @@ def _fetch_for_page(path: Path) -> None:
     with ExitStack() as stack:
         try:
             # Who asks for the same poster finds what the first one fetched.
-            stack.enter_context(_turns.take(path, TURN_SECONDS))
+            stack.enter_context(_key_locks.hold(path, TURN_SECONDS))
         except TimeoutError:
             return
         if not _fetching.acquire(timeout=TURN_SECONDS):
@@ -127,9 +127,9 @@ def _fetch_for_page(path: Path) -> None:
             _silent_hosts.put(config.current.tmdb_image_url, True)
 
 
-def _fetch(path: Path, pace: limits.Pace) -> None:
+def _fetch(path: Path, limiter: limits.RateLimiter) -> None:
     base = config.current.tmdb_image_url.rstrip("/")
-    content = images.fetch(f"{base}/{path.parent.name}/{path.name}", pace)
+    content = images.fetch(f"{base}/{path.parent.name}/{path.name}", limiter)
     with files.draft(path.parent) as draft:
         files.write(draft, content)
         os.replace(draft, path)

@@ -11,7 +11,7 @@ from mm.database import db
 from mm.errors import ProviderError, UnavailableError
 from mm.models import Job, Movie, Title
 from mm.providers import client
-from mm.providers.cache import Turns
+from mm.providers.cache import KeyedLock
 from mm.schemas import Updated
 from mm.services import heartbeat
 from mm.services.enrichment import interactive, pauses
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.1
 # Left for OMDb when TMDB does not answer.
 OMDB_SECONDS = 2
 
-_turns = Turns()
+_key_locks = KeyedLock()
 
 
 def fill_from_cache(imdb_id: str) -> bool:
@@ -66,7 +66,7 @@ def refresh_title(imdb_id: str, user_id: str = "") -> Updated:
             look_up.acquire_slot(pauses.NAMES[providers[0]])
         try:
             # One refresh of a title at a time: the second finds what the first one fetched.
-            stack.enter_context(_turns.take(imdb_id, look_up.seconds_left()))
+            stack.enter_context(_key_locks.hold(imdb_id, look_up.seconds_left()))
         except TimeoutError:
             message = "This film is being looked up already. Try again in a minute."
             raise UnavailableError(message) from None

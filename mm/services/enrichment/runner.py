@@ -58,7 +58,7 @@ class ProviderRun:
 
     provider: str
     look_up: Callable[[str], dict]
-    pace: limits.Pace
+    limiter: limits.RateLimiter
     todo: SimpleQueue = field(default_factory=SimpleQueue)
     results: SimpleQueue = field(default_factory=SimpleQueue)
     threads: list[threading.Thread] = field(default_factory=list)
@@ -166,17 +166,17 @@ def _start(provider: str) -> ProviderRun:
             key=now.tmdb_api_key,
             base_url=now.tmdb_base_url,
             language=now.tmdb_language,
-            pace=limits.tmdb_worker,
+            limiter=limits.tmdb_worker,
         )
         look_up = functools.partial(tmdb.look_up, account)
     else:
         account = omdb.Account(
             key=now.omdb_api_key,
             base_url=now.omdb_base_url,
-            pace=limits.omdb_worker,
+            limiter=limits.omdb_worker,
         )
         look_up = functools.partial(omdb.look_up, account)
-    run = ProviderRun(provider, look_up, account.pace, calls_counted=account.pace.started)
+    run = ProviderRun(provider, look_up, account.limiter, calls_counted=account.limiter.started)
     for number in range(THREADS[provider]):
         # Daemons: a request that hangs must not hold up the end of the process.
         name = f"{provider}-{number}"
@@ -259,7 +259,7 @@ def _read_ahead(run: ProviderRun) -> None:
 
 def _store(run: ProviderRun, counts: Counter) -> None:
     """Write the answers that have arrived. Call inside the transaction of a batch."""
-    if run.provider == "omdb" and (calls := run.pace.started - run.calls_counted):
+    if run.provider == "omdb" and (calls := run.limiter.started - run.calls_counted):
         run.calls_counted += calls
         pauses.count_omdb_calls(calls)
     filled = []
