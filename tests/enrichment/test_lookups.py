@@ -43,12 +43,12 @@ def test_a_search_finds_films_series_and_people(standin):
     assert (person.mediaType, person.title, person.knownFor) == ("person", "Dora Fenn", [TITLE])
 
 
-def test_a_year_narrows_a_search_and_no_film_comes_twice():
+def test_a_year_narrows_a_search_and_no_film_is_listed_twice():
     assert [row.title for row in lookups.search("the", 1999)] == ["The Third Umbrella"]
     assert lookups.search("the", 1901) == []
 
 
-def test_a_person_that_is_found_has_a_name_beside_the_title():
+def test_only_a_person_has_a_name_beside_the_title():
     [person] = lookups.search("Dora")
     assert person.name == person.title == "Dora Fenn"
     [film] = lookups.search("lighthouse")
@@ -71,17 +71,17 @@ def of_genres(*names):
         ("film-noir,horror,cookery", ["Film-Noir", "Horror"]),
     ],
 )
-def test_films_are_found_by_any_part_of_one_or_several_genres(text, genres):
+def test_films_are_found_by_part_of_a_genres_name_or_several(text, genres):
     assert {row.title for row in lookups.by_genre(text)} == of_genres(*genres)
 
 
-def test_a_whole_name_of_a_genre_is_that_genre_alone(standin, monkeypatch):
+def test_the_whole_name_of_a_genre_matches_only_that_genre(standin, monkeypatch):
     monkeypatch.setitem(stand.GENRES, "Musical", 99)
     assert {row.title for row in lookups.by_genre("music")} == of_genres("Music")
 
 
 @pytest.mark.parametrize("text", ["Cookery", "", " , "])
-def test_no_genre_has_no_films(text):
+def test_an_unknown_or_empty_genre_has_no_films(text):
     assert lookups.by_genre(text) == []
 
 
@@ -90,14 +90,14 @@ def test_films_are_found_by_actor():
     assert lookups.by_person("Nobody At All") == []
 
 
-def test_a_directors_films_are_those_they_directed_the_popular_ones_first():
+def test_films_are_found_by_director_the_popular_ones_first():
     found = [row.title for row in lookups.by_person("Kofi Mars", "director")]
     assert found == ["Please Do Not Feed the Robots", "The Accordion Heist"]
     assert lookups.by_person("Dora Fenn", "director") == []
 
 
 @pytest.mark.parametrize("kind", ["popular", "now_playing", "top_rated", "coming_soon", "trending"])
-def test_each_list_of_films_is_a_list(kind):
+def test_each_kind_of_list_has_films(kind):
     assert {row.mediaType for row in lookups.film_list(kind)} == {"movie"}
 
 
@@ -109,13 +109,13 @@ def test_people_and_series_on_a_list_of_films_are_left_out(monkeypatch):
         assert {row.mediaType for row in found} == {"movie"}
 
 
-def test_what_comes_soon_is_told_by_its_date():
+def test_coming_soon_is_sorted_by_release_date():
     years = [row.year for row in lookups.film_list("coming_soon")]
     assert years == sorted(years)
     assert years != [row.year for row in lookups.film_list("popular")]
 
 
-def test_days_narrow_what_comes_out():
+def test_days_narrow_the_lists_of_releases():
     assert (
         lookups.film_list("coming_soon", days=30) == lookups.film_list("now_playing", days=30) == []
     )
@@ -142,7 +142,7 @@ def test_a_film_and_a_series_are_described_by_their_tmdb_ids():
     assert lookups.imdb_id_of(7001, "tv") == stand.SERIES_ID
 
 
-def test_a_film_without_an_imdb_id_says_so():
+def test_a_film_without_an_imdb_id_has_none():
     assert lookups.imdb_id_of(7002) is None
 
 
@@ -155,7 +155,7 @@ def test_ratings_are_numbers():
 # What is kept.
 
 
-def test_what_was_asked_is_not_asked_again_for_an_hour(standin, frozen_clock):
+def test_answers_are_cached_for_an_hour(standin, frozen_clock):
     for _ in range(3):
         lookups.search("umbrella")
         lookups.movie(5000)
@@ -166,7 +166,7 @@ def test_what_was_asked_is_not_asked_again_for_an_hour(standin, frozen_clock):
     assert len(standin.tmdb.asked) == 3
 
 
-def test_a_failure_is_not_kept(standin):
+def test_failures_are_not_cached(standin):
     with pytest.raises(ProviderError):
         lookups.movie(123)
     with pytest.raises(ProviderError):
@@ -174,7 +174,7 @@ def test_a_failure_is_not_kept(standin):
     assert len(standin.tmdb.asked) == 2
 
 
-def test_of_501_answers_the_one_asked_for_longest_ago_goes(frozen_clock):
+def test_a_full_cache_drops_the_least_recently_used_answer(frozen_clock):
     kept = cache.Cache(size=3, seconds=60)
     for key in "abc":
         kept.put(key, key)
@@ -186,7 +186,7 @@ def test_of_501_answers_the_one_asked_for_longest_ago_goes(frozen_clock):
     assert len(kept) == 0
 
 
-def test_the_cache_tells_its_size():
+def test_the_cache_reports_its_size():
     lookups.search("umbrella")
     info = lookups.cache_info()
     assert (info.current_size, info.max_size, info.ttl) == (1, 500, 3600)
@@ -205,7 +205,7 @@ def test_the_cache_tells_its_size():
         ("truncated", UnavailableError, "broke off"),
     ],
 )
-def test_each_failure_of_a_provider_is_told_as_what_it_is(standin, fault, error, words):
+def test_each_failure_of_a_provider_has_its_own_error(standin, fault, error, words):
     standin.tmdb.fault = fault
     with pytest.raises(error, match=words):
         lookups.search("umbrella")
@@ -220,7 +220,7 @@ def test_a_provider_that_does_not_answer_is_unavailable(standin, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["hang", "trickle"])
-def test_a_provider_that_stalls_costs_one_deadline_and_then_nothing_for_a_minute(
+def test_a_stalling_provider_costs_one_deadline_and_is_then_left_alone_for_a_minute(
     standin, monkeypatch, frozen_clock, fault
 ):
     monkeypatch.setattr(lookup_slots, "DEADLINE_SECONDS", 0.3)
@@ -242,7 +242,7 @@ def test_a_provider_that_stalls_costs_one_deadline_and_then_nothing_for_a_minute
     assert lookups.search("goose") != []
 
 
-def test_after_a_minute_one_look_up_tries_and_the_others_are_still_refused(standin, frozen_clock):
+def test_after_a_minute_one_look_up_retries_and_the_others_are_still_refused(standin, frozen_clock):
     url = f"{standin.url}/3"
     lookup_slots.silent_providers.remember(url, "Silent.")
     frozen_clock.move(lookup_slots.SILENT_SECONDS - 1)
@@ -258,7 +258,7 @@ def test_after_a_minute_one_look_up_tries_and_the_others_are_still_refused(stand
     assert lookup_slots.silent_providers.claim_retry(url) is None
 
 
-def test_an_answer_that_is_an_error_is_no_silence(standin):
+def test_a_provider_that_answers_with_errors_is_still_asked(standin):
     standin.tmdb.fault = "error"
     for text in ("umbrella", "goose"):
         with pytest.raises(ProviderError, match="TMDB API error: 500"):
@@ -266,7 +266,7 @@ def test_an_answer_that_is_an_error_is_no_silence(standin):
 
 
 @pytest.mark.parametrize("url", [f"http://{'a' * 64}.example/3", "http:///3", "tmdb"])
-def test_an_address_that_cannot_be_used_is_told_in_words(alice, url):
+def test_an_unusable_address_is_reported_with_its_variable(alice, url):
     change(tmdb_base_url=url, omdb_base_url=url)
     hold(alice, FILM)
     for ask in (lambda: lookups.search("umbrella"), lambda: refresh_title(FILM)):
@@ -290,7 +290,7 @@ def test_without_a_key_nothing_is_asked(alice):
         lookups.ratings(FILM)
 
 
-def test_a_paused_provider_is_left_alone_and_says_until_when(standin):
+def test_a_paused_provider_is_not_asked_and_the_error_says_until_when(standin):
     pauses.pause("tmdb", "TMDB is asked too often.", HOUR)
     with pytest.raises(UnavailableError, match="TMDB is paused until 1 March 2026, 13:00"):
         lookups.search("umbrella")
@@ -300,7 +300,7 @@ def test_a_paused_provider_is_left_alone_and_says_until_when(standin):
 # OMDb's day.
 
 
-def test_what_is_reserved_of_omdbs_day_is_there_for_who_waits_and_counted(alice, standin):
+def test_users_may_use_and_are_counted_against_omdbs_reserve(alice, standin):
     change(omdb_daily_limit=pauses.OMDB_RESERVED + 1)
     hold(alice, *stand.FILM_IDS[:3])
     run()
@@ -311,7 +311,7 @@ def test_what_is_reserved_of_omdbs_day_is_there_for_who_waits_and_counted(alice,
     assert pauses.omdb_calls() == 2
 
 
-def test_when_the_day_is_used_up_omdb_is_not_asked(standin):
+def test_omdb_is_not_asked_once_the_daily_limit_is_used_up(standin):
     change(omdb_daily_limit=1)
     lookups.ratings(FILM)
     with pytest.raises(UnavailableError, match="OMDb's 1 calls for today are used up"):
@@ -319,7 +319,7 @@ def test_when_the_day_is_used_up_omdb_is_not_asked(standin):
     assert len(standin.omdb.asked) == 1
 
 
-def test_tries_that_failed_count_too(standin):
+def test_failed_tries_count_as_omdb_calls(standin):
     standin.omdb.fault = "error"
     with pytest.raises(ProviderError, match="OMDb API error: 500"):
         lookups.ratings(FILM)
@@ -330,7 +330,7 @@ def test_tries_that_failed_count_too(standin):
 
 
 @pytest.mark.slow
-def test_five_lists_that_a_client_opens_at_once_all_come(app, standin, monkeypatch):
+def test_five_lists_requested_at_once_are_all_answered(app, standin, monkeypatch):
     monkeypatch.setattr(limits, "tmdb_interactive", limits.RateLimiter(4, ceiling=3))
     standin.tmdb.latency = 0.2
     found = {}
@@ -348,9 +348,7 @@ def test_five_lists_that_a_client_opens_at_once_all_come(app, standin, monkeypat
     assert all(found[kind] for kind in kinds)
 
 
-def test_worker_and_pages_together_never_show_the_provider_more_than_40_a_second(
-    standin, monkeypatch
-):
+def test_worker_and_pages_together_stay_below_40_requests_a_second(standin, monkeypatch):
     monkeypatch.undo()
     ceilings = [limiter._ceiling for limiter in (limits.tmdb_worker, limits.tmdb_interactive)]
     assert sum(ceilings) <= 40

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("brisk_lookups")
 TITLE = stand.FILMS[0][0]
 
 
-def test_a_stub_is_filled_at_once_and_its_films_are_in_the_feed_again(alice):
+def test_refreshing_a_stub_fills_it_and_marks_its_films_as_updated(alice):
     hold(alice, FILM)
     before = Movie.get().updated_at
 
@@ -48,7 +48,7 @@ def test_a_stub_is_filled_at_once_and_its_films_are_in_the_feed_again(alice):
     assert Movie.get().last_modified == clock.now()
 
 
-def test_what_was_fetched_within_the_hour_is_answered_from_the_store(alice, standin, frozen_clock):
+def test_a_refresh_within_the_hour_does_not_ask_the_providers_again(alice, standin, frozen_clock):
     hold(alice, FILM)
     refresh_title(FILM)
     asked = len(standin.tmdb.asked), len(standin.omdb.asked)
@@ -61,7 +61,7 @@ def test_what_was_fetched_within_the_hour_is_answered_from_the_store(alice, stan
     assert len(standin.tmdb.asked) > asked[0]
 
 
-def test_two_who_refresh_the_same_film_share_one_look_up(app, alice, standin):
+def test_simultaneous_refreshes_of_a_film_share_one_look_up(app, alice, standin):
     hold(alice, FILM)
     answers = []
 
@@ -78,9 +78,7 @@ def test_two_who_refresh_the_same_film_share_one_look_up(app, alice, standin):
     assert standin.asked_twice() == []
 
 
-def test_a_queued_film_goes_to_the_front_and_the_workers_look_up_serves_here_too(
-    app, alice, standin
-):
+def test_a_refresh_moves_a_queued_film_up_and_uses_the_workers_look_up(app, alice, standin):
     hold(alice, FILM)
     beat()
     job = jobs.create("enrich")
@@ -108,7 +106,7 @@ def beat():
     models.put_setting(heartbeat.WORKER_HEARTBEAT, clock.now())
 
 
-def test_a_worker_that_died_is_not_waited_for(alice, monkeypatch, frozen_clock):
+def test_a_refresh_does_not_wait_for_a_dead_worker(alice, monkeypatch, frozen_clock):
     hold(alice, FILM)
     jobs.create("enrich", state="running")
     beat()
@@ -117,7 +115,7 @@ def test_a_worker_that_died_is_not_waited_for(alice, monkeypatch, frozen_clock):
     assert refresh_title(FILM).tmdb
 
 
-def test_each_look_for_the_workers_answer_is_one_query_and_takes_no_lock(alice, monkeypatch):
+def test_polling_for_the_workers_answer_takes_one_query_and_no_lock(alice, monkeypatch):
     hold(alice, FILM)
     job = jobs.create("enrich", state="running")
     beat()
@@ -137,7 +135,7 @@ def test_each_look_for_the_workers_answer_is_one_query_and_takes_no_lock(alice, 
     assert models.Job.get_by_id(job.id).state == "running"
 
 
-def test_a_film_that_tmdb_does_not_know_is_missing_and_what_omdb_knows_is_taken(alice):
+def test_a_film_missing_at_tmdb_is_filled_from_omdb_where_that_has_it(alice):
     hold(alice, stand.OMDB_ONLY_ID, stand.UNKNOWN_ID)
     assert refresh_title(stand.OMDB_ONLY_ID) == Updated(tmdb=False, omdb=True)
     assert Title.get_by_id(stand.OMDB_ONLY_ID).title == "Somewhere a Kettle"
@@ -147,9 +145,7 @@ def test_a_film_that_tmdb_does_not_know_is_missing_and_what_omdb_knows_is_taken(
     assert states(stand.UNKNOWN_ID) == ("missing", "missing")
 
 
-def test_what_was_found_missing_within_the_hour_is_not_asked_for_again(
-    alice, standin, frozen_clock
-):
+def test_a_film_found_missing_within_the_hour_is_not_asked_for_again(alice, standin, frozen_clock):
     hold(alice, stand.OMDB_ONLY_ID, stand.UNKNOWN_ID)
     refresh_title(stand.OMDB_ONLY_ID)
     with pytest.raises(ProviderError) as first:
@@ -168,7 +164,7 @@ def test_what_was_found_missing_within_the_hour_is_not_asked_for_again(
     assert len(standin.tmdb.asked) > asked[0]
 
 
-def test_a_refresh_that_fails_leaves_a_filled_title_as_it_was(alice, standin, frozen_clock):
+def test_a_failed_refresh_leaves_a_filled_title_unchanged(alice, standin, frozen_clock):
     hold(alice, FILM)
     refresh_title(FILM)
     frozen_clock.move(DAY)
@@ -179,7 +175,7 @@ def test_a_refresh_that_fails_leaves_a_filled_title_as_it_was(alice, standin, fr
     assert Title.get_by_id(FILM).title == TITLE
 
 
-def test_a_film_that_was_just_looked_at_is_filled_when_it_is_added(alice, standin):
+def test_a_film_in_the_cache_is_filled_when_it_is_added(alice, standin):
     lookups.movie(5000)
     lookups.ratings(FILM)
     hold(alice, FILM, stand.FILM_IDS[1])
@@ -193,7 +189,7 @@ def test_a_film_that_was_just_looked_at_is_filled_when_it_is_added(alice, standi
     assert len(standin.tmdb.asked) == asked
 
 
-def test_an_answer_that_cannot_be_stored_is_told_with_a_code(alice, monkeypatch):
+def test_an_answer_that_cannot_be_stored_is_reported_with_a_code(alice, monkeypatch):
     monkeypatch.setattr(log, "unexpected", lambda *_, **__: "AB234")
     monkeypatch.setattr(enrichment_queue, "fill", lambda *_: 1 / 0)
     lookups.movie(5000)
@@ -206,7 +202,7 @@ def test_an_answer_that_cannot_be_stored_is_told_with_a_code(alice, monkeypatch)
     assert states() == ("failed", "failed")
 
 
-def test_a_refresh_ends_at_its_deadline_and_takes_what_omdb_knows(alice, standin, monkeypatch):
+def test_a_refresh_ends_at_its_deadline_and_still_asks_omdb(alice, standin, monkeypatch):
     monkeypatch.setattr(lookup_slots, "DEADLINE_SECONDS", 3.4)
     monkeypatch.setattr(refresh, "OMDB_SECONDS", 3)
     monkeypatch.setattr(client, "FAIR_SECONDS", 0)
@@ -219,7 +215,7 @@ def test_a_refresh_ends_at_its_deadline_and_takes_what_omdb_knows(alice, standin
     assert states() == ("stub", "ready")
 
 
-def test_a_refresh_for_which_there_is_no_time_blames_no_film(alice, monkeypatch):
+def test_a_refresh_that_gets_no_turn_fails_no_title(alice, monkeypatch):
     hold(alice, FILM)
     for name in ("tmdb_interactive", "omdb_interactive"):
         limiter = limits.RateLimiter(1, ceiling=1)

@@ -1,8 +1,8 @@
-"""Requests to TMDB and OMDb for somebody who waits: at their own pace, within the limits of
-lookup_slots, and cached for an hour.
+"""Requests to TMDB and OMDb for somebody who waits: at their own pace, within the
+limits of lookup_slots, and cached for an hour.
 
-Errors become ProviderError (502) when the provider answered with one, and UnavailableError (503)
-when it did not answer, is paused, or has no key.
+Errors become ProviderError (502) when the provider answered with one, and
+UnavailableError (503) when it did not answer, is paused, or has no key.
 """
 
 from collections.abc import Callable
@@ -79,8 +79,8 @@ def _tmdb_account(deadline: float) -> tmdb.Account:
 
 
 def _ask(look_up: LookUp, provider: str, ask: Callable[[], dict]) -> dict:
-    """Call `ask` where the provider may be asked, and turn the client's errors into those of this
-    module."""
+    """Call `ask` where the provider may be asked, and turn the client's errors into
+    those of this module."""
     name, url = pauses.NAMES[provider], pauses.url(provider)
     if not pauses.key(provider):
         raise UnavailableError(f"{name} API key not configured")

@@ -1,9 +1,9 @@
-"""Limits for look-ups that somebody waits for: few at once, not for long, and none at a provider
-that does not answer.
+"""Limits for look-ups that somebody waits for: few at once, not for long, and none at
+a provider that does not answer.
 
-A look-up holds one of the server's threads. Without these limits a user who types in the search
-field while TMDB hangs would hold all of them, and nobody else could open a page. gunicorn.conf.py
-adds up what may be held.
+A look-up holds one of the server's threads. Without these limits a user who types in
+the search field while TMDB hangs would hold all of them, and nobody else could open a
+page. gunicorn.conf.py adds up what may be held.
 """
 
 import threading
@@ -17,8 +17,8 @@ from mm.providers import client
 
 AT_ONCE = 4
 PER_USER = 2
-# So many wait for a slot until their deadline; any more are refused at once. The older clients
-# refresh six films at the same time, so one user may wait with six.
+# So many wait for a slot until their deadline; any more are refused at once. The older
+# clients refresh six films at the same time, so one user may wait with six.
 WAITING = 8
 WAITING_PER_USER = 6
 # For a whole look-up: waiting for a slot and for the pace, every try and every request.
@@ -29,8 +29,8 @@ SILENT_SECONDS = 60
 
 @dataclass(eq=False)
 class _Waiter:
-    """`search` identifies a search, and is None for any other look-up. `superseded`: the same user
-    has started a newer search."""
+    """`search` identifies a search, and is None for any other look-up. `superseded`:
+    the same user has started a newer search."""
 
     user_id: str
     search: object
@@ -40,8 +40,8 @@ class _Waiter:
 class LookUpSlots:
     """At most AT_ONCE slots, and PER_USER for one user. User "" has no limit of its own.
 
-    Slots are given first come, first served, but a user whose own slots are all taken lets the
-    others go first.
+    Slots are given first come, first served, but a user whose own slots are all
+    taken lets the others go first.
     """
 
     def __init__(self) -> None:
@@ -50,8 +50,8 @@ class LookUpSlots:
         self._waiters: list[_Waiter] = []
 
     def acquire(self, user_id: str, seconds: float, search: object = None) -> bool:
-        """Wait up to `seconds` for a slot; whether one was given. `search`: a value that identifies
-        this search; a newer search of the same user ends its wait."""
+        """Wait up to `seconds` for a slot; whether one was given. `search`: a value
+        that identifies this search; a newer search of the same user ends its wait."""
         waiter = _Waiter(user_id, search)
         with self._changed:
             if search is not None:
@@ -111,8 +111,8 @@ class SilentProviders:
             return message if self._is_current(until) else None
 
     def claim_retry(self, url: str) -> str | None:
-        """As `message`; but once the provider has been left alone for long enough, None for one
-        caller, who may try it. The others get the message until `forget`."""
+        """As `message`; but once the provider has been left alone for long enough, None
+        for one caller, who may try it. The others get the message until `forget`."""
         with self._guard:
             if url not in self._silent:
                 return None
@@ -148,8 +148,8 @@ silent_providers = SilentProviders()
 class LookUp:
     """One look-up of one or several requests, as a context manager.
 
-    It takes a slot before its first request and keeps it to the end; answers from the cache need
-    none. `deadline`, in time.monotonic() seconds, is for all of it.
+    It takes a slot before its first request and keeps it to the end; answers from the
+    cache need none. `deadline`, in time.monotonic() seconds, is for all of it.
     """
 
     def __init__(self, user_id: str = "", is_search: bool = False):
@@ -166,8 +166,8 @@ class LookUp:
             slots.release(self._user_id)
 
     def acquire_slot(self, provider: str) -> None:
-        """Raises UnavailableError when none is free in time. `provider`: its name, for the
-        message."""
+        """Raises UnavailableError when none is free in time. `provider`: its name, for
+        the message."""
         if not self._has_slot:
             seconds = max(0.0, self.seconds_left() - client.FAIR_SECONDS)
             if not slots.acquire(self._user_id, seconds, self._search):

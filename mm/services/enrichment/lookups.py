@@ -1,7 +1,7 @@
 """What users and clients look up at TMDB and OMDb: searches, lists of films, and single titles.
 
-Everything here may raise ProviderError and UnavailableError, as `interactive` says. `user_id` is
-only for sharing the slots among users.
+Everything here may raise ProviderError and UnavailableError, as `interactive` says.
+`user_id` is only for sharing the slots among users.
 """
 
 from collections.abc import Iterable
@@ -27,8 +27,8 @@ BY_POPULARITY = {"sort_by": "popularity.desc", "include_adult": "false"}
 
 
 def search(text: str, year: int | None = None, user_id: str = "") -> list[SearchResult]:
-    """Films, series and people. With `year` only those of that year; of films also what TMDB's own
-    search by year adds, which it has for nothing else."""
+    """Films, series and people. With `year` only those of that year; of films also what
+    TMDB's own search by year adds, which it has for nothing else."""
     with LookUp(user_id, is_search=True) as look_up:
         body = tmdb_page(look_up, "/search/multi", query=text, include_adult="false")
         results = mapping.search_results(body)
@@ -88,8 +88,9 @@ def ratings(imdb_id: str, user_id: str = "") -> OmdbData:
 
 
 def by_genre(text: str, user_id: str = "") -> list[SearchResult]:
-    """Popular films of any of the genres in `text`, which are separated by commas. Each is the name
-    of a genre, or else a part of the names of several. Empty when no genre matches."""
+    """Popular films of any of the genres in `text`, which are separated by
+    commas. Each is the name of a genre, or else a part of the names of several.
+    Empty when no genre matches."""
     with LookUp(user_id) as look_up:
         genres = tmdb_page(look_up, "/genre/movie/list").get("genres")
         ids = _genre_ids(genres if isinstance(genres, list) else [], text.split(","))
@@ -126,8 +127,8 @@ def film_list(
     window: Literal["day", "week"] = "day",
     user_id: str = "",
 ) -> list[SearchResult]:
-    """One of TMDB's lists of films. `days` narrows now_playing to releases of so many days up to
-    today, and coming_soon to so many days from tomorrow on; `window` is for trending."""
+    """One of TMDB's lists of films. `days` narrows now_playing to releases of so many days up
+    to today, and coming_soon to so many days from tomorrow on; `window` is for trending."""
     is_ahead = kind == "coming_soon"
     with LookUp(user_id) as look_up:
         if kind == "trending":

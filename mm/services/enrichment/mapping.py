@@ -1,8 +1,8 @@
 """From the providers' bodies to the columns of a title, and to what the API's clients read.
 
-Pure functions. Nothing in a body is relied on: what is missing or of another type becomes null. The
-order: TMDB's body to columns, OMDb's body to columns, bodies to API structs, and the readers of
-single values.
+Pure functions. Nothing in a body is relied on: what is missing or of another type
+becomes null. The order: TMDB's body to columns, OMDb's body to columns, bodies to API
+structs, and the readers of single values.
 """
 
 import re
@@ -53,8 +53,8 @@ def from_tmdb(body: dict) -> dict:
 
 
 def trimmed(body: dict) -> dict:
-    """A TMDB body without most of its cast and crew, who are nine tenths of its size and are shown
-    nowhere."""
+    """A TMDB body without most of its cast and crew, who are nine tenths of its size
+    and are shown nowhere."""
     credits = body.get("credits")
     if not isinstance(credits, dict):
         return body
@@ -91,8 +91,8 @@ def from_omdb(body: dict) -> dict:
 
 
 def ratings(body: dict) -> dict:
-    """The rating columns from OMDb's strings ("8.3", "100%", "96/100"): IMDb from 0.0 to 10.0,
-    Rotten Tomatoes and Metacritic in percent."""
+    """The rating columns from OMDb's strings ("8.3", "100%", "96/100"): IMDb from 0.0
+    to 10.0, Rotten Tomatoes and Metacritic in percent."""
     by_source = {str(row.get("Source")): row.get("Value") for row in _rows(body, "Ratings")}
     columns: dict = {
         name: _percent(by_source.get(source)) for name, source in RATING_SOURCES.items()
@@ -103,8 +103,8 @@ def ratings(body: dict) -> dict:
 
 
 def search_text(columns: dict) -> str:
-    """The column that a search looks through: title, original title, cast, directors and genres,
-    folded."""
+    """The column that a search looks through: title, original title, cast,
+    directors and genres, folded."""
     texts = [
         columns["title"],
         columns["original_title"],
@@ -172,8 +172,8 @@ def omdb_data(body: dict) -> OmdbData:
 
 
 def search_results(body: dict, media_type: str | None = None) -> list[SearchResult]:
-    """The rows of a page of TMDB's results that can be used. `media_type`: of rows that do not say
-    it themselves."""
+    """The rows of a page of TMDB's results that can be used. `media_type`: of rows
+    that do not say it themselves."""
     results = []
     for row in _rows(body, "results"):
         row_type = row.get("media_type") or media_type

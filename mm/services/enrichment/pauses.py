@@ -1,8 +1,8 @@
 """When a provider may not be asked: no key, a wrong key, its daily limit, an outage.
 
-Kept in settings, so that a restart changes nothing: `provider.tmdb` and `provider.omdb` hold
-{reason, since, paused_until (null: until the key is changed), key (a digest), reserve};
-`omdb.calls` holds {day, count, key}.
+Kept in settings, so that a restart changes nothing: `provider.tmdb` and `provider.omdb`
+hold {reason, since, paused_until (null: until the key is changed), key (a digest),
+reserve}; `omdb.calls` holds {day, count, key}.
 """
 
 import hashlib
@@ -46,8 +46,8 @@ def askable() -> set[str]:
 
 
 def in_force() -> dict[str, dict]:
-    """The setting of each provider that is paused now. A pause ends with its time, or with a new
-    key."""
+    """The setting of each provider that is paused now. A pause ends with its time, or
+    with a new key."""
     now = clock.now()
     paused = {}
     for provider in PROVIDERS:
@@ -63,8 +63,8 @@ def in_force() -> dict[str, dict]:
 
 
 def refusal(provider: str) -> str | None:
-    """Why a user cannot be served by this provider now. A pause that only keeps OMDb's reserve from
-    the worker does not count: the reserve is for users."""
+    """Why a user cannot be served by this provider now. A pause that only keeps OMDb's
+    reserve from the worker does not count: the reserve is for users."""
     pause = in_force().get(provider)
     if pause and not pause.get("reserve"):
         return _notice(provider, pause)

@@ -21,19 +21,19 @@ SIZES = ("w92", "w154", "w185", "w342", "w500", "w780")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,100}\.(jpg|jpeg|png|webp)")
 # The size that the library shows, and that the worker fetches before anybody looks.
 GRID = "w342"
-# How long a poster is not asked for again after the host did not have a usable one, and how long
-# nothing is after the host did not answer.
+# How long a poster is not asked for again after the host did not have a usable one, and
+# how long nothing is after the host did not answer.
 MISSING_SECONDS = 3600
 SILENT_SECONDS = 60
 # How long the posters of search results may be fetched though no title has them.
 ALLOWED_SECONDS = 3600
-# At most so many of the web's threads wait for the image host, and so many more wait, for so long,
-# until one of those is done. Any others get the drawn poster at once: see gunicorn.conf.py.
+# At most so many of the web's threads wait for the image host, and so many more wait, for so
+# long, until one of those is done. Any others get the drawn poster at once: see gunicorn.conf.py.
 AT_ONCE = 4
 WAITING = 8
 TURN_SECONDS = 1
-# One job fetches at most this many and the next minute's job goes on, because backups and imports
-# share its worker.
+# One job fetches at most this many and the next minute's job goes on, because
+# backups and imports share its worker.
 JOB_FILES = 300
 READ_AHEAD = 50
 RETRY_SECONDS = 600
@@ -62,8 +62,8 @@ def path_of(size: str, name: str) -> Path:
 def get_or_fetch(size: str, name: str) -> Path | None:
     """The file of a poster; None when it is not kept yet and the image host does not deliver it.
 
-    Raises NotFoundError for what cannot be a poster, and for one that neither belongs to a title
-    nor was allowed.
+    Raises NotFoundError for what cannot be a poster, and for one that neither
+    belongs to a title nor was allowed.
     """
     path = path_of(size, name)
     if not path.exists():
@@ -77,8 +77,8 @@ def get_or_fetch(size: str, name: str) -> Path | None:
 
 
 def allow(posters: dict[str, str | None]) -> None:
-    """For the next hour let these be fetched too, though no title has them. `posters`: by the name
-    of the file, the title of the film."""
+    """For the next hour let these be fetched too, though no title has them. `posters`:
+    by the name of the file, the title of the film."""
     for name, title in posters.items():
         _allowed.put(name, title or "?")
 
@@ -139,8 +139,8 @@ def _fetch(path: Path, limiter: limits.RateLimiter) -> None:
 
 
 def start_if_due() -> Job | None:
-    """A queued job for the caller to enqueue; None when nothing is new, and while titles are being
-    looked up, because posters come after them."""
+    """A queued job for the caller to enqueue; None when nothing is new, and while
+    titles are being looked up, because posters come after them."""
     if jobs.active("posters") or jobs.active("enrich"):
         return None
     now = clock.now()
@@ -153,8 +153,8 @@ def start_if_due() -> Job | None:
 def run(job: Job) -> dict:
     """Fetch the posters of titles in libraries that were filled since the last run, one at a time.
 
-    The position is stored after each poster, so a run that was killed continues there. Raises
-    jobs.Stopped at a shut-down.
+    The position is stored after each poster, so a run that was killed continues there.
+    Raises jobs.Stopped at a shut-down.
     """
     counts = {"fetched": 0, "absent": 0}
     while sum(counts.values()) < JOB_FILES and (rows := _next(READ_AHEAD)):
@@ -178,8 +178,8 @@ def run(job: Job) -> dict:
 
 
 def sweep() -> int:
-    """Delete the files of posters that no title has, and drafts that killed processes left; returns
-    how many. A file that cannot be deleted is logged, and the sweep continues."""
+    """Delete the files of posters that no title has, and drafts that killed processes left;
+    returns how many. A file that cannot be deleted is logged, and the sweep continues."""
     count = 0
     before = clock.now() - KEEP_SECONDS
     for folder in (config.current.posters_dir / size for size in SIZES):
@@ -210,9 +210,9 @@ def _delete(path: Path) -> bool:
 
 
 def _next(count: int) -> list[tuple[float, str, str]]:
-    """(tmdb_fetched_at, imdb_id, poster_path) of titles after the mark, in the order in which they
-    were filled. Titles filled in the future, while the clock was ahead, are looked up again anyway.
-    """
+    """(tmdb_fetched_at, imdb_id, poster_path) of titles after the mark, in the order
+    in which they were filled. Titles filled in the future, while the clock was
+    ahead, are looked up again anyway."""
     now = clock.now()
     fetched_at, imdb_id = models.setting(MARK) or (0, "")
     if fetched_at > now:

@@ -1,8 +1,8 @@
-"""The enrichment queue, which is the title table: which titles are due at a provider, and what an
-answer changes in a title's row.
+"""The enrichment queue, which is the title table: which titles are due at a provider,
+and what an answer changes in a title's row.
 
-A title is due when some library holds it and it was never looked up (state `stub`), or when its
-retry_at has passed.
+A title is due when some library holds it and it was never looked up (state `stub`),
+or when its retry_at has passed.
 """
 
 from collections.abc import Container
@@ -27,8 +27,8 @@ LONGEST_WAITS = {
     "missing": RETRY_MISSING_AFTER,
     "ready": REFRESH_AFTER,
 }
-# {language, before}: TMDB's language in force, and the time before which filled titles are to be
-# looked up again, or null.
+# {language, before}: TMDB's language in force, and the time before which filled titles
+# are to be looked up again, or null.
 RENEWAL = "tmdb.renewal"
 # How long a title stays after the last library removed it and after its last look-up.
 KEEP_UNHELD = 30 * DAY
@@ -57,9 +57,10 @@ def first(
 ) -> list[QueuedTitle]:
     """The head of the queue: at most `limit` titles, less those in `exclude`.
 
-    Titles that were just added or opened come first, the newest before the others; then the next
-    title of each user in turn, so that an import of thousands does not keep other users waiting;
-    then filled titles whose refresh is due. `prioritized_only`: only the first kind.
+    Titles that were just added or opened come first, the newest before the others;
+    then the next title of each user in turn, so that an import of thousands does not
+    keep other users waiting; then filled titles whose refresh is due.
+    `prioritized_only`: only the first kind.
     """
     state, attempts, _ = _columns(provider)
     # wanted_at stays when a title is filled. After that only a recent one counts.
@@ -120,8 +121,8 @@ def fill(provider: str, imdb_id: str, body: dict) -> None:
 
 
 def fill_or_mark_failed(provider: str, title: QueuedTitle, body: dict) -> str | None:
-    """As `fill`, but a body that cannot be stored makes only this title fail: returns the code of
-    the log entry, or None when all went well. Errors of the database itself are raised."""
+    """As `fill`, but a body that cannot be stored makes only this title fail: returns the code
+    of the log entry, or None when all went well. Errors of the database itself are raised."""
     broken = (OperationalError, InterfaceError)
     with (
         log.isolated("title.not_stored", besides=broken, provider=provider) as filling,
@@ -139,8 +140,8 @@ def mark_missing(provider: str, imdb_id: str, reason: str) -> None:
 
 
 def mark_failed(provider: str, title: QueuedTitle, reason: str) -> None:
-    """The look-up failed. A title that was filled before stays `ready` and is retried as well. Call
-    inside a transaction."""
+    """The look-up failed. A title that was filled before stays `ready` and is retried
+    as well. Call inside a transaction."""
     state = "ready" if title.state == "ready" else "failed"
     wait = RETRY_FAILED_AFTER[min(title.attempts, len(RETRY_FAILED_AFTER) - 1)]
     _mark(provider, title.imdb_id, state, reason, wait, title.attempts + 1)
@@ -176,14 +177,14 @@ def renew_all() -> int:
 def sweep() -> int:
     """Delete titles that no library has held for 30 days; returns how many, at most SWEEP_MAX.
 
-    Works in small transactions, so that other writers need not wait. Restoring a library adds the
-    titles that it needs again.
+    Works in small transactions, so that other writers need not wait. Restoring a
+    library adds the titles that it needs again.
     """
     count = 0
     holders = Movie.select(Movie.id).where(Movie.title == Title.imdb_id)
     since = clock.now() - KEEP_UNHELD
-    # A deleted film leaves a tombstone. The films of a removed account leave none: there the time
-    # of the last look-up decides.
+    # A deleted film leaves a tombstone. The films of a removed account leave none:
+    # there the time of the last look-up decides.
     recently_deleted = Tombstone.select(Tombstone.key).where(
         (Tombstone.kind == "movie") & (Tombstone.deleted_at > since)
     )
@@ -229,8 +230,8 @@ def _is_due(provider: str) -> Expression:
     # One in the future would never end; `check_language` corrects it.
     if before is None or before > now:
         return due
-    # A title whose renewal failed (attempts > 0) waits for its retry_at. COALESCE keeps SQLite from
-    # reading all filled titles through the index of states each time.
+    # A title whose renewal failed (attempts > 0) waits for its retry_at. COALESCE keeps
+    # SQLite from reading all filled titles through the index of states each time.
     is_old = (Title.tmdb_fetched_at < before) & (fn.COALESCE(state, "") == "ready")
     return due | (is_old & (Title.tmdb_attempts == 0))
 

@@ -1,5 +1,5 @@
-"""Filling one title at once: from the cache when a film is added, or by asking both providers
-because a user wants it refreshed."""
+"""Filling one title at once: from the cache when a film is added, or by asking both
+providers because a user wants it refreshed."""
 
 import time
 from contextlib import ExitStack
@@ -29,9 +29,9 @@ _key_locks = KeyedLock()
 
 
 def fill_from_cache(imdb_id: str) -> bool:
-    """Fill a title that was never looked up with what the cache has, for example from the search in
-    which it was just found; whether there was anything. Call inside the transaction that adds the
-    film."""
+    """Fill a title that was never looked up with what the cache has, for example from
+    the search in which it was just found; whether there was anything. Call inside the
+    transaction that adds the film."""
     bodies = {
         "tmdb": cache.get(cache_key("title", imdb_id)),
         "omdb": cache.get(cache_key("omdb", imdb_id)),
@@ -47,9 +47,9 @@ def fill_from_cache(imdb_id: str) -> bool:
 def refresh_title(imdb_id: str, user_id: str = "") -> Updated:
     """Ask both providers about a title that some library holds.
 
-    What was fetched, or found missing, within the last hour is not asked for again. A title that
-    the worker is about to look up moves to the head of its queue and is waited for. Raises
-    ProviderError or UnavailableError when neither provider has the title.
+    What was fetched, or found missing, within the last hour is not asked for again. A
+    title that the worker is about to look up moves to the head of its queue and is waited
+    for. Raises ProviderError or UnavailableError when neither provider has the title.
     """
     providers = [provider for provider in pauses.PROVIDERS if pauses.key(provider)]
     if not providers:
@@ -140,8 +140,8 @@ def _refresh_from(
 
 
 def _fill(provider: str, imdb_id: str, body: dict) -> ProviderError | None:
-    """Returns the problem when the body cannot be stored; the title then counts as failed. Call
-    inside a transaction."""
+    """Returns the problem when the body cannot be stored; the title then counts as
+    failed. Call inside a transaction."""
     title = enrichment_queue.get(provider, imdb_id)
     code = enrichment_queue.fill_or_mark_failed(provider, title, body)
     if code is None:

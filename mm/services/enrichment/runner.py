@@ -1,7 +1,7 @@
 """Looks titles up at TMDB and OMDb: one runner at a time works through the enrichment queue.
 
-Its threads only make requests; the runner alone writes, some ten titles in one transaction, so that
-neither the network nor the disk holds up the other.
+Its threads only make requests; the runner alone writes, some ten titles in one
+transaction, so that neither the network nor the disk holds up the other.
 """
 
 import functools
@@ -30,19 +30,19 @@ OUTAGE_SECONDS = 600
 # Together the 20 connections that TMDB allows one address.
 THREADS = {"tmdb": limits.CONNECTIONS - 4, "omdb": 4}
 BATCH_SECONDS = 0.5
-# Titles handed to the threads: a few seconds' work, which is how long a title that somebody just
-# opened may have to wait.
+# Titles handed to the threads: a few seconds' work, which is how long a title that
+# somebody just opened may have to wait.
 DISPATCHED = 40
 READ_AHEAD = 360
 
-# Set by whoever runs the worker when it shuts down; a run then stores what it has and raises
-# jobs.Stopped.
+# Set by whoever runs the worker when it shuts down; a run then stores what it has and
+# raises jobs.Stopped.
 stopping = threading.Event()
 
 
 class Result(NamedTuple):
-    """`answer`: the provider's body or its error; None when the provider was paused before the
-    title was asked for."""
+    """`answer`: the provider's body or its error; None when the provider was paused
+    before the title was asked for."""
 
     title: enrichment_queue.QueuedTitle
     answer: dict | client.Error | None
@@ -52,8 +52,8 @@ class Result(NamedTuple):
 class ProviderRun:
     """What one run does at one provider.
 
-    `upcoming` was read from the queue, `in_flight` was handed to the threads. `paused` tells the
-    threads to ask no more.
+    `upcoming` was read from the queue, `in_flight` was handed to the threads. `paused`
+    tells the threads to ask no more.
     """
 
     provider: str
@@ -114,8 +114,8 @@ def start_if_due() -> Job | None:
 
 
 def retry_failed() -> int:
-    """Make failed titles due now, and let a provider that refused its key be asked again; returns
-    how many titles."""
+    """Make failed titles due now, and let a provider that refused its key be asked
+    again; returns how many titles."""
     failed = (Title.tmdb_state == "failed") | (Title.omdb_state == "failed")
     with db.atomic():
         count = Title.select().where(failed).count()

@@ -1,5 +1,6 @@
-"""Titles as the API's clients get them: JSON that is built once, when a title is filled, and copied
-into each answer as it is. Decoding the providers' bodies for each answer took most of its time."""
+"""Titles as the API's clients get them: JSON that is built once, when a title is
+filled, and copied into each answer as it is. Decoding the providers' bodies for each
+answer took most of its time."""
 
 import hashlib
 
@@ -35,8 +36,8 @@ def rebuild(imdb_id: str) -> None:
 def build_missing() -> int:
     """Build what is missing or of an older version; returns how many titles, at most BATCH.
 
-    Called every minute. Once every title has its JSON it looks no further, because filling a title
-    builds its JSON too.
+    Called every minute. Once every title has its JSON it looks no further, because
+    filling a title builds its JSON too.
     """
     if models.setting(ALL_BUILT) == version():
         return 0
