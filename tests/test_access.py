@@ -66,6 +66,7 @@ TABLE = {
     "GET /static/<path:filename>": everybody(200),
     "GET /docs": everybody(200),
     "GET /docs/openapi.json": everybody(200),
+    "GET /style": everybody(404),
     # Pages
     "GET /login": Row(200, REDIRECT, REDIRECT, REDIRECT),
     "POST /login": everybody(REDIRECT, data={"email": ALICE, "password": PASSWORD}),

@@ -6,7 +6,8 @@ from msgspec import UNSET, UnsetType
 
 from mm import clock, config, htmx, tasks
 from mm.errors import InvalidError
-from mm.routes.library import PLACES
+from mm.routes.contexts import today
+from mm.routes.filters import status_label
 from mm.schemas import Problem
 from mm.services import validation
 from mm.services.enrichment import pauses
@@ -63,11 +64,12 @@ def card(imdb_id: str) -> Response:
 def set_status(imdb_id: str) -> Response:
     """`to`: a status, or `list:` and the list's id."""
     status, _, list_id = request.form.get("to", "").partition(":")
-    name = lists.find(current_user.id, list_id).name if status == "list" else PLACES.get(status, "")
+    if status == "list":
+        status, name = "custom", lists.find(current_user.id, list_id).name
+    else:
+        name = status_label(status)
     with _undoable(imdb_id) as step:
-        movies.set_status(
-            current_user.id, imdb_id, "custom" if list_id else status, list_id or None
-        )
+        movies.set_status(current_user.id, imdb_id, status, list_id or None)
     htmx.toast("Moved to {name}.", undo=step.token, name=name)
     return _changed(imdb_id)
 
@@ -87,7 +89,11 @@ def watch(imdb_id: str) -> Response:
             movies.watch(current_user.id, imdb_id, _date(film, again), rating, adds)
     except InvalidError as problem:
         return _changed(imdb_id, problem)
-    htmx.toast("Watched once more." if again else "Saved.", undo=step.token)
+    if again:
+        words = "Logged another watch."
+    else:
+        words = f"Rated {rating:g}." if isinstance(rating, float) else "Saved."
+    htmx.toast(words, undo=step.token)
     low = isinstance(rating, float) and rating < DISAPPOINTING
     return _changed(
         imdb_id, others=film_details.more_by_recommenders(current_user.id, film) if low else None
@@ -99,7 +105,7 @@ def watch(imdb_id: str) -> Response:
 def unwatch(imdb_id: str) -> Response:
     with _undoable(imdb_id) as step:
         movies.unwatch(current_user.id, imdb_id, request.form.get("date_watched", type=float))
-    htmx.toast("The watch is taken out.", undo=step.token)
+    htmx.toast("Watch removed.", undo=step.token)
     return _changed(imdb_id)
 
 
@@ -114,8 +120,8 @@ def vote(imdb_id: str) -> Response:
             movies.recommend(current_user.id, imdb_id, name, is_up)
     except InvalidError as problem:
         return _changed(imdb_id, problem)
-    verb = "recommends" if is_up else "warns of"
-    htmx.toast(f"{{name}} {verb} this film.", undo=step.token, name=name)
+    words = "{name} recommends this film." if is_up else "{name} says skip this film."
+    htmx.toast(words, undo=step.token, name=name)
     return _changed(imdb_id)
 
 
@@ -125,7 +131,7 @@ def remove_vote(imdb_id: str, person_id: int) -> Response:
     person = people.by_id(current_user.id, person_id)
     with _undoable(imdb_id) as step:
         movies.unrecommend(current_user.id, imdb_id, person_id)
-    htmx.toast("{name}'s word is taken out.", undo=step.token, name=person.name)
+    htmx.toast("Removed {name}’s recommendation.", undo=step.token, name=person.name)
     return _changed(imdb_id)
 
 
@@ -135,7 +141,7 @@ def refresh(imdb_id: str) -> Response:
     film = film_details.find(current_user.id, imdb_id)
     updated = refresh_title(film.title.imdb_id, current_user.id)
     names = [pauses.NAMES[provider] for provider in pauses.PROVIDERS if getattr(updated, provider)]
-    htmx.toast(f"Fresh from {' and '.join(names)}.")
+    htmx.toast(f"Details updated from {' and '.join(names)}.")
     return _changed(imdb_id)
 
 
@@ -146,7 +152,7 @@ def delete(imdb_id: str) -> Response:
     with _undoable(imdb_id) as step:
         movies.delete(current_user.id, imdb_id)
     name = film.title.title or imdb_id
-    htmx.toast("{name} is deleted for good.", undo=step.token, name=name)
+    htmx.toast("{name} was deleted permanently.", undo=step.token, name=name)
     return htmx.go(url_for("library.index"))
 
 
@@ -175,14 +181,13 @@ def _changed(
 
 
 def _context(film: FilmDetails) -> dict:
-    today = clock.local(clock.now(), config.current.zone).date().isoformat()
     return {
         "film": film,
         "lists": lists.listing(current_user.id),
         "people": people.by_last_use(current_user.id),
         "filling": _is_filling(film),
         "has_key": bool(pauses.key("tmdb")),
-        "today": today,
+        "today": today(),
     }
 
 

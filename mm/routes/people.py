@@ -3,13 +3,13 @@
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
-from mm import auth, htmx
+from mm import htmx
 from mm.errors import ConflictError, InvalidError
 from mm.models import Person
 from mm.routes.forms import problems_of, typed
 from mm.services.library import lists, paging, people, undo
 
-SHOWS = {"all": "All", "trusted": "Trusted", "quick": "Quick"}
+SHOWS = {"all": "All", "trusted": "Trusted", "quick": "Pinned"}
 PAGE_SIZE = 50
 # Keeps the offset within what a database takes.
 PAGES_MAX = 10**6
@@ -28,10 +28,10 @@ def index() -> Response:
 def create() -> Response:
     entered = _entered()
     try:
-        person = people.create(auth.account().id, **entered)
+        person = people.create(current_user.id, **entered)
     except (InvalidError, ConflictError) as error:
         return _page(problems_of(error))
-    htmx.toast("{name} is among your people.", name=person.name)
+    htmx.toast("{name} added.", name=person.name)
     return htmx.go(url_for(".index"))
 
 
@@ -51,7 +51,7 @@ def change(person_id: int) -> Response:
             changed = people.change(current_user.id, person_id, _entered())
     except (InvalidError, ConflictError) as error:
         return _one(person, problems_of(error))
-    htmx.toast("{name} is saved.", undo=step.token, name=changed.name)
+    htmx.toast("{name} saved.", undo=step.token, name=changed.name)
     return htmx.go(url_for(".show", person_id=person_id))
 
 
@@ -62,7 +62,7 @@ def trust(person_id: int) -> Response:
     is_trusted = request.form.get("trusted") == "1"
     with undo.step(current_user.id, person_id=person_id, with_votes=False) as step:
         person = people.change(current_user.id, person_id, {"is_trusted": is_trusted})
-    words = "trusted" if is_trusted else "no longer trusted"
+    words = "now trusted" if is_trusted else "no longer trusted"
     htmx.toast(f"{{name}} is {words}.", undo=step.token, name=person.name)
     return htmx.fragment("people/_star.html", url_for(".index"), person=person)
 
@@ -73,7 +73,7 @@ def delete(person_id: int) -> Response:
     person = people.by_id(current_user.id, person_id)
     with undo.step(current_user.id, person_id=person_id) as step:
         people.delete(current_user.id, person_id)
-    htmx.toast("{name} is deleted.", undo=step.token, name=person.name)
+    htmx.toast("{name} deleted.", undo=step.token, name=person.name)
     return htmx.go(url_for(".index"))
 
 

@@ -28,6 +28,12 @@ from mm.services.library import paging, watches
 from mm.services.library.paging import Position
 
 VISIBLE = ("toWatch", "watched", "custom")
+STATUS_LABELS = {
+    "toWatch": "To watch",
+    "watched": "Watched",
+    "custom": "On a list",
+    "deleted": "Deleted",
+}
 TABS = ("toWatch", "watched", "all", "deleted")
 SORTS = ("added", "watched", "my_rating", "imdb", "year", "title")
 # The other orders have the latest and the best first.
@@ -246,11 +252,11 @@ def _tabs(counts: Counter, lists: list[CustomList]) -> list[Tab]:
     for (status, _), count in counts.items():
         by_status[status] += count
     return [
-        Tab("To watch", "toWatch", "", by_status["toWatch"]),
-        Tab("Watched", "watched", "", by_status["watched"]),
+        Tab(STATUS_LABELS["toWatch"], "toWatch", "", by_status["toWatch"]),
+        Tab(STATUS_LABELS["watched"], "watched", "", by_status["watched"]),
         *(Tab(row.name, "", row.id, counts["custom", row.pk]) for row in lists),
         Tab("All", "all", "", sum(by_status[status] for status in VISIBLE)),
-        Tab("Deleted", "deleted", "", by_status["deleted"]),
+        Tab(STATUS_LABELS["deleted"], "deleted", "", by_status["deleted"]),
     ]
 
 
