@@ -7,10 +7,10 @@ bind = os.environ.get("MM_BIND") or "127.0.0.1:8000"
 worker_class = "gthread"
 workers = 1
 # What may hold a thread for seconds is limited, so that some are always left for everybody's pages:
-#   12 connections that listen for news   (mm/api/live.py: CONNECTIONS)
-#   12 look-ups at TMDB and OMDb          (mm/services/seats.py: AT_ONCE and WAITING)
-#   12 posters from the image host        (mm/services/posters.py: AT_ONCE and WAITING)
-#    6 checks of passwords                (mm/attempts.py: AT_ONCE and WAITING)
+#   12 connections that listen for news   (mm/api/live.py)
+#   12 look-ups at TMDB and OMDb          (mm/services/enrichment/lookup_slots.py)
+#   12 posters from the image host        (mm/services/enrichment/posters.py)
+#    6 checks of passwords                (mm/login_limits.py)
 #   42, and 6 are left. Connections take half of them at most where fewer threads are set.
 threads = 48
 limit_request_line = 8190

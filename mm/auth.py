@@ -108,6 +108,19 @@ def account() -> User:
     return current_user._get_current_object()
 
 
+def account_required(view: Callable) -> Callable:
+    """For views about a user's own data: 401 without a log-in, 403 for ADMIN_TOKEN, which has no
+    library."""
+
+    @login_required
+    @wraps(view)
+    def guarded(*args, **kwargs):
+        account()
+        return view(*args, **kwargs)
+
+    return guarded
+
+
 def admin_required(view: Callable) -> Callable:
     @login_required
     @wraps(view)
