@@ -39,7 +39,7 @@ from mm.models import User
 from mm.services import accounts
 
 LOG_IN_SECONDS = accounts.LOG_IN_SECONDS
-ADMIN_SECONDS = 12 * 3600
+ADMIN_SECONDS = 12 * clock.HOUR
 ADMINISTRATOR = "administrator"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # In a session: what log-out writes down to end it.

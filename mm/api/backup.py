@@ -43,7 +43,7 @@ class ImportOptions(Struct):
 def export():
     """Your library as a v2 document, to keep or to import elsewhere."""
     body = portable.encode(portable.dump(auth.account().id), indent=True)
-    today = clock.local(clock.now(), config.current.zone).date()
+    today = clock.today(config.current.zone)
     response = Response(body, mimetype="application/json")
     response.headers.set(
         "Content-Disposition", "attachment", filename=f"moviemanager-export-{today}.json"

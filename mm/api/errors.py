@@ -28,8 +28,7 @@ def init_blueprint(bp: Blueprint) -> None:
     bp.register_error_handler(UserError, show_user_error)
     bp.register_error_handler(HTTPException, show_http_error)
     bp.register_error_handler(InternalServerError, show_unexpected)
-    for kind in server_errors.OUTSIDE:
-        bp.register_error_handler(kind, show_outside_error)
+    server_errors.register(bp, show_user_error)
     bp.before_app_request(refuse_unrouted)
 
 
@@ -56,13 +55,6 @@ def show_http_error(error: HTTPException) -> Response:
     if "Allow" in (headers := dict(error.get_headers())):
         response.headers["Allow"] = headers["Allow"]
     return response
-
-
-def show_outside_error(error: Exception) -> Response:
-    known = server_errors.to_show(error)
-    if known is None:
-        raise error
-    return show_user_error(known)
 
 
 def show_unexpected(error: InternalServerError) -> Response:

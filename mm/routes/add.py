@@ -138,4 +138,4 @@ def _recommenders() -> list[str]:
 
 
 def _today() -> str:
-    return str(clock.local(clock.now(), config.current.zone).date())
+    return str(clock.today(config.current.zone))

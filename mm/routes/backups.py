@@ -65,7 +65,7 @@ def create() -> Response:
 def export() -> Response:
     """Indented, for people who open it."""
     content = portable.encode(portable.dump(current_user.id), indent=True)
-    today = clock.local(clock.now(), config.current.zone).date()
+    today = clock.today(config.current.zone)
     name = f"moviemanager-export-{today}.json"
     return htmx.private(
         send_file(BytesIO(content), "application/json", as_attachment=True, download_name=name)

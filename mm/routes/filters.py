@@ -7,8 +7,8 @@ from operator import mul
 from flask import Flask
 
 from mm import clock, config
+from mm.clock import DAY, HOUR, MINUTE
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
 EVENING, MORNING = 18, 6
 # 58 minutes are said as an hour.
 NEARLY = 0.95
@@ -98,7 +98,7 @@ def ago(moment: float) -> str:
     passed = clock.now() - moment
     if passed < MINUTE:
         return "just now"
-    if (_local(clock.now()).date() - _local(moment).date()).days == 1 and passed > 12 * HOUR:
+    if (clock.today(config.current.zone) - _local(moment).date()).days == 1 and passed > 12 * HOUR:
         return "yesterday"
     return f"{duration(passed)} ago" if passed < 30 * DAY else day(moment)
 

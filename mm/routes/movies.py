@@ -171,7 +171,7 @@ def _changed(
 
 
 def _context(film: browse.Film) -> dict:
-    today = clock.local(clock.now(), config.current.zone).date().isoformat()
+    today = clock.today(config.current.zone).isoformat()
     return {
         "film": film,
         "lists": lists.listing(current_user.id),

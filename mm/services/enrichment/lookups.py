@@ -350,7 +350,7 @@ def _genre_ids(genres: dict[str, int], wanted: str) -> list[int]:
 
 
 def _released_within(days: int, is_ahead: bool) -> dict[str, str]:
-    today = clock.local(clock.now(), config.current.zone).date()
+    today = clock.today(config.current.zone)
     first, last = (1, days) if is_ahead else (-days, 0)
     return {
         "release_date.gte": str(today + timedelta(days=first)),

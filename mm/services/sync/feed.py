@@ -19,7 +19,7 @@ from mm.schemas import Feed, Problem
 from mm.services.library import lists, people
 from mm.services.validation import MILLISECONDS_FROM
 
-KEEP_SECONDS = 90 * 86400
+KEEP_SECONDS = 90 * clock.DAY
 # The setting {user's id: updated_at}: up to when each user's deletions have been forgotten.
 FORGOTTEN = "deletions_forgotten"
 # Tables in the order in which rows of one updated_at are told: people and lists before the films
