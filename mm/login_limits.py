@@ -40,7 +40,7 @@ _in_progress: Counter[tuple] = Counter()
 
 
 @contextlib.contextmanager
-def counted(limiter: MovingWindowRateLimiter, account: str, network: str) -> Iterator[None]:
+def count_attempt(limiter: MovingWindowRateLimiter, account: str, network: str) -> Iterator[None]:
     """Check a password in this block; a UserError in it is a failure.
 
     Raises TooManyRequestsError when, within 15 minutes, the network had 10 failures, the account 50
