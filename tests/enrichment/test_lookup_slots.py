@@ -23,7 +23,7 @@ def waiting(table):
 
     def start(user_id, seconds=5, search=None):
         got = []
-        take = lambda: got.append(table.take(user_id, seconds, search))  # noqa: E731
+        take = lambda: got.append(table.take(user_id, seconds, search))
         before = set(table._queue)
         thread = threading.Thread(target=take)
         thread.start()
@@ -161,7 +161,7 @@ class TestLookUps:
             table.take("alice", 0)
         words = r"TMDB is slow right now\. Try again in a minute\."
         with monkeypatch.context() as no_time_to_wait:
-            no_time_to_wait.setattr(lookup_slots, "WHOLE_SECONDS", client.FAIR_SECONDS)
+            no_time_to_wait.setattr(lookup_slots, "WHOLE_SECONDS", client.DEADLINE_MARGIN_SECONDS)
             with pytest.raises(UnavailableError, match=words):
                 lookups.search("umbrella", user_id="alice")
         assert standin.tmdb.asked == []

@@ -400,7 +400,7 @@ def test_a_provider_that_stalls_costs_one_deadline_and_then_nothing_for_a_minute
     standin, monkeypatch, frozen_clock, fault
 ):
     monkeypatch.setattr(lookup_slots, "WHOLE_SECONDS", 0.3)
-    monkeypatch.setattr(client, "FAIR_SECONDS", 0)
+    monkeypatch.setattr(client, "DEADLINE_MARGIN_SECONDS", 0)
     standin.tmdb.fault = fault
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="TMDB did not answer in time"):
@@ -451,7 +451,7 @@ def test_an_address_that_cannot_be_used_is_told_in_words(alice, url):
 def test_a_refresh_ends_at_its_deadline_and_takes_what_omdb_knows(alice, standin, monkeypatch):
     monkeypatch.setattr(lookup_slots, "WHOLE_SECONDS", 3.4)
     monkeypatch.setattr(lookups, "SPARE_SECONDS", 3)
-    monkeypatch.setattr(client, "FAIR_SECONDS", 0)
+    monkeypatch.setattr(client, "DEADLINE_MARGIN_SECONDS", 0)
     hold(alice, FILM)
     standin.tmdb.fault = "hang"
     began = time.monotonic()

@@ -168,7 +168,7 @@ class LookUp:
     def sit(self, provider: str) -> None:
         """Raises UnavailableError where there is no seat. `provider`: its name, for the message."""
         if not self._is_seated:
-            seconds = max(0.0, self.left() - client.FAIR_SECONDS)
+            seconds = max(0.0, self.left() - client.DEADLINE_MARGIN_SECONDS)
             if not seats.take(self._user_id, seconds, self._search):
                 raise UnavailableError(client.slow(provider))
             self._is_seated = True
