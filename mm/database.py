@@ -173,7 +173,7 @@ def insert_rows(
     params = ", ".join([database.param] * len(fields))
     on_conflict = " ON CONFLICT DO NOTHING" if ignore else ""
     table = fields[0].model._meta.table_name
-    sql = f'INSERT INTO "{table}" ({names}) VALUES ({params}){on_conflict}'
+    sql = f'INSERT INTO "{table}" ({names}) VALUES ({params}){on_conflict}'  # noqa: S608
     _execute_many(database, sql, rows)
 
 
@@ -184,7 +184,7 @@ def update_rows(
     then those of the key."""
     values = ", ".join(f'"{field.column_name}" = {database.param}' for field in fields)
     where = " AND ".join(f'"{field.column_name}" = {database.param}' for field in key)
-    sql = f'UPDATE "{fields[0].model._meta.table_name}" SET {values} WHERE {where}'
+    sql = f'UPDATE "{fields[0].model._meta.table_name}" SET {values} WHERE {where}'  # noqa: S608
     _execute_many(database, sql, rows)
 
 

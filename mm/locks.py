@@ -123,7 +123,7 @@ def _open_locked(path: Path) -> int | None:
             if time.monotonic() > deadline or _is_locked(path):
                 return None
             # A random pause, or all would collide again.
-            time.sleep(random.uniform(0, 0.002))
+            time.sleep(random.uniform(0, 0.002))  # noqa: S311
             continue
         if os.fstat(descriptor).st_nlink:
             return descriptor

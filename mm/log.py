@@ -107,7 +107,7 @@ def caught(besides: tuple[type[Exception], ...] = ()) -> Iterator[Caught]:
         yield block
     except besides:
         raise
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001  The one place where anything may be caught.
         block.error = problem
 
 

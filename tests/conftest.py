@@ -17,7 +17,7 @@ from werkzeug.security import generate_password_hash
 from mm import auth, clock, config, create_app, log, models, schema
 from mm.database import connect, db
 from mm.services import accounts
-from tests.support import postgres
+from tests.support import markup, postgres
 from tests.support.browser import chromium, visit  # noqa: F401
 from tests.support.postgres import postgres_url  # noqa: F401
 from tests.support.standin import standin_fixture  # noqa: F401
@@ -110,6 +110,7 @@ def app(settings, engine, request):
     else:
         app = create_app(settings)
     app.testing = True
+    app.test_client_class = markup.Client
     if engine == "postgres":
         with db.connection_context():
             postgres.empty(db.obj)

@@ -195,11 +195,11 @@ def retried(
         except TemporaryError as error:
             # Jitter, because threads that fail together would come back together.
             if error.retry_after is None:
-                wait = backoff * random.uniform(1, 1.5)
+                wait = backoff * random.uniform(1, 1.5)  # noqa: S311
             elif error.retry_after > PATIENCE_SECONDS:
                 raise _over_limit(error, error.retry_after) from None
             else:
-                wait = error.retry_after + random.uniform(0.1, 0.5)
+                wait = error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
             if error.too_fast:
                 limiter.hold_back(wait)
             latest_start = None if deadline is None else deadline - DEADLINE_MARGIN_SECONDS

@@ -20,6 +20,7 @@ from mm.routes import (
     posters,
     saved_views,
     session,
+    style,
     undo,
 )
 from mm.services.backup import backups as user_backups
@@ -38,6 +39,7 @@ BLUEPRINTS = (
     account.bp,
     movies.bp,
     saved_views.bp,
+    style.bp,
 )
 HEADERS = {
     "Content-Security-Policy": (
@@ -57,6 +59,8 @@ def init_app(app: Flask) -> None:
     filters.init_app(app)
     forms.init_app(app)
     errors.init_app(app)
+    # A line with nothing but a tag of the template leaves nothing in the page.
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["htmx_url"] = htmx.CDN_URL
     app.context_processor(lambda: {"backups_are_overdue": _backups_are_overdue})
     app.after_request(_add_headers)

@@ -23,7 +23,7 @@ def waiting(table):
 
     def start(user_id, seconds=5, search=None):
         got = []
-        take = lambda: got.append(table.take(user_id, seconds, search))
+        take = lambda: got.append(table.take(user_id, seconds, search))  # noqa: E731
         before = set(table._queue)
         thread = threading.Thread(target=take)
         thread.start()
