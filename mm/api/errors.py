@@ -31,8 +31,7 @@ def init_blueprint(bp: Blueprint) -> None:
     bp.register_error_handler(UserError, show_user_error)
     bp.register_error_handler(HTTPException, show_http_error)
     bp.register_error_handler(InternalServerError, show_unexpected)
-    for kind in server_errors.OUTSIDE:
-        bp.register_error_handler(kind, show_outside_error)
+    server_errors.register(bp, show_user_error)
     bp.before_app_request(refuse_unrouted)
 
 
@@ -59,13 +58,6 @@ def show_http_error(error: HTTPException) -> Response:
     if "Allow" in (headers := dict(error.get_headers())):
         response.headers["Allow"] = headers["Allow"]
     return response
-
-
-def show_outside_error(error: Exception) -> Response:
-    user_error = server_errors.to_show(error)
-    if user_error is None:
-        raise error
-    return show_user_error(user_error)
 
 
 def show_unexpected(error: InternalServerError) -> Response:

@@ -115,7 +115,7 @@ def drain_body(response: Response) -> Response:
     body = request.environ["wsgi.input"]
     may_be_unread = response.status_code in REFUSED_BEFORE_THE_BODY
     if may_be_unread and isinstance(body, request_bodies.Body) and auth.is_logged_in():
-        body.drop(REFUSED_SECONDS)
+        body.drain(REFUSED_SECONDS)
     return response
 
 

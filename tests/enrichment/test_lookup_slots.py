@@ -159,7 +159,9 @@ class TestLookUps:
             slots.acquire("alice", 0)
         words = r"TMDB is slow right now\. Try again in a minute\."
         with monkeypatch.context() as no_time_to_wait:
-            no_time_to_wait.setattr(lookup_slots, "DEADLINE_SECONDS", client.FAIR_SECONDS)
+            no_time_to_wait.setattr(
+                lookup_slots, "DEADLINE_SECONDS", client.DEADLINE_MARGIN_SECONDS
+            )
             with pytest.raises(UnavailableError, match=words):
                 lookups.search("umbrella", user_id="alice")
         assert standin.tmdb.asked == []

@@ -224,7 +224,7 @@ def test_a_stalling_provider_costs_one_deadline_and_is_then_left_alone_for_a_min
     standin, monkeypatch, frozen_clock, fault
 ):
     monkeypatch.setattr(lookup_slots, "DEADLINE_SECONDS", 0.3)
-    monkeypatch.setattr(client, "FAIR_SECONDS", 0)
+    monkeypatch.setattr(client, "DEADLINE_MARGIN_SECONDS", 0)
     standin.tmdb.fault = fault
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="TMDB did not answer in time"):

@@ -205,7 +205,7 @@ def test_an_answer_that_cannot_be_stored_is_reported_with_a_code(alice, monkeypa
 def test_a_refresh_ends_at_its_deadline_and_still_asks_omdb(alice, standin, monkeypatch):
     monkeypatch.setattr(lookup_slots, "DEADLINE_SECONDS", 3.4)
     monkeypatch.setattr(refresh, "OMDB_SECONDS", 3)
-    monkeypatch.setattr(client, "FAIR_SECONDS", 0)
+    monkeypatch.setattr(client, "DEADLINE_MARGIN_SECONDS", 0)
     hold(alice, FILM)
     standin.tmdb.fault = "hang"
     began = time.monotonic()

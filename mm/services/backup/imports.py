@@ -36,7 +36,7 @@ SAFETY: dict[str, BackupKind] = {"import": "before-import", "restore": "before-r
 TRIES = 2
 # Of the file: what its rows take in the database and, for a while, once more in its log.
 DATABASE_ROOM = 3
-KEEP_UPLOADS_SECONDS = 86400
+KEEP_UPLOADS_SECONDS = clock.DAY
 # Larger files are read one at a time in each process, because of the memory and the time it takes.
 LARGE_FILE = 2**18
 TURN_SECONDS = 10

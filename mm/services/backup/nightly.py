@@ -224,7 +224,7 @@ def _last_scheduled(folder: Path) -> BackupEntry | None:
     not even opened."""
     if not folder.is_dir():
         return None
-    last = name_for(folder, "scheduled", clock.now() + schedule.DAY)
+    last = name_for(folder, "scheduled", clock.now() + clock.DAY)
     scheduled = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"]
     paths = [path for path in scheduled if path.name <= last]
     entries = (entry(path) for path in sorted(paths, reverse=True))

@@ -169,7 +169,7 @@ class LookUp:
         """Raises UnavailableError when none is free in time. `provider`: its name, for
         the message."""
         if not self._has_slot:
-            seconds = max(0.0, self.seconds_left() - client.FAIR_SECONDS)
+            seconds = max(0.0, self.seconds_left() - client.DEADLINE_MARGIN_SECONDS)
             if not slots.acquire(self._user_id, seconds, self._search):
                 raise UnavailableError(client.slow(provider))
             self._has_slot = True

@@ -11,11 +11,11 @@ from typing import NamedTuple
 from peewee import Case, Expression, InterfaceError, ModelSelect, OperationalError, fn
 
 from mm import clock, config, log, models
+from mm.clock import DAY, HOUR
 from mm.database import chunks, db
 from mm.models import Movie, Title, Tombstone
 from mm.services.enrichment import mapping, title_json
 
-HOUR, DAY = 3600, 86400
 # After the first, second, third and every later failure.
 RETRY_FAILED_AFTER = (HOUR, 4 * HOUR, DAY, 7 * DAY)
 RETRY_MISSING_AFTER = 30 * DAY

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from mm import clock
+from mm.clock import DAY
 from mm.database import fold
 from mm.errors import TooLargeError, UnusableFileError
 from mm.models import QUICK_RECOMMENDERS, STATUSES
@@ -22,7 +23,6 @@ from mm.services import validation
 from mm.services.portable.plans import Warnings
 from mm.services.validation import FieldError
 
-DAY = 86400
 # So many bad rows are another kind of file, and their list would fill the memory.
 ERRORS_MAX = 100_000
 # A file of 64 MiB that holds a library stays far below: 200,000 films with two votes each have 0.8
