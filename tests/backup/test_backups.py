@@ -525,7 +525,7 @@ def test_a_library_too_large_for_an_upload_is_backed_up_and_restored_all_the_sam
     alice, monkeypatch
 ):
     monkeypatch.setattr("mm.services.validation.FILE_MAX", 1000)
-    plan = portable.plan(alice.id, portable.read(as_bytes(many(50)), own=True))
+    plan = portable.plan(alice.id, portable.read(as_bytes(many(50)), trusted=True))
     portable.apply(plan)
     entry = backups.create(alice)
     Movie.delete().execute()

@@ -139,9 +139,9 @@ def _read(
     """`portable.read`. A large file waits for its turn: for so many seconds, or as long as it takes
     where there is no such number. Raises Unavailable where too many wait already."""
     if len(data) < LARGE_FILE:
-        return portable.read(data, own)
+        return portable.read(data, trusted=own)
     with _turn(user_id, seconds):
-        return portable.read(data, own)
+        return portable.read(data, trusted=own)
 
 
 @contextlib.contextmanager
