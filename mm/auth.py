@@ -34,7 +34,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mm import clock, config, log, login_limits, models
 from mm.database import fold
-from mm.errors import Forbidden, Unauthenticated, Unavailable, UserError
+from mm.errors import ForbiddenError, UnauthenticatedError, UnavailableError, UserError
 from mm.models import User
 from mm.services import accounts
 
@@ -97,14 +97,14 @@ def is_logged_in() -> bool:
     """For what comes after the answer: where that cannot be found out, no."""
     try:
         return current_user.is_authenticated
-    except Unavailable:
+    except UnavailableError:
         return False
 
 
 def account() -> User:
-    """The account that is asking. Raises Forbidden for an administrator who came with ADMIN_TOKEN."""
+    """The account that is asking. Raises ForbiddenError for an administrator who came with ADMIN_TOKEN."""
     if current_user.id is None:
-        raise Forbidden("The admin token has no library of its own. Log in with an account.")
+        raise ForbiddenError("The admin token has no library of its own. Log in with an account.")
     return current_user._get_current_object()
 
 
@@ -113,27 +113,27 @@ def admin_required(view: Callable) -> Callable:
     @wraps(view)
     def guarded(*args, **kwargs):
         if not current_user.is_admin:
-            raise Forbidden("Only an administrator may do this.")
+            raise ForbiddenError("Only an administrator may do this.")
         return view(*args, **kwargs)
 
     return guarded
 
 
 def attempt_log_in(name: str, password: str) -> User:
-    """The account of this e-mail address or user name, and password. Raises Unauthenticated, or
-    TooMany (see `attempts.counted`); an unknown name is answered in the same time and words."""
+    """The account of this e-mail address or user name, and password. Raises UnauthenticatedError, or
+    TooManyRequestsError (see `attempts.counted`); an unknown name is answered in the same time and words."""
     known = models.user_by_name(name)
     # One account, whichever of its names is used.
     key = f"account {known.id}" if known else f"name {fold(name)[:254]}"
     with _counting_failures(key, known.id if known else None):
         user = accounts.log_in(name, password)
         if user is None:
-            raise Unauthenticated("Incorrect email or password")
+            raise UnauthenticatedError("Incorrect email or password")
     return user
 
 
 def confirm_password(user: User, password: str) -> None:
-    """Before a change to the account. Raises UserError or TooMany: 401 would say that the log-in
+    """Before a change to the account. Raises UserError or TooManyRequestsError: 401 would say that the log-in
     itself is bad."""
     with _counting_failures(f"account {user.id}", user.id):
         if accounts.log_in(user.email, password) is None:
@@ -168,13 +168,13 @@ def issue_token(user: User) -> str:
 
 
 def issue_admin_token(admin_token: str) -> str:
-    """Good for 12 hours or until ADMIN_TOKEN is changed. Raises Unauthenticated, TooMany, or
-    Unavailable where ADMIN_TOKEN is unset."""
+    """Good for 12 hours or until ADMIN_TOKEN is changed. Raises UnauthenticatedError, TooManyRequestsError, or
+    UnavailableError where ADMIN_TOKEN is unset."""
     if not config.current.admin_token:
-        raise Unavailable("ADMIN_TOKEN is not set on this server")
+        raise UnavailableError("ADMIN_TOKEN is not set on this server")
     with _counting_failures("admin token", ADMINISTRATOR):
         if not hmac.compare_digest(admin_token.encode(), config.current.admin_token.encode()):
-            raise Unauthenticated("Invalid admin token")
+            raise UnauthenticatedError("Invalid admin token")
     return _encode(ADMINISTRATOR, _admin_version(), ADMIN_SECONDS)
 
 
@@ -222,7 +222,7 @@ def _active_account(
     token_version: int,
     session_key: str | None = None,
 ) -> User | None:
-    """None would be shown as a bad log-in, so a database that does not answer raises Unavailable."""
+    """None would be shown as a bad log-in, so a database that does not answer raises UnavailableError."""
     found = User.select().where(User.id == user_id, User.token_version == token_version)
     found = found.where(User.is_active)
     if session_key is not None:
@@ -232,13 +232,13 @@ def _active_account(
     except (DatabaseError, InterfaceError) as error:
         # The error page asks again who is there.
         g._login_user = AnonymousUserMixin()
-        raise Unavailable(
+        raise UnavailableError(
             "The database does not answer right now. Try again in a minute."
         ) from error
 
 
 def _refuse_anonymous():
-    raise Unauthenticated("Not authenticated")
+    raise UnauthenticatedError("Not authenticated")
 
 
 def _require_same_origin() -> None:
@@ -252,7 +252,7 @@ def _require_same_origin() -> None:
     else:
         own = site in ("same-origin", "none")
     if not own:
-        raise Forbidden(
+        raise ForbiddenError(
             "This did not come from a page of this site, so nothing was done. Reload it and try again."
         )
 

@@ -57,7 +57,7 @@ class KeptOpen(SqliteDatabase):
     """A database of which this process always has one connection open, from its first use on.
 
     SQLite deletes its log with the last connection, and the next one has to create it again: on a
-    full disk nothing could even be read then. A write that finds the disk full is disk.DiskFull.
+    full disk nothing could even be read then. A write that finds the disk full is disk.DiskFullError.
     """
 
     _keeper: sqlite3.Connection | None = None

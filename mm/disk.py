@@ -1,6 +1,6 @@
 """The room on the data folder's disk, and which errors say that there is none left.
 
-One mapping for pages, API, jobs and start: a full disk is NoRoom (507), whoever meets it.
+One mapping for pages, API, jobs and start: a full disk is NoRoomError (507), whoever meets it.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from pathlib import Path
 from peewee import OperationalError
 
 from mm import config
-from mm.errors import NoRoom
+from mm.errors import NoRoomError
 
 OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # SQLite needs this much to open a database that nobody has open; below it, its vague errors mean
@@ -33,8 +33,8 @@ CANNOT_START = (
 )
 
 
-class DiskFull(NoRoom, OperationalError):
-    """NoRoom from the database: also one of its errors, for code that expects those of a write."""
+class DiskFullError(NoRoomError, OperationalError):
+    """NoRoomError from the database: also one of its errors, for code that expects those of a write."""
 
 
 def is_full(error: BaseException | None, folder: Path | None = None) -> bool:
@@ -48,9 +48,9 @@ def is_full(error: BaseException | None, folder: Path | None = None) -> bool:
 
 
 def raise_if_full(error: BaseException) -> None:
-    """Raises DiskFull for an error of the database that a full disk has caused."""
+    """Raises DiskFullError for an error of the database that a full disk has caused."""
     if is_full(error):
-        raise DiskFull(FULL) from error
+        raise DiskFullError(FULL) from error
 
 
 @contextlib.contextmanager
@@ -58,8 +58,8 @@ def needed_to_start(folder: Path) -> Iterator[None]:
     """Ends the process with plain words instead of a traceback when the disk of `folder` is full."""
     try:
         yield
-    except (NoRoom, OSError, sqlite3.Error) as error:
-        if not isinstance(error, NoRoom) and not is_full(error, folder):
+    except (NoRoomError, OSError, sqlite3.Error) as error:
+        if not isinstance(error, NoRoomError) and not is_full(error, folder):
             raise
         sys.exit(CANNOT_START.format(folder))
 

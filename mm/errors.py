@@ -12,29 +12,29 @@ class UserError(Exception):
         self.message = message
 
 
-class Unauthenticated(UserError):
+class UnauthenticatedError(UserError):
     status = 401
 
 
-class Forbidden(UserError):
+class ForbiddenError(UserError):
     status = 403
 
 
-class NotFound(UserError):
+class NotFoundError(UserError):
     status = 404
 
 
-class Conflict(UserError):
+class ConflictError(UserError):
     """Something else is running, or what was planned for is no longer so."""
 
     status = 409
 
 
-class TooLarge(UserError):
+class TooLargeError(UserError):
     status = 413
 
 
-class Invalid(UserError):
+class InvalidError(UserError):
     """`errors`: rows of {path, reason}, for a document with nothing usable in it."""
 
     status = 422
@@ -44,11 +44,11 @@ class Invalid(UserError):
         self.errors = errors or []
 
 
-class Unusable(Invalid):
+class UnusableFileError(InvalidError):
     """A file or a document of which nothing can be used: its message is the whole answer."""
 
 
-class TooMany(UserError):
+class TooManyRequestsError(UserError):
     """`retry_after` is in seconds."""
 
     status = 429
@@ -64,9 +64,9 @@ class ProviderError(UserError):
     status = 502
 
 
-class Unavailable(UserError):
+class UnavailableError(UserError):
     status = 503
 
 
-class NoRoom(UserError):
+class NoRoomError(UserError):
     status = 507

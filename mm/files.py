@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mm import disk
-from mm.errors import NoRoom
+from mm.errors import NoRoomError
 
 DRAFT = ".tmp-"
 # Left free beside what is written: the database and its log live on the same disk.
@@ -25,7 +25,7 @@ DRAFT_NAME = re.compile(rf"{re.escape(DRAFT)}[0-9a-f]{{16}}")
 @contextlib.contextmanager
 def draft(folder: Path) -> Iterator[Path]:
     """A new name for a file that is not listed; whatever is still there under it at the end is
-    removed. A full disk is NoRoom."""
+    removed. A full disk is NoRoomError."""
     make_folder(folder)
     path = folder / f"{DRAFT}{secrets.token_hex(8)}"
     try:
@@ -34,7 +34,7 @@ def draft(folder: Path) -> Iterator[Path]:
         if error.errno not in disk.OUT_OF_ROOM:
             raise
         free = disk.megabytes(disk.free_bytes(folder))
-        raise NoRoom(f"Not enough disk space: {free} free in the data folder.") from error
+        raise NoRoomError(f"Not enough disk space: {free} free in the data folder.") from error
     finally:
         path.unlink(missing_ok=True)
 
@@ -73,10 +73,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def require_room(folder: Path, size_bytes: int) -> None:
-    """Raises NoRoom before anything is written."""
+    """Raises NoRoomError before anything is written."""
     needed, free = size_bytes + ROOM_TO_SPARE, disk.free_bytes(folder)
     if free < needed:
-        raise NoRoom(not_enough(needed, free))
+        raise NoRoomError(not_enough(needed, free))
 
 
 def not_enough(needed: int, free: int) -> str:

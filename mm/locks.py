@@ -18,14 +18,14 @@ from peewee import InterfaceError, OperationalError, PostgresqlDatabase
 
 from mm import config
 from mm.database import db, own_connection
-from mm.errors import Conflict
+from mm.errors import ConflictError
 
 STEP_SECONDS = 0.1
 # How long to try where nobody holds the lock, and only others who look are in the way.
 LOOKERS_SECONDS = 1
 
 
-class Busy(Conflict):
+class BusyError(ConflictError):
     """Somebody else holds the lock; what holds it is for the caller to say."""
 
 
@@ -33,7 +33,7 @@ class Busy(Conflict):
 def hold(
     name: str, message: str = "This is already running. Try again when it has finished."
 ) -> Iterator[None]:
-    """Hold the lock `name` or raise Busy with `message`; does not wait until it is free."""
+    """Hold the lock `name` or raise BusyError with `message`; does not wait until it is free."""
     take = _advisory if isinstance(db.obj, PostgresqlDatabase) else _flock
     with take(name, message):
         yield
@@ -41,13 +41,13 @@ def hold(
 
 @contextlib.contextmanager
 def wait_for(name: str, seconds: float) -> Iterator[None]:
-    """Hold the lock `name` as soon as it is free; Busy when that takes longer."""
+    """Hold the lock `name` as soon as it is free; BusyError when that takes longer."""
     with contextlib.ExitStack() as stack:
         for _ in range(int(seconds / STEP_SECONDS)):
             try:
                 stack.enter_context(hold(name))
                 break
-            except Busy:
+            except BusyError:
                 time.sleep(STEP_SECONDS)
         else:
             stack.enter_context(hold(name))
@@ -66,7 +66,7 @@ def _flock(name: str, message: str) -> Iterator[None]:
     path = _path_of(name)
     descriptor = _open_locked(path)
     if descriptor is None:
-        raise Busy(message)
+        raise BusyError(message)
     try:
         yield
     finally:
@@ -129,7 +129,7 @@ def _advisory(name: str, message: str) -> Iterator[None]:
     with own_connection() as own:
         asked = own.execute_sql("SELECT pg_try_advisory_lock(%s)", (_key_of(name),))
         if not asked.fetchone()[0]:
-            raise Busy(message)
+            raise BusyError(message)
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.strategies import MovingWindowRateLimiter
 
 from mm import clock
-from mm.errors import TooMany, UserError
+from mm.errors import TooManyRequestsError, UserError
 
 FAILED = RateLimitItemPerMinute(10, 15)
 # Of all networks together: strangers could otherwise keep an account closed with ten tries.
@@ -42,7 +42,7 @@ _unfinished: Counter[tuple] = Counter()
 def counted(limiter: MovingWindowRateLimiter, account: str, network: str) -> Iterator[None]:
     """Check a password in this block; a UserError in it is a failure.
 
-    Raises TooMany after 10 failures of the network, after 50 at the account (unless somebody has
+    Raises TooManyRequestsError after 10 failures of the network, after 50 at the account (unless somebody has
     logged in to it from this network within 30 days), after 60 log-ins of the account, all within
     15 minutes; and where too many are logging in at the same moment.
     """
@@ -79,7 +79,7 @@ def network_of(address: str | None) -> str:
 
 @contextlib.contextmanager
 def _place() -> Iterator[None]:
-    """One of the AT_ONCE; raises TooMany where too many wait for one, or where it takes long."""
+    """One of the AT_ONCE; raises TooManyRequestsError where too many wait for one, or where it takes long."""
     if not _places.acquire(blocking=False):
         raise _busy()
     try:
@@ -119,14 +119,18 @@ def _require_attempts_left(limiter: MovingWindowRateLimiter, limits: list[tuple]
             raise _too_many(limiter, item, key)
 
 
-def _too_many(limiter: MovingWindowRateLimiter, item: RateLimitItem, key: str) -> TooMany:
+def _too_many(
+    limiter: MovingWindowRateLimiter, item: RateLimitItem, key: str
+) -> TooManyRequestsError:
     seconds = math.ceil(limiter.get_window_stats(item, key).reset_time - clock.now())
     seconds = min(max(1, seconds), item.get_expiry())
     minutes = math.ceil(seconds / 60)
     what = "log-ins" if item is SUCCEEDED else "failed log-ins"
     words = f"Too many {what}. Try again in {minutes} minute{'s' * (minutes > 1)}."
-    return TooMany(words, seconds)
+    return TooManyRequestsError(words, seconds)
 
 
-def _busy() -> TooMany:
-    return TooMany("Too many are logging in at this moment. Try again in a few seconds.", 2)
+def _busy() -> TooManyRequestsError:
+    return TooManyRequestsError(
+        "Too many are logging in at this moment. Try again in a few seconds.", 2
+    )

@@ -11,7 +11,7 @@ from peewee import (
 )
 
 from mm import disk, log
-from mm.errors import NoRoom, Unavailable, UserError
+from mm.errors import NoRoomError, UnavailableError, UserError
 
 # What `to_show` looks at.
 OUTSIDE = (DatabaseError, InterfaceError, OSError)
@@ -24,11 +24,11 @@ def to_show(problem: Exception) -> UserError | None:
     our fault. It is logged here."""
     if disk.is_full(problem):
         log.warning("disk.full", **_asked())
-        return NoRoom(disk.FULL)
+        return NoRoomError(disk.FULL)
     if isinstance(problem, (OSError, *OUR_FAULT)):
         return None
     log.warning("database.unavailable", problem=str(problem), **_asked())
-    return Unavailable("The database does not answer right now. Try again in a minute.")
+    return UnavailableError("The database does not answer right now. Try again in a minute.")
 
 
 def unexpected(problem: BaseException) -> str:

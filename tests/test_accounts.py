@@ -12,7 +12,7 @@ class TestTheLastAdministrator:
             lambda: accounts.change(carol, is_active=False),
             lambda: accounts.change(carol, is_admin=False),
         ):
-            with pytest.raises(accounts.Conflict, match="last active administrator"):
+            with pytest.raises(accounts.ConflictError, match="last active administrator"):
                 oversight()
         assert accounts.get(carol.id).is_admin
 
@@ -23,5 +23,5 @@ class TestTheLastAdministrator:
 
     def test_an_inactive_administrator_does_not_count(self, database, carol, alice):
         accounts.change(alice, is_admin=True, is_active=False)
-        with pytest.raises(accounts.Conflict):
+        with pytest.raises(accounts.ConflictError):
             accounts.remove(carol)

@@ -3,7 +3,7 @@
 import pytest
 
 from mm import locks
-from mm.errors import NoRoom, NotFound
+from mm.errors import NoRoomError, NotFoundError
 from mm.models import Job
 from mm.services import jobs
 
@@ -24,7 +24,7 @@ def test_what_a_user_can_meet_is_told_in_its_own_words(alice):
     job, told = jobs.create("backup", alice.id), []
 
     def full(job):
-        raise NoRoom("Not enough disk space: 2 MB needed, 1 MB free.")
+        raise NoRoomError("Not enough disk space: 2 MB needed, 1 MB free.")
 
     jobs.run(job.id, full, lambda job, message: told.append(message))
     assert (state_of(job), told) == ("failed", ["Not enough disk space: 2 MB needed, 1 MB free."])
@@ -157,7 +157,7 @@ def test_a_task_that_was_lost_is_found_after_a_minute(alice, frozen_clock):
 
 def test_nobody_sees_anothers_job(alice, bob):
     job = jobs.create("backup", alice.id)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         jobs.get(job.id, bob.id)
 
 

@@ -40,7 +40,7 @@ def other_process(settings):
 def test_a_lock_has_one_holder():
     with (
         locks.hold("work"),
-        pytest.raises(locks.Busy, match="come back later"),
+        pytest.raises(locks.BusyError, match="come back later"),
         locks.hold("work", "come back later"),
     ):
         pass
@@ -61,7 +61,7 @@ def test_who_waits_gets_it_when_it_is_free(other_process):
 
 
 def test_who_waits_too_long_is_told(other_process):
-    with pytest.raises(locks.Busy), locks.wait_for("work", 0.3):
+    with pytest.raises(locks.BusyError), locks.wait_for("work", 0.3):
         pass
 
 
@@ -99,7 +99,7 @@ def test_many_at_once_never_hold_it_together():
                     most.append(len(inside))
                     inside.pop()
                     turns.append(1)
-            except locks.Busy:
+            except locks.BusyError:
                 continue
 
     threads = [threading.Thread(target=work) for _ in range(8)]

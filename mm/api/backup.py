@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from mm import auth, clock, config, tasks
 from mm.api.openapi import amend, answers, api
-from mm.errors import Invalid, NotFound, Unusable
+from mm.errors import InvalidError, NotFoundError, UnusableFileError
 from mm.schemas import (
     BackupEntry,
     BackupList,
@@ -128,7 +128,7 @@ def download(filename: str):
     try:
         response = send_file(path, "application/json", as_attachment=True, download_name=filename)
     except FileNotFoundError as error:  # deleted since it was listed
-        raise NotFound("Backup file not found") from error
+        raise NotFoundError("Backup file not found") from error
     response.headers["Cache-Control"] = PRIVATE
     return response
 
@@ -161,7 +161,9 @@ def _document() -> bytes:
         return request.get_data()
     if file := request.files.get("file"):
         return file.read()
-    raise Unusable("Send the document as the body, or as the field `file` of a multipart form.")
+    raise UnusableFileError(
+        "Send the document as the body, or as the field `file` of a multipart form."
+    )
 
 
 def _require_merge(options: ImportOptions) -> None:
@@ -169,7 +171,7 @@ def _require_merge(options: ImportOptions) -> None:
         reason = (
             f"{options.mode!r} is not available: an import merges into the library (mode=merge)"
         )
-        raise Invalid(reason, [Problem("mode", reason)])
+        raise InvalidError(reason, [Problem("mode", reason)])
 
 
 def _answer(result: ImportResult | PlanView) -> Response:

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from mm import auth, server_errors
-from mm.errors import TooMany, Unauthenticated, UserError
+from mm.errors import TooManyRequestsError, UnauthenticatedError, UserError
 
 MESSAGES = {
     400: "Bad request",
@@ -43,9 +43,9 @@ def refuse_unrouted() -> Response | None:
 
 def show_user_error(error: UserError) -> Response:
     response = answer(error.status, error.message)
-    if isinstance(error, TooMany):
+    if isinstance(error, TooManyRequestsError):
         response.headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, Unauthenticated):
+    if isinstance(error, UnauthenticatedError):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 

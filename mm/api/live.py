@@ -25,7 +25,7 @@ from wsproto.frame_protocol import CloseReason
 from mm import auth, log
 from mm.api import errors
 from mm.database import db
-from mm.errors import Forbidden, Unauthenticated, UserError
+from mm.errors import ForbiddenError, UnauthenticatedError, UserError
 from mm.models import User
 from mm.services.sync import live
 
@@ -156,7 +156,9 @@ def _listener() -> User:
         if isinstance(user, User):
             return user
         if user is not None:
-            raise Forbidden("The admin token has no library of its own. Log in with an account.")
+            raise ForbiddenError(
+                "The admin token has no library of its own. Log in with an account."
+            )
     elif current_user.is_authenticated and auth.origin_is_ours():
         return auth.account()
-    raise Unauthenticated("Not authenticated")
+    raise UnauthenticatedError("Not authenticated")

@@ -8,7 +8,7 @@ from flask_login import login_required
 from mm import auth, tasks
 from mm.api import compat, transfer
 from mm.api.openapi import answers, api
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.schemas import (
     MovieFilters,
     MovieView,
@@ -165,5 +165,5 @@ def _imdb_id(new: NewMovie) -> str:
     return imdb_id
 
 
-def _missing(field: str, reason: str) -> Invalid:
-    return Invalid(f"{field}: {reason}", [Problem(field, reason)])
+def _missing(field: str, reason: str) -> InvalidError:
+    return InvalidError(f"{field}: {reason}", [Problem(field, reason)])

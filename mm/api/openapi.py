@@ -19,7 +19,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from mm import __version__
 from mm.api import examples
 from mm.api.errors import problems
-from mm.errors import TooLarge
+from mm.errors import TooLargeError
 from mm.schemas import ErrorDetail, PlanView, SyncAction, SyncBatch, ValidationDetail, WatchChange
 from mm.services import portable
 
@@ -70,7 +70,7 @@ def read_json(model: Any) -> Any:
     if request.mimetype and not request.is_json:
         raise UnsupportedMediaType("Send JSON, with Content-Type: application/json")
     if portable.has_too_many_parts(request.get_data(), BRACKETS_MAX, COMMAS_MAX):
-        raise TooLarge("The body holds more brackets or commas than any list of actions.")
+        raise TooLargeError("The body holds more brackets or commas than any list of actions.")
     try:
         return msgspec.json.decode(request.get_data(), type=model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -17,7 +17,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from mm import clock, log
-from mm.providers.limits import CONNECTIONS, NoTurn, Pace
+from mm.providers.limits import CONNECTIONS, NoSlotError, Pace
 
 CONNECT_SECONDS = 5
 # Without a byte; and for a whole answer, however slowly its bytes come.
@@ -51,15 +51,15 @@ class Error(Exception):
     status: int | None = None
 
 
-class WrongKey(Error):
+class WrongKeyError(Error):
     """Nothing works until the key is changed."""
 
 
-class NotFound(Error):
+class NotFoundError(Error):
     """The provider has no such title. Asking again soon is of no use."""
 
 
-class OverLimit(Error):
+class OverLimitError(Error):
     """The provider will not be asked for `retry_after` seconds; None: until its next day."""
 
     def __init__(self, message: str, retry_after: float | None = None):
@@ -67,7 +67,7 @@ class OverLimit(Error):
         self.retry_after = retry_after
 
 
-class Temporary(Error):
+class TemporaryError(Error):
     """Worth another try. `too_fast`: the provider said 429, so everybody has to slow down.
     `silent`: it did not answer at all."""
 
@@ -84,11 +84,11 @@ class Temporary(Error):
         self.silent = silent
 
 
-class NotAsked(Error):
+class NotAskedError(Error):
     """The deadline passed before it was this look-up's turn: this says nothing about the title."""
 
 
-class TooLarge(ValueError):
+class TooLargeError(ValueError):
     """The answer is larger than anything that a provider sends about a title."""
 
 
@@ -130,19 +130,19 @@ def get(
     headers: dict | None = None,
     deadline: float | None = None,
 ) -> Answer:
-    """One paced try. Raises Temporary when no whole answer came.
+    """One paced try. Raises TemporaryError when no whole answer came.
 
-    `deadline`, of time.monotonic(): when the answer must be whole. Raises NotAsked when there is no
+    `deadline`, of time.monotonic(): when the answer must be whole. Raises NotAskedError when there is no
     turn FAIR_SECONDS before it.
     """
     latest = None if deadline is None else deadline - FAIR_SECONDS
     try:
         if latest is not None and time.monotonic() > latest:
-            raise NoTurn
+            raise NoSlotError
         with pace.turn(latest):
             return _ask(url, params, headers, deadline)
-    except NoTurn:
-        problem: Error = NotAsked(slow(provider))
+    except NoSlotError:
+        problem: Error = NotAskedError(slow(provider))
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         problem = _problem(provider, error)
     # Raised here and not above: those exceptions carry the URL, and with it the key.
@@ -151,7 +151,7 @@ def get(
 
 def read_body(response: requests.Response, deadline: float, limit: int) -> bytes:
     """The body of a streamed response. Raises urllib3's errors, its ReadTimeoutError at the
-    deadline, and TooLarge above `limit` bytes.
+    deadline, and TooLargeError above `limit` bytes.
 
     iter_content waits for a whole chunk, so bytes that trickle would never meet the deadline.
     """
@@ -160,7 +160,7 @@ def read_body(response: requests.Response, deadline: float, limit: int) -> bytes
         parts.append(part)
         size += len(part)
         if size > limit:
-            raise TooLarge
+            raise TooLargeError
     return b"".join(parts)
 
 
@@ -174,13 +174,13 @@ def retried(
     provider asked for; up to `tries` (4) times in all, and only where a wait ends before the
     deadline.
 
-    Each try takes its own turn in the pace. Raises OverLimit instead of Temporary when the provider
+    Each try takes its own turn in the pace. Raises OverLimitError instead of TemporaryError when the provider
     asks for a long pause, or still says that it is asked too often.
     """
     for backoff in BACKOFF[: tries - 1]:
         try:
             return ask()
-        except Temporary as error:
+        except TemporaryError as error:
             wait = _wait(error, backoff)
             if error.too_fast:
                 pace.hold_back(wait)
@@ -189,7 +189,7 @@ def retried(
         sleep(wait)
     try:
         return ask()
-    except Temporary as error:
+    except TemporaryError as error:
         if error.too_fast:
             raise _over_limit(error, max(error.retry_after or 0, PATIENCE)) from None
         raise
@@ -234,13 +234,13 @@ def _ask(url: str, params: dict, headers: dict | None, deadline: float | None) -
         return Answer(response.status_code, body, _seconds(response.headers.get("Retry-After", "")))
 
 
-def _over_limit(error: Temporary, seconds: float) -> OverLimit:
-    over = OverLimit(str(error), seconds)
+def _over_limit(error: TemporaryError, seconds: float) -> OverLimitError:
+    over = OverLimitError(str(error), seconds)
     over.status = error.status
     return over
 
 
-def _wait(error: Temporary, backoff: float) -> float:
+def _wait(error: TemporaryError, backoff: float) -> float:
     """Jitter, because threads that fail together would come back together."""
     if error.retry_after is None:
         return backoff * random.uniform(1, 1.5)  # noqa: S311
@@ -259,19 +259,21 @@ def _next_part(raw, deadline: float) -> bytes:
     return raw.read1(CHUNK, decode_content=True)
 
 
-def _problem(provider: str, error: Exception) -> Temporary:
+def _problem(provider: str, error: Exception) -> TemporaryError:
     """In words. An address that cannot be used makes different errors, all of them ValueErrors."""
-    if isinstance(error, TooLarge):
-        return Temporary(f"{provider} answered with more than {BYTES_MAX >> 20} MiB.")
+    if isinstance(error, TooLargeError):
+        return TemporaryError(f"{provider} answered with more than {BYTES_MAX >> 20} MiB.")
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return Temporary(f"{provider} did not answer in time.", silent=True)
+        return TemporaryError(f"{provider} did not answer in time.", silent=True)
     if isinstance(error, BROKEN_OFF):
-        return Temporary(f"{provider} broke off in the middle of its answer.")
+        return TemporaryError(f"{provider} broke off in the middle of its answer.")
     if isinstance(error, ValueError):
         name = f"{provider.upper()}_BASE_URL"
-        return Temporary(f"{provider} cannot be asked: {name} is no usable address.", silent=True)
+        return TemporaryError(
+            f"{provider} cannot be asked: {name} is no usable address.", silent=True
+        )
     kind = type(error).__name__
-    return Temporary(f"{provider} could not be reached ({kind}).", silent=True)
+    return TemporaryError(f"{provider} could not be reached ({kind}).", silent=True)
 
 
 def _seconds(header: str) -> float | None:

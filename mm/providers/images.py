@@ -26,18 +26,18 @@ def kind_of(head: bytes) -> str | None:
 
 
 def fetch(url: str, pace: Pace) -> bytes:
-    """One paced try. Raises client.NotFound for what the host does not have or is no usable
-    picture, and client.Temporary where it did not answer. A redirect is not followed: it could lead
+    """One paced try. Raises client.NotFoundError for what the host does not have or is no usable
+    picture, and client.TemporaryError where it did not answer. A redirect is not followed: it could lead
     anywhere."""
     try:
         with pace.turn(), _ask(url) as response:
             return _read(response)
-    except client.TooLarge:
-        raise client.NotFound(f"The picture is larger than {BYTES_MAX >> 20} MiB.") from None
+    except client.TooLargeError:
+        raise client.NotFoundError(f"The picture is larger than {BYTES_MAX >> 20} MiB.") from None
     except urllib3.exceptions.TimeoutError:
-        raise client.Temporary("The image host was too slow.") from None
+        raise client.TemporaryError("The image host was too slow.") from None
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        raise client.Temporary(
+        raise client.TemporaryError(
             f"The image host could not be reached ({type(error).__name__})."
         ) from None
 
@@ -49,10 +49,10 @@ def _ask(url: str) -> requests.Response:
 
 def _read(response: requests.Response) -> bytes:
     if response.status_code >= 500 or response.status_code == 429:
-        raise client.Temporary(f"The image host answered with {response.status_code}.")
+        raise client.TemporaryError(f"The image host answered with {response.status_code}.")
     if response.status_code != 200:
-        raise client.NotFound(f"The image host answered with {response.status_code}.")
+        raise client.NotFoundError(f"The image host answered with {response.status_code}.")
     content = client.read_body(response, time.monotonic() + WHOLE_SECONDS, BYTES_MAX)
     if kind_of(content[:HEAD]) is None:
-        raise client.NotFound("The image host sent something that is no picture.")
+        raise client.NotFoundError("The image host sent something that is no picture.")
     return content

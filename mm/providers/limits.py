@@ -12,7 +12,7 @@ WINDOW = 1.002
 LOOK_AGAIN = 0.01
 
 
-class NoTurn(Exception):
+class NoSlotError(Exception):
     """There is no slot before the deadline."""
 
 
@@ -42,17 +42,17 @@ class Pace:
     def turn(self, deadline: float | None = None) -> Iterator[None]:
         """Wait for the next slot; the request is under way until the block ends.
 
-        Raises NoTurn when there is none before the deadline, which is one of time.monotonic().
+        Raises NoSlotError when there is none before the deadline, which is one of time.monotonic().
         """
         # One thread waits for the slot and the others for that thread, so that not all of them wake
         # for each slot.
         left = -1 if deadline is None else max(0, deadline - time.monotonic())
         if not self._turnstile.acquire(timeout=left):
-            raise NoTurn
+            raise NoSlotError
         try:
             while (delay := self._start()) > 0:
                 if deadline is not None and time.monotonic() + delay > deadline:
-                    raise NoTurn
+                    raise NoSlotError
                 time.sleep(delay)
         finally:
             self._turnstile.release()

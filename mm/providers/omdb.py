@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from mm.providers import client
-from mm.providers.client import Answer, NotFound, OverLimit, Temporary, WrongKey
+from mm.providers.client import Answer, NotFoundError, OverLimitError, TemporaryError, WrongKeyError
 from mm.providers.limits import Pace
 
 # Over the limit and a wrong key have the same status; only the words differ.
@@ -25,7 +25,7 @@ class Account:
 def look_up(account: Account, imdb_id: str) -> dict:
     """OMDb's body: every value is a string, a missing one "N/A".
 
-    Raises NotFound, WrongKey, OverLimit (its daily limit) or Temporary.
+    Raises NotFoundError, WrongKeyError, OverLimitError (its daily limit) or TemporaryError.
     """
     params = {"apikey": account.key, "i": imdb_id}
 
@@ -41,20 +41,20 @@ def _read(answer: Answer, key: str = "") -> dict:
     body = _lenient(answer.content)
     error = client.reason(body.get("Error", ""), key) if body else ""
     if LIMIT_WORDS in error.lower():
-        raise OverLimit(f"OMDb says: {error}")
+        raise OverLimitError(f"OMDb says: {error}")
     if (answer.status == 401 and body) or KEY_WORDS in error.lower():
-        raise WrongKey(f"OMDb refuses the key: {error}")
+        raise WrongKeyError(f"OMDb refuses the key: {error}")
     if answer.status == 429:
-        raise Temporary("OMDb is asked too often.", answer.retry_after, too_fast=True)
+        raise TemporaryError("OMDb is asked too often.", answer.retry_after, too_fast=True)
     if answer.status >= 400 or _is_page(answer.content):
-        raise Temporary(
+        raise TemporaryError(
             f"OMDb answered with {answer.status} and a page instead of ratings.", answer.retry_after
         )
     if body is None:
         # Some titles have such an answer for years: it counts as one without ratings.
-        raise NotFound("OMDb's answer for this title cannot be read.")
+        raise NotFoundError("OMDb's answer for this title cannot be read.")
     if body.get("Response") == "False":
-        raise NotFound(f"OMDb says: {error}")
+        raise NotFoundError(f"OMDb says: {error}")
     return body
 
 

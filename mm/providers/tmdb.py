@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mm.providers import client
-from mm.providers.client import Answer, NotFound, Temporary, WrongKey
+from mm.providers.client import Answer, NotFoundError, TemporaryError, WrongKeyError
 from mm.providers.limits import Pace
 
 APPENDED = "credits,external_ids"
@@ -31,14 +31,14 @@ class Account:
 def look_up(account: Account, imdb_id: str) -> dict:
     """The details with credits and external ids, and `media_type`, "movie" or "tv".
 
-    Raises NotFound with what it is instead, WrongKey, OverLimit or Temporary.
+    Raises NotFoundError with what it is instead, WrongKeyError, OverLimitError or TemporaryError.
     """
     found = fetch(account, f"/find/{imdb_id}", external_source="imdb_id")
     for name, media_type in (("movie_results", "movie"), ("tv_results", "tv")):
         if tmdb_id := _first_id(found, name):
             return details(account, media_type, tmdb_id)
     others = [text for name, text in OTHER_KINDS.items() if found.get(name)]
-    raise NotFound(others[0] if others else "TMDB knows no film or series with this IMDb id.")
+    raise NotFoundError(others[0] if others else "TMDB knows no film or series with this IMDb id.")
 
 
 def details(account: Account, media_type: str, tmdb_id: int) -> dict:
@@ -58,7 +58,7 @@ def fetch(account: Account, path: str, **params: str) -> dict:
     """The body of any other answer. Raises as `look_up`."""
     is_token = account.key.startswith("eyJ")
     if is_token and not account.key.isascii():
-        raise WrongKey("The TMDB key has characters that no key has.")
+        raise WrongKeyError("The TMDB key has characters that no key has.")
     headers = {"Authorization": f"Bearer {account.key}"} if is_token else {}
     params |= {"language": account.language} | ({} if is_token else {"api_key": account.key})
     url = account.base_url.rstrip("/") + path
@@ -73,13 +73,13 @@ def fetch(account: Account, path: str, **params: str) -> dict:
 def _read(answer: Answer, key: str) -> dict:
     body = client.decoded(answer.content)
     if answer.status == 429:
-        raise Temporary("TMDB is asked too often.", answer.retry_after, too_fast=True)
+        raise TemporaryError("TMDB is asked too often.", answer.retry_after, too_fast=True)
     if answer.status >= 500 or not isinstance(body, dict):
         what = "" if isinstance(body, dict) else ", and not with JSON"
-        raise Temporary(f"TMDB answered with {answer.status}{what}.", answer.retry_after)
+        raise TemporaryError(f"TMDB answered with {answer.status}{what}.", answer.retry_after)
     if answer.status == 200:
         return body
     said = client.reason(body.get("status_message", answer.status), key)
     if answer.status == 401:
-        raise WrongKey(f"TMDB refuses the key: {said}")
-    raise NotFound(f"TMDB answered with {answer.status}: {said}")
+        raise WrongKeyError(f"TMDB refuses the key: {said}")
+    raise NotFoundError(f"TMDB answered with {answer.status}: {said}")

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, session, url_for
 from flask_login import current_user, login_required
 
 from mm import __version__, auth, htmx
-from mm.errors import Invalid, TooMany, Unavailable, UserError
+from mm.errors import InvalidError, TooManyRequestsError, UnavailableError, UserError
 from mm.models import User
 from mm.routes.forms import problems_of
 from mm.schemas import BackupEntry
@@ -39,7 +39,7 @@ def change_password() -> Response:
     try:
         accounts.check_new_password(new)
         auth.confirm_password(user, request.form.get("current", ""))
-    except Invalid as error:
+    except InvalidError as error:
         return _page(problems_of(error))
     except UserError as error:
         return _page({"current": error.message}, error)
@@ -63,7 +63,7 @@ def _log_in_again(user: User) -> None:
 
 
 def _page(problems: dict | None = None, error: UserError | None = None) -> Response:
-    status = error.status if isinstance(error, TooMany) else 422
+    status = error.status if isinstance(error, TooManyRequestsError) else 422
     last_good, out_of_reach = _last_good()
     response = htmx.render(
         "account/show.html",
@@ -74,7 +74,7 @@ def _page(problems: dict | None = None, error: UserError | None = None) -> Respo
         out_of_reach=out_of_reach,
         version=__version__,
     )
-    if isinstance(error, TooMany):
+    if isinstance(error, TooManyRequestsError):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
@@ -83,5 +83,5 @@ def _last_good() -> tuple[BackupEntry | None, str]:
     """The last good backup, and what is wrong where the folder of the backups cannot be read."""
     try:
         return backups.health(auth.account()).last_good, ""
-    except Unavailable as error:
+    except UnavailableError as error:
         return None, error.message

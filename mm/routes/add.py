@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, clock, config, htmx, tasks
-from mm.errors import Invalid, ProviderError, Unavailable, UserError
+from mm.errors import InvalidError, ProviderError, UnavailableError, UserError
 from mm.routes.forms import problems_of
 from mm.services.library import add as add_films
 from mm.services.library import lists, people
@@ -49,7 +49,7 @@ def add() -> Response:
         choice = _choice()
         new = request.form.get("new_person", "")
         token = add_films.add(auth.account().id, found, _recommenders(), choice, new)
-    except Invalid as error:
+    except InvalidError as error:
         return _form(found, problems_of(error, "film"))
     tasks.start_enrichment()
     return _added(found, token)
@@ -60,7 +60,7 @@ def _search(text: str) -> tuple[list[Found], UserError | None]:
         return [], None
     try:
         return add_films.search(auth.account().id, text), None
-    except (ProviderError, Unavailable) as problem:
+    except (ProviderError, UnavailableError) as problem:
         return [], problem
 
 

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request, send_file, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, clock, config, htmx, tasks
-from mm.errors import NotFound
+from mm.errors import NotFoundError
 from mm.routes.jobs import active_job, job_context
 from mm.services import jobs, portable
 from mm.services.backup import backups, imports, nightly
@@ -82,7 +82,7 @@ def download(filename: str) -> Response:
             send_file(path, "application/json", as_attachment=True, download_name=name)
         )
     except FileNotFoundError as error:  # deleted since it was listed
-        raise NotFound(backup_files.NOT_FOUND) from error
+        raise NotFoundError(backup_files.NOT_FOUND) from error
 
 
 @bp.post("/files/<filename>/verify")
@@ -106,7 +106,7 @@ def confirm_delete(filename: str) -> Response:
     history = backups.listing(current_user.id)
     entry = next((entry for entry in history if entry.filename == filename), None)
     if entry is None or entry.state == "foreign":
-        raise NotFound("Backup file not found")
+        raise NotFoundError("Backup file not found")
     return htmx.render("backups/delete.html", entry=entry, history=history)
 
 

@@ -6,7 +6,7 @@ from flask import Flask, Response, make_response, request, url_for
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from mm import htmx, server_errors
-from mm.errors import Unauthenticated, UserError
+from mm.errors import UnauthenticatedError, UserError
 
 TITLES = {
     400: "That did not work",
@@ -32,7 +32,7 @@ MESSAGES = {
 
 
 def init_app(app: Flask) -> None:
-    app.register_error_handler(Unauthenticated, log_in_first)
+    app.register_error_handler(UnauthenticatedError, log_in_first)
     app.register_error_handler(UserError, show_user_error)
     app.register_error_handler(HTTPException, show_http_error)
     app.register_error_handler(InternalServerError, show_unexpected)
@@ -40,7 +40,7 @@ def init_app(app: Flask) -> None:
         app.register_error_handler(kind, show_outside_error)
 
 
-def log_in_first(error: Unauthenticated) -> Response:
+def log_in_first(error: UnauthenticatedError) -> Response:
     """To the log-in, and from there back to where one was going: for a fragment, the page that it
     belongs to."""
     target = url_for("session.log_in", next=_page_address())

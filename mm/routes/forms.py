@@ -4,7 +4,7 @@ import uuid
 
 from flask import Flask, request
 
-from mm.errors import Conflict, Invalid, UserError
+from mm.errors import ConflictError, InvalidError, UserError
 from mm.services.library import lists
 
 # Each can be chosen for a list; a list from elsewhere may have another one, and shows a star.
@@ -51,10 +51,12 @@ def init_app(app: Flask) -> None:
 
 
 def problems_of(error: UserError, field: str = "name") -> dict[str, str]:
-    """{field: what is wrong}. A Conflict is about the `field` that has to be unique."""
-    if isinstance(error, Invalid) and error.errors:
+    """{field: what is wrong}. A ConflictError is about the `field` that has to be unique."""
+    if isinstance(error, InvalidError) and error.errors:
         return {problem.path: problem.reason for problem in error.errors}
-    words = "there is one of this name already" if isinstance(error, Conflict) else error.message
+    words = (
+        "there is one of this name already" if isinstance(error, ConflictError) else error.message
+    )
     return {field: words}
 
 

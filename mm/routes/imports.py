@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, htmx, tasks
-from mm.errors import Conflict, Invalid
+from mm.errors import ConflictError, InvalidError
 from mm.models import Job
 from mm.schemas import Change, Conflicts, PlanView
 from mm.services.backup import imports
@@ -26,7 +26,7 @@ def upload() -> Response:
     imports.require_turn(current_user.id, request.content_length or 0)
     file = request.files.get("file")
     if file is None or not file.filename:
-        raise Invalid("Choose a file first: an export or a backup of Movie Manager.")
+        raise InvalidError("Choose a file first: an export or a backup of Movie Manager.")
     job = imports.receive(auth.account(), file.stream)
     return htmx.go(url_for(".plan", job_id=job.id))
 
@@ -47,7 +47,7 @@ def confirm(job_id: str) -> Response:
     try:
         version = request.form.get("library_version", -1, type=int)
         job = imports.confirm(job, _rule(job), version, "anyway" in request.form)
-    except Conflict as conflict:
+    except ConflictError as conflict:
         return _plan(job, conflict)
     tasks.enqueue(job)
     return htmx.go(url_for("jobs.show", job_id=job.id))
@@ -61,7 +61,7 @@ def discard(job_id: str) -> Response:
     return htmx.go(url_for("backups.index"))
 
 
-def _plan(job: Job, conflict: Conflict | None = None) -> Response:
+def _plan(job: Job, conflict: ConflictError | None = None) -> Response:
     view = imports.preview(job, _rule(job))
     notice = conflict.message if conflict else job.message
     # Who has met a change once may want no more of them to stop the import.

@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 from flask_login import current_user, login_required
 
 from mm import clock, htmx
-from mm.errors import NotFound
+from mm.errors import NotFoundError
 from mm.models import Job
 from mm.routes.library import enrichment_context
 from mm.schemas import BackupEntry
@@ -36,7 +36,7 @@ def left_out(job_id: str) -> Response:
     """What the import did not take, each with its path in the file and the reason."""
     job = jobs.get(job_id, current_user.id)
     if not (rows := _left_out(job)):
-        raise NotFound("Nothing was left out of this import.")
+        raise NotFoundError("Nothing was left out of this import.")
     content = json.dumps(rows, ensure_ascii=False, indent=2)
     attached = f"attachment; filename=moviemanager-left-out-{job.id[:8]}.json"
     headers = {"Content-Disposition": attached}

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, config, htmx, tasks
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.models import SavedView
 from mm.routes.filters import plural
 from mm.services.enrichment import pauses
@@ -110,7 +110,7 @@ def _act(verb: str, value: str, films: list[str]) -> tuple[bulk.Done, str, str]:
             return done, "marked as recommended by {name}", name
         case "remove":
             return bulk.delete(user_id, films), "deleted for good", ""
-    raise Invalid("Choose what to do with these films.")
+    raise InvalidError("Choose what to do with these films.")
 
 
 def _filters() -> dict:

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, htmx
-from mm.errors import Conflict, Invalid
+from mm.errors import ConflictError, InvalidError
 from mm.routes.forms import problems_of, typed
 from mm.services.library import lists, undo
 
@@ -23,9 +23,9 @@ def create() -> Response:
     """The form brings the id, so that sending it twice makes one list."""
     try:
         made = lists.create(auth.account().id, **_entered(), list_id=request.form.get("id") or None)
-    except Invalid as error:
+    except InvalidError as error:
         return _page(problems_of(error))
-    except Conflict:
+    except ConflictError:
         return htmx.go(url_for(".index"))
     htmx.toast("The list “{name}” is made.", name=made.name)
     return htmx.go(url_for(".index"))
@@ -54,7 +54,7 @@ def change(list_id: str) -> Response:
     try:
         with undo.step(current_user.id, list_id=list_id) as step:
             changed = lists.change(current_user.id, list_id, _entered())
-    except Invalid as error:
+    except InvalidError as error:
         return _one(list_id, problems_of(error))
     htmx.toast("The list “{name}” is saved.", undo=step.token, name=changed.name)
     return htmx.go(url_for(".index"))

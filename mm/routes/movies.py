@@ -5,7 +5,7 @@ from flask_login import current_user, login_required
 from msgspec import UNSET, UnsetType
 
 from mm import clock, config, htmx, tasks
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.routes.library import PLACES
 from mm.schemas import Problem
 from mm.services import validation
@@ -83,7 +83,7 @@ def watch(imdb_id: str) -> Response:
         rating = _rating()
         with _undoable(imdb_id) as step:
             movies.watch(current_user.id, imdb_id, _date(film, again), rating, adds)
-    except Invalid as problem:
+    except InvalidError as problem:
         return _changed(imdb_id, problem)
     htmx.toast("Watched once more." if again else "Saved.", undo=step.token)
     low = isinstance(rating, float) and rating < DISAPPOINTING
@@ -108,7 +108,7 @@ def vote(imdb_id: str) -> Response:
         with _undoable(imdb_id) as step:
             movies.find(current_user.id, imdb_id)
             movies.recommend(current_user.id, imdb_id, name, is_up)
-    except Invalid as problem:
+    except InvalidError as problem:
         return _changed(imdb_id, problem)
     verb = "recommends" if is_up else "warns of"
     htmx.toast(f"{{name}} {verb} this film.", undo=step.token, name=name)
@@ -150,7 +150,9 @@ def _undoable(imdb_id: str):
     return undo.step(current_user.id, [validation.imdb_id_or_404(imdb_id)])
 
 
-def _changed(imdb_id: str, problem: Invalid | None = None, others: list | None = None) -> Response:
+def _changed(
+    imdb_id: str, problem: InvalidError | None = None, others: list | None = None
+) -> Response:
     """The film as it is now; the grid and its counts hear of it. A `problem` stands at its field,
     with what was typed."""
     film = browse.film(current_user.id, imdb_id)
@@ -188,7 +190,7 @@ def _is_filling(film: browse.Film) -> bool:
     return film.title.tmdb_state == "stub" and "tmdb" in pauses.askable()
 
 
-def _field(problem: Invalid) -> str:
+def _field(problem: InvalidError) -> str:
     return problem.errors[0].path if problem.errors else ""
 
 
@@ -201,7 +203,7 @@ def _rating() -> float | UnsetType | None:
         return float(text.replace(",", ".")) if text.strip() else None
     except ValueError:
         reason = f"{text[:20]!r} is not a number from 1 to 10"
-        raise Invalid(f"my_rating: {reason}", [Problem("my_rating", reason)]) from None
+        raise InvalidError(f"my_rating: {reason}", [Problem("my_rating", reason)]) from None
 
 
 def _date(film: browse.Film, again: bool) -> str | None:

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import auth, htmx
-from mm.errors import Conflict, Invalid
+from mm.errors import ConflictError, InvalidError
 from mm.models import Person
 from mm.routes.forms import problems_of, typed
 from mm.services.library import lists, paging, people, undo
@@ -29,7 +29,7 @@ def create() -> Response:
     entered = _entered()
     try:
         person = people.create(auth.account().id, **entered)
-    except (Invalid, Conflict) as error:
+    except (InvalidError, ConflictError) as error:
         return _page(problems_of(error))
     htmx.toast("{name} is among your people.", name=person.name)
     return htmx.go(url_for(".index"))
@@ -49,7 +49,7 @@ def change(person_id: int) -> Response:
     try:
         with undo.step(current_user.id, person_id=person_id, with_votes=False) as step:
             changed = people.change(current_user.id, person_id, _entered())
-    except (Invalid, Conflict) as error:
+    except (InvalidError, ConflictError) as error:
         return _one(person, problems_of(error))
     htmx.toast("{name} is saved.", undo=step.token, name=changed.name)
     return htmx.go(url_for(".show", person_id=person_id))

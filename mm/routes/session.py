@@ -4,7 +4,7 @@ from flask import Blueprint, Response, request, url_for
 from flask_login import current_user
 
 from mm import auth, htmx
-from mm.errors import TooMany, Unauthenticated, UserError
+from mm.errors import TooManyRequestsError, UnauthenticatedError, UserError
 
 bp = Blueprint("session", __name__)
 
@@ -20,7 +20,7 @@ def log_in() -> Response:
 def check() -> Response:
     try:
         user = auth.attempt_log_in(request.form.get("email", ""), request.form.get("password", ""))
-    except (Unauthenticated, TooMany) as problem:
+    except (UnauthenticatedError, TooManyRequestsError) as problem:
         return _page(problem)
     auth.log_in(user, remember="remember" in request.form)
     return htmx.go(auth.local_path(request.form.get("next")))
@@ -43,6 +43,6 @@ def _page(problem: UserError | None = None) -> Response:
         remember="remember" in request.form,
         next=auth.local_path(request.values.get("next")),
     )
-    if isinstance(problem, TooMany):
+    if isinstance(problem, TooManyRequestsError):
         response.headers["Retry-After"] = str(problem.retry_after)
     return response

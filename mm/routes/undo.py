@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from flask_login import current_user, login_required
 
 from mm import auth, htmx
-from mm.errors import Conflict, NotFound
+from mm.errors import ConflictError, NotFoundError
 from mm.services.library import undo
 
 bp = Blueprint("undo", __name__)
@@ -19,7 +19,7 @@ def back(token: str) -> Response:
     try:
         undo.back(current_user.id, token)
         htmx.toast("Undone.")
-    except (Conflict, NotFound) as problem:
+    except (ConflictError, NotFoundError) as problem:
         htmx.toast(problem.message, "bad")
     return htmx.go(_page())
 

@@ -9,7 +9,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from mm import clock, config, log, models
 from mm.database import db, fold
-from mm.errors import Conflict, Invalid, NotFound, UserError
+from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
 from mm.models import EndedSession, User
 from mm.schemas import Problem
 
@@ -25,7 +25,7 @@ _DECOY = generate_password_hash(uuid.uuid4().hex)
 
 
 def create(email: str, username: str, password: str, is_admin: bool = False) -> User:
-    """A new account with the four quick recommenders. Raises Invalid, or UserError for an address
+    """A new account with the four quick recommenders. Raises InvalidError, or UserError for an address
     or name in use."""
     email, username = email.strip(), username.strip()
     _check_email(email)
@@ -60,18 +60,18 @@ def log_in(name: str, password: str) -> User | None:
 
 
 def find(text: str) -> User:
-    """By e-mail address or username; NotFound otherwise."""
+    """By e-mail address or username; NotFoundError otherwise."""
     user = models.user_by_name(text)
     if user is None:
-        raise NotFound(f"No account has the name or e-mail address {text!r}.")
+        raise NotFoundError(f"No account has the name or e-mail address {text!r}.")
     return user
 
 
 def get(user_id: str) -> User:
-    """NotFound for an unknown id."""
+    """NotFoundError for an unknown id."""
     user = User.get_or_none(User.id == user_id)
     if user is None:
-        raise NotFound("No account has this id.")
+        raise NotFoundError("No account has this id.")
     return user
 
 
@@ -87,7 +87,7 @@ def change(
     password: str | None = None,
 ) -> User:
     """What is None stays. A password and a deactivation end the account's sessions and tokens.
-    Raises Conflict for what would leave no active administrator."""
+    Raises ConflictError for what would leave no active administrator."""
     asked = {"is_active": is_active, "is_admin": is_admin}
     values: dict = {name: value for name, value in asked.items() if value is not None}
     if password is not None:
@@ -104,7 +104,7 @@ def change(
 
 
 def rename(user: User, username: str) -> User:
-    """Raises Invalid, or UserError for a name in use."""
+    """Raises InvalidError, or UserError for a name in use."""
     username = username.strip()
     _check_username(username)
     with db.atomic():
@@ -122,7 +122,7 @@ def rename(user: User, username: str) -> User:
 
 def remove(user: User) -> Path | None:
     """Remove the account and its library for good. Its backups stay; returns the folder they are
-    in, if there are any. Raises Conflict for the last active administrator."""
+    in, if there are any. Raises ConflictError for the last active administrator."""
     with db.atomic():
         _require_another_administrator(user)
         User.delete().where(User.id == user.id).execute()
@@ -162,13 +162,13 @@ def _require_another_administrator(user: User) -> None:
     of the write."""
     administrators = [row.id for row in User.select(User.id).where(User.is_admin & User.is_active)]
     if administrators == [user.id]:
-        raise Conflict(
+        raise ConflictError(
             "This is the last active administrator. Make another account an administrator first."
         )
 
 
 def check_new_password(password: str, key: str = "password") -> None:
-    """Raises Invalid, with `key` as the field's path."""
+    """Raises InvalidError, with `key` as the field's path."""
     if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
         raise _invalid(key, f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
 
@@ -190,5 +190,5 @@ def _check_username(username: str) -> None:
         raise _invalid("username", f"A username has 1 to {NAME_MAX} printable characters and no @.")
 
 
-def _invalid(field: str, reason: str) -> Invalid:
-    return Invalid(reason, [Problem(field, reason)])
+def _invalid(field: str, reason: str) -> InvalidError:
+    return InvalidError(reason, [Problem(field, reason)])

@@ -10,7 +10,7 @@ from peewee import DatabaseError, InterfaceError, SqliteDatabase, fn
 
 from mm import config, disk, log, models
 from mm.database import db, is_busy, waiting_at_most
-from mm.errors import Unavailable
+from mm.errors import UnavailableError
 from mm.models import User
 from mm.services import heartbeat, problems
 from mm.services.backup import files as backup_files
@@ -41,16 +41,16 @@ _probing = threading.Lock()
 
 
 def check() -> dict:
-    """Status, database, worker, last_backup and problems. Raises Unavailable when the database
+    """Status, database, worker, last_backup and problems. Raises UnavailableError when the database
     cannot be read or written; one that is busy with a long write can be both."""
     if fault := _fault():
-        raise Unavailable(fault)
+        raise UnavailableError(fault)
     try:
         found = list(_problems())
         last_backup = User.select(fn.MAX(User.last_completed_at)).scalar()
         late = heartbeat.worker_is_late()
     except DATABASE_ERRORS as error:
-        raise Unavailable(NOT_USABLE) from error
+        raise UnavailableError(NOT_USABLE) from error
     return {
         "status": "degraded" if found else "healthy",
         "database": "ok",

@@ -11,7 +11,7 @@ from peewee import Expression, Field
 
 from mm import clock, disk, locks, log
 from mm.database import db
-from mm.errors import NotFound, UserError
+from mm.errors import NotFoundError, UserError
 from mm.models import Job
 
 DAY = 86400
@@ -67,11 +67,11 @@ def create_many(kind: str, user_ids: Iterable[str], params: dict) -> list[Job]:
 
 
 def get(job_id: str, user_id: str) -> Job:
-    """A job of this user; NotFound for any other."""
+    """A job of this user; NotFoundError for any other."""
     job = Job.get_or_none((Job.id == job_id) & (Job.user == user_id))
     if job is None:
         words = "That job is gone: jobs are kept for 7 days, uploads until a newer one takes over."
-        raise NotFound(words)
+        raise NotFoundError(words)
     return job
 
 
@@ -101,7 +101,7 @@ def run(job_id: str, work: Work, failed: Failed | None = None) -> bool:
         with locks.hold(f"job-{job_id}"):
             job = _claim(job_id)
             return job is not None and _run_held(job, work, failed or _nobody_to_tell)
-    except locks.Busy:
+    except locks.BusyError:
         # Somebody runs it, or only looks whether somebody does.
         return Job.select().where((Job.id == job_id) & (Job.state == "queued")).exists()
 
@@ -117,7 +117,7 @@ def _run_held(job: Job, work: Work, failed: Failed) -> bool:
     begun = time.monotonic()
     try:
         result = work(job)
-    except (Stopped, locks.Busy):
+    except (Stopped, locks.BusyError):
         _update(job, state="queued", starts=job.starts - 1)
         return True
     except Unconfirmed as why:
@@ -186,7 +186,7 @@ def recover() -> tuple[list[Job], list[Job]]:
                     log.error(f"{job.kind}.given_up", user=job.user_id, job=job.id)
                 elif job.starts < STARTS and _leave(job, state="queued"):
                     lost.append(job)
-        except locks.Busy:
+        except locks.BusyError:
             continue
     return lost, given_up
 

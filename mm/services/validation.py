@@ -9,7 +9,7 @@ import re
 from datetime import date, datetime, time
 
 from mm import config
-from mm.errors import Invalid, NotFound
+from mm.errors import InvalidError, NotFoundError
 from mm.models import STATUSES
 from mm.schemas import Problem
 
@@ -52,7 +52,7 @@ TYPE_NAMES = {
 }
 
 
-class FieldError(Invalid):
+class FieldError(InvalidError):
     """A value that cannot be used. `path` is the field's, below its row; `reason` completes
     "path: reason"."""
 
@@ -128,7 +128,7 @@ def imdb_id_or_404(value: object) -> str:
     try:
         return imdb_id(value)
     except FieldError as error:
-        raise NotFound("Movie not found") from error
+        raise NotFoundError("Movie not found") from error
 
 
 def color(value: object) -> str | None:

@@ -13,7 +13,7 @@ from tests.conftest import PASSWORD
 from tests.support import standin as stand
 from tests.support import strict_clients as strict
 from tests.support.libraries import T, custom_list, document, film, person, put, ranking, seen, vote
-from tests.support.strict_clients import CLIENTS, PHONES, REACT, Mismatch, array, decode
+from tests.support.strict_clients import CLIENTS, PHONES, REACT, MismatchError, array, decode
 
 FULL, SECOND = stand.FILM_IDS[:2]
 STUB, DOWNVOTED, LISTED, GONE = "tt0000001", "tt0000002", "tt0000003", "tt0000004"
@@ -418,7 +418,7 @@ class TestStrictness:
         ],
     )
     def test_they_refuse_another_type_and_null(self, kind, value):
-        with pytest.raises(Mismatch):
+        with pytest.raises(MismatchError):
             kind(value, "")
 
     @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from mm import clock, models
 from mm.database import chunks, db
-from mm.errors import Conflict, NotFound
+from mm.errors import ConflictError, NotFoundError
 from mm.models import Movie
 from mm.services.library import lists, movies, people
 from mm.services.sync import feed
@@ -505,7 +505,7 @@ def uncounted(whole):
 
 def put_at_last(user, library):
     """A plan holds only for the library that it was made for, and others write all the time."""
-    with contextlib.suppress(Conflict):
+    with contextlib.suppress(ConflictError):
         return libraries.put(user, library)
     return put_at_last(user, library)
 
@@ -520,7 +520,7 @@ def change_something(rng, user_id, imdb_id, name):
     elif kind == 2:
         movies.add(user_id, imdb_id)
         # Another thread may have been faster.
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(NotFoundError):
             movies.delete(user_id, imdb_id)
     elif kind == 3:
         people.create(user_id, name)

@@ -15,7 +15,7 @@ import pytest
 import mm
 from mm import files, locks, models
 from mm.database import db
-from mm.errors import Invalid, NoRoom, NotFound, Unavailable
+from mm.errors import InvalidError, NoRoomError, NotFoundError, UnavailableError
 from mm.models import Movie, User
 from mm.schemas import FORMAT, Sidecar
 from mm.services import portable
@@ -89,7 +89,7 @@ def test_a_backup_that_cannot_be_verified_is_not_kept_and_spoils_nothing(alice, 
     good = nightly.run_scheduled(alice.id)
     monkeypatch.setattr(verification, "problem_of", lambda *args: "a bad block")
     put(alice, many(1, start=9))
-    with pytest.raises(Unavailable, match="a bad block"):
+    with pytest.raises(UnavailableError, match="a bad block"):
         backups.create(alice)
     assert names(alice) == {good.filename}
     assert sorted(os.listdir(folder(alice))) == [good.filename, f"{good.filename}.meta.json"]
@@ -100,7 +100,7 @@ def test_a_backup_is_read_back_from_the_disk_before_it_counts(alice, monkeypatch
     put(alice, many(5))
     write = files.write
     monkeypatch.setattr(files, "write", lambda path, data: write(path, data[:-1] + b" "))
-    with pytest.raises(Unavailable, match="not what was written"):
+    with pytest.raises(UnavailableError, match="not what was written"):
         backups.create(alice)
     assert names(alice) == set()
 
@@ -115,7 +115,7 @@ def test_rows_that_the_export_misses_are_noticed(alice, monkeypatch):
         return library
 
     monkeypatch.setattr(backups.portable, "dump", forgetful)
-    with pytest.raises(Unavailable, match="as many films"):
+    with pytest.raises(UnavailableError, match="as many films"):
         backups.create(alice)
 
 
@@ -126,7 +126,7 @@ def test_a_corrupt_file_is_found_named_and_not_restored(alice):
     checked = backups.verify(alice, entry.filename)
     assert (checked.state, checked.verified_at) == ("damaged", None)
     assert "sha256" in checked.problem
-    with pytest.raises(Invalid, match="damaged"):
+    with pytest.raises(InvalidError, match="damaged"):
         backup_files.read(alice.id, entry.filename)
     assert any(entry.filename in notice for notice in backups.health(alice).notices)
 
@@ -177,7 +177,7 @@ def test_foreign_files_are_listed_and_left_alone(alice):
     }
     for entry in foreign:
         for verb in (backups.path_of, lambda user_id, name: backups.delete(alice, name)):
-            with pytest.raises(NotFound):
+            with pytest.raises(NotFoundError):
                 verb(alice.id, entry.filename)
     backups.prune(alice)
     assert (folder(alice) / "holiday.jpg").exists()
@@ -195,7 +195,7 @@ def test_symbolic_links_are_foreign_and_never_followed(alice, bob, target):
         "foreign"
     ]
     for verb in (backups.verify, backups.delete):
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             verb(alice, link.name)
     assert theirs.exists()
 
@@ -220,15 +220,15 @@ def test_symbolic_links_are_foreign_and_never_followed(alice, bob, target):
 def test_a_name_that_does_not_parse_cannot_be_read_verified_or_deleted(alice, name):
     backups.create(alice)
     for verb in (backups.verify, backups.delete):
-        with pytest.raises(NotFound, match="Backup file not found"):
+        with pytest.raises(NotFoundError, match="Backup file not found"):
             verb(alice, name)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         backup_files.read(alice.id, name)
 
 
 def test_nobody_reaches_anothers_backups(alice, bob):
     entry = backups.create(alice)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         backup_files.read(bob.id, entry.filename)
 
 
@@ -433,7 +433,7 @@ def test_a_file_named_after_a_day_that_never_was_is_foreign(alice):
     assert {item.filename: item.state for item in backups.listing(alice.id)}[
         "2026-02-30.json"
     ] == "foreign"
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         backups.verify(alice, "2026-02-30.json")
     assert nightly.run_scheduled(alice.id).state == "verified"
 
@@ -577,7 +577,7 @@ def test_two_at_once_the_second_is_told_what_runs(alice):
     thread = threading.Thread(target=hold)
     thread.start()
     taken.wait(10)
-    with pytest.raises(locks.Busy, match="of your library is running") as busy:
+    with pytest.raises(locks.BusyError, match="of your library is running") as busy:
         backups.create(alice)
     done.set()
     thread.join()
@@ -708,7 +708,7 @@ def test_a_sidecar_with_an_impossible_time_is_half_known(alice, moment):
 
 
 def test_a_name_too_long_for_the_disk_is_not_found(alice):
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         backups.verify(alice, f"2026-03-01T12-00-00-manual-{'9' * 300}.json")
 
 
@@ -728,7 +728,7 @@ def test_a_deletion_that_was_killed_half_way_is_listed_as_done(alice, monkeypatc
             backups.delete(alice, entry.filename)
     assert (folder(alice) / entry.filename).exists()
     assert backups.listing(alice.id) == []
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         backup_files.read(alice.id, entry.filename)
 
 
@@ -768,7 +768,7 @@ def small_disk(app, settings):
 def test_a_disk_that_is_full_refuses_before_it_writes(small_disk, alice):
     good = backups.create(alice)
     (small_disk / "ballast").write_bytes(b"x" * 1_500_000)
-    with pytest.raises(NoRoom, match=r"1\.0 MB needed, 0\.\d MB free") as refused:
+    with pytest.raises(NoRoomError, match=r"1\.0 MB needed, 0\.\d MB free") as refused:
         backups.create(alice)
     assert refused.value.status == 507
     assert names(alice) == {good.filename}
@@ -784,7 +784,7 @@ def test_a_disk_that_fills_up_while_a_backup_is_written_leaves_what_was_there(
     path.parent.mkdir()
     path.write_bytes(as_bytes(good))
     monkeypatch.setattr(files, "require_room", lambda *args: None)
-    with pytest.raises(NoRoom, match="Not enough disk space"):
+    with pytest.raises(NoRoomError, match="Not enough disk space"):
         backups.create(alice)
     assert os.listdir(folder(alice)) == [path.name]
     assert path.read_bytes() == as_bytes(good)
@@ -884,7 +884,7 @@ def test_a_new_backup_must_be_the_same_to_the_last_byte(alice, monkeypatch):
     monkeypatch.setattr(
         verification, "_restore_and_export", lambda incoming: restored(incoming) + b" "
     )
-    with pytest.raises(Unavailable, match="another library than the file holds"):
+    with pytest.raises(UnavailableError, match="another library than the file holds"):
         backups.create(alice)
 
 

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from mm import clock, models
-from mm.errors import NotFound
+from mm.errors import NotFoundError
 from mm.models import Job, Title, UndoStep, User
 from mm.providers.cache import Cache
 from mm.services import heartbeat, jobs
@@ -197,7 +197,7 @@ def test_jobs_finished_then_and_uploads_made_then_are_swept(ahead, alice, bob, s
 def test_a_step_of_then_cannot_be_undone_and_is_swept(ahead, alice):
     with ahead():
         UndoStep.create(token="t", user=alice, rows={}, after="", created_at=clock.now())
-    with pytest.raises(NotFound, match="ten minutes"):
+    with pytest.raises(NotFoundError, match="ten minutes"):
         undo.back(alice.id, "t")
     undo.sweep()
     assert not UndoStep.select().exists()

@@ -12,7 +12,7 @@ from peewee import DatabaseError
 
 from mm import config, disk, models
 from mm.database import db
-from mm.errors import NoRoom
+from mm.errors import NoRoomError
 from mm.models import Job, Movie
 from mm.services import jobs, portable
 from mm.services.backup import backups, imports
@@ -165,9 +165,9 @@ def test_the_error_of_a_full_disk_is_not_hidden_by_that_of_the_rollback(app, ali
     """SQLite ends the transaction itself; rolling it back then fails with an error of its own."""
     fill()
     with db.connection_context():
-        with pytest.raises(disk.DiskFull, match="disk is full"), db.atomic():
+        with pytest.raises(disk.DiskFullError, match="disk is full"), db.atomic():
             put_many_lists(alice, 1000)
-        with pytest.raises(disk.DiskFull, match="disk is full"), db.atomic(), db.atomic():
+        with pytest.raises(disk.DiskFullError, match="disk is full"), db.atomic(), db.atomic():
             put_many_lists(alice, 1000)
         assert lists.listing(alice.id) == []
     fill(4 * MIB)
@@ -225,7 +225,7 @@ def test_an_import_is_refused_before_it_writes_or_done_at_every_level_of_the_dis
             fill(free)
             try:
                 imports.import_bytes(alice, data)
-            except NoRoom:
+            except NoRoomError:
                 assert export(alice) == before
                 assert kinds(alice) == ["manual"]
                 outcomes.append("refused")
@@ -253,13 +253,13 @@ def test_an_import_that_runs_out_of_room_takes_its_safety_backup_back(
     with db.connection_context():
         for _ in range(3):
             fill(4 * MIB)
-            with pytest.raises(NoRoom, match="disk is full"):
+            with pytest.raises(NoRoomError, match="disk is full"):
                 imports.import_bytes(alice, data)
         assert kinds(alice) == ["manual"]
         fill(4 * MIB)
         job = imports.receive(alice, io.BytesIO(data))
         job = imports.confirm(job, "overwrite", models.User.get_by_id(alice.id).library_version)
-        with pytest.raises(NoRoom):
+        with pytest.raises(NoRoomError):
             imports._run_held(Job.get_by_id(job.id))
         assert kinds(alice) == ["manual"]
         assert Movie.select().count() == 200

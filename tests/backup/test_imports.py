@@ -13,7 +13,14 @@ from peewee import OperationalError
 
 from mm import config, disk, files, locks, models, tasks
 from mm.database import db
-from mm.errors import Conflict, Invalid, NoRoom, NotFound, TooLarge, Unavailable
+from mm.errors import (
+    ConflictError,
+    InvalidError,
+    NoRoomError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
+)
 from mm.models import CustomList, Job, Movie, Person
 from mm.services import jobs, portable
 from mm.services.backup import backups, imports, quotas, verification
@@ -68,7 +75,7 @@ def test_an_upload_is_planned_confirmed_and_applied(alice):
 
 
 def test_a_file_that_cannot_be_used_is_not_kept(alice):
-    for data, error in ((b"nonsense", Invalid), (b" " * (64 * 2**20 + 1), TooLarge)):
+    for data, error in ((b"nonsense", InvalidError), (b" " * (64 * 2**20 + 1), TooLargeError)):
         with pytest.raises(error):
             imports.receive(alice, io.BytesIO(data))
     assert waiting_files() == []
@@ -79,7 +86,7 @@ def test_a_plan_that_is_no_longer_true_is_refused_at_the_confirmation(alice):
     job = upload(alice, many(3))
     version = imports.preview(job).library_version
     put(alice, document([film(90)]))
-    with pytest.raises(Conflict, match="has changed since"):
+    with pytest.raises(ConflictError, match="has changed since"):
         imports.confirm(job, "overwrite", version)
     assert imports.preview(job).library_version == version + 1
 
@@ -117,7 +124,7 @@ def test_what_came_back_can_be_confirmed_whatever_changes_still_arrive(alice):
     waiting = run(job)
     stale = imports.preview(waiting, "skip").library_version
     put(alice, document([seen(1)]))
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         imports.confirm(waiting, "skip", stale)
     queued = imports.confirm(waiting, "skip", stale, anyway=True)
     put(alice, document([film(91)]))
@@ -172,10 +179,10 @@ def test_without_room_for_the_safety_backup_nothing_is_changed(alice, monkeypatc
     before = export(alice)
 
     def full(*args):
-        raise NoRoom("Not enough disk space: 2 MB needed, 1 MB free.")
+        raise NoRoomError("Not enough disk space: 2 MB needed, 1 MB free.")
 
     monkeypatch.setattr(files, "require_room", full)
-    with pytest.raises(NoRoom) as refused:
+    with pytest.raises(NoRoomError) as refused:
         imports.import_bytes(alice, as_bytes(hard_document()))
     assert refused.value.status == 507
     assert export(alice) == before
@@ -234,7 +241,7 @@ def locked_out(alice, monkeypatch):
     def apply_late(plan, **scratch):
         if not scratch and len(late) < imports.TRIES:
             late.append(plan)
-            raise Conflict("changed")
+            raise ConflictError("changed")
         apply(plan, **scratch)
 
     def plan_late(user_id, *rest, **scratch):
@@ -330,16 +337,16 @@ def test_a_damaged_backup_is_refused_before_anything_happens(alice):
     put(alice, many(3))
     entry = backups.create(alice)
     (backup_files.folder_of(alice.id) / entry.filename).write_bytes(as_bytes(many(1)))
-    with pytest.raises(Invalid, match="damaged"):
+    with pytest.raises(InvalidError, match="damaged"):
         imports.restore_backup(alice, entry.filename)
 
 
 def test_two_imports_at_once_the_second_is_409_and_the_first_unharmed(alice):
     with locks.hold(f"library-{alice.id}"):
-        with pytest.raises(Conflict) as busy:
+        with pytest.raises(ConflictError) as busy:
             imports.import_bytes(alice, as_bytes(many(3)))
         job = upload(alice, many(3))
-        with pytest.raises(Conflict):
+        with pytest.raises(ConflictError):
             imports.confirm(job, "overwrite", 0)
     assert busy.value.status == 409
     assert exported(alice)["movies"] == {}
@@ -348,9 +355,9 @@ def test_two_imports_at_once_the_second_is_409_and_the_first_unharmed(alice):
 def test_a_second_import_is_409_while_the_first_waits_for_the_worker(alice):
     confirmed(alice, many(3))
     second = upload(alice, many(3, start=50))
-    with pytest.raises(Conflict, match="waiting for its turn"):
+    with pytest.raises(ConflictError, match="waiting for its turn"):
         imports.confirm(second, "overwrite", 0)
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         backups.request(alice, "backup", {"kind": "manual"})
 
 
@@ -414,10 +421,10 @@ def test_an_import_killed_half_way_leaves_the_library_as_it_was(alice, monkeypat
 
 def test_without_room_for_the_upload_nothing_waits(alice, monkeypatch):
     def full(*args):
-        raise NoRoom("Not enough disk space: 2 MB needed, 1 MB free.")
+        raise NoRoomError("Not enough disk space: 2 MB needed, 1 MB free.")
 
     monkeypatch.setattr(quotas, "require_reserve", full)
-    with pytest.raises(NoRoom):
+    with pytest.raises(NoRoomError):
         upload(alice, many(3))
     assert Job.select().count() == 0
 
@@ -437,7 +444,7 @@ def test_a_file_that_does_not_fit_leaves_neither_itself_nor_a_job(alice, monkeyp
 
     kept = upload(alice, many(1))
     monkeypatch.setattr(files, "write", full)
-    with pytest.raises(NoRoom):
+    with pytest.raises(NoRoomError):
         upload(alice, many(3))
     assert waiting_files() == [f"{kept.id}.json"]
     assert [job.id for job in Job.select()] == [kept.id]
@@ -453,7 +460,7 @@ def test_a_database_that_is_full_leaves_no_file_behind(alice):
     with contextlib.suppress(OperationalError):
         while True:
             Job.create(kind="backup", user=alice.id, result="x" * 3000)
-    with pytest.raises((OperationalError, NoRoom)):
+    with pytest.raises((OperationalError, NoRoomError)):
         imports._wait(alice, as_bytes(many(3)), "import", {"filename": "x" * 20_000})
     assert waiting_files() == [f"{kept.id}.json"]
     assert Job.select().where(Job.state == "waiting").count() == 1
@@ -463,7 +470,7 @@ def test_uploads_leave_room_for_the_database_and_the_backups_of_the_night(alice,
     put(alice, many(3))
     entry = backups.create(alice)
     monkeypatch.setattr(disk, "free_bytes", lambda folder: 100 * 10**6)
-    with pytest.raises(NoRoom, match="Not enough disk space"):
+    with pytest.raises(NoRoomError, match="Not enough disk space"):
         upload(alice, many(3))
     assert waiting_files() == []
     assert imports.offer(alice, entry.filename).state == "waiting"
@@ -478,15 +485,15 @@ def test_a_new_upload_takes_the_place_of_the_one_that_waits(alice, bob):
     assert {job.id for job in Job.select()} == {other.id, second.id}
     third = upload(alice, many(4))
     assert waiting_files() == sorted([f"{other.id}.json", f"{third.id}.json"])
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         imports.confirm(third, "overwrite", -1)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         imports.preview(first)
 
 
 def test_a_file_that_cannot_be_used_does_not_take_the_place_of_the_one_that_waits(alice):
     kept = upload(alice, many(1))
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         imports.receive(alice, io.BytesIO(b"nonsense"))
     assert imports.preview(kept).counts["movie"] == {"new": 1}
 
@@ -499,7 +506,7 @@ def test_an_import_that_waits_for_the_worker_is_not_replaced_by_a_new_upload(ali
 
 
 def no_room(*args):
-    raise NoRoom("Not enough disk space: 2 MB needed, 1 MB free.")
+    raise NoRoomError("Not enough disk space: 2 MB needed, 1 MB free.")
 
 
 def test_an_import_without_room_waits_until_there_is_some(alice, monkeypatch):
@@ -567,7 +574,7 @@ def test_the_file_of_an_import_that_was_given_up_is_swept(alice):
 def test_a_file_that_went_while_it_was_confirmed_is_a_conflict(alice, gone):
     job = upload(alice, many(3))
     imports.discard(job) if gone == "withdrawn" else upload(alice, many(4))
-    with pytest.raises(Conflict, match="newer upload took its place"):
+    with pytest.raises(ConflictError, match="newer upload took its place"):
         imports.confirm(job, "overwrite", 0)
 
 
@@ -583,7 +590,7 @@ def test_a_waiting_file_that_was_swapped_is_not_imported(alice):
 def test_a_plan_is_not_made_of_a_file_that_was_swapped(alice):
     job = upload(alice, many(3))
     (config.current.tmp_dir / f"{job.id}.json").write_bytes(as_bytes(many(7)))
-    with pytest.raises(Invalid, match="Choose it again"):
+    with pytest.raises(InvalidError, match="Choose it again"):
         imports.preview(job)
 
 
@@ -650,7 +657,7 @@ LARGE = as_bytes(document([film(1)])) + b" " * imports.LARGE_FILE
 def test_large_files_are_read_one_at_a_time(alice, monkeypatch):
     monkeypatch.setattr(imports, "TURN_SECONDS", 0.05)
     with imports._large_files:
-        with pytest.raises(Unavailable, match="Another import is being read") as refused:
+        with pytest.raises(UnavailableError, match="Another import is being read") as refused:
             imports.plan_bytes(alice, LARGE)
         assert imports.import_bytes(alice, as_bytes(many(1))).movies_imported == 1
     assert refused.value.status == 503
@@ -664,7 +671,7 @@ def test_one_large_file_of_a_user_waits_and_two_in_all(app, alice, bob, carol):
     def read(user):
         try:
             imports._read(LARGE, user.id)
-        except Unavailable as error:
+        except UnavailableError as error:
             refused.append((user, error.message))
 
     def wait_with(user, count):
@@ -677,7 +684,7 @@ def test_one_large_file_of_a_user_waits_and_two_in_all(app, alice, bob, carol):
     with imports._large_files:
         wait_with(alice, 1)
         read(alice)
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             imports.require_turn(alice.id, len(LARGE))
         imports.require_turn(bob.id, len(LARGE))
         wait_with(bob, 2)
@@ -695,14 +702,14 @@ def test_a_withdrawn_upload_is_gone(alice):
     job = upload(alice, many(3))
     imports.discard(job)
     assert waiting_files() == []
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         imports.preview(job)
 
 
 def test_a_confirmation_counts_once(alice):
     job = upload(alice, many(3))
     imports.confirm(job, "overwrite", 0)
-    with pytest.raises(Conflict, match="confirmed already"):
+    with pytest.raises(ConflictError, match="confirmed already"):
         imports.confirm(job, "overwrite", 0)
 
 

@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 
 from mm.database import db
-from mm.errors import NoRoom, TooMany
+from mm.errors import NoRoomError, TooManyRequestsError
 from mm.models import Job
 from mm.schemas import BackupEntry, Counts
 from mm.services import jobs
@@ -48,7 +48,7 @@ def test_the_reserve_is_five_percent_within_limits_and_at_most_a_fifth_of_a_smal
 def test_fifty_backups_made_by_hand_are_the_most_and_the_oldest_is_named(frozen_clock):
     quotas.require([*entries(40), *entries(9, "uploaded"), *entries(60, "scheduled")])
     with pytest.raises(
-        NoRoom, match=r"50 is the most.*21 November 2025: 2025-01-01T00-00-00-manual-49.json"
+        NoRoomError, match=r"50 is the most.*21 November 2025: 2025-01-01T00-00-00-manual-49.json"
     ) as full:
         quotas.require(entries(50))
     assert full.value.status == 507
@@ -56,7 +56,7 @@ def test_fifty_backups_made_by_hand_are_the_most_and_the_oldest_is_named(frozen_
 
 def test_a_gigabyte_of_backups_made_by_hand_is_the_most(frozen_clock):
     quotas.require(entries(10, size=99 * MB), 10 * MB)
-    with pytest.raises(NoRoom, match=r"take 990.0 MB, and 1,000.0 MB is the most"):
+    with pytest.raises(NoRoomError, match=r"take 990.0 MB, and 1,000.0 MB is the most"):
         quotas.require(entries(10, size=99 * MB), 11 * MB)
 
 
@@ -65,7 +65,7 @@ def test_ten_an_hour_are_the_most_and_the_answer_says_when_to_try_again(service,
     for _ in range(10):
         backups.create(alice)
         service.move(60)
-    with pytest.raises(TooMany, match="Try again in 50 minutes") as refused:
+    with pytest.raises(TooManyRequestsError, match="Try again in 50 minutes") as refused:
         backups.create(alice)
     assert refused.value.retry_after == 3000
     nightly.run_scheduled(alice.id)
@@ -93,7 +93,7 @@ def test_page_and_api_answer_429_and_507_before_anything_is_queued(
 def test_nightly_backups_and_safety_copies_may_use_the_reserve(service, alice, monkeypatch):
     put(alice, many(3))
     monkeypatch.setattr(quotas, "reserve", lambda total: total)
-    with pytest.raises(NoRoom, match="are for the nightly backups"):
+    with pytest.raises(NoRoomError, match="are for the nightly backups"):
         backups.create(alice)
     assert nightly.run_scheduled(alice.id).state == "verified"
     assert backups.create(alice, "before-import").state == "verified"

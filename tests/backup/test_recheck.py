@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from mm import locks
-from mm.errors import NoRoom
+from mm.errors import NoRoomError
 from mm.models import Job
 from mm.services import health, heartbeat
 from mm.services.backup import backups, recheck
@@ -52,7 +52,9 @@ def problems():
     return health.check()["problems"]
 
 
-@pytest.mark.parametrize("error", [NoRoom("No room."), OSError(5, "I/O"), RuntimeError("a bug")])
+@pytest.mark.parametrize(
+    "error", [NoRoomError("No room."), OSError(5, "I/O"), RuntimeError("a bug")]
+)
 def test_a_file_that_cannot_be_checked_costs_itself(three, frozen_clock, monkeypatch, lines, error):
     verify = backups.verify_held
 

@@ -7,7 +7,7 @@ import pytest
 
 from mm import clock, config, files, locks, models, tasks
 from mm.database import db
-from mm.errors import NoRoom
+from mm.errors import NoRoomError
 from mm.models import Job, User
 from mm.services import health, heartbeat, jobs
 from mm.services.backup import backups, nightly, retention, schedule
@@ -115,7 +115,7 @@ def test_one_failure_does_not_stop_the_others(alice, bob, frozen_clock, monkeypa
 
     def broken(user, kind):
         if user.id == alice.id:
-            raise NoRoom("Not enough disk space: 9 MB needed, 0 MB free.")
+            raise NoRoomError("Not enough disk space: 9 MB needed, 0 MB free.")
         return take(user, kind)
 
     monkeypatch.setattr(backups, "_take", broken)
@@ -134,7 +134,7 @@ def test_a_night_whose_disk_is_full_is_tried_again_after_15_minutes_and_an_hour_
 
     def full(folder, size):
         tried.append(frozen_clock.moment)
-        raise NoRoom("Not enough disk space: 9 MB needed, 0 MB free.")
+        raise NoRoomError("Not enough disk space: 9 MB needed, 0 MB free.")
 
     start = frozen_clock.moment = at("2026-03-02T03:00")
     with monkeypatch.context() as patched:

@@ -9,7 +9,7 @@ import pytest
 
 from mm import disk, models
 from mm.database import BUSY_SECONDS, db
-from mm.errors import Unavailable
+from mm.errors import UnavailableError
 from mm.models import Job, User
 from mm.services import accounts, health, heartbeat, problems
 from mm.services.backup import backups, recheck
@@ -82,7 +82,7 @@ def test_a_full_disk_is_a_failure_and_a_nearly_full_one_a_problem(monkeypatch):
     assert named() == ["Only 42.3 MB are free in the data folder. Make room for backups."]
     monkeypatch.setattr(health, "_last_probe", None)
     monkeypatch.setattr(disk, "free_bytes", lambda _: 4096)
-    with pytest.raises(Unavailable, match="full"):
+    with pytest.raises(UnavailableError, match="full"):
         health.check()
 
 

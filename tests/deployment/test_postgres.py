@@ -157,7 +157,7 @@ def test_a_lock_outlives_the_connection_of_the_thread(app):
     with locks.hold("work"):
         with db.connection_context():
             assert locks.is_held("work")
-        with pytest.raises(locks.Busy), locks.hold("work"):
+        with pytest.raises(locks.BusyError), locks.hold("work"):
             pass
     assert not locks.is_held("work")
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mm import config
-from mm.errors import Unavailable
+from mm.errors import UnavailableError
 from mm.providers import client
 from mm.services.enrichment import lookup_slots, lookups
 
@@ -162,7 +162,7 @@ class TestLookUps:
         words = r"TMDB is slow right now\. Try again in a minute\."
         with monkeypatch.context() as no_time_to_wait:
             no_time_to_wait.setattr(lookup_slots, "WHOLE_SECONDS", client.FAIR_SECONDS)
-            with pytest.raises(Unavailable, match=words):
+            with pytest.raises(UnavailableError, match=words):
                 lookups.search("umbrella", user_id="alice")
         assert standin.tmdb.asked == []
         table.leave("alice")

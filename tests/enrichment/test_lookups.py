@@ -12,7 +12,7 @@ from playhouse.test_utils import count_queries
 
 from mm import clock, locks, log, models
 from mm.database import db
-from mm.errors import ProviderError, Unavailable
+from mm.errors import ProviderError, UnavailableError
 from mm.models import Movie, Title
 from mm.providers import cache, client, limits
 from mm.services import heartbeat, jobs
@@ -365,7 +365,7 @@ def test_a_refresh_that_fails_leaves_a_filled_title_as_it_was(alice, standin, fr
         ("busy", ProviderError, "TMDB API error: 429"),
         ("error", ProviderError, "TMDB API error: 500"),
         ("html", ProviderError, "not with JSON"),
-        ("truncated", Unavailable, "broke off"),
+        ("truncated", UnavailableError, "broke off"),
     ],
 )
 def test_each_failure_of_a_provider_is_told_as_what_it_is(standin, fault, error, words):
@@ -391,7 +391,7 @@ def test_an_answer_that_cannot_be_stored_is_told_with_a_code(alice, monkeypatch)
 def test_a_provider_that_does_not_answer_is_unavailable(standin, monkeypatch):
     monkeypatch.setattr("mm.providers.client.READ_SECONDS", 0.1)
     standin.tmdb.fault = "hang"
-    with pytest.raises(Unavailable, match="TMDB did not answer in time"):
+    with pytest.raises(UnavailableError, match="TMDB did not answer in time"):
         lookups.movie(5000)
 
 
@@ -403,11 +403,11 @@ def test_a_provider_that_stalls_costs_one_deadline_and_then_nothing_for_a_minute
     monkeypatch.setattr(client, "FAIR_SECONDS", 0)
     standin.tmdb.fault = fault
     began = time.monotonic()
-    with pytest.raises(Unavailable, match="TMDB did not answer in time"):
+    with pytest.raises(UnavailableError, match="TMDB did not answer in time"):
         lookups.search("umbrella")
     assert time.monotonic() - began < 4
     for ask in (lambda: lookups.search("goose"), lambda: lookups.movie(5000)):
-        with pytest.raises(Unavailable, match=r"TMDB did not answer in time\. Try again in"):
+        with pytest.raises(UnavailableError, match=r"TMDB did not answer in time\. Try again in"):
             ask()
     assert len(standin.tmdb.asked) == 1
 
@@ -442,7 +442,9 @@ def test_an_address_that_cannot_be_used_is_told_in_words(alice, url):
     change(tmdb_base_url=url, omdb_base_url=url)
     hold(alice, FILM)
     for ask in (lambda: lookups.search("umbrella"), lambda: lookups.refresh(FILM)):
-        with pytest.raises(Unavailable, match="TMDB cannot be asked: TMDB_BASE_URL is no usable"):
+        with pytest.raises(
+            UnavailableError, match="TMDB cannot be asked: TMDB_BASE_URL is no usable"
+        ):
             ask()
 
 
@@ -465,7 +467,7 @@ def test_a_refresh_for_which_there_is_no_time_blames_no_film(alice, monkeypatch)
         pace = limits.Pace(1, ceiling=1)
         pace._held_until = time.monotonic() + 60
         monkeypatch.setattr(limits, name, pace)
-    with pytest.raises(Unavailable, match="TMDB is slow right now"):
+    with pytest.raises(UnavailableError, match="TMDB is slow right now"):
         lookups.refresh(FILM)
     assert states() == ("stub", "stub")
 
@@ -478,15 +480,15 @@ def test_without_a_key_nothing_is_asked(alice):
         lambda: lookups.movie(1),
         lambda: lookups.refresh(FILM),
     ):
-        with pytest.raises(Unavailable, match="TMDB API key not configured"):
+        with pytest.raises(UnavailableError, match="TMDB API key not configured"):
             ask()
-    with pytest.raises(Unavailable, match="OMDb API key not configured"):
+    with pytest.raises(UnavailableError, match="OMDb API key not configured"):
         lookups.ratings(FILM)
 
 
 def test_a_paused_provider_is_left_alone_and_says_until_when(standin):
     pauses.pause("tmdb", "TMDB is asked too often.", HOUR)
-    with pytest.raises(Unavailable, match="TMDB is paused until 1 March 2026, 13:00"):
+    with pytest.raises(UnavailableError, match="TMDB is paused until 1 March 2026, 13:00"):
         lookups.search("umbrella")
     assert standin.tmdb.asked == []
 
@@ -508,7 +510,7 @@ def test_what_is_reserved_of_omdbs_day_is_there_for_who_waits_and_counted(alice,
 def test_when_the_day_is_used_up_omdb_is_not_asked(standin):
     change(omdb_daily_limit=1)
     lookups.ratings(FILM)
-    with pytest.raises(Unavailable, match="OMDb's 1 calls of today are used up"):
+    with pytest.raises(UnavailableError, match="OMDb's 1 calls of today are used up"):
         lookups.ratings(stand.FILM_IDS[1])
     assert len(standin.omdb.asked) == 1
 

@@ -12,7 +12,7 @@ import pytest
 
 from mm import clock, config, models
 from mm.database import db
-from mm.errors import NotFound
+from mm.errors import NotFoundError
 from mm.models import Job, Title
 from mm.providers import limits
 from mm.providers.cache import Cache
@@ -358,7 +358,7 @@ def test_a_poster_that_was_changed_is_fetched_too(frozen_clock, film, alice, sta
 
 
 def test_what_is_no_poster_has_no_path():
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         posters.path_of("w342", "../mm.db")
 
 

@@ -14,7 +14,7 @@ from requests.exceptions import ConnectionError as NoConnection
 
 from mm import clock
 from mm.providers import client, limits, omdb, tmdb
-from mm.providers.client import NotFound, OverLimit, Temporary, WrongKey
+from mm.providers.client import NotFoundError, OverLimitError, TemporaryError, WrongKeyError
 from tests.support import standin as stand
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -73,14 +73,14 @@ def test_a_series_is_looked_up_as_tv(film):
     ],
 )
 def test_what_is_no_film_and_no_series_is_not_found_with_its_reason(film, imdb_id, reason):
-    with pytest.raises(NotFound, match=reason):
+    with pytest.raises(NotFoundError, match=reason):
         film(imdb_id)
 
 
 def test_a_film_that_tmdb_lists_but_does_not_have_is_not_found(film, monkeypatch):
     monkeypatch.setattr(stand, "FOUND", {stand.UNKNOWN_ID: {"movie_results": [{"id": 1}]}})
 
-    with pytest.raises(NotFound, match="404: The resource you requested could not be found"):
+    with pytest.raises(NotFoundError, match="404: The resource you requested could not be found"):
         film(stand.UNKNOWN_ID)
 
 
@@ -94,7 +94,7 @@ def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, 
 
     monkeypatch.setattr(client, "BACKOFF", ())
     monkeypatch.setattr(client._session, "get", record)
-    with pytest.raises(Temporary):
+    with pytest.raises(TemporaryError):
         tmdb.look_up(tmdb.Account(key, "http://127.0.0.1:9/3", "de-DE", pace), stand.FILM_IDS[0])
 
     assert [
@@ -109,7 +109,7 @@ def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, 
 def test_a_wrong_tmdb_key_is_not_tried_again(film, standin, slept):
     standin.tmdb.fault = "wrong_key"
 
-    with pytest.raises(WrongKey, match="TMDB refuses the key: Invalid API key"):
+    with pytest.raises(WrongKeyError, match="TMDB refuses the key: Invalid API key"):
         film()
     assert (len(standin.tmdb.asked), slept) == (1, [])
 
@@ -129,7 +129,7 @@ def test_a_passing_failure_is_tried_four_times_with_growing_waits(
 ):
     standin.tmdb.fault = fault
 
-    with pytest.raises(Temporary, match=reason):
+    with pytest.raises(TemporaryError, match=reason):
         film()
     assert len(standin.tmdb.asked) == 4
     assert [int(wait / backoff) for wait, backoff in zip(slept, (1, 2, 4), strict=True)] == [
@@ -151,13 +151,13 @@ def test_a_server_that_does_not_answer_is_a_time_out(film, standin, monkeypatch)
     monkeypatch.setattr(client, "READ_SECONDS", 0.1)
     standin.tmdb.fault = "hang"
 
-    with pytest.raises(Temporary, match=r"TMDB did not answer in time\."):
+    with pytest.raises(TemporaryError, match=r"TMDB did not answer in time\."):
         film()
     assert len(standin.tmdb.asked) == 4
 
 
 def test_nobody_listening_is_temporary_and_the_key_stays_out_of_the_message(pace, slept, caplog):
-    with pytest.raises(Temporary, match="could not be reached") as caught:
+    with pytest.raises(TemporaryError, match="could not be reached") as caught:
         tmdb.look_up(tmdb.Account(KEY, "http://127.0.0.1:9/3", "en-US", pace), stand.FILM_IDS[0])
 
     assert KEY not in str(caught.value)
@@ -168,7 +168,7 @@ def test_no_log_shows_a_key_at_any_level(film, ratings, standin, caplog):
     caplog.set_level(logging.DEBUG)
     standin.omdb.fault = "wrong_key"
     film()
-    with pytest.raises(WrongKey) as caught:
+    with pytest.raises(WrongKeyError) as caught:
         ratings()
 
     assert "api_key=…" in caplog.text
@@ -184,7 +184,7 @@ def test_a_look_up_ends_at_its_deadline_however_the_provider_stalls(
     began = time.monotonic()
     account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 2, began + 0.4)
 
-    with pytest.raises(Temporary, match=r"TMDB did not answer in time\.") as caught:
+    with pytest.raises(TemporaryError, match=r"TMDB did not answer in time\.") as caught:
         tmdb.look_up(account, stand.FILM_IDS[0])
     assert caught.value.silent
     assert 0.3 < time.monotonic() - began < 4
@@ -196,7 +196,7 @@ def test_a_trickling_answer_ends_for_the_worker_too(film, standin, monkeypatch):
     monkeypatch.setattr(client, "WHOLE_SECONDS", 0.2)
     standin.tmdb.fault = "trickle"
 
-    with pytest.raises(Temporary, match=r"TMDB did not answer in time\."):
+    with pytest.raises(TemporaryError, match=r"TMDB did not answer in time\."):
         film()
 
 
@@ -204,7 +204,7 @@ def test_no_wait_between_two_tries_goes_past_the_deadline(standin, pace, slept):
     standin.tmdb.fault, standin.tmdb.retry_after = "busy", "7"
     account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 4, time.monotonic() + 5)
 
-    with pytest.raises(Temporary, match="asked too often") as caught:
+    with pytest.raises(TemporaryError, match="asked too often") as caught:
         tmdb.look_up(account, stand.FILM_IDS[0])
     assert (caught.value.retry_after, slept, len(standin.tmdb.asked)) == (7, [], 1)
 
@@ -215,7 +215,9 @@ def test_who_gets_no_turn_before_the_deadline_has_not_asked(standin):
     account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 2, time.monotonic() + 5)
     began = time.monotonic()
 
-    with pytest.raises(client.NotAsked, match=r"TMDB is slow right now\. Try again in a minute\."):
+    with pytest.raises(
+        client.NotAskedError, match=r"TMDB is slow right now\. Try again in a minute\."
+    ):
         tmdb.look_up(account, stand.FILM_IDS[0])
     assert time.monotonic() - began < 4
     assert standin.tmdb.asked == []
@@ -225,7 +227,7 @@ def test_a_provider_is_not_asked_when_there_is_no_time_for_its_answer(standin, p
     """It would be taken for silent, and left alone for a minute."""
     standin.tmdb.latency = 0.6
     account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 2, time.monotonic() + 0.3)
-    with pytest.raises(client.NotAsked, match="TMDB is slow right now"):
+    with pytest.raises(client.NotAskedError, match="TMDB is slow right now"):
         tmdb.look_up(account, stand.FILM_IDS[0])
     assert standin.tmdb.asked == []
 
@@ -278,14 +280,14 @@ def test_a_compressed_answer_in_chunks_is_read(zipped):
     content = gzip.compress(json.dumps(body).encode())
     assert zipped(content, True) == body
     for sent, ends in ((content, False), (content[:20], False), (b"no gzip at all", True)):
-        with pytest.raises(Temporary, match=r"TMDB (broke off|answered with 200, and not)"):
+        with pytest.raises(TemporaryError, match=r"TMDB (broke off|answered with 200, and not)"):
             zipped(sent, ends)
 
 
 def test_an_endless_answer_is_not_read_to_its_end(film, monkeypatch):
     monkeypatch.setattr(client, "BYTES_MAX", 10)
 
-    with pytest.raises(Temporary, match="TMDB answered with more than"):
+    with pytest.raises(TemporaryError, match="TMDB answered with more than"):
         film()
 
 
@@ -304,9 +306,13 @@ def test_many_look_ups_share_a_few_connections(film, monkeypatch):
     [f"http://{'a' * 64}.example/3", "http:///3", "tmdb.org/3", "http://x:port/3", "http://a..b"],
 )
 def test_an_address_that_cannot_be_used_is_told_by_the_name_of_its_variable(pace, slept, url):
-    with pytest.raises(Temporary, match="TMDB cannot be asked: TMDB_BASE_URL is no usable address"):
+    with pytest.raises(
+        TemporaryError, match="TMDB cannot be asked: TMDB_BASE_URL is no usable address"
+    ):
         tmdb.look_up(tmdb.Account(KEY, url, "en-US", pace), stand.FILM_IDS[0])
-    with pytest.raises(Temporary, match="OMDb cannot be asked: OMDB_BASE_URL is no usable address"):
+    with pytest.raises(
+        TemporaryError, match="OMDb cannot be asked: OMDB_BASE_URL is no usable address"
+    ):
         omdb.look_up(omdb.Account(KEY, url, pace), stand.FILM_IDS[0])
 
 
@@ -315,10 +321,10 @@ def test_a_key_that_a_provider_repeats_is_not_told(standin, pace, ratings):
     token = "eyJhbGciOi.J9"
     for key in (KEY, token):
         account = tmdb.Account(key, f"{standin.url}/3", "en-US", pace)
-        with pytest.raises(NotFound, match="TMDB answered with 404: Refused: ") as caught:
+        with pytest.raises(NotFoundError, match="TMDB answered with 404: Refused: ") as caught:
             tmdb.look_up(account, stand.FILM_IDS[0])
         assert key not in str(caught.value)
-    with pytest.raises(NotFound, match="OMDb says: Refused") as caught:
+    with pytest.raises(NotFoundError, match="OMDb says: Refused") as caught:
         ratings()
     assert KEY not in str(caught.value)
     assert client.reason(f"You sent {KEY}!", KEY) == "You sent [hidden]!"
@@ -355,7 +361,7 @@ def test_a_429_that_does_not_end_is_over_the_limit_and_no_failure_of_the_film(
     monkeypatch.setattr(pace, "hold_back", lambda _: None)
     standin.tmdb.fault = "busy"
 
-    with pytest.raises(OverLimit) as caught:
+    with pytest.raises(OverLimitError) as caught:
         film()
     assert (caught.value.retry_after, len(standin.tmdb.asked)) == (client.PATIENCE, 4)
 
@@ -364,7 +370,7 @@ def test_a_429_that_does_not_end_is_over_the_limit_and_no_failure_of_the_film(
 def test_a_huge_retry_after_is_not_waited_for(film, standin, slept, fault):
     standin.tmdb.fault, standin.tmdb.retry_after = fault, "86400"
 
-    with pytest.raises(OverLimit) as caught:
+    with pytest.raises(OverLimitError) as caught:
         film()
     assert (caught.value.retry_after, slept) == (86400, [])
 
@@ -384,19 +390,19 @@ def test_ratings_are_found(ratings):
 
 
 def test_a_film_that_omdb_does_not_know_is_not_found_although_the_status_is_200(ratings, standin):
-    with pytest.raises(NotFound, match="Error getting data"):
+    with pytest.raises(NotFoundError, match="Error getting data"):
         ratings(stand.UNKNOWN_ID)
     assert len(standin.omdb.asked) == 1
 
 
 def test_the_daily_limit_and_a_wrong_key_are_told_apart(ratings, standin):
     standin.omdb.fault = "over_quota"
-    with pytest.raises(OverLimit, match="Request limit reached") as caught:
+    with pytest.raises(OverLimitError, match="Request limit reached") as caught:
         ratings()
     assert caught.value.retry_after is None
 
     standin.omdb.fault = "wrong_key"
-    with pytest.raises(WrongKey, match="Invalid API key"):
+    with pytest.raises(WrongKeyError, match="Invalid API key"):
         ratings()
     assert len(standin.omdb.asked) == 2
 
@@ -404,7 +410,7 @@ def test_the_daily_limit_and_a_wrong_key_are_told_apart(ratings, standin):
 def test_invalid_json_from_omdb_means_no_ratings(ratings, standin):
     standin.omdb.fault = "invalid_json"
 
-    with pytest.raises(NotFound, match="cannot be read"):
+    with pytest.raises(NotFoundError, match="cannot be read"):
         ratings()
     assert len(standin.omdb.asked) == 1
 
@@ -420,7 +426,7 @@ def test_invalid_json_from_omdb_means_no_ratings(ratings, standin):
     ],
 )
 def test_what_no_database_could_keep_counts_as_unreadable(content):
-    with pytest.raises(NotFound, match="cannot be read"):
+    with pytest.raises(NotFoundError, match="cannot be read"):
         omdb._read(client.Answer(200, content, None))
 
 
@@ -437,7 +443,7 @@ def test_control_characters_in_omdb_strings_are_accepted():
 def test_an_outage_of_omdb_is_temporary(ratings, standin, fault, reason):
     standin.omdb.fault = fault
 
-    with pytest.raises(Temporary, match=reason):
+    with pytest.raises(TemporaryError, match=reason):
         ratings()
     assert len(standin.omdb.asked) == 4
 

@@ -383,7 +383,7 @@ def test_what_is_queued_during_a_run_is_done_by_the_same_run(alice, bob, monkeyp
 
 
 def test_a_second_runner_is_refused(alice):
-    with locks.hold("enrich"), pytest.raises(locks.Busy):
+    with locks.hold("enrich"), pytest.raises(locks.BusyError):
         run()
 
 

@@ -10,7 +10,7 @@ from playhouse.test_utils import count_queries
 
 from mm import clock, models
 from mm.database import chunks, db
-from mm.errors import Conflict, Invalid
+from mm.errors import ConflictError, InvalidError
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView
 from mm.services import accounts, validation
 from mm.services.backup import backups
@@ -88,7 +88,7 @@ class TestWhatALibraryHolds:
         with undo.step(alice.id, ["tt0000001"]) as step:
             movies.delete(alice.id, "tt0000001")
         movies.add(alice.id, FILM)
-        with pytest.raises(Invalid, match="6 films at most"):
+        with pytest.raises(InvalidError, match="6 films at most"):
             undo.back(alice.id, step.token)
         require_backup(alice)
 
@@ -116,7 +116,7 @@ class TestWhatALibraryHolds:
             saved_views.create(
                 alice.id, f"View {number}", browse.View(q="x" * 200, genre="ü" * 200)
             )
-        with pytest.raises(Invalid, match="6 saved views at most"):
+        with pytest.raises(InvalidError, match="6 saved views at most"):
             saved_views.create(alice.id, "One more", browse.View())
         require_backup(alice)
 
@@ -129,7 +129,7 @@ class TestWhatALibraryHolds:
         assert refused(phone.post(url, json={"person": "Bo"}), words)
         assert phone.post(url, json={"person": "Ann", "vote_type": False}).status_code == 201
         people.create(alice.id, "Bo")
-        with pytest.raises(Invalid, match="takes no more"):
+        with pytest.raises(InvalidError, match="takes no more"):
             bulk.recommend(alice.id, [FILM], "Bo")
         assert Recommendation.select().count() == 5
         require_backup(alice)
@@ -181,7 +181,7 @@ class TestWhatALibraryHolds:
         with undo.step(alice.id, person_id=ann) as step:
             people.delete(alice.id, "A")
         movies.recommend(alice.id, "tt0000001", "F")
-        with pytest.raises(Conflict, match="5 recommendations at most"):
+        with pytest.raises(ConflictError, match="5 recommendations at most"):
             undo.back(alice.id, step.token)
         assert Recommendation.select().count() == 5
         require_backup(alice)
@@ -262,7 +262,7 @@ class TestManyRowsInFewQueries:
     def test_more_than_a_thousand_films_are_refused_in_words(self, alice):
         films = [f"tt{number:07d}" for number in range(1001)]
         with pytest.raises(
-            Invalid, match=r"^You chose 1,001 films\. Choose 1,000 at most at a time\.$"
+            InvalidError, match=r"^You chose 1,001 films\. Choose 1,000 at most at a time\.$"
         ):
             bulk.delete(alice.id, films)
 

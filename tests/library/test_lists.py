@@ -3,7 +3,7 @@
 import pytest
 
 from mm import clock
-from mm.errors import Conflict, Invalid, NotFound
+from mm.errors import ConflictError, InvalidError, NotFoundError
 from mm.models import CustomList, Tombstone
 from mm.services.library import lists, movies
 from mm.services.validation import NUMBER_MAX
@@ -56,7 +56,7 @@ def test_any_name_will_do_and_two_lists_may_share_it(alice, name):
     ],
 )
 def test_what_cannot_be_a_list_is_refused_and_nothing_written(alice, values):
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         lists.create(alice.id, **{"name": "Favourites", **values})
     assert not CustomList.select().exists()
 
@@ -64,7 +64,7 @@ def test_what_cannot_be_a_list_is_refused_and_nothing_written(alice, values):
 def test_a_client_may_bring_an_id_that_is_its_own(alice, bob):
     lists.create(alice.id, "Offline", list_id="made-on-the-phone")
     lists.create(bob.id, "Offline", list_id="made-on-the-phone")
-    with pytest.raises(Conflict, match="List already exists"):
+    with pytest.raises(ConflictError, match="List already exists"):
         lists.create(alice.id, "Again", list_id="made-on-the-phone")
     assert names(alice) == ["Offline"]
 
@@ -110,7 +110,7 @@ def test_a_list_that_comes_back_under_its_id_is_no_longer_deleted(alice, shelf):
 
 @pytest.mark.parametrize("list_id", ["nothing", "", "\0", "a/b", "x" * 600])
 def test_what_is_not_there_is_not_found(alice, list_id):
-    with pytest.raises(NotFound, match="List not found"):
+    with pytest.raises(NotFoundError, match="List not found"):
         lists.find(alice.id, list_id)
 
 
@@ -118,7 +118,7 @@ def test_what_is_not_there_is_not_found(alice, list_id):
     "verb", [lists.find, lists.delete, lambda user_id, key: lists.change(user_id, key, {})]
 )
 def test_another_users_list_is_not_found(bob, shelf, verb):
-    with pytest.raises(NotFound, match="List not found"):
+    with pytest.raises(NotFoundError, match="List not found"):
         verb(bob.id, shelf.id)
 
 

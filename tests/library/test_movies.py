@@ -6,7 +6,7 @@ from playhouse.test_utils import count_queries
 
 from mm import clock
 from mm.database import db
-from mm.errors import Invalid, NotFound
+from mm.errors import InvalidError, NotFoundError
 from mm.models import Movie, Person, Recommendation, Title, Tombstone, Watch
 from mm.services.library import lists, movies, people
 from tests.support.libraries import exported, reload
@@ -54,10 +54,10 @@ class TestAdding:
         "imdb_id", ["", "tt12", "nm0000246", "0111161", "tt0111161x", "tt٠١١١١٦١٠", None, 7, "\0"]
     )
     def test_what_is_no_imdb_id_is_refused_by_its_field_and_is_no_ones_film(self, alice, imdb_id):
-        with pytest.raises(Invalid) as raised:
+        with pytest.raises(InvalidError) as raised:
             movies.add(alice.id, imdb_id)
         assert raised.value.errors[0].path == "imdb_id"
-        with pytest.raises(NotFound, match=r"^Movie not found$"):
+        with pytest.raises(NotFoundError, match=r"^Movie not found$"):
             movies.find(alice.id, imdb_id)
         assert reload(alice).library_version == 0
 
@@ -79,7 +79,7 @@ class TestAdding:
         assert entry(alice)["status"] == status
 
     def test_a_bad_recommender_leaves_nothing_behind(self, alice):
-        with pytest.raises(Invalid) as raised:
+        with pytest.raises(InvalidError) as raised:
             movies.add(alice.id, FILM, recommenders=["Bob", " "])
         assert [problem.path for problem in raised.value.errors] == ["recommenders[1]"]
         assert not Movie.select().exists()
@@ -151,14 +151,14 @@ class TestMarks:
                 movies.recommend(alice.id, FILM, "Eve")
                 movies.delete(alice.id, OTHER)
 
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             both()
         assert exported(alice) == before
 
     def test_a_failed_verb_inside_an_outer_transaction_takes_back_only_itself(self, alice):
         with db.atomic():
             movies.recommend(alice.id, FILM, "Eve")
-            with pytest.raises(Invalid):
+            with pytest.raises(InvalidError):
                 movies.recommend_many(alice.id, FILM, ["Zoe", "."])
         assert names(alice) == ["Eve", "Kim"]
 
@@ -263,13 +263,13 @@ class TestWatching:
 
     @pytest.mark.parametrize("rating", [0, 0.9, 10.1, -1, float("nan"), True, "8"])
     def test_a_rating_is_from_1_to_10(self, alice, film, rating):
-        with pytest.raises(Invalid, match="my_rating"):
+        with pytest.raises(InvalidError, match="my_rating"):
             movies.watch(alice.id, FILM, my_rating=rating)
         assert not Watch.select().exists()
 
     @pytest.mark.parametrize("moment", [float("nan"), float("inf"), -1e13, 1e18, "yesterday", True])
     def test_what_is_no_time_is_refused(self, alice, film, moment):
-        with pytest.raises(Invalid, match="date_watched"):
+        with pytest.raises(InvalidError, match="date_watched"):
             movies.watch(alice.id, FILM, moment)
 
     @pytest.mark.parametrize("status", ["toWatch", "deleted", "custom"])
@@ -300,7 +300,7 @@ class TestWatching:
         movies.watch(alice.id, f" {OTHER.upper()}", 1e9, 8)
         added = entry(alice, OTHER)
         assert (added["status"], added["date_added"]) == ("watched", clock.now())
-        with pytest.raises(NotFound, match=r"^Movie not found$"):
+        with pytest.raises(NotFoundError, match=r"^Movie not found$"):
             movies.watch(alice.id, "nonsense")
 
     def test_a_watched_film_leaves_its_list(self, alice, film):
@@ -316,7 +316,7 @@ class TestWatching:
         assert entry(alice)["watch_history"]["date_watched"] == 1e9
         movies.unwatch(alice.id, FILM)
         assert entry(alice).items() >= {"status": "toWatch", "watch_history": None}.items()
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             movies.unwatch(alice.id, FILM)
 
     def test_a_certain_watch_is_taken_back_by_its_date(self, alice, film):
@@ -324,7 +324,7 @@ class TestWatching:
         movies.watch(alice.id, FILM, 1.1e9, again=True)
         movies.unwatch(alice.id, FILM, 1e9)
         assert [row.date_watched for row in Watch.select()] == [1.1e9]
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             movies.unwatch(alice.id, FILM, 1e9)
 
     def test_a_film_that_only_has_the_status_can_be_taken_back_too(self, alice, film):
@@ -339,15 +339,15 @@ class TestWatching:
         assert entry(alice)["status"] == "custom"
 
     def test_rating_alone_needs_a_watch(self, alice, film):
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             movies.rate(alice.id, FILM, 8)
 
 
 class TestStatus:
     def test_custom_needs_a_list_of_ones_own(self, alice, bob, film):
-        with pytest.raises(Invalid, match="custom_list_id"):
+        with pytest.raises(InvalidError, match="custom_list_id"):
             movies.set_status(alice.id, FILM, "custom")
-        with pytest.raises(NotFound, match=r"^List not found$"):
+        with pytest.raises(NotFoundError, match=r"^List not found$"):
             movies.set_status(alice.id, FILM, "custom", lists.create(bob.id, "Bob's").id)
         assert entry(alice)["status"] == "toWatch"
 
@@ -366,7 +366,7 @@ class TestStatus:
 
     @pytest.mark.parametrize("status", ["", "seen", "Watched", None, 1])
     def test_an_unknown_status_is_refused(self, alice, film, status):
-        with pytest.raises(Invalid, match="status"):
+        with pytest.raises(InvalidError, match="status"):
             movies.set_status(alice.id, FILM, status)
 
 
@@ -408,14 +408,14 @@ class TestVotes:
         assert not movies.change_vote(alice.id, FILM, eve.id, False).vote_type
         assert entry(alice)["status"] == "deleted"
         movies.unrecommend(alice.id, FILM, eve.id)
-        with pytest.raises(NotFound, match=r"^Recommendation not found$"):
+        with pytest.raises(NotFoundError, match=r"^Recommendation not found$"):
             movies.change_vote(alice.id, FILM, eve.id, True)
 
     def test_a_person_is_found_by_id_or_not_at_all(self, alice, bob):
         eve, foreign = people.create(alice.id, "Eve"), people.create(bob.id, "Eve")
         assert movies.recommend(alice.id, FILM, eve.id).person == eve
         for person_id in (foreign.id, 0, -1, 2**40):
-            with pytest.raises(NotFound, match=r"^Person not found$"):
+            with pytest.raises(NotFoundError, match=r"^Person not found$"):
                 movies.recommend(alice.id, FILM, person_id)
 
     def test_several_people_vote_at_once_each_of_them_once(self, alice):
@@ -425,7 +425,7 @@ class TestVotes:
             ("Eve", False),
             ("Zoe", False),
         ]
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             movies.recommend_many(alice.id, OTHER, ["New", 999_999])
         assert list(exported(alice)["movies"]) == [FILM]
         assert "New" not in exported(alice)["people"]
@@ -451,7 +451,7 @@ class TestVotes:
     )
     def test_a_hundred_names_at_once_are_the_most(self, alice, verb):
         names = [f"Person {number}" for number in range(101)]
-        with pytest.raises(Invalid, match="names 101 people; 100 at once is the most"):
+        with pytest.raises(InvalidError, match="names 101 people; 100 at once is the most"):
             verb(alice.id, FILM, names)
         assert not Movie.select().exists()
         verb(alice.id, FILM, names[:100])
@@ -459,7 +459,7 @@ class TestVotes:
 
     @pytest.mark.parametrize("value", ["maybe", 2, "", 1.5])
     def test_what_is_no_vote_is_refused(self, alice, value):
-        with pytest.raises(Invalid, match="vote_type"):
+        with pytest.raises(InvalidError, match="vote_type"):
             movies.recommend(alice.id, FILM, "Eve", value)
 
     def test_a_vote_is_taken_back_by_name_and_else_by_id(self, alice):
@@ -470,9 +470,9 @@ class TestVotes:
         assert names(alice) == ["Eve"]
         movies.unrecommend(alice.id, FILM, str(eve.id))
         assert names(alice) == []
-        with pytest.raises(NotFound, match=r"^Recommendation not found$"):
+        with pytest.raises(NotFoundError, match=r"^Recommendation not found$"):
             movies.unrecommend(alice.id, FILM, bond.name)
-        with pytest.raises(NotFound, match=r"^Person not found$"):
+        with pytest.raises(NotFoundError, match=r"^Person not found$"):
             movies.unrecommend(alice.id, FILM, "Nobody")
 
 
@@ -510,7 +510,7 @@ class TestDeleting:
         ],
     )
     def test_another_users_film_is_not_found(self, alice, bob, film, verb):
-        with pytest.raises(NotFound, match=r"^Movie not found$"):
+        with pytest.raises(NotFoundError, match=r"^Movie not found$"):
             verb(bob.id, FILM)
         assert reload(bob).library_version == 0
 

@@ -4,7 +4,7 @@ means for films."""
 import pytest
 
 from mm import clock
-from mm.errors import Conflict, Invalid, NotFound, UserError
+from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
 from mm.models import QUICK_RECOMMENDERS, Movie, Person, Recommendation, Tombstone
 from mm.services.library import movies, people, serializers
 from tests.support.libraries import HARD_NAMES, exported, reload
@@ -47,7 +47,7 @@ class TestCreating:
 
     @pytest.mark.parametrize("name", ["Eve", "EVE", " eve "])
     def test_a_name_in_use_is_refused_in_whatever_case(self, alice, eve, name):
-        with pytest.raises(Conflict, match="Person already exists"):
+        with pytest.raises(ConflictError, match="Person already exists"):
             people.create(alice.id, name)
 
     def test_another_user_may_have_the_same_name(self, bob, eve):
@@ -72,23 +72,23 @@ class TestCreating:
         ],
     )
     def test_what_cannot_be_a_name_is_refused(self, alice, name):
-        with pytest.raises(Invalid, match="name"):
+        with pytest.raises(InvalidError, match="name"):
             people.create(alice.id, name)
 
     @pytest.mark.parametrize(
         "details", [{"color": "red"}, {"color": "#12345"}, {"emoji": "x" * 501}]
     )
     def test_what_cannot_be_a_detail_is_refused_by_its_field(self, alice, details):
-        with pytest.raises(Invalid) as raised:
+        with pytest.raises(InvalidError) as raised:
             people.create(alice.id, "Eve", **details)
         assert [problem.path for problem in raised.value.errors] == list(details)
 
 
 class TestFinding:
     def test_a_name_that_is_a_number_is_nobodys_id(self, alice, eve):
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             people.find(alice.id, str(eve.id))
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             people.delete(alice.id, str(eve.id))
         bond = people.create(alice.id, str(eve.id))
         assert people.find(alice.id, str(eve.id)) == bond
@@ -101,7 +101,7 @@ class TestFinding:
     def test_a_text_is_an_id_only_as_the_id_is_written(self, alice, eve):
         assert people.by_id(alice.id, str(eve.id)) == eve
         for text in (f"0{eve.id}", f" {eve.id}", f"+{eve.id}", f"{eve.id}.0"):
-            with pytest.raises(NotFound):
+            with pytest.raises(NotFoundError):
                 people.by_id(alice.id, text)
 
     @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ class TestFinding:
     )
     def test_who_is_not_there_is_not_found(self, alice, text):
         for look in (people.find, people.by_name_or_id):
-            with pytest.raises(NotFound, match="Person not found"):
+            with pytest.raises(NotFoundError, match="Person not found"):
                 look(alice.id, text)
 
     def test_another_users_person_is_not_found_by_name_or_id(self, bob, eve):
         for text in (eve.name, str(eve.id)):
-            with pytest.raises(NotFound):
+            with pytest.raises(NotFoundError):
                 people.by_name_or_id(bob.id, text)
 
 
@@ -138,7 +138,7 @@ class TestChanging:
 
     def test_a_name_may_change_its_case_but_not_become_another_persons(self, alice, eve):
         assert people.change(alice.id, "Eve", {"name": "EVE"}).name == "EVE"
-        with pytest.raises(Conflict, match="Person already exists"):
+        with pytest.raises(ConflictError, match="Person already exists"):
             people.change(alice.id, "Eve", {"name": "google search"})
 
     @pytest.mark.parametrize("change", [{"name": "Eva"}, {"color": "#112233"}, {"emoji": None}])
@@ -167,7 +167,7 @@ class TestChanging:
         assert Movie.get().updated_at == before
 
     def test_a_change_of_nothing_is_none_of_another_users(self, bob, eve):
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             people.change(bob.id, "Eve", {"name": "Mine"})
 
 

@@ -224,7 +224,7 @@ class TestUndo:
         with undo.step(alice.id, [TWO]) as step:
             movies.rate(alice.id, TWO, 2.0)
         ranked.delete(f"{URL}/{TWO}")
-        with pytest.raises(undo.Conflict):
+        with pytest.raises(undo.ConflictError):
             undo.back(alice.id, step.token)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mm.errors import Conflict, Invalid, NotFound
+from mm.errors import ConflictError, InvalidError, NotFoundError
 from mm.models import SavedView
 from mm.services.library import browse, saved_views
 from tests.support.libraries import reload
@@ -32,18 +32,18 @@ def test_each_write_is_counted_and_a_new_view_is_the_last(alice, saved):
 
 @pytest.mark.parametrize("name", ["", "  ", "..", "a" * 501, "a\0b"])
 def test_what_is_no_name_is_refused(alice, saved, name):
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         saved_views.create(alice.id, name, UNSEEN)
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         saved_views.rename(alice.id, saved.id, name)
     assert reload(alice).library_version == 1
 
 
 def test_a_name_is_used_once_whatever_its_case(alice, bob, saved):
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         saved_views.create(alice.id, "UNSEEN", UNSEEN)
     other = saved_views.create(alice.id, "Other", UNSEEN)
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         saved_views.rename(alice.id, other.id, "unseen")
     assert saved_views.rename(alice.id, saved.id, "UNSEEN").name == "UNSEEN"
     assert saved_views.create(bob.id, "Unseen", UNSEEN).position == 0
@@ -55,6 +55,6 @@ def test_the_view_of_another_is_not_found(bob, saved):
         lambda: saved_views.rename(bob.id, saved.id, "Mine"),
         lambda: saved_views.remove(bob.id, saved.id),
     ):
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             act()
     assert SavedView.get().name == "Unseen"

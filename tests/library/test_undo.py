@@ -3,7 +3,7 @@
 import pytest
 from playhouse.test_utils import count_queries
 
-from mm.errors import Conflict, NotFound
+from mm.errors import ConflictError, NotFoundError
 from mm.models import CustomList, Movie, Person, Tombstone, UndoStep
 from mm.services.library import lists, movies, people, rankings, undo
 from tests.support.libraries import (
@@ -142,7 +142,7 @@ def test_a_list_is_kept_without_the_watches_and_votes_of_its_films(home):
 def test_a_list_comes_back_without_the_film_that_was_deleted_since(home):
     token = do(home, lists.delete, "list-1", list_id="list-1")
     movies.delete(home.id, "tt0000002")
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         undo.back(home.id, token)
 
 
@@ -155,7 +155,7 @@ def test_what_was_changed_since_stays_as_it_is_now(home):
     token = do(home, movies.rate, FILM, 2.0, imdb_ids=[FILM])
     movies.rate(home.id, FILM, 4.0)
     now = exported(home)
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         undo.back(home.id, token)
     assert exported(home) == now
 
@@ -170,11 +170,11 @@ def test_a_look_up_in_between_is_no_change(home):
 def test_a_step_is_taken_back_once_and_for_ten_minutes(home, frozen_clock):
     token = do(home, movies.rate, FILM, 2.0, imdb_ids=[FILM])
     undo.back(home.id, token)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         undo.back(home.id, token)
     token = do(home, movies.rate, FILM, 3.0, imdb_ids=[FILM])
     frozen_clock.move(601)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         undo.back(home.id, token)
     do(home, movies.rate, FILM, 4.0, imdb_ids=[FILM])
     assert UndoStep.select().count() == 1
@@ -182,7 +182,7 @@ def test_a_step_is_taken_back_once_and_for_ten_minutes(home, frozen_clock):
 
 def test_nobody_else_takes_a_step_back(home, carol):
     token = do(home, movies.delete, FILM, imdb_ids=[FILM])
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         undo.back(carol.id, token)
 
 
@@ -199,7 +199,7 @@ def delete_twice(user_id):
 
 def test_a_failure_inside_leaves_nothing(home):
     before = exported(home)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         do(home, delete_twice, imdb_ids=[FILM])
     assert exported(home) == before
     assert UndoStep.select().count() == 0
@@ -229,14 +229,14 @@ def test_a_person_comes_back_under_an_id_that_nobody_else_was_given(home):
 def test_a_person_does_not_come_back_beside_a_namesake(home):
     token = do(home, people.delete, "Bob", person_id=bob(home).id)
     people.create(home.id, "BOB")
-    with pytest.raises(Conflict, match="Somebody else is called Bob"):
+    with pytest.raises(ConflictError, match="Somebody else is called Bob"):
         undo.back(home.id, token)
 
 
 def test_a_list_comes_back_only_where_its_films_are_as_it_left_them(home):
     token = do(home, lists.delete, "list-1", list_id="list-1")
     movies.set_status(home.id, "tt0000002", "custom", "list-2")
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         undo.back(home.id, token)
     assert not CustomList.select().where(CustomList.id == "list-1").exists()
 
@@ -244,7 +244,7 @@ def test_a_list_comes_back_only_where_its_films_are_as_it_left_them(home):
 def test_a_list_does_not_come_back_over_a_ranking_that_was_made_since(home):
     token = do(home, lists.delete, "list-1", list_id="list-1")
     rankings.insert(home.id, "tt0000003", 1, True)
-    with pytest.raises(Conflict, match="changed again since"):
+    with pytest.raises(ConflictError, match="changed again since"):
         undo.back(home.id, token)
     assert [row.imdb_id for row in rankings.listing(home.id)] == ["tt0000003"]
 
@@ -262,7 +262,7 @@ def test_a_step_that_an_older_version_kept_can_no_longer_be_taken_back(home, fro
     rows = {"films": {}, "people": {}, "lists": {}}
     old = {"token": "old", "user": home.id, "rows": rows, "after": "x"}
     UndoStep.create(**old, created_at=frozen_clock.moment)
-    with pytest.raises(NotFound, match="before the server was updated"):
+    with pytest.raises(NotFoundError, match="before the server was updated"):
         undo.back(home.id, "old")
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mm import models
 from mm.database import db
-from mm.errors import Conflict
+from mm.errors import ConflictError
 from mm.models import (
     OWNED,
     CustomList,
@@ -365,7 +365,7 @@ def test_a_plan_is_refused_when_the_library_has_changed_since(alice):
     plan = portable.plan(alice.id, portable.read(libraries.as_bytes(document([film(1)]))))
     put(alice, document([film(2)]))
     before = export(alice)
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         portable.apply(plan)
     assert export(alice) == before
 

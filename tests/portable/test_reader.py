@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mm import clock, config
-from mm.errors import Invalid, TooLarge
+from mm.errors import InvalidError, TooLargeError
 from mm.models import Movie, Person, SavedView
 from mm.services import portable
 from tests.support.libraries import (
@@ -51,24 +51,24 @@ REFUSED = {
 
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
 def test_what_is_no_library_is_refused_whole(data):
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidError) as refused:
         portable.read(data)
     assert refused.value.status == 422
     assert len(refused.value.message) > 20
 
 
 def test_a_newer_version_is_refused_by_name():
-    with pytest.raises(Invalid, match="made by a newer version: 3"):
+    with pytest.raises(InvalidError, match="made by a newer version: 3"):
         portable.read(as_bytes(document([film(1)], version=3)))
 
 
 def test_a_file_of_65_mib_is_refused_before_it_is_read():
-    with pytest.raises(TooLarge, match="64 MiB"):
+    with pytest.raises(TooLargeError, match="64 MiB"):
         portable.read(b" " * (65 * 2**20))
 
 
 def test_more_than_200_000_films_are_refused():
-    with pytest.raises(Invalid, match="the limit is 200,000"):
+    with pytest.raises(InvalidError, match="the limit is 200,000"):
         portable.read(b'{"movies": [' + b",".join([b"{}"] * 200_001) + b"]}")
 
 
@@ -98,7 +98,7 @@ def test_half_an_emoji_is_replaced_with_a_warning_and_the_rest_goes_in(alice, na
 
 def test_millions_of_broken_characters_are_refused():
     data = b'{"people": [{"name": "%s"}]}' % (rb"\ud800" * 1_000_001)
-    with pytest.raises(Invalid, match="too many broken characters"):
+    with pytest.raises(InvalidError, match="too many broken characters"):
         portable.read(data)
 
 
@@ -112,7 +112,7 @@ def test_a_key_that_is_there_twice_is_read_as_one_and_said():
 
 @pytest.mark.parametrize("row", [b"NaN", b"1e999", b'"\xff"', b"[1,}"])
 def test_a_row_that_is_no_json_refuses_the_file_and_says_where(row):
-    with pytest.raises(Invalid, match="is not valid JSON") as refused:
+    with pytest.raises(InvalidError, match="is not valid JSON") as refused:
         portable.read(b'{"movies": [{"imdb_id": "tt0000001"}, {"imdb_id": %s}]}' % row)
     assert "codec" not in refused.value.message
     assert "malformed" not in refused.value.message
@@ -126,7 +126,7 @@ def of_64_mib(piece):
 
 @pytest.mark.parametrize("piece", [b"[],", b'{"":0},', b"0,", b'"a",', b"[[[]]],"])
 def test_what_would_become_gigabytes_is_refused_before_it_is_decoded(piece):
-    with pytest.raises(Invalid, match="more brackets or commas than any library"):
+    with pytest.raises(InvalidError, match="more brackets or commas than any library"):
         portable.read(of_64_mib(piece))
 
 
@@ -192,7 +192,7 @@ def test_one_row_that_holds_too_much_is_kept_out_alone():
 
 def test_thousands_of_keys_are_refused():
     keys = b",".join(b'"k%d": 1' % number for number in range(2_000))
-    with pytest.raises(Invalid, match="more than 1,000 keys"):
+    with pytest.raises(InvalidError, match="more than 1,000 keys"):
         portable.read(b'{"movies": [], %s}' % keys)
 
 
@@ -225,27 +225,27 @@ def test_an_empty_library_is_a_library():
 
 
 def test_a_file_of_nothing_but_bad_rows_is_given_up_before_their_list_fills_the_memory():
-    with pytest.raises(Invalid, match="More than 100,000 rows cannot be used"):
+    with pytest.raises(InvalidError, match="More than 100,000 rows cannot be used"):
         portable.read(
             b'{"movies": [{"imdb_id": "tt0000001"}], "people": [' + b"0," * 150_000 + b"0]}"
         )
 
 
 def test_more_than_200_000_people_are_refused():
-    with pytest.raises(Invalid, match="the limit is 200,000"):
+    with pytest.raises(InvalidError, match="the limit is 200,000"):
         portable.read(b'{"people": [' + b"0," * 200_001 + b"0]}")
 
 
 @pytest.mark.parametrize("key", ["version", "exported_at"])
 def test_a_number_of_400_digits_is_refused_and_no_error_of_ours(key):
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         portable.read(b'{"movies": [], "%s": 1%s}' % (key.encode(), b"0" * 400))
 
 
 def test_a_library_cannot_grow_past_what_an_import_takes(alice, monkeypatch):
     monkeypatch.setattr("mm.services.validation.FILMS_MAX", 3)
     put(alice, document([film(1), film(2)]))
-    with pytest.raises(Invalid, match="would hold 4 films"):
+    with pytest.raises(InvalidError, match="would hold 4 films"):
         put(alice, document([film(2), film(3), film(4)]))
 
 

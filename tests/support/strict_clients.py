@@ -4,18 +4,18 @@ The phone (two versions of it) decodes as Swift's Decodable does: a key that is 
 where the model has none, or a value of another type fails the whole answer. The web client decodes
 nothing, but breaks later on; it is held to the same rules.
 
-A model is a dict of key -> type. A type is a function of (value, path) that raises Mismatch.
+A model is a dict of key -> type. A type is a function of (value, path) that raises MismatchError.
 """
 
 from datetime import datetime
 
 
-class Mismatch(AssertionError):
+class MismatchError(AssertionError):
     """Where an answer cannot be decoded, as `[3].watch_history.my_rating: …`."""
 
 
 def fail(path, expected, value):
-    raise Mismatch(f"{path or 'the answer'}: expected {expected}, found {value!r}")
+    raise MismatchError(f"{path or 'the answer'}: expected {expected}, found {value!r}")
 
 
 def text(value, path):
@@ -83,9 +83,9 @@ def either(*kinds):
         for kind in kinds:
             try:
                 return kind(value, path)
-            except Mismatch as mismatch:
+            except MismatchError as mismatch:
                 failures.append(str(mismatch))
-        raise Mismatch(" / ".join(failures))
+        raise MismatchError(" / ".join(failures))
 
     return decode
 
@@ -96,7 +96,7 @@ def model(fields):
             fail(path, "an object", value)
         for key, kind in fields.items():
             if key not in value and not getattr(kind, "may_be_missing", False):
-                raise Mismatch(f"{path}.{key}: is missing")
+                raise MismatchError(f"{path}.{key}: is missing")
             kind(value.get(key), f"{path}.{key}")
 
     return decode

@@ -9,7 +9,7 @@ import pytest
 
 from mm import models
 from mm.database import db
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.models import CustomList, Movie, Person, Tombstone, UndoStep, User, Watch
 from mm.schemas import SyncAction, SyncAnswer
 from mm.services.library import lists, movies, people, serializers, undo
@@ -245,7 +245,7 @@ def test_lists_are_added_changed_and_removed(do, alice):
     ],
 )
 def test_a_malformed_action_is_refused_by_its_field_and_does_nothing(do, alice, action, data, path):
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidError) as caught:
         do(action, ago=0, **data)
     assert [problem.path for problem in caught.value.errors] == [path]
     assert not Movie.select().exists()
@@ -254,7 +254,7 @@ def test_a_malformed_action_is_refused_by_its_field_and_does_nothing(do, alice, 
 
 @pytest.mark.parametrize("timestamp", [-9e12, 9e99])
 def test_a_time_that_is_none_is_refused(alice, timestamp):
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         sync_queue.perform(alice.id, SyncAction("addPerson", {"name": "Ann"}, timestamp))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import mm
 from mm import clock, config, disk, files, locks, log
 from mm.database import db, snapshot
-from mm.errors import Invalid, NoRoom, Unavailable
+from mm.errors import InvalidError, NoRoomError, UnavailableError
 from mm.models import CustomList, Job, Movie, Person, User
 from mm.schemas import FORMAT, BackupEntry, BackupHealth, BackupKind, Counts, Sidecar
 from mm.services import jobs, portable
@@ -31,7 +31,7 @@ ROTTEN = "it is not what was written: its sha256 differs"
 
 def listing(user_id: str) -> list[BackupEntry]:
     """Newest first, what is damaged or foreign included. Only sizes are compared here: `verify`
-    reads the files. Raises Unavailable where the folder may not be read."""
+    reads the files. Raises UnavailableError where the folder may not be read."""
     with _folder_in_reach(user_id):
         found = entries(user_id)
     decisions = {decision.filename: decision for decision in _decisions(found)}
@@ -68,7 +68,7 @@ def is_overdue(user: User) -> bool:
         return False
     try:
         return health(user).overdue
-    except Unavailable:
+    except UnavailableError:
         # This is asked for every page, and the page of the backups says what is wrong.
         return True
 
@@ -98,15 +98,15 @@ def _notices(listed: list[BackupEntry]) -> Iterator[str]:
 
 @contextmanager
 def _folder_in_reach(user_id: str) -> Iterator[None]:
-    """An error of the file system is Unavailable, with a code that the log explains: most often the
+    """An error of the file system is UnavailableError, with a code that the log explains: most often the
     folder belongs to another user of the system."""
     try:
         yield
     except OSError as error:
         if disk.is_full(error):
-            raise NoRoom(disk.FULL) from error
+            raise NoRoomError(disk.FULL) from error
         code = log.unexpected("backup_folder.failed", error, user=user_id)
-        raise Unavailable(
+        raise UnavailableError(
             f"Your backups on the server cannot be reached ({error.strerror}). "
             f"Tell whoever runs the server; its log explains it under {code}."
         ) from error
@@ -117,12 +117,12 @@ def _folder_in_reach(user_id: str) -> Iterator[None]:
 
 @contextmanager
 def holding(user_id: str, seconds: float = 0) -> Iterator[None]:
-    """One backup, restore or import at a time for the same user; a second one is Busy (409) once it
+    """One backup, restore or import at a time for the same user; a second one is BusyError (409) once it
     has waited for `seconds`."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locks.wait_for(_lock_of(user_id), seconds))
-        except locks.Busy as busy:
+        except locks.BusyError as busy:
             raise _busy(user_id) from busy
         with _folder_in_reach(user_id):
             yield
@@ -132,8 +132,8 @@ def _lock_of(user_id: str) -> str:
     return f"library-{user_id}"
 
 
-def _busy(user_id: str) -> locks.Busy:
-    return locks.Busy(
+def _busy(user_id: str) -> locks.BusyError:
+    return locks.BusyError(
         f"{_running(user_id)} of your library is running. Try again when it has finished."
     )
 
@@ -146,7 +146,7 @@ def _running(user_id: str) -> str:
 
 
 def create(user: User, kind: BackupKind = "manual") -> BackupEntry:
-    """A verified backup of the library as it is now. Raises Busy, NoRoom, TooMany, or Unavailable
+    """A verified backup of the library as it is now. Raises BusyError, NoRoomError, TooManyRequestsError, or UnavailableError
     when it could not be verified; then nothing is kept of it."""
     with holding(user.id):
         return create_held(user, kind)
@@ -223,7 +223,7 @@ def verify_held(user_id: str, filename: str) -> BackupEntry:
     path = path_of(user_id, filename)
     sidecar, problem = _check(path)
     if sidecar is None:
-        raise Invalid(
+        raise InvalidError(
             f"{filename} cannot be read as a library; delete it, or look at it with an editor."
         )
     note(path, sidecar, problem)
@@ -326,8 +326,8 @@ def _carry_out(user_id: str, decision: Decision) -> Decision:
 
 
 def request(user: User, kind: str, params: dict) -> Job:
-    """A job of kind backup or verify, for the caller to enqueue. Raises Busy as `require_idle`, and
-    for a backup NoRoom or TooMany where there are too many already."""
+    """A job of kind backup or verify, for the caller to enqueue. Raises BusyError as `require_idle`, and
+    for a backup NoRoomError or TooManyRequestsError where there are too many already."""
     if kind == "backup":
         with _folder_in_reach(user.id):
             quotas.require(entries(user.id))
@@ -338,12 +338,12 @@ def request(user: User, kind: str, params: dict) -> Job:
 
 
 def require_idle(user_id: str) -> None:
-    """Raises Busy while a backup, check, import or restore of this user runs or waits for the
+    """Raises BusyError while a backup, check, import or restore of this user runs or waits for the
     worker."""
     if locks.is_held(_lock_of(user_id)):
         raise _busy(user_id)
     if any(jobs.active(kind, user_id) for kind in AT_WORK):
-        raise locks.Busy(
+        raise locks.BusyError(
             f"{AT_WORK['backup']}, check, import or restore of your library is waiting for its turn."
         )
 
@@ -352,7 +352,7 @@ def run_verify(job: Job) -> dict:
     """The work of a job of kind verify."""
     try:
         entry = verify(User.get_by_id(job.user_id), job.params["filename"])
-    except locks.Busy as busy:
+    except locks.BusyError as busy:
         raise jobs.Stopped from busy
     return {"filename": entry.filename, "state": entry.state, "problem": entry.problem}
 
@@ -364,7 +364,7 @@ def sweep() -> None:
             try:
                 with locks.hold(_lock_of(folder.name)):
                     backup_files.sweep(folder)
-            except locks.Busy:
+            except locks.BusyError:
                 continue
             except OSError as error:
                 log.warning("leftovers.not_swept", user=folder.name, reason=error.strerror)
@@ -403,7 +403,7 @@ def _counts(user_id: str) -> Counts:
 def _require_good(path: Path, sidecar: Sidecar) -> None:
     """Read the draft back from the disk and test-restore it."""
     if problem := _problem(path.read_bytes(), sidecar):
-        raise Unavailable(
+        raise UnavailableError(
             f"The backup could not be verified and was not kept: {problem}. Earlier ones are untouched."
         )
     sidecar.verified_at = clock.now()

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from mm import clock, config, files, log
-from mm.errors import Invalid, NotFound
+from mm.errors import InvalidError, NotFoundError
 from mm.schemas import BackupEntry, BackupKind, Sidecar
 
 SCHEDULED_NAME = re.compile(r"\d{4}-\d{2}-\d{2}\.json", re.ASCII)
@@ -37,7 +37,7 @@ BACKUP_NAME = re.compile(r"\d{4}-\d{2}-\d{2}[0-9T-]*[a-z-]*[0-9-]*\.json", re.AS
 
 def folder_of(user_id: str) -> Path:
     if not USER_ID.fullmatch(user_id):
-        raise NotFound(NOT_FOUND)
+        raise NotFoundError(NOT_FOUND)
     return config.current.backups_dir / user_id
 
 
@@ -70,20 +70,22 @@ def name_for(folder: Path, kind: BackupKind, moment: float) -> str:
 
 
 def path_of(user_id: str, filename: str) -> Path:
-    """Raises NotFound for anything but a listed backup of this user."""
+    """Raises NotFoundError for anything but a listed backup of this user."""
     path = folder_of(user_id) / filename if kind_of(filename) else None
     if path is None or not files.is_file(path) or files.is_file(note_of(path)):
-        raise NotFound(NOT_FOUND)
+        raise NotFoundError(NOT_FOUND)
     return path
 
 
 def read(user_id: str, filename: str) -> bytes:
-    """The file, refused as Invalid when it is not what was written."""
+    """The file, refused as InvalidError when it is not what was written."""
     path = path_of(user_id, filename)
     sidecar = read_sidecar(path)
     data = path.read_bytes()
     if sidecar and files.digest(data) != sidecar.sha256:
-        raise Invalid(f"{filename} is damaged: it is not what was written. Choose another backup.")
+        raise InvalidError(
+            f"{filename} is damaged: it is not what was written. Choose another backup."
+        )
     return data
 
 

@@ -15,7 +15,15 @@ import msgspec
 
 from mm import clock, config, files, locks, log
 from mm.database import db
-from mm.errors import Conflict, Invalid, NoRoom, NotFound, TooLarge, Unavailable, UserError
+from mm.errors import (
+    ConflictError,
+    InvalidError,
+    NoRoomError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
+    UserError,
+)
 from mm.models import CustomList, Job, Movie, Person, SavedView, User
 from mm.schemas import BackupKind, Conflicts, ImportResult, PlanView
 from mm.services import jobs, portable
@@ -63,8 +71,8 @@ _counting = threading.Lock()
 
 
 def import_bytes(user: User, data: bytes, conflicts: Conflicts = "overwrite") -> ImportResult:
-    """Raises Unusable or TooLarge for a file that cannot be used, Busy (409), NoRoom (507), and
-    Unavailable while another large file is read; nothing is then changed."""
+    """Raises UnusableFileError or TooLargeError for a file that cannot be used, BusyError (409), NoRoomError (507), and
+    UnavailableError while another large file is read; nothing is then changed."""
     with _refusal_logged(user.id, "import"):
         return _at_once(user, data, conflicts, "import")
 
@@ -88,7 +96,7 @@ def plan_backup(user: User, filename: str, conflicts: Conflicts = "overwrite") -
 
 
 def require_turn(user_id: str, size_bytes: int) -> None:
-    """Raises Unavailable where a file of this size would be refused. Ask before it has arrived."""
+    """Raises UnavailableError where a file of this size would be refused. Ask before it has arrived."""
     if size_bytes >= LARGE_FILE:
         with _counting:
             _require_place(user_id)
@@ -117,7 +125,7 @@ def _write(
         plan = portable.plan(user.id, incoming, conflicts)
         safety.make(plan)
         # A phone may write in between, and then both are made anew.
-        with contextlib.suppress(Conflict):
+        with contextlib.suppress(ConflictError):
             apply(plan)
             return plan
     log.info("import.locked_library", user=user.id)
@@ -137,7 +145,7 @@ def _read(
     seconds: float | None = TURN_SECONDS,
 ) -> Incoming:
     """`portable.read`. A large file waits for its turn: for so many seconds, or as long as it takes
-    where there is no such number. Raises Unavailable where too many wait already."""
+    where there is no such number. Raises UnavailableError where too many wait already."""
     if len(data) < LARGE_FILE:
         return portable.read(data, trusted=own)
     with _turn(user_id, seconds):
@@ -161,7 +169,7 @@ def _wait_for_a_turn(user_id: str, seconds: float) -> None:
         _waiting[user_id] += 1
     try:
         if not _large_files.acquire(timeout=seconds):
-            raise Unavailable(READ_LATER)
+            raise UnavailableError(READ_LATER)
     finally:
         with _counting:
             _waiting[user_id] -= 1
@@ -171,19 +179,19 @@ def _wait_for_a_turn(user_id: str, seconds: float) -> None:
 
 def _require_place(user_id: str) -> None:
     if _waiting[user_id] >= WAITING_OF_A_USER or _waiting.total() >= WAITING_IN_ALL:
-        raise Unavailable(READ_LATER)
+        raise UnavailableError(READ_LATER)
 
 
 # Step by step: the pages. The file waits in data/tmp with the job that owns it.
 
 
 def receive(user: User, stream: IO[bytes]) -> Job:
-    """An uploaded file, checked and kept for 24 hours in place of an earlier one. Raises TooLarge,
-    Unusable or NoRoom, with nothing kept."""
+    """An uploaded file, checked and kept for 24 hours in place of an earlier one. Raises TooLargeError,
+    UnusableFileError or NoRoomError, with nothing kept."""
     with _refusal_logged(user.id, "import"):
         data = stream.read(FILE_MAX + 1)
         if len(data) > FILE_MAX:
-            raise TooLarge(f"The file is larger than {FILE_MAX >> 20} MiB.")
+            raise TooLargeError(f"The file is larger than {FILE_MAX >> 20} MiB.")
         _read(data, user.id)
         quotas.require_reserve(config.current.tmp_dir, len(data))
         return _wait(user, data, "import", {})
@@ -221,25 +229,25 @@ def _wait(user: User, data: bytes, kind: str, params: dict) -> Job:
 
 
 def preview(job: Job, conflicts: Conflicts = "overwrite") -> PlanView:
-    """What confirming would do now. Raises NotFound when the file is gone."""
+    """What confirming would do now. Raises NotFoundError when the file is gone."""
     return portable.view(portable.plan(job.user_id, _incoming(job), conflicts))
 
 
 def find(job_id: str, user_id: str) -> Job:
-    """An upload of this user, whatever became of it. Raises NotFound when it is gone."""
+    """An upload of this user, whatever became of it. Raises NotFoundError when it is gone."""
     job = Job.get_or_none((Job.id == job_id) & (Job.user == user_id) & UPLOADED)
     if job is None:
-        raise NotFound(GONE)
+        raise NotFoundError(GONE)
     return job
 
 
 def confirm(job: Job, conflicts: Conflicts, library_version: int, anyway: bool = False) -> Job:
     """Queue exactly the plan that was shown for `library_version`; the caller enqueues the job.
-    `anyway`: the plan by then, if the library changes meanwhile. Raises Conflict when the library
+    `anyway`: the plan by then, if the library changes meanwhile. Raises ConflictError when the library
     has changed since, or while something else works on it."""
     waiting = (Job.id == job.id) & (Job.state == WAITING)
     if not Job.select().where(waiting).exists():
-        raise Conflict(NOT_WAITING)
+        raise ConflictError(NOT_WAITING)
     backups.require_idle(job.user_id)
     if not anyway:
         _require_version(User.get_by_id(job.user_id).library_version, library_version)
@@ -252,7 +260,7 @@ def confirm(job: Job, conflicts: Conflicts, library_version: int, anyway: bool =
     with db.atomic():
         queued = {"state": "queued", "params": params, "message": "", "created_at": clock.now()}
         if not Job.update(**queued).where(waiting).execute():
-            raise Conflict(NOT_WAITING)
+            raise ConflictError(NOT_WAITING)
     return Job.get_by_id(job.id)
 
 
@@ -277,12 +285,12 @@ def run(job: Job) -> dict:
     try:
         with backups.holding(job.user_id):
             result = _run_held(job)
-    except locks.Busy as busy:
+    except locks.BusyError as busy:
         raise jobs.Stopped from busy
-    except Conflict as changed:
+    except ConflictError as changed:
         log.info("import.unconfirmed", user=job.user_id, job=job.id)
         raise _back_to_its_user(job, CHANGED_MEANWHILE, SEE_THE_NEW_PLAN) from changed
-    except NoRoom as full:
+    except NoRoomError as full:
         raise _back_to_its_user(job, full.message, NO_ROOM_YET) from full
     _file_of(job).unlink(missing_ok=True)
     return result
@@ -292,7 +300,7 @@ def _back_to_its_user(job: Job, why: str, what_next: str) -> Exception:
     """Each user has one waiting file: where a newer one waits, this one has failed."""
     waiting = (Job.user == job.user_id) & (Job.state == WAITING)
     if Job.select().where(waiting).exists():
-        return Conflict(why + NEWER_WAITS)
+        return ConflictError(why + NEWER_WAITS)
     return jobs.Unconfirmed(why + what_next)
 
 
@@ -404,7 +412,7 @@ class _SafetyBackup:
         return self._names[-1] if self._names else None
 
     def make(self, plan: Plan) -> None:
-        """Raises Unavailable, or NoRoom when the disk cannot take both backup and import."""
+        """Raises UnavailableError, or NoRoomError when the disk cannot take both backup and import."""
         if self._is_needed(plan):
             made = backups.create_held(self._user, self._kind, self._needed)
             self._names.append(made.filename)
@@ -432,7 +440,7 @@ class _SafetyBackup:
         taken back: with each try there would be one more and less room."""
         try:
             yield
-        except NoRoom:
+        except NoRoomError:
             while self._names:
                 backups.delete_held(self._user.id, self._names.pop())
             log.warning("import.no_room", user=self._user.id)
@@ -455,7 +463,7 @@ class _SafetyBackup:
 
 def _require_version(now: int, planned: int) -> None:
     if now != planned:
-        raise Conflict(CHANGED)
+        raise ConflictError(CHANGED)
 
 
 def _incoming(job: Job) -> Incoming:
@@ -463,13 +471,13 @@ def _incoming(job: Job) -> Incoming:
 
 
 def _data_of(job: Job) -> bytes:
-    """The waiting file. Raises NotFound when it is gone, and Invalid when it is another one."""
+    """The waiting file. Raises NotFoundError when it is gone, and InvalidError when it is another one."""
     try:
         data = _file_of(job).read_bytes()
     except FileNotFoundError as error:
-        raise NotFound(GONE) from error
+        raise NotFoundError(GONE) from error
     if files.digest(data) != job.params.get("sha256"):
-        raise Invalid(ANOTHER_FILE)
+        raise InvalidError(ANOTHER_FILE)
     return data
 
 

@@ -65,7 +65,7 @@ def run(job: Job) -> dict:
         made = (
             run_scheduled(job.user_id) if scheduled else backups.create(User.get_by_id(job.user_id))
         )
-    except locks.Busy as busy:
+    except locks.BusyError as busy:
         raise jobs.Stopped from busy
     return {"filename": made.filename}
 
@@ -121,7 +121,7 @@ def _repeat_night(user: User) -> Iterator[tuple]:
                 yield night.row(user)
             else:
                 _mark_changed(user)
-    except locks.Busy:
+    except locks.BusyError:
         return
     except UserError as error:
         log.warning("backup.failed", user=user.id, reason=type(error).__name__)

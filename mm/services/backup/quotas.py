@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mm import clock, config, disk, files
-from mm.errors import NoRoom, TooMany
+from mm.errors import NoRoomError, TooManyRequestsError
 from mm.schemas import BackupEntry
 
 BY_HAND = ("manual", "uploaded")
@@ -27,18 +27,18 @@ RESERVE_OF_A_SMALL_DISK = 1 / 5
 
 
 def require(entries: Iterable[BackupEntry], size_bytes: int = 0) -> None:
-    """Raises NoRoom or TooMany where one more of `size_bytes` would be too much."""
+    """Raises NoRoomError or TooManyRequestsError where one more of `size_bytes` would be too much."""
     by_hand = [entry for entry in entries if entry.kind in BY_HAND and entry.state != "foreign"]
     if not by_hand:
         return
     oldest = min(by_hand, key=lambda entry: (entry.created_at or 0, entry.filename))
     if len(by_hand) >= MOST_FILES:
-        raise NoRoom(
+        raise NoRoomError(
             f"You keep {len(by_hand)} backups made by hand, and {MOST_FILES} is the most. {_delete(oldest)}"
         )
     total = sum(entry.size_bytes for entry in by_hand)
     if total + size_bytes > MOST_BYTES:
-        raise NoRoom(
+        raise NoRoomError(
             f"Your backups made by hand take {disk.megabytes(total)}, and "
             f"{disk.megabytes(MOST_BYTES)} is the most. {_delete(oldest)}"
         )
@@ -46,11 +46,11 @@ def require(entries: Iterable[BackupEntry], size_bytes: int = 0) -> None:
 
 
 def require_reserve(folder: Path, size_bytes: int) -> None:
-    """Raises NoRoom where only nightly backups may still be written."""
+    """Raises NoRoomError where only nightly backups may still be written."""
     kept = reserve(shutil.disk_usage(folder).total)
     needed, free = size_bytes + kept, disk.free_bytes(folder)
     if free < needed:
-        raise NoRoom(
+        raise NoRoomError(
             f"{files.not_enough(needed, free)} The last {disk.megabytes(kept)} are for the nightly "
             "backups. Delete backups that you no longer need."
         )
@@ -78,7 +78,7 @@ def _require_patience(by_hand: list[BackupEntry]) -> None:
     if len(recent) >= MOST_AN_HOUR:
         seconds = math.ceil(recent[-MOST_AN_HOUR] + HOUR - now)
         minutes = math.ceil(seconds / 60)
-        raise TooMany(
+        raise TooManyRequestsError(
             f"You made {len(recent)} backups in the last hour, and {MOST_AN_HOUR} is the most. "
             f"Try again in {minutes} minute{'s' * (minutes > 1)}.",
             seconds,

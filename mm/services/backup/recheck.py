@@ -12,7 +12,7 @@ from peewee import DatabaseError, SqliteDatabase
 
 from mm import config, locks, log, models
 from mm.database import db
-from mm.errors import NotFound, UserError
+from mm.errors import NotFoundError, UserError
 from mm.models import Job
 from mm.schemas import BackupEntry
 from mm.services import jobs, problems
@@ -48,7 +48,7 @@ def run(job: Job) -> dict:
                 damaged += _check(user_id, entry)
                 checked += 1
             failed += check.code is not None
-        except (locks.Busy, NotFound):
+        except (locks.BusyError, NotFoundError):
             # Whoever works on this library now comes first; a file that is gone needs no check.
             continue
         except UserError as error:

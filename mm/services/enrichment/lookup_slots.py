@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mm import clock
-from mm.errors import Unavailable
+from mm.errors import UnavailableError
 from mm.providers import client
 
 AT_ONCE = 4
@@ -166,11 +166,11 @@ class LookUp:
             seats.leave(self._user_id)
 
     def sit(self, provider: str) -> None:
-        """Raises Unavailable where there is no seat. `provider`: its name, for the message."""
+        """Raises UnavailableError where there is no seat. `provider`: its name, for the message."""
         if not self._is_seated:
             seconds = max(0.0, self.left() - client.FAIR_SECONDS)
             if not seats.take(self._user_id, seconds, self._search):
-                raise Unavailable(client.slow(provider))
+                raise UnavailableError(client.slow(provider))
             self._is_seated = True
 
     def left(self) -> float:

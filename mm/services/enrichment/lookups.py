@@ -1,6 +1,6 @@
 """Looking things up for somebody who waits: at a pace of its own, and kept for an hour.
 
-Errors of a provider become ProviderError (502) where it answered with one, and Unavailable (503)
+Errors of a provider become ProviderError (502) where it answered with one, and UnavailableError (503)
 where it did not answer, is paused, or has no key.
 """
 
@@ -14,7 +14,7 @@ from peewee import fn
 
 from mm import clock, config, log, models
 from mm.database import db, fold
-from mm.errors import ProviderError, Unavailable
+from mm.errors import ProviderError, UnavailableError
 from mm.models import Job, Movie, Title
 from mm.providers import client, limits, omdb, tmdb
 from mm.providers.cache import Cache, Turns
@@ -175,11 +175,11 @@ def refresh(imdb_id: str, user_id: str = "") -> Updated:
     """Ask both providers about a film that some library holds.
 
     What was fetched, or found missing, within the hour counts as asked. What the worker is about to
-    look up moves to the head of its queue and is waited for. Raises ProviderError or Unavailable
+    look up moves to the head of its queue and is waited for. Raises ProviderError or UnavailableError
     where neither provider told anything.
     """
     if not any(map(pauses.key, pauses.PROVIDERS)):
-        raise Unavailable("TMDB API key not configured")
+        raise UnavailableError("TMDB API key not configured")
     with LookUp(user_id) as look_up:
         if not _is_settled(imdb_id):
             look_up.sit(pauses.NAMES[_providers()[0]])
@@ -201,7 +201,7 @@ def _turn(imdb_id: str, look_up: LookUp) -> Iterator[None]:
             stack.enter_context(_turns.take(imdb_id, look_up.left()))
         except TimeoutError:
             message = "This film is being looked up already. Try again in a minute."
-            raise Unavailable(message) from None
+            raise UnavailableError(message) from None
         yield
 
 
@@ -245,7 +245,9 @@ def _let_worker(imdb_id: str, look_up: LookUp) -> None:
         time.sleep(LOOK_AGAIN)
 
 
-def _refresh_at(look_up: LookUp, provider: str, imdb_id: str) -> ProviderError | Unavailable | None:
+def _refresh_at(
+    look_up: LookUp, provider: str, imdb_id: str
+) -> ProviderError | UnavailableError | None:
     """Ask, and store the answer as the worker would; the problem, where there was one."""
     if _is_fresh(imdb_id, provider):
         return None
@@ -257,7 +259,7 @@ def _refresh_at(look_up: LookUp, provider: str, imdb_id: str) -> ProviderError |
             body = _ask_omdb(look_up, imdb_id)
         else:
             body = _ask_tmdb(look_up, imdb_id, look_up.deadline - SPARE_SECONDS)
-    except (ProviderError, Unavailable) as problem:
+    except (ProviderError, UnavailableError) as problem:
         if isinstance(problem.__cause__, client.Error):
             with db.atomic():
                 _store_failure(provider, title, problem.__cause__)
@@ -283,9 +285,9 @@ def _fill(provider: str, imdb_id: str, body: dict) -> ProviderError | None:
 def _store_failure(provider: str, title: enrichment_queue.Due, error: client.Error) -> None:
     """What was filled before stays. A provider that does not answer is no title's fault: there the
     worker, which waits for longer, will ask."""
-    if isinstance(error, client.NotFound) and title.state != "ready":
+    if isinstance(error, client.NotFoundError) and title.state != "ready":
         enrichment_queue.mark_missing(provider, title.imdb_id, str(error))
-    elif isinstance(error, client.Temporary) and not error.silent:
+    elif isinstance(error, client.TemporaryError) and not error.silent:
         enrichment_queue.mark_failed(provider, title, str(error))
 
 
@@ -374,33 +376,33 @@ def _key(*parts) -> tuple:
 
 
 def _ask(look_up: LookUp, provider: str, ask: Callable[[], dict]) -> dict:
-    """Raises ProviderError or Unavailable, from the client's own error."""
+    """Raises ProviderError or UnavailableError, from the client's own error."""
     name, url = pauses.NAMES[provider], pauses.url(provider)
     if not pauses.key(provider):
-        raise Unavailable(f"{name} API key not configured")
+        raise UnavailableError(f"{name} API key not configured")
     if words := pauses.refusal(provider) or silence.words(url):
-        raise Unavailable(words)
+        raise UnavailableError(words)
     look_up.sit(name)
     # While waiting for the seat, another one may have found that the provider is silent.
     if words := silence.claim(url):
-        raise Unavailable(words)
+        raise UnavailableError(words)
     try:
         body = ask()
     except client.Error as error:
         _hear(provider, error)
         if error.status is not None and error.status >= 400:
             raise ProviderError(f"{name} API error: {error.status}") from error
-        if isinstance(error, client.NotFound) or error.status is not None:
+        if isinstance(error, client.NotFoundError) or error.status is not None:
             raise ProviderError(str(error)) from error
-        raise Unavailable(str(error)) from error
+        raise UnavailableError(str(error)) from error
     silence.forget(url)
     return body
 
 
 def _hear(provider: str, error: client.Error) -> None:
     """Remember silence; any answer ends it."""
-    if isinstance(error, client.Temporary) and error.silent:
+    if isinstance(error, client.TemporaryError) and error.silent:
         log.warning("provider.silent", provider=provider, reason=error)
         silence.remember(pauses.url(provider), f"{error} Try again in a minute.")
-    elif not isinstance(error, client.NotAsked):
+    elif not isinstance(error, client.NotAskedError):
         silence.forget(pauses.url(provider))

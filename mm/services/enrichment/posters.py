@@ -10,7 +10,7 @@ from peewee import fn
 
 from mm import clock, config, files, log, models
 from mm.database import chunks, db
-from mm.errors import NotFound
+from mm.errors import NotFoundError
 from mm.models import Job, Movie, Title
 from mm.providers import client, images, limits
 from mm.providers.cache import Cache, Turns
@@ -50,9 +50,9 @@ _offered = Cache(size=5000, seconds=OFFERED_SECONDS)
 
 
 def path_of(size: str, name: str) -> Path:
-    """Where a poster is kept. Raises NotFound for what cannot be one."""
+    """Where a poster is kept. Raises NotFoundError for what cannot be one."""
     if size not in SIZES or not NAME.fullmatch(name):
-        raise NotFound("There is no such poster.")
+        raise NotFoundError("There is no such poster.")
     return config.current.posters_dir / size / name
 
 
@@ -60,7 +60,7 @@ def obtain(size: str, name: str) -> Path | None:
     """The file of a poster, fetched where it is not kept yet; None when the image host does not
     give it now.
 
-    Raises NotFound for what cannot be a poster, or is that of nothing that is known or was offered.
+    Raises NotFoundError for what cannot be a poster, or is that of nothing that is known or was offered.
     """
     path = path_of(size, name)
     if not path.exists():
@@ -81,13 +81,13 @@ def offer(posters: dict[str, str | None]) -> None:
 
 
 def title_of(name: str) -> Title:
-    """Its imdb_id and title. Raises NotFound for a poster of no title."""
+    """Its imdb_id and title. Raises NotFoundError for a poster of no title."""
     columns = (Title.imdb_id, Title.title)
     title = Title.select(*columns).where(Title.poster_path == f"/{name}").first()
     if title is None and (offered := _offered.get(name)):
         title = Title(imdb_id=name, title=offered)
     if title is None:
-        raise NotFound("There is no such poster.")
+        raise NotFoundError("There is no such poster.")
     return title
 
 
@@ -117,9 +117,9 @@ def _fetch_for_page(path: Path) -> None:
             return
         try:
             _fetch(path, limits.posters_interactive)
-        except client.NotFound:
+        except client.NotFoundError:
             _absent.put(path, True)
-        except client.Temporary:
+        except client.TemporaryError:
             _silent.put(config.current.tmdb_image_url, True)
 
 
@@ -166,9 +166,9 @@ def _take(poster_path: str, counts: dict[str, int]) -> bool:
         if not path.exists():
             _fetch(path, limits.posters_worker)
             counts["fetched"] += 1
-    except (client.NotFound, NotFound):
+    except (client.NotFoundError, NotFoundError):
         counts["absent"] += 1
-    except client.Temporary:
+    except client.TemporaryError:
         _put(RETRY_AT, clock.now() + RETRY_SECONDS)
         return False
     return True

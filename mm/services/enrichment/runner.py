@@ -120,7 +120,7 @@ def retry_failed() -> int:
 def run(job: Job) -> dict:
     """Work until nothing is due; returns counts such as {"tmdb_ready": 12, "tmdb_missing": 1}.
 
-    Raises locks.Busy while another run is going on, and jobs.Stopped once `stopping` is set.
+    Raises locks.BusyError while another run is going on, and jobs.Stopped once `stopping` is set.
     """
     with locks.hold("enrich", "Titles are being looked up already."):
         lines = [_open(provider) for provider in pauses.PROVIDERS if pauses.key(provider)]
@@ -178,7 +178,7 @@ def _answer_all(line: Line) -> None:
     while (title := line.todo.get()) is not None:
         found = None if line.paused else _answer(line, title)
         # Before the runner hears of it: the other threads need not ask as well.
-        if isinstance(found, client.WrongKey | client.OverLimit):
+        if isinstance(found, client.WrongKeyError | client.OverLimitError):
             line.paused = True
         line.results.put(Outcome(title, found))
 
@@ -190,7 +190,7 @@ def _answer(line: Line, title: enrichment_queue.Due) -> dict | client.Error:
             return line.look_up(title.imdb_id)
         except client.Error as error:
             return error
-    return client.Temporary(enrichment_queue.UNEXPECTED.format(asking.code))
+    return client.TemporaryError(enrichment_queue.UNEXPECTED.format(asking.code))
 
 
 def _close(lines: list[Line]) -> None:
@@ -301,15 +301,15 @@ def _store_one(
         case dict():
             line.failures = 0
             return "failed" if enrichment_queue.fill_apart(line.provider, title, found) else "ready"
-        case client.NotFound():
+        case client.NotFoundError():
             line.failures = 0
             enrichment_queue.mark_missing(line.provider, title.imdb_id, str(found))
             return "missing"
-        case client.Temporary():
+        case client.TemporaryError():
             enrichment_queue.mark_failed(line.provider, title, str(found))
             _count_failure(line, found)
             return "failed"
-        case client.WrongKey() | client.OverLimit():
+        case client.WrongKeyError() | client.OverLimitError():
             _pause(line, found)
     return None
 
@@ -322,11 +322,11 @@ def _count_failure(line: Line, error: client.Error) -> None:
         pauses.pause(line.provider, str(error), OUTAGE_SECONDS)
 
 
-def _pause(line: Line, error: client.WrongKey | client.OverLimit) -> None:
+def _pause(line: Line, error: client.WrongKeyError | client.OverLimitError) -> None:
     """Once: the threads that were asking at that moment bring the same answer."""
     if line.provider not in pauses.askable():
         return
-    if isinstance(error, client.WrongKey):
+    if isinstance(error, client.WrongKeyError):
         pauses.stop(line.provider, str(error))
     elif error.retry_after is None:
         pauses.pause_until_next_day(line.provider, str(error))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from peewee import JOIN
 
-from mm.errors import Conflict, Invalid, ProviderError, Unavailable, UserError
+from mm.errors import ConflictError, InvalidError, ProviderError, UnavailableError, UserError
 from mm.models import CustomList, Movie, Title
 from mm.schemas import SearchResult
 from mm.services import validation
@@ -66,7 +66,7 @@ class Choice(NamedTuple):
 
 
 def search(user_id: str, text: str) -> list[Found]:
-    """Raises ProviderError or Unavailable, but not for an IMDb id: that can be added unseen."""
+    """Raises ProviderError or UnavailableError, but not for an IMDb id: that can be added unseen."""
     if named := _named(text):
         return [find(user_id, **named)]
     everything = lookups.search(text[:QUERY_MAX], user_id=user_id)
@@ -80,7 +80,7 @@ def find(
 ) -> Found:
     """One film or series with all that is known of it, by its id at IMDb or at TMDB.
 
-    Raises Invalid without an id, ProviderError or Unavailable where TMDB cannot be asked for its
+    Raises InvalidError without an id, ProviderError or UnavailableError where TMDB cannot be asked for its
     own id.
     """
     if imdb:
@@ -88,7 +88,7 @@ def find(
     elif tmdb_id := movie or tv:
         found = _described(lookups.details(tmdb_id, "movie" if movie else "tv", user_id))
     else:
-        raise Invalid("Search for a film first, and choose it from what is found.")
+        raise InvalidError("Search for a film first, and choose it from what is found.")
     _offer([found])
     return placed(user_id, [found])[0]
 
@@ -96,10 +96,10 @@ def find(
 def add(
     user_id: str, found: Found, recommenders: Iterable[str], choice: Choice, new_person: str = ""
 ) -> str | None:
-    """The token that takes it back; `new_person`, who recommended it too, stays. Raises Invalid for
+    """The token that takes it back; `new_person`, who recommended it too, stays. Raises InvalidError for
     what cannot be used, and for a film without an IMDb id."""
     if found.imdb_id is None:
-        raise Invalid("TMDB knows no IMDb id of it, so it cannot be added.")
+        raise InvalidError("TMDB knows no IMDb id of it, so it cannot be added.")
     new_list = choice.list_id if choice.new_list is not None else None
     with undo.step(user_id, imdb_ids=[found.imdb_id], list_id=new_list) as step:
         if choice.new_list is not None:
@@ -146,17 +146,17 @@ def _offer(results: list[Found]) -> None:
 
 def _make_list(user_id: str, name: str, list_id: str | None) -> None:
     """The form brings the id, so that sending it twice makes one list."""
-    with contextlib.suppress(Conflict):
+    with contextlib.suppress(ConflictError):
         lists.create(user_id, name, lists.next_color(len(lists.listing(user_id))), list_id=list_id)
 
 
 def _made(user_id: str, name: str) -> list[str]:
     """The name of the person who was made where there was none; nothing without a name. Raises
-    Invalid."""
+    InvalidError."""
     if not name.strip():
         return []
     name = validation.name(name, "person_name")
-    with contextlib.suppress(Conflict):
+    with contextlib.suppress(ConflictError):
         people.create(user_id, name, color=lists.next_color(len(people.listing(user_id))))
     return [name]
 
@@ -176,7 +176,7 @@ def _by_imdb_id(user_id: str, imdb_id: str) -> Found:
         return _of_title(known)
     try:
         return replace(_described(lookups.by_imdb_id(imdb_id, user_id)), imdb_id=imdb_id)
-    except (ProviderError, Unavailable) as problem:
+    except (ProviderError, UnavailableError) as problem:
         return Found(imdb_id=imdb_id, note=_note(problem))
 
 

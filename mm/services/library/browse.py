@@ -23,7 +23,7 @@ from peewee import (
 )
 
 from mm.database import db, fold
-from mm.errors import NotFound
+from mm.errors import NotFoundError
 from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch
 from mm.services import validation
 from mm.services.library import paging
@@ -458,7 +458,7 @@ class Film:
 
 
 def film(user_id: str, imdb_id: str) -> Film:
-    """Three queries. Raises NotFound."""
+    """Three queries. Raises NotFoundError."""
     movie = (
         Movie.select(Movie, CustomList, *TITLE)
         .join(Title)
@@ -468,7 +468,7 @@ def film(user_id: str, imdb_id: str) -> Film:
         .first()
     )
     if movie is None:
-        raise NotFound(
+        raise NotFoundError(
             "This film is not in your library. It may have been deleted in another window."
         )
     watches = Watch.select().where(Watch.movie == movie.id).order_by(Watch.date_watched.desc())

@@ -7,7 +7,7 @@ from peewee import fn
 
 from mm import models
 from mm.database import db, insert_rows, update_rows
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.models import Movie, Person, Ranking, Recommendation, Watch
 from mm.services import validation
 from mm.services.library import lists, people, undo
@@ -28,15 +28,15 @@ class Done:
 
 
 def set_status(user_id: str, imdb_ids: Iterable[str], status: str) -> Done:
-    """Raises Invalid for a status that is none, or for too few or too many films, as the verbs
+    """Raises InvalidError for a status that is none, or for too few or too many films, as the verbs
     below."""
     if status not in STATUSES:
-        raise Invalid("Choose what to do with these films.")
+        raise InvalidError("Choose what to do with these films.")
     return _do(user_id, imdb_ids, lambda made, movies: _move(made, movies, status))
 
 
 def put_on_list(user_id: str, imdb_ids: Iterable[str], list_id: str) -> Done:
-    """Raises NotFound for a list that is gone."""
+    """Raises NotFoundError for a list that is gone."""
 
     def put(made: Write, movies: Sequence[Movie]) -> None:
         _move(made, movies, "custom", lists.find(user_id, list_id).pk)
@@ -73,9 +73,11 @@ def _do(user_id: str, imdb_ids: Iterable[str], act: Act) -> Done:
     """`act` on those of the films that are there, as one write in a bounded number of queries."""
     wanted = list(dict.fromkeys(validation.imdb_id(imdb_id) for imdb_id in imdb_ids))
     if not wanted:
-        raise Invalid("Choose some films first.")
+        raise InvalidError("Choose some films first.")
     if len(wanted) > FILMS_MAX:
-        raise Invalid(f"You chose {len(wanted):,} films. Choose {FILMS_MAX:,} at most at a time.")
+        raise InvalidError(
+            f"You chose {len(wanted):,} films. Choose {FILMS_MAX:,} at most at a time."
+        )
     with undo.step(user_id, wanted) as step:
         rows = Movie.select().where((Movie.user == user_id) & Movie.title.in_(wanted))
         if movies := list(rows):
@@ -135,7 +137,7 @@ def _require_room_for_votes(movies: Sequence[Movie]) -> None:
     )
     if full.exists():
         most = f"{validation.VOTES_MAX:,}"
-        raise Invalid(f"One of these films has {most} recommendations, and takes no more.")
+        raise InvalidError(f"One of these films has {most} recommendations, and takes no more.")
 
 
 def _recount_voters(made: Write, movies: Sequence[Movie]) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from mm import clock, models
 from mm.database import Table, chunks, db, insert_rows
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.models import Movie, Recommendation, Tombstone
 from mm.services import validation
 
@@ -48,11 +48,11 @@ def bury(made: Write, kind: str, key: str, name_key: str | None = None) -> None:
 
 
 def require_room(user_id: str, table: type[Table], words: str, more: int = 1) -> None:
-    """Raises Invalid where `more` rows are more than a file of a library may hold: such a library
+    """Raises InvalidError where `more` rows are more than a file of a library may hold: such a library
     could be backed up no longer."""
     if table.select().where(table.user == user_id).count() + more > validation.FILMS_MAX:
         most = f"{validation.FILMS_MAX:,} {words}"
-        raise Invalid(f"A library holds {most} at most. Delete some that you no longer need.")
+        raise InvalidError(f"A library holds {most} at most. Delete some that you no longer need.")
 
 
 def bury_films(made: Write, imdb_ids: Sequence[str]) -> None:

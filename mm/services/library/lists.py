@@ -8,7 +8,7 @@ from peewee import JOIN, Case, Field, ModelSelect, fn
 
 from mm import models
 from mm.database import chunks, db, update_rows
-from mm.errors import Conflict, Invalid, NotFound
+from mm.errors import ConflictError, InvalidError, NotFoundError
 from mm.models import LIST_COLOR, LIST_ICON, CustomList, Movie, Watch
 from mm.schemas import ListView
 from mm.services import validation
@@ -54,13 +54,13 @@ def views(user_id: str, keys: list[int]) -> list[ListView]:
 
 
 def find(user_id: str, list_id: str) -> CustomList:
-    """Raises NotFound."""
+    """Raises NotFoundError."""
     found = None
-    with contextlib.suppress(Invalid):
+    with contextlib.suppress(InvalidError):
         known = CustomList.id == validation.identifier(list_id)
         found = CustomList.get_or_none((CustomList.user == user_id) & known)
     if found is None:
-        raise NotFound("List not found")
+        raise NotFoundError("List not found")
     return found
 
 
@@ -89,7 +89,7 @@ def create(
     """The last of the lists where no position is given. `list_id`: one that a client made up while
     it was offline.
 
-    Raises Invalid, or Conflict for a `list_id` in use.
+    Raises InvalidError, or ConflictError for a `list_id` in use.
     """
     details = _checked(
         {"name": name, "color": color, "icon": icon, "position": position}, required=("name",)
@@ -105,7 +105,7 @@ def create(
 
 
 def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -> CustomList:
-    """Set those of name, color, icon and position that `changes` has. Raises NotFound or Invalid."""
+    """Set those of name, color, icon and position that `changes` has. Raises NotFoundError or InvalidError."""
     details = _checked(changes)
     with write(user_id, at) as made:
         found = find(user_id, list_id)
@@ -125,7 +125,7 @@ def reorder(user_id: str, ids: list[str], at: float | None = None) -> None:
 
 
 def move(user_id: str, list_id: str, steps: int, at: float | None = None) -> None:
-    """By one place or more, down where `steps` is above 0. Raises NotFound."""
+    """By one place or more, down where `steps` is above 0. Raises NotFoundError."""
     with write(user_id, at) as made:
         found = find(user_id, list_id)
         places = _places(user_id)
@@ -148,7 +148,7 @@ def fates(user_id: str) -> dict[str, tuple[int, int]]:
 
 
 def delete(user_id: str, list_id: str, at: float | None = None) -> None:
-    """Its films go back to watched if they have a watch, else to toWatch. Raises NotFound."""
+    """Its films go back to watched if they have a watch, else to toWatch. Raises NotFoundError."""
     with write(user_id, at) as made:
         found = find(user_id, list_id)
         on_it = Movie.custom_list == found.pk
@@ -209,7 +209,7 @@ def _require_free(user_id: str, list_id: str) -> None:
         .where((CustomList.user == user_id) & (CustomList.id == list_id))
         .exists()
     ):
-        raise Conflict("List already exists")
+        raise ConflictError("List already exists")
 
 
 def _next_position(user_id: str) -> int:

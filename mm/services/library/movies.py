@@ -1,8 +1,8 @@
 """What a user does with films: each verb is one transaction over several tables.
 
 `at` is when the user did it by a client's own clock; left out it is now. An `imdb_id` may be in
-upper case or have spaces around it. All raise Invalid for values that cannot be used; those that
-need a film in the library raise NotFound without it.
+upper case or have spaces around it. All raise InvalidError for values that cannot be used; those that
+need a film in the library raise NotFoundError without it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from peewee import Expression, OperationalError
 
 from mm import clock, log, models
 from mm.database import db, waiting_at_most
-from mm.errors import Invalid, NotFound
+from mm.errors import InvalidError, NotFoundError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch
 from mm.schemas import NAMES_MAX, Problem
 from mm.services import validation
@@ -25,10 +25,10 @@ WANT_SECONDS = 1
 
 
 def find(user_id: str, imdb_id: str) -> Movie:
-    """Raises NotFound, also for what cannot be an imdb_id."""
+    """Raises NotFoundError, also for what cannot be an imdb_id."""
     movie = _mine(user_id, validation.imdb_id_or_404(imdb_id))
     if movie is None:
-        raise NotFound("Movie not found")
+        raise NotFoundError("Movie not found")
     return movie
 
 
@@ -109,14 +109,14 @@ def watch(
 
 
 def rate(user_id: str, imdb_id: str, my_rating: float | None, at: float | None = None) -> Movie:
-    """Change the rating of the latest watch and nothing else. Raises NotFound where the film was
+    """Change the rating of the latest watch and nothing else. Raises NotFoundError where the film was
     never watched."""
     rating = validation.rating(my_rating)
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
         seen = latest_watch(movie)
         if seen is None:
-            raise NotFound("Movie is not watched")
+            raise NotFoundError("Movie is not watched")
         _rate(seen, rating)
         return _touch(made, movie)
 
@@ -125,12 +125,12 @@ def unwatch(
     user_id: str, imdb_id: str, date_watched: float | None = None, at: float | None = None
 ) -> Movie:
     """Take back the latest watch, or that of `date_watched`; after the last one the film is to be
-    watched again. Raises NotFound where there is none to take back."""
+    watched again. Raises NotFoundError where there is none to take back."""
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
         seen = latest_watch(movie, date_watched)
         if seen is None and (movie.status != "watched" or date_watched is not None):
-            raise NotFound("Movie is not watched")
+            raise NotFoundError("Movie is not watched")
         if seen is not None:
             seen.delete_instance()
         if movie.status == "watched" and latest_watch(movie) is None:
@@ -149,7 +149,7 @@ def recommend(
 ) -> Recommendation:
     """Set the vote of a person. Where not given, a vote that is there stays as it is, and a new one
     is up. `person`: a name, or an id as a number. Makes the film and a named person where missing;
-    raises NotFound for an unknown id."""
+    raises NotFoundError for an unknown id."""
     [vote] = recommend_many(user_id, imdb_id, [person], vote_type, date_recommended, media_type, at)
     return vote
 
@@ -190,20 +190,20 @@ def change_vote(
     date_recommended: float | str | None = None,
     at: float | None = None,
 ) -> Recommendation:
-    """Change a vote that is there and nothing else: a deleted film stays deleted. Raises NotFound."""
+    """Change a vote that is there and nothing else: a deleted film stays deleted. Raises NotFoundError."""
     is_up = validation.vote(vote_type)
     moment = validation.moment(date_recommended, "date_recommended")
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
         voter = people.by_id(user_id, person_id)
         if not Recommendation.select().where(_vote_of(movie, voter)).exists():
-            raise NotFound("Recommendation not found")
+            raise NotFoundError("Recommendation not found")
         _touch(made, movie)
         return _vote(made, movie, [voter], is_up, moment)[0]
 
 
 def unrecommend(user_id: str, imdb_id: str, person: str | int, at: float | None = None) -> Movie:
-    """`person`: a name or else an id, or an id as a number. Raises NotFound where there is no such
+    """`person`: a name or else an id, or an id as a number. Raises NotFoundError where there is no such
     vote."""
     with write(user_id, at) as made:
         movie = find(user_id, imdb_id)
@@ -213,7 +213,7 @@ def unrecommend(user_id: str, imdb_id: str, person: str | int, at: float | None 
             else people.by_id(user_id, person)
         )
         if not Recommendation.delete().where(_vote_of(movie, voter)).execute():
-            raise NotFound("Recommendation not found")
+            raise NotFoundError("Recommendation not found")
         people.recount(made, Person.id == voter.id)
         return _touch(made, movie)
 
@@ -289,7 +289,7 @@ def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | No
         return lists.find(movie.user_id, list_id)
     if movie.custom_list_pk is None:
         reason = "is missing, and the status is custom"
-        raise Invalid(f"custom_list_id: {reason}", [Problem("custom_list_id", reason)])
+        raise InvalidError(f"custom_list_id: {reason}", [Problem("custom_list_id", reason)])
     return movie.custom_list
 
 
@@ -320,7 +320,7 @@ def _voted_on(movie: Movie) -> Expression:
 def _refuse_too_many(field: str, count: int) -> None:
     if count > NAMES_MAX:
         reason = f"names {count:,} people; {NAMES_MAX:,} at once is the most"
-        raise Invalid(f"{field}: {reason}", [Problem(field, reason)])
+        raise InvalidError(f"{field}: {reason}", [Problem(field, reason)])
 
 
 def _vote(
@@ -354,7 +354,7 @@ def _require_room_for_votes(movie: Movie, more: int) -> None:
     there = Recommendation.select().where(Recommendation.movie == movie.id).count()
     most = validation.VOTES_MAX
     if there + more > most:
-        raise Invalid(f"A film takes {most:,} recommendations at most; it has {there:,}.")
+        raise InvalidError(f"A film takes {most:,} recommendations at most; it has {there:,}.")
 
 
 def _change_watch(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from peewee import JOIN, Case, Expression, ModelSelect, fn
 
 from mm.database import chunks, db, fold
-from mm.errors import Conflict, Invalid, NotFound, UserError
+from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
 from mm.models import QUICK_RECOMMENDERS, CustomList, Movie, Person, Recommendation, Title, Watch
 from mm.schemas import PersonView
 from mm.services import validation
@@ -44,29 +44,29 @@ def views(user_id: str, ids: list[int]) -> list[PersonView]:
 
 
 def find(user_id: str, name: str) -> Person:
-    """By name alone: a name that is a number is nobody's id. Raises NotFound."""
+    """By name alone: a name that is a number is nobody's id. Raises NotFoundError."""
     person = None
-    with contextlib.suppress(Invalid):
+    with contextlib.suppress(InvalidError):
         person = _named(user_id, validation.name(name))
     if person is None:
-        raise NotFound("Person not found")
+        raise NotFoundError("Person not found")
     return person
 
 
 def by_id(user_id: str, person_id: str | int) -> Person:
-    """A text is an id only as the id itself is written, "9" and not "009". Raises NotFound."""
+    """A text is an id only as the id itself is written, "9" and not "009". Raises NotFoundError."""
     text = str(person_id)
     person = None
     if ID.fullmatch(text) and int(text) <= ID_MAX:
         person = Person.get_or_none((Person.user == user_id) & (Person.id == int(text)))
     if person is None:
-        raise NotFound("Person not found")
+        raise NotFoundError("Person not found")
     return person
 
 
 def by_name_or_id(user_id: str, text: str) -> Person:
-    """Raises NotFound."""
-    with contextlib.suppress(NotFound):
+    """Raises NotFoundError."""
+    with contextlib.suppress(NotFoundError):
         return find(user_id, text)
     return by_id(user_id, text)
 
@@ -79,7 +79,7 @@ def create(
     emoji: str | None = None,
     at: float | None = None,
 ) -> Person:
-    """Raises Invalid for what cannot be a name, colour or emoji, and Conflict for a name in use, in
+    """Raises InvalidError for what cannot be a name, colour or emoji, and ConflictError for a name in use, in
     whatever case."""
     name = validation.name(name)
     details = _checked({"is_trusted": is_trusted, "color": color, "emoji": emoji})
@@ -105,12 +105,12 @@ def obtain(made: Write, names: Sequence[str]) -> dict[str, Person]:
 
 
 def with_ids(user_id: str, ids: Sequence[int]) -> dict[int, Person]:
-    """{id: person}. Raises NotFound where one of them is nobody's."""
+    """{id: person}. Raises NotFoundError where one of them is nobody's."""
     usable = [person_id for person_id in ids if 0 < person_id <= ID_MAX]
     rows = Person.select().where((Person.user == user_id) & Person.id.in_(usable))
     found = {person.id: person for person in rows}
     if not found.keys() >= set(ids):
-        raise NotFound("Person not found")
+        raise NotFoundError("Person not found")
     return found
 
 
@@ -118,7 +118,7 @@ def change(user_id: str, person: str | int, changes: dict, at: float | None = No
     """Set those of name, is_trusted, color and emoji that `changes` has; only an emoji can be
     cleared with None. `person`: a name, or an id as a number.
 
-    Raises NotFound, Invalid, or Conflict for another person's name.
+    Raises NotFoundError, InvalidError, or ConflictError for another person's name.
     """
     details = _checked(changes)
     with write(user_id, at) as made:
@@ -137,7 +137,7 @@ def change(user_id: str, person: str | int, changes: dict, at: float | None = No
 
 
 def delete(user_id: str, person: str | int, at: float | None = None) -> None:
-    """Their votes go too. `person` as for `change`. Raises NotFound, and UserError for a quick
+    """Their votes go too. `person` as for `change`. Raises NotFoundError, and UserError for a quick
     recommender."""
     with write(user_id, at) as made:
         found = _chosen(user_id, person)
@@ -177,7 +177,7 @@ def _checked(changes: dict) -> dict:
 def _require_free(user_id: str, name: str, besides: int | None = None) -> None:
     holder = _named(user_id, name)
     if holder is not None and holder.id != besides:
-        raise Conflict("Person already exists")
+        raise ConflictError("Person already exists")
 
 
 def _by_key(user_id: str, keys: Iterable[str]) -> dict[str, Person]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from peewee import JOIN, Desc, fn
 
 from mm.database import db, snapshot
-from mm.errors import NotFound, UserError
+from mm.errors import NotFoundError, UserError
 from mm.models import Movie, Ranking, Title, Watch
 from mm.schemas import RankingView, UnrankedView
 from mm.services import ranking_order
@@ -65,7 +65,7 @@ def insert(
     """Give a watched film a place; those from there on move down by one. `position` counts from 1
     within the group; past its end means last, and below 1 means first.
 
-    Raises NotFound, or UserError for a film that is not watched or has a place already.
+    Raises NotFoundError, or UserError for a film that is not watched or has a place already.
     """
     with write(user_id, at) as made:
         movie = movies.find(user_id, imdb_id)
@@ -83,13 +83,13 @@ def insert(
 
 
 def remove(user_id: str, imdb_id: str, at: float | None = None) -> None:
-    """The film stays watched. Raises NotFound where it has no place."""
+    """The film stays watched. Raises NotFoundError where it has no place."""
     with write(user_id, at):
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(NotFoundError):
             movie = movies.find(user_id, imdb_id)
             if Ranking.delete().where(Ranking.movie == movie.id).execute():
                 return
-        raise NotFound("Ranking not found")
+        raise NotFoundError("Ranking not found")
 
 
 def _group(user_id: str, liked: bool):

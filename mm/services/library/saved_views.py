@@ -3,7 +3,7 @@
 from peewee import fn
 
 from mm.database import fold
-from mm.errors import Conflict, NotFound
+from mm.errors import ConflictError, NotFoundError
 from mm.models import SavedView
 from mm.services import validation
 from mm.services.library import browse
@@ -18,15 +18,15 @@ def listing(user_id: str) -> list[SavedView]:
 
 
 def find(user_id: str, view_id: str) -> SavedView:
-    """Raises NotFound."""
+    """Raises NotFoundError."""
     found = SavedView.get_or_none((SavedView.user == user_id) & (SavedView.id == view_id))
     if found is None:
-        raise NotFound("That view is gone.")
+        raise NotFoundError("That view is gone.")
     return found
 
 
 def create(user_id: str, name: str, view: browse.View) -> SavedView:
-    """The last of the views. Raises Invalid for what cannot be a name, and Conflict for one in use,
+    """The last of the views. Raises InvalidError for what cannot be a name, and ConflictError for one in use,
     in any case."""
     name = validation.name(name)
     filters = validation.texts(view.params(), "filters")
@@ -43,7 +43,7 @@ def create(user_id: str, name: str, view: browse.View) -> SavedView:
 
 
 def rename(user_id: str, view_id: str, name: str) -> SavedView:
-    """Raises NotFound, Invalid or Conflict."""
+    """Raises NotFoundError, InvalidError or ConflictError."""
     name = validation.name(name)
     with write(user_id) as made:
         found = find(user_id, view_id)
@@ -54,7 +54,7 @@ def rename(user_id: str, view_id: str, name: str) -> SavedView:
 
 
 def remove(user_id: str, view_id: str) -> None:
-    """Raises NotFound."""
+    """Raises NotFoundError."""
     with write(user_id):
         find(user_id, view_id).delete_instance()
 
@@ -62,6 +62,6 @@ def remove(user_id: str, view_id: str) -> None:
 def _require_free(user_id: str, name: str, besides: str = "") -> None:
     rows = SavedView.select(SavedView.id, SavedView.name).where(SavedView.user == user_id).tuples()
     if any(fold(taken) == fold(name) and view_id != besides for view_id, taken in rows):
-        raise Conflict(
+        raise ConflictError(
             "There is a view of that name already. Choose another name, or delete that one first."
         )

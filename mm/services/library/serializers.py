@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def one(user_id: str, imdb_id: str) -> MovieView:
-    """Raises NotFound, also for what cannot be an imdb_id."""
+    """Raises NotFoundError, also for what cannot be an imdb_id."""
     movie = movies.find(user_id, imdb_id)
     return _piece(user_id, [movie.id])[0]
 

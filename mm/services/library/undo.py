@@ -17,7 +17,7 @@ from peewee import Expression, fn
 
 from mm import clock, models
 from mm.database import chunks, db, insert_rows, update_rows
-from mm.errors import Conflict, NotFound
+from mm.errors import ConflictError, NotFoundError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, UndoStep, Watch
 from mm.services import ranking_order, validation
 from mm.services.library import lists, people
@@ -60,7 +60,7 @@ def step(
     where the person may be deleted. What is spread over more than ROWS_MAX rows cannot be taken
     back: keeping them would hold the lock for seconds.
 
-    Raises Invalid for what cannot be an imdb_id; whatever is raised in the block undoes the block.
+    Raises InvalidError for what cannot be an imdb_id; whatever is raised in the block undoes the block.
     """
     taken = Step()
     with db.atomic():
@@ -80,7 +80,7 @@ def step(
 def back(user_id: str, token: str) -> None:
     """Put the rows back as they were; what hung on something that was deleted since stays away.
 
-    Raises NotFound after ten minutes or a second time, and Conflict where the rows were changed
+    Raises NotFoundError after ten minutes or a second time, and ConflictError where the rows were changed
     since.
     """
     with write(user_id) as made:
@@ -89,7 +89,7 @@ def back(user_id: str, token: str) -> None:
         of = (before["films"], map(int, before["people"]), before["lists"])
         now = _rows(user_id, *of, _places(user_id, before["places"]), before["with_votes"])
         if _digest(now) != kept.after:
-            raise Conflict("This was changed again since, so it was left as it is now.")
+            raise ConflictError("This was changed again since, so it was left as it is now.")
         for list_id, row in _differing(before, now, "lists"):
             _put_list(made, list_id, row)
         for person_id, row in _differing(before, now, "people"):
@@ -145,11 +145,13 @@ def _kept(user_id: str, token: str) -> UndoStep:
     mine = (UndoStep.token == token) & (UndoStep.user == user_id)
     kept = UndoStep.get_or_none(mine & _recent())
     if kept is None:
-        raise NotFound(
+        raise NotFoundError(
             "This can no longer be undone: ten minutes are over, or it was undone already."
         )
     if kept.rows.keys() != PARTS:
-        raise NotFound("This was done before the server was updated, and can no longer be undone.")
+        raise NotFoundError(
+            "This was done before the server was updated, and can no longer be undone."
+        )
     return kept
 
 
@@ -353,7 +355,9 @@ def _list_pks(user_id: str) -> dict[str, int]:
 def _require_free(user_id: str, person_id: int, row: dict) -> None:
     others = Person.select().where((Person.user == user_id) & (Person.id != person_id))
     if others.where(Person.name_key == row["name_key"]).exists():
-        raise Conflict(f"Somebody else is called {row['name']} by now, so this was left as it is.")
+        raise ConflictError(
+            f"Somebody else is called {row['name']} by now, so this was left as it is."
+        )
 
 
 def _put_votes_of(person_id: int, user_id: str, votes: list) -> None:
@@ -377,7 +381,7 @@ def _require_room_for_votes(movies: Iterable[int]) -> None:
         votes = Recommendation.select(Recommendation.movie).where(Recommendation.movie.in_(part))
         full = votes.group_by(Recommendation.movie).having(fn.COUNT(Recommendation.id) > most)
         if full.exists():
-            raise Conflict(
+            raise ConflictError(
                 f"A film takes {most:,} recommendations at most, and one of theirs has got others "
                 "since, so this was left as it is."
             )

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 import msgspec
 from msgspec import Raw
 
-from mm.errors import Unusable
+from mm.errors import UnusableFileError
 from mm.services.validation import FieldError
 
 # A file of 64 MiB that holds a library stays far below: 200,000 films with two votes each have 0.8
@@ -61,14 +61,16 @@ def has_too_many_parts(data: bytes, brackets: int, commas: int) -> bool:
 
 
 # `counted` gathers what the user is warned of, with how often it was met. `path` is where a value
-# lies in the file, "" for the whole of it. Each raises Unusable for what is not JSON.
+# lies in the file, "" for the whole of it. Each raises UnusableFileError for what is not JSON.
 
 
 def members(data: bytes, counted: Counter, trusted: bool) -> dict[str, list[Raw]] | None:
     """The values of the outermost object by their keys, not decoded yet; more than one where a key
     is repeated. None for JSON that is no object. `trusted`: have as many parts as it likes."""
     if not trusted and has_too_many_parts(data, BRACKETS_MAX, COMMAS_MAX):
-        raise Unusable("The file has more brackets or commas than any library. Is it another file?")
+        raise UnusableFileError(
+            "The file has more brackets or commas than any library. Is it another file?"
+        )
     data = data.removeprefix(BOM)
     if not data[:LONG_ROW].lstrip(b" \t\r\n").startswith(b"{"):
         _decode(_RAW, data, "", counted)
@@ -78,7 +80,9 @@ def members(data: bytes, counted: Counter, trusted: bool) -> dict[str, list[Raw]
     def keep(kind: type, name: str) -> _Key:
         keys.append(name)
         if len(keys) > KEYS_MAX:
-            raise Unusable(f"The outermost object has more than {KEYS_MAX:,} keys: no library has.")
+            raise UnusableFileError(
+                f"The outermost object has more than {KEYS_MAX:,} keys: no library has."
+            )
         return _Key(name)
 
     found: dict[str, list[Raw]] = defaultdict(list)
@@ -143,12 +147,12 @@ def _decode(decoder: msgspec.json.Decoder, data: bytes | Raw, path: str, counted
     except NOT_JSON as error:
         mended, count = _without_halves(bytes(data))
         if not count:
-            raise Unusable(NO_JSON.format(_what_is_wrong(error, path))) from error
+            raise UnusableFileError(NO_JSON.format(_what_is_wrong(error, path))) from error
     counted["characters were only half there, and became \ufffd"] += count
     try:
         return decoder.decode(mended)
     except NOT_JSON as error:
-        raise Unusable(NO_JSON.format(_what_is_wrong(error, path))) from error
+        raise UnusableFileError(NO_JSON.format(_what_is_wrong(error, path))) from error
 
 
 def _without_halves(data: bytes) -> tuple[bytes, int]:
@@ -159,7 +163,7 @@ def _without_halves(data: bytes) -> tuple[bytes, int]:
         nonlocal count, escapes
         escapes += 1
         if escapes > ESCAPES_MAX:
-            raise Unusable(NO_JSON.format("it has too many broken characters"))
+            raise UnusableFileError(NO_JSON.format("it has too many broken characters"))
         if not found["half"]:
             return found[0]
         count += 1

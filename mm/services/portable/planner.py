@@ -13,7 +13,7 @@ from msgspec import structs
 from peewee import Database
 
 from mm.database import db, fold, snapshot
-from mm.errors import Unusable
+from mm.errors import UnusableFileError
 from mm.models import (
     OWNED,
     CustomList,
@@ -62,7 +62,7 @@ def plan(
     conflicts: Conflicts = "overwrite",
     database: Database | None = None,
 ) -> Plan:
-    """Merge: nothing is removed. Reads the library once, in one snapshot. Raises Unusable where the
+    """Merge: nothing is removed. Reads the library once, in one snapshot. Raises UnusableFileError where the
     library would grow past what an import takes."""
     database = database or db.obj
     with snapshot(database):
@@ -110,7 +110,9 @@ def _refuse_too_many(plan: Plan, library: Library) -> None:
         new = sum(step.outcome == "new" for step in steps)
         if new and len(existing) + new > most:
             total = len(existing) + new
-            raise Unusable(f"The library would hold {total:,} {words}; the limit is {most:,}.")
+            raise UnusableFileError(
+                f"The library would hold {total:,} {words}; the limit is {most:,}."
+            )
 
 
 def _library(database: Database, user_id: str) -> Library:

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from mm import clock
 from mm.database import fold
-from mm.errors import TooLarge, Unusable
+from mm.errors import TooLargeError, UnusableFileError
 from mm.models import QUICK_RECOMMENDERS, STATUSES
 from mm.schemas import (
     VERSION,
@@ -139,7 +139,7 @@ class _Reader(Struct):
     def reject(self, path: str, reason: str) -> None:
         self.errors.append(Problem(path, reason))
         if len(self.errors) > ERRORS_MAX:
-            raise Unusable(
+            raise UnusableFileError(
                 f"More than {ERRORS_MAX:,} rows cannot be used, such as {path}: {reason}. "
                 "Is it the right file?"
             )
@@ -149,15 +149,15 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
     """`trusted`: a backup written by this server. Its size is not limited, and its times are taken
     as they are: on a machine whose clock was set back they lie in the future.
 
-    Raises TooLarge, or Unusable for what is no library at all: not JSON, not an object, a newer
+    Raises TooLargeError, or UnusableFileError for what is no library at all: not JSON, not an object, a newer
     version, or nothing usable in it.
     """
     if len(data) > validation.FILE_MAX and not trusted:
-        raise TooLarge(f"The file is larger than {validation.FILE_MAX >> 20} MiB.")
+        raise TooLargeError(f"The file is larger than {validation.FILE_MAX >> 20} MiB.")
     reader = _Reader(trusted, validation.LATEST if trusted else clock.now() + DAY)
     document = guards.members(data, reader.counted, trusted)
     if document is None:
-        raise Unusable(
+        raise UnusableFileError(
             "The file is JSON, but no Movie Manager export: "
             f"that is an object with {SECTIONS_IN_WORDS}."
         )
@@ -180,7 +180,9 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
     if incoming.errors and not any(usable):
         first = f"{incoming.errors[0].path}: {incoming.errors[0].reason}"
         count = len(incoming.errors)
-        raise Unusable(f"No row of the file can be used. First of {count:,} problems: {first}")
+        raise UnusableFileError(
+            f"No row of the file can be used. First of {count:,} problems: {first}"
+        )
     counted = [f"{count:,} {text}." for text, count in sorted(reader.counted.items())]
     incoming.warnings = [*reader.warnings.lines(), *counted]
     return incoming
@@ -193,20 +195,20 @@ def _check_version(reader: _Reader, document: dict[str, list[Raw]]) -> None:
     try:
         version = validation.number(_single(reader, document, "version"), "version")
     except FieldError as error:
-        raise Unusable(f"The file's version: {error.reason}.") from error
+        raise UnusableFileError(f"The file's version: {error.reason}.") from error
     version = 1 if version is None else version
     if version > VERSION:
         newer = f"The file was made by a newer version: {version:g}."
-        raise Unusable(f"{newer} This server reads up to {VERSION}.")
+        raise UnusableFileError(f"{newer} This server reads up to {VERSION}.")
     if version not in (1, 2):
-        raise Unusable(f"The file's version is {version:g}; this server reads 1 and 2.")
+        raise UnusableFileError(f"The file's version is {version:g}; this server reads 1 and 2.")
 
 
 def _exported_at(reader: _Reader, document: dict[str, list[Raw]]) -> float:
     try:
         exported_at = validation.moment(_single(reader, document, "exported_at"), "exported_at")
     except FieldError as error:
-        raise Unusable(f"{error.path}: {error.reason}") from error
+        raise UnusableFileError(f"{error.path}: {error.reason}") from error
     return clock.now() if exported_at is None or exported_at > reader.latest else exported_at
 
 
@@ -231,9 +233,9 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
             reader.warnings.add("twice", again)
         if (count := len(found.get(name, []))) > validation.FILMS_MAX:
             limit = f"the limit is {validation.FILMS_MAX:,}"
-            raise Unusable(f"The file holds {count:,} {name}; {limit}.")
+            raise UnusableFileError(f"The file holds {count:,} {name}; {limit}.")
     if not found:
-        raise Unusable(
+        raise UnusableFileError(
             f"The file is JSON, but has none of the lists {SECTIONS_IN_WORDS}: "
             "nothing in it can be imported."
         )

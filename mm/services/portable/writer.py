@@ -8,7 +8,7 @@ from peewee import Database
 
 from mm import models
 from mm.database import chunks, db, insert_rows, update_rows
-from mm.errors import Conflict
+from mm.errors import ConflictError
 from mm.models import (
     OWNED,
     CustomList,
@@ -29,7 +29,7 @@ CHANGED = "The library has changed since this plan was made. Look at it again, t
 
 def apply(plan: Plan, database: Database | None = None) -> None:
     """Do exactly what `plan` says; one that changes nothing does not count as a write. Raises
-    Conflict, with nothing written, when the library is no longer the one it was made for."""
+    ConflictError, with nothing written, when the library is no longer the one it was made for."""
     if plan.is_empty():
         return
     database = database or db.obj
@@ -37,7 +37,7 @@ def apply(plan: Plan, database: Database | None = None) -> None:
         unchanged = (User.id == plan.user_id) & (User.library_version == plan.library_version)
         count = User.update(library_version=User.library_version + 1).where(unchanged)
         if not count.execute(database):
-            raise Conflict(CHANGED)
+            raise ConflictError(CHANGED)
         updated_at = models.next_update(database)
         _apply_people(database, plan, updated_at)
         _apply_lists(database, plan, updated_at)

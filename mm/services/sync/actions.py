@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from mm.database import fold
-from mm.errors import Invalid, NotFound
+from mm.errors import InvalidError, NotFoundError
 from mm.models import CustomList, Movie, Person
 from mm.schemas import Problem
 from mm.services import validation
@@ -68,7 +68,7 @@ def _add_recommendation(user_id: str, data: dict, at: float) -> None:
 
 
 def _remove_recommendation(user_id: str, data: dict, at: float) -> None:
-    with contextlib.suppress(NotFound):
+    with contextlib.suppress(NotFoundError):
         movies.unrecommend(user_id, data["imdb_id"], _voter(user_id, data).id, at)
 
 
@@ -97,7 +97,7 @@ def _rate(user_id: str, data: dict, at: float) -> None:
 def _set_status(user_id: str, data: dict, at: float) -> None:
     status = validation.status(data.get("status"))
     if status == "deleted":
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(NotFoundError):
             movies.set_status(user_id, data["imdb_id"], status, at=at)
         return
     _require_film(user_id, data, at)
@@ -109,7 +109,7 @@ def _add_person(user_id: str, data: dict, at: float) -> None:
     name = validation.name(data.get("name"))
     try:
         known = people.find(user_id, name)
-    except NotFound:
+    except NotFoundError:
         people.create(
             user_id, name, data.get("is_trusted"), data.get("color"), data.get("emoji"), at
         )
@@ -137,7 +137,7 @@ def _trust_person(user_id: str, data: dict, at: float) -> None:
 
 
 def _delete_person(user_id: str, data: dict, at: float) -> None:
-    with contextlib.suppress(NotFound):
+    with contextlib.suppress(NotFoundError):
         people.delete(user_id, _person(user_id, data).id, at)
 
 
@@ -155,7 +155,7 @@ def _change_list(user_id: str, data: dict, at: float) -> None:
 
 
 def _delete_list(user_id: str, data: dict, at: float) -> None:
-    with contextlib.suppress(NotFound):
+    with contextlib.suppress(NotFoundError):
         lists.delete(user_id, _required_list_id(data), at)
 
 
@@ -170,7 +170,7 @@ def _known_person(user_id: str, data: dict) -> Subject:
     """Who is gone is known by the id alone: a name may be somebody else's by now."""
     try:
         person = _person(user_id, data)
-    except NotFound:
+    except NotFoundError:
         return Subject("person", None if data.get("id") is None else str(data["id"]), None)
     return Subject("person", str(person.id), person)
 
@@ -213,7 +213,7 @@ def _require_film(user_id: str, data: dict, at: float) -> None:
     it is back."""
     try:
         movies.find(user_id, data["imdb_id"])
-    except NotFound:
+    except NotFoundError:
         movies.add(user_id, data["imdb_id"], _media_type(data), at=at)
 
 
@@ -221,10 +221,10 @@ def _who(user_id: str, data: dict) -> str | int:
     """An id that is gone gives way to the name beside it, where there is one."""
     name = data.get("person_name") or data.get("person")
     if data.get("person_id") is not None:
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(NotFoundError):
             return people.by_id(user_id, data["person_id"]).id
         if name is None:
-            raise NotFound("Person not found")
+            raise NotFoundError("Person not found")
     return validation.name(name, "person_name")
 
 
@@ -259,5 +259,5 @@ def _given(data: dict, names: tuple[str, ...]) -> dict:
     return {name: data[name] for name in names if name in data}
 
 
-def _missing(field: str, reason: str = "is missing") -> Invalid:
-    return Invalid(f"{field}: {reason}", [Problem(field, reason)])
+def _missing(field: str, reason: str = "is missing") -> InvalidError:
+    return InvalidError(f"{field}: {reason}", [Problem(field, reason)])

@@ -13,7 +13,7 @@ from peewee import ModelSelect, Tuple, fn
 
 from mm import clock, models
 from mm.database import Table, chunks, db, snapshot
-from mm.errors import Invalid
+from mm.errors import InvalidError
 from mm.models import CustomList, Movie, Person, Tombstone, User
 from mm.schemas import Feed, Problem
 from mm.services.library import lists, people
@@ -43,12 +43,12 @@ class Changes(NamedTuple):
 
 
 def everything_since(user_id: str, since: float) -> Changes:
-    """Raises Invalid for what is no time."""
+    """Raises InvalidError for what is no time."""
     return _read(user_id, since, None, None)
 
 
 def page(user_id: str, since: float, limit: int, offset: str | None) -> Changes:
-    """`offset`: the next_offset of the page before. Raises Invalid for what is none."""
+    """`offset`: the next_offset of the page before. Raises InvalidError for what is none."""
     return _read(user_id, since, limit, _parsed(offset))
 
 
@@ -174,7 +174,7 @@ def _deleted(keys: list[int]) -> dict[str, list[str]]:
 
 def _seconds(since: float) -> float:
     if not math.isfinite(since):
-        raise Invalid("since: is not a time", [Problem("since", "is not a time")])
+        raise InvalidError("since: is not a time", [Problem("since", "is not a time")])
     return max(0.0, since / 1000 if since > MILLISECONDS_FROM else since)
 
 
@@ -193,4 +193,4 @@ def _parsed(offset: str | None) -> Position | None:
     ):
         return position
     reason = "is no next_offset of an answer"
-    raise Invalid(f"offset: {reason}", [Problem("offset", reason)])
+    raise InvalidError(f"offset: {reason}", [Problem("offset", reason)])

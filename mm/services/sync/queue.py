@@ -13,7 +13,7 @@ from peewee import fn
 
 from mm import clock, models
 from mm.database import db
-from mm.errors import Invalid, UserError
+from mm.errors import InvalidError, UserError
 from mm.models import CustomList, Movie, Person, Tombstone
 from mm.schemas import ACTIONS_MAX, ListView, MovieView, PersonView, Problem, SyncAction, SyncAnswer
 from mm.services import validation
@@ -33,7 +33,7 @@ REST_SECONDS = 0.15
 
 
 def perform(user_id: str, action: SyncAction) -> SyncAnswer:
-    """Do an action, or answer what was answered to it before. Raises Invalid for a malformed one,
+    """Do an action, or answer what was answered to it before. Raises InvalidError for a malformed one,
     which is not kept."""
     kind = actions.ACTIONS[action.action]
     at = min(validation.moment(action.timestamp, "timestamp") or 0.0, clock.now())
@@ -58,11 +58,11 @@ def perform(user_id: str, action: SyncAction) -> SyncAnswer:
 def perform_all(user_id: str, sent: Sequence) -> list[SyncAnswer]:
     """In order, each by itself; a malformed one is answered with its error.
 
-    Raises Invalid for more than ACTIONS_MAX.
+    Raises InvalidError for more than ACTIONS_MAX.
     """
     if len(sent) > ACTIONS_MAX:
         reason = f"{len(sent):,} actions; send at most {ACTIONS_MAX:,} at once"
-        raise Invalid(f"actions: {reason}", [Problem("actions", reason)])
+        raise InvalidError(f"actions: {reason}", [Problem("actions", reason)])
     answers = []
     rested_at = time.monotonic()
     for item in sent:
@@ -89,7 +89,7 @@ def _perform_one(user_id: str, item: object) -> SyncAnswer:
         return perform(user_id, msgspec.convert(item, SyncAction))
     except msgspec.ValidationError as error:
         return SyncAnswer(False, error=str(error))
-    except Invalid as error:
+    except InvalidError as error:
         return SyncAnswer(False, error=error.message)
 
 
@@ -97,7 +97,7 @@ def _outcome(user_id: str, kind: Action, subject: Subject, data: dict, at: float
     try:
         with db.atomic():
             kind.perform(user_id, data, at)
-    except Invalid:
+    except InvalidError:
         raise
     except UserError as error:
         return SyncAnswer(False, error=error.message)
