@@ -1,4 +1,5 @@
-"""The one clock. Tests move it by replacing `now`; nothing else may call `time.time`."""
+"""The one clock. Tests move it by replacing `now` and `monotonic`; nothing else may call
+`time.time`."""
 
 import time
 from datetime import datetime, tzinfo
@@ -7,6 +8,11 @@ from datetime import datetime, tzinfo
 def now() -> float:
     """Unix seconds, UTC."""
     return time.time()
+
+
+def monotonic() -> float:
+    """Seconds that never jump, whoever sets the system's clock: for how long something is kept."""
+    return time.monotonic()
 
 
 def local(moment: float, zone: tzinfo) -> datetime:

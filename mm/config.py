@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32
@@ -17,7 +20,8 @@ DRAFT_OF_KEY = re.compile(r"secret_key\.[0-9a-f]{8}")
 POSTGRES = ("postgres", "postgresql")
 # An extra, which requirements.txt names for the tests.
 PSYCOPG = "psycopg[binary]==3.3.9"
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+WholeNumber = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ConfigError(Exception):
@@ -35,15 +39,15 @@ class Config:
     backup_time: str = "03:00"
     admin_token: str = ""
     cors_origins: tuple[str, ...] = ()
-    trusted_proxies: int = 0
+    trusted_proxies: WholeNumber = 0
     tmdb_api_key: str = ""
     tmdb_base_url: str = "https://api.themoviedb.org/3"
     tmdb_image_url: str = "https://image.tmdb.org/t/p"
     tmdb_language: str = "en-US"
     omdb_api_key: str = ""
     omdb_base_url: str = "https://www.omdbapi.com/"
-    omdb_daily_limit: int = 1000
-    log_level: str = "INFO"
+    omdb_daily_limit: WholeNumber = 1000
+    log_level: LogLevel = "INFO"
     allow_root: bool = False
 
     @cached_property
@@ -101,48 +105,56 @@ class Config:
         return key
 
 
+# Each variable, and the field it sets.
+VARIABLES = {
+    "MM_DATA_DIR": "data_dir",
+    "DATABASE_URL": "database_url",
+    "HUEY_URL": "huey_url",
+    "TZ": "timezone",
+    "BACKUP_TIME": "backup_time",
+    "ADMIN_TOKEN": "admin_token",
+    "CORS_ORIGINS": "cors_origins",
+    "MM_TRUSTED_PROXIES": "trusted_proxies",
+    "TMDB_API_KEY": "tmdb_api_key",
+    "TMDB_BASE_URL": "tmdb_base_url",
+    "TMDB_IMAGE_URL": "tmdb_image_url",
+    "TMDB_LANGUAGE": "tmdb_language",
+    "OMDB_API_KEY": "omdb_api_key",
+    "OMDB_BASE_URL": "omdb_base_url",
+    "OMDB_DAILY_LIMIT": "omdb_daily_limit",
+    "MM_LOG_LEVEL": "log_level",
+    "MM_ALLOW_ROOT": "allow_root",
+}
+
+
 def from_environ(environ: Mapping[str, str] | None = None) -> Config:
     """Raises ConfigError for a value that cannot be used."""
     env = os.environ if environ is None else environ
-    text = {
-        "database_url": "DATABASE_URL",
-        "huey_url": "HUEY_URL",
-        "timezone": "TZ",
-        "backup_time": "BACKUP_TIME",
-        "admin_token": "ADMIN_TOKEN",
-        "tmdb_api_key": "TMDB_API_KEY",
-        "tmdb_base_url": "TMDB_BASE_URL",
-        "tmdb_image_url": "TMDB_IMAGE_URL",
-        "tmdb_language": "TMDB_LANGUAGE",
-        "omdb_api_key": "OMDB_API_KEY",
-        "omdb_base_url": "OMDB_BASE_URL",
-        "log_level": "MM_LOG_LEVEL",
-    }
-    values: dict = {
-        field: env[name].strip() for field, name in text.items() if env.get(name, "").strip()
-    }
-    values |= {
-        field: _whole_number(env, name)
-        for field, name in {
-            "trusted_proxies": "MM_TRUSTED_PROXIES",
-            "omdb_daily_limit": "OMDB_DAILY_LIMIT",
-        }.items()
-        if env.get(name)
-    }
-    values["allow_root"] = env.get("MM_ALLOW_ROOT", "").strip() == "1"
-    if env.get("MM_DATA_DIR"):
-        values["data_dir"] = Path(env["MM_DATA_DIR"]).expanduser().resolve()
-    if env.get("CORS_ORIGINS"):
-        values["cors_origins"] = tuple(
-            filter(None, (part.strip() for part in env["CORS_ORIGINS"].split(",")))
-        )
-    config = Config(**values)
-    for name, url in {"DATABASE_URL": config.database_url, "HUEY_URL": config.huey_url}.items():
-        _check_address(name, url)
-    _check_zone(config)
-    _check_log_level(config)
+    texts = {name: env.get(name, "").strip() for name in VARIABLES}
+    values: dict = {VARIABLES[name]: text for name, text in texts.items() if text}
+    values["cors_origins"] = re.findall(r"[^,\s]+", texts["CORS_ORIGINS"])
+    values["allow_root"] = texts["MM_ALLOW_ROOT"] == "1"
+    try:
+        config = msgspec.convert(values, Config, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        name = next(name for name, field in VARIABLES.items() if f"$.{field}`" in str(error))
+        levels = ", ".join(get_args(LogLevel))
+        takes = f"one of {levels}" if name == "MM_LOG_LEVEL" else "a whole number"
+        raise ConfigError(f"{name} is {texts[name]!r}: it takes {takes}") from error
+    for name in ("DATABASE_URL", "HUEY_URL"):
+        _check_address(name, texts[name])
+    try:
+        _ = config.zone
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        takes = "a name such as Europe/Berlin"
+        raise ConfigError(f"TZ is {config.timezone!r}: it takes {takes}") from error
     backup_minutes(config.backup_time)
     return config
+
+
+def _path(_type: type, text: str) -> Path:
+    """For msgspec, which reads no paths by itself."""
+    return Path(text).expanduser().resolve()
 
 
 def backup_minutes(text: str) -> tuple[int, int]:
@@ -169,21 +181,6 @@ def prepare(config: Config) -> None:
     tempfile.tempdir = str(config.tmp_dir)
 
 
-def _whole_number(env: Mapping[str, str], name: str) -> int:
-    if env[name].strip().isdecimal():
-        return int(env[name])
-    raise ConfigError(f"{name} is {env[name]!r}: it takes a whole number")
-
-
-def _check_zone(config: Config) -> None:
-    try:
-        _ = config.zone
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError(
-            f"TZ is {config.timezone!r}: it takes a name such as Europe/Berlin"
-        ) from error
-
-
 def _check_address(name: str, url: str) -> None:
     """Never names the address itself, which may hold a password."""
     scheme, separator, _ = url.partition("://")
@@ -197,13 +194,6 @@ def _check_address(name: str, url: str) -> None:
             raise ConfigError(
                 f'{name} names PostgreSQL, which needs psycopg: .venv/bin/pip install "{PSYCOPG}"'
             ) from error
-
-
-def _check_log_level(config: Config) -> None:
-    if config.log_level not in LOG_LEVELS:
-        raise ConfigError(
-            f"MM_LOG_LEVEL is {config.log_level!r}: it takes one of {', '.join(LOG_LEVELS)}"
-        )
 
 
 current = Config()

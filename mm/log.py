@@ -1,7 +1,7 @@
-"""The log: a line for each thing that happened, `time level event key=value …`, on standard error.
+"""The log: one line an event, `time level event key=value …`, on standard error.
 
-Fields say which account (its id), which file, how many: never a film's name, an e-mail address or
-a key. What went wrong unexpectedly gets a short code, which the page shows and the log explains.
+Fields name the account by its id, the file, a number: never a film's title, an e-mail address or a
+key. An unexpected error gets a short code: the page shows it, and the log has its traceback.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ from collections.abc import Iterator
 
 from mm import clock, config
 
-# Without letters and digits that are taken for each other when read aloud.
+# Without the letters and digits that are easily mistaken for one another.
 CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 CODE_LENGTH = 5
 HIDDEN = "[hidden]"
 PLAIN = re.compile(r"[^\s\"=]+")
 IN_ADDRESSES = re.compile(r"\b((?:api_?key|token|password)=)[^&\s\"'<>)]+", re.IGNORECASE)
 IN_HEADERS = re.compile(r"\b(Bearer )[A-Za-z0-9._~+/=-]+")
-# The attribute of an exception that has been logged.
-CODE = "_logged_under"
-# A shorter one would hide ordinary words.
+# The attribute that holds the code of an exception that has been logged.
+CODE = "_log_code"
+# Hiding a shorter one would hide ordinary words too.
 SECRET_MIN = 4
 
 _logger = logging.getLogger("mm")
@@ -32,7 +32,7 @@ _secrets: set[str] = set()
 
 
 def start(settings: config.Config) -> None:
-    """Write lines of `log_level` and above to standard error. Can be called again with others."""
+    """Write lines of `log_level` and above to standard error. May be called again."""
     protect(settings.tmdb_api_key, settings.omdb_api_key, settings.admin_token)
     for url in (settings.database_url, settings.huey_url):
         protect(url.partition("://")[2].rpartition("@")[0].partition(":")[2])
@@ -42,7 +42,7 @@ def start(settings: config.Config) -> None:
 
 
 def adopt(name: str, settings: config.Config) -> None:
-    """Let a library's logger write lines of ours: warnings and errors, at DEBUG all it says."""
+    """Write what a library logs in our format: its warnings and errors, at level DEBUG all of it."""
     library = logging.getLogger(name)
     library.handlers = [_StandardError()]
     library.propagate = False
@@ -51,7 +51,7 @@ def adopt(name: str, settings: config.Config) -> None:
 
 @contextlib.contextmanager
 def only_errors() -> Iterator[None]:
-    """For the command line, which says in words of its own what it does."""
+    """For the command line, which tells its user itself what it does."""
     before = _logger.level
     _logger.setLevel(logging.ERROR)
     try:
@@ -61,7 +61,7 @@ def only_errors() -> Iterator[None]:
 
 
 def protect(*values: str) -> None:
-    """Never print these."""
+    """Hide these secrets wherever they would appear in the log."""
     _secrets.update(value for value in values if len(value) >= SECRET_MIN)
 
 
@@ -82,35 +82,45 @@ def error(event: str, **fields: object) -> None:
 
 
 def unexpected(event: str, problem: BaseException, **fields: object) -> str:
-    """Log a problem with its traceback; returns the code under which it can be found. One that is
-    raised on and met again has its code already, and is not logged twice."""
-    if known := getattr(problem, CODE, None):
-        return known
+    """Log an error with its traceback, and return its code. One that was logged already and raised
+    again keeps its code and is not logged twice."""
+    if logged := getattr(problem, CODE, None):
+        return logged
     code = new_code()
     setattr(problem, CODE, code)
     _logger.error(event, extra={"fields": {"code": code, **fields}}, exc_info=problem)
     return code
 
 
-class Isolated:
-    """`code`: that of what went wrong in the block, None where nothing did."""
+class Caught:
+    """`error`: what ended the block, None where nothing did; `code`: that of its entry in the log."""
 
+    error: Exception | None = None
     code: str | None = None
 
 
 @contextlib.contextmanager
-def isolated(
-    event: str, *, besides: tuple[type[Exception], ...] = (), **fields: object
-) -> Iterator[Isolated]:
-    """One bad item costs that item: what goes wrong unexpectedly in the block is logged, and the
-    program goes on behind it. `besides` are the errors that the caller deals with."""
-    block = Isolated()
+def caught(besides: tuple[type[Exception], ...] = ()) -> Iterator[Caught]:
+    """Catch whatever error ends the block, for the caller to record. Those of `besides` pass."""
+    block = Caught()
     try:
         yield block
     except besides:
         raise
     except Exception as problem:  # noqa: BLE001  The one place where anything may be caught.
-        block.code = unexpected(event, problem, **fields)
+        block.error = problem
+
+
+@contextlib.contextmanager
+def isolated(
+    event: str, *, besides: tuple[type[Exception], ...] = (), **fields: object
+) -> Iterator[Caught]:
+    """One bad item costs that item: an error in the block is logged, and the program goes on after
+    the block. Errors of `besides`, which the caller handles, pass."""
+    with caught(besides) as block:
+        yield block
+    if block.error:
+        block.code = unexpected(event, block.error, **fields)
 
 
 def new_code() -> str:
@@ -118,14 +128,14 @@ def new_code() -> str:
 
 
 def redact(text: str) -> str:
-    """Without the server's secrets, and without what looks like one in an address or a header."""
+    """`text` without the server's secrets, and without what looks like one in a URL or a header."""
     for secret in _secrets:
         text = text.replace(secret, HIDDEN)
     return IN_HEADERS.sub(rf"\1{HIDDEN}", IN_ADDRESSES.sub(rf"\1{HIDDEN}", text))
 
 
 class _StandardError(logging.Handler):
-    """Looks for the stream at each line, because tests and servers replace it."""
+    """Looks sys.stderr up for each line, because tests and servers replace it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,24 +153,21 @@ class _StandardError(logging.Handler):
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = clock.local(record.created, config.current.zone).isoformat(timespec="milliseconds")
-        parts = [moment, record.levelname, *_words(record)]
-        lines = [" ".join(parts)]
+        event, fields = record.getMessage(), getattr(record, "fields", None)
+        if fields is None:
+            # Logged by a library.
+            event, fields = record.name, {"message": event}
+        words = [moment, record.levelname, event]
+        words += [f"{key}={_quoted(value)}" for key, value in fields.items()]
+        lines = [" ".join(words)]
         if record.exc_info and record.exc_info[1]:
-            told = "".join(traceback.format_exception(record.exc_info[1]))
-            # Indented, so that a line that begins with a time is always one event.
-            lines += [f"    {line}" for line in told.splitlines()]
+            trace = "".join(traceback.format_exception(record.exc_info[1]))
+            # Indented, so that a line that begins with a time is always the start of an event.
+            lines += [f"    {line}" for line in trace.splitlines()]
         return redact("\n".join(lines))
 
 
-def _words(record: logging.LogRecord) -> list[str]:
-    """The event and its fields; what a library logs is one field, `message`."""
-    fields = getattr(record, "fields", None)
-    if fields is None:
-        return [record.name, f"message={_quoted(record.getMessage())}"]
-    return [record.getMessage(), *(f"{key}={_quoted(value)}" for key, value in fields.items())]
-
-
 def _quoted(value: object) -> str:
-    """As it is where that is one word, else as a JSON text: no value can begin another line."""
+    """As JSON unless it is one plain word, so that no value can begin a new line."""
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
     return text if PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -59,6 +59,7 @@ def frozen_clock(monkeypatch):
     """2026-03-01 12:00 UTC, moved by the test."""
     frozen = Clock(1772366400.0)
     monkeypatch.setattr(clock, "now", frozen)
+    monkeypatch.setattr(clock, "monotonic", frozen)
     return frozen
 
 

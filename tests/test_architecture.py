@@ -105,20 +105,13 @@ def test_only_the_clock_asks_for_the_time():
 
 
 def test_every_variable_of_the_configuration_is_in_the_readme():
-    readme = (config.ROOT / "README.md").read_text()
-    source = (PACKAGE / "config.py").read_text()
-    names = {
-        node.value
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Constant)
-        if isinstance(node.value, str)
-        and node.value.isupper()
-        and node.value.replace("_", "").isalpha()
-        and len(node.value) > 1
-        and node.value != "UTC"
-    }
-    assert {"MM_DATA_DIR", "TMDB_API_KEY"} <= names
-    assert [name for name in sorted(names | {"MM_BIND"}) if f"`{name}`" not in readme] == []
+    readme = readme_text()
+    names = {*config.VARIABLES, "MM_BIND"}
+    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []
+
+
+def test_every_setting_can_be_set_by_a_variable():
+    assert set(config.VARIABLES.values()) == set(config.Config.__dataclass_fields__)
 
 
 def test_the_example_of_an_env_file_names_the_variables_of_the_readme_with_their_defaults():

@@ -2,66 +2,54 @@
 
 import contextlib
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
+
+from cachetools import TTLCache
 
 from mm import clock
 
 
 class Cache:
-    """At most `size` values for `seconds` each; the one asked for longest ago goes first. Threads
-    share it."""
+    """At most `size` values for `seconds` each; the least recently used goes first. Threads share
+    it."""
 
     def __init__(self, size: int, seconds: float):
         self.size = size
         self.seconds = seconds
-        self._values: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
-        self._guard = threading.Lock()
+        # Looked up at each call, so that tests can move the clock.
+        self._values: TTLCache = TTLCache(size, seconds, timer=lambda: clock.monotonic())
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        with self._guard:
-            self._drop_old()
+        with self._lock:
             return len(self._values)
 
     def get(self, key: Hashable) -> Any:
         """The value, or None."""
-        with self._guard:
-            self._drop_old()
-            if key not in self._values:
-                return None
-            self._values.move_to_end(key)
-            return self._values[key][1]
+        with self._lock:
+            return self._values.get(key)
 
     def put(self, key: Hashable, value: Any) -> None:
-        with self._guard:
-            self._values[key] = (clock.now() + self.seconds, value)
-            self._values.move_to_end(key)
-            while len(self._values) > self.size:
-                self._values.popitem(last=False)
+        with self._lock:
+            self._values[key] = value
 
-    def fetch(self, key: Hashable, ask: Callable[[], Any]) -> Any:
-        """The value, from `ask` where it is not here. A failure is not kept."""
+    def fetch(self, key: Hashable, load: Callable[[], Any]) -> Any:
+        """The value, from `load` where it is not cached. A failure is not cached."""
         value = self.get(key)
         if value is None:
-            value = ask()
+            value = load()
             self.put(key, value)
         return value
 
     def clear(self) -> None:
-        with self._guard:
+        with self._lock:
             self._values.clear()
 
-    def _drop_old(self) -> None:
-        """Also what was put in while the clock was ahead."""
-        now = clock.now()
-        kept = self._values.items()
-        for key in [key for key, (until, _) in kept if not now < until <= now + self.seconds]:
-            del self._values[key]
 
-
-class Turns:
-    """One thread at a time for each key."""
+class KeyedLock:
+    """A lock for each key, forgotten when nobody holds it or waits for it."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -69,13 +57,13 @@ class Turns:
         self._users: Counter = Counter()
 
     @contextlib.contextmanager
-    def take(self, key: Hashable, seconds: float = -1) -> Iterator[None]:
-        """Raises TimeoutError where the turn does not come within so many seconds; -1: never."""
+    def hold(self, key: Hashable, timeout: float = -1) -> Iterator[None]:
+        """Raises TimeoutError after `timeout` seconds of waiting; -1 waits for ever."""
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
             self._users[key] += 1
         try:
-            if not lock.acquire(timeout=seconds):
+            if not lock.acquire(timeout=timeout):
                 raise TimeoutError
             try:
                 yield

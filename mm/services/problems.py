@@ -1,4 +1,4 @@
-"""What goes wrong in the worker's regular work: kept until it is over, and named by /api/health."""
+"""Failures of the worker's regular work: kept until the work succeeds, and named by /api/health."""
 
 import hashlib
 import json
@@ -22,17 +22,17 @@ def attempt(part: str, what: str, work: Callable[[], Result]) -> Result | None:
     A failure is logged once, with a code, and kept as a problem until the part succeeds again.
     `what` begins the sentence that health shows, as in "Deleting old uploads".
     """
-    try:
+    with log.caught() as failure:
         result = work()
         clear(part)
-    except Exception as error:  # noqa: BLE001  One part that fails must not stop the others.
-        _failed(part, what, error)
-        return None
-    return result
+        return result
+    if failure.error:
+        _keep(part, what, failure.error)
+    return None
 
 
 def put(part: str, text: str, **more: object) -> None:
-    """Keep a problem; `text` is a sentence for everybody: no path, no name, no account."""
+    """Keep a problem; `text` is a sentence that strangers may read: no path, name or account."""
     with db.atomic():
         models.put_setting(PREFIX + part, {"text": text, **more})
 
@@ -49,14 +49,14 @@ def texts() -> list[str]:
     return [json.loads(row.value)["text"] for row in rows]
 
 
-def _failed(part: str, what: str, error: Exception) -> None:
+def _keep(part: str, what: str, error: Exception) -> None:
     try:
         digest = hashlib.sha256(repr(error).encode()).hexdigest()
-        known = models.setting(PREFIX + part) or {}
+        earlier = models.setting(PREFIX + part) or {}
         # The same failure every minute would fill the log.
-        if known.get("error") != digest:
+        if earlier.get("error") != digest:
             code = log.unexpected("problem.found", error, part=part)
             put(part, f"{what} does not work. The log has the reason (code {code}).", error=digest)
-    except (DatabaseError, InterfaceError, sqlite3.Error) as unkept:
+    except (DatabaseError, InterfaceError, sqlite3.Error) as problem:
         # Then health finds the database itself at fault.
-        log.unexpected("problem.not_kept", unkept, part=part, because=repr(error))
+        log.unexpected("problem.not_kept", problem, part=part, because=repr(error))

@@ -1,6 +1,7 @@
 """Chromium for tests: a page that fails the test on any error of the console, and answers the CDN
 from our copy."""
 
+import importlib.resources
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ ARGUMENTS = [
 CDN = "https://cdn.jsdelivr.net/**"
 HTMX = config.ROOT / "static/vendor/htmx.min.js"
 WIDTHS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
-AXE = config.ROOT / "tests/vendor/axe-core/axe.min.js"
+AXE = importlib.resources.files("axe_playwright_python") / "axe.min.js"
 FAULTS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
   .filter((fault) => ["serious", "critical"].includes(fault.impact))
   .map((fault) => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)} ${fault.nodes[0].failureSummary}`)"""

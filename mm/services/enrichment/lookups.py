@@ -17,7 +17,7 @@ from mm.database import db, fold
 from mm.errors import ProviderError, UnavailableError
 from mm.models import Job, Movie, Title
 from mm.providers import client, limits, omdb, tmdb
-from mm.providers.cache import Cache, Turns
+from mm.providers.cache import Cache, KeyedLock
 from mm.schemas import CacheInfo, OmdbData, SearchResult, TmdbData, Updated
 from mm.services import heartbeat
 from mm.services.enrichment import mapping, pauses
@@ -40,7 +40,7 @@ PATHS = {
 }
 
 cache = Cache(size=500, seconds=3600)
-_turns = Turns()
+_key_locks = KeyedLock()
 
 
 def search(text: str, year: int | None = None, user_id: str = "") -> list[SearchResult]:
@@ -198,7 +198,7 @@ def _turn(imdb_id: str, look_up: LookUp) -> Iterator[None]:
     """One refresh of a film at a time: the second one finds what the first one fetched."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_turns.take(imdb_id, look_up.left()))
+            stack.enter_context(_key_locks.hold(imdb_id, look_up.left()))
         except TimeoutError:
             message = "This film is being looked up already. Try again in a minute."
             raise UnavailableError(message) from None

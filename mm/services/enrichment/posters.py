@@ -13,7 +13,7 @@ from mm.database import chunks, db
 from mm.errors import NotFoundError
 from mm.models import Job, Movie, Title
 from mm.providers import client, images, limits
-from mm.providers.cache import Cache, Turns
+from mm.providers.cache import Cache, KeyedLock
 from mm.services import jobs
 from mm.services.enrichment import runner as enrichment_runner
 
@@ -40,7 +40,7 @@ KEPT_SECONDS = 86400
 SWEEP_BATCH = 500
 MARK, RETRY_AT = "posters.mark", "posters.retry_at"
 
-_turns = Turns()
+_key_locks = KeyedLock()
 _room = threading.BoundedSemaphore(AT_ONCE + WAITING)
 _fetching = threading.BoundedSemaphore(AT_ONCE)
 _absent = Cache(size=5000, seconds=MISSING_SECONDS)
@@ -106,7 +106,7 @@ def _fetch_for_page(path: Path) -> None:
     with contextlib.ExitStack() as stack:
         try:
             # Who asks for the same poster finds what the first one fetched.
-            stack.enter_context(_turns.take(path, TURN_SECONDS))
+            stack.enter_context(_key_locks.hold(path, TURN_SECONDS))
         except TimeoutError:
             return
         if not _fetching.acquire(timeout=TURN_SECONDS):
