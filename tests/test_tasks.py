@@ -111,12 +111,31 @@ def test_a_part_of_the_tick_that_fails_is_named_by_health_and_the_others_go_on(
     assert len(tell(lines, "problem.over")) == 1
 
 
+def test_each_kind_of_job_has_its_work_and_its_words():
+    assert tasks.WORK.keys() == jobs.KINDS.keys()
+    # The page shows a user's own, health names the server's.
+    of_the_server = {
+        kind for kind, (_, failed) in tasks.WORK.items() if failed == tasks._name_failure
+    }
+    assert of_the_server == jobs.KINDS.keys() - set(jobs.OF_A_USER)
+
+
 def test_where_one_kind_of_due_work_cannot_be_found_the_others_are(alice, clean_queue, monkeypatch):
     nightly.enable(alice, True)
     Job.delete().execute()
     monkeypatch.setattr(jobs, "recover", lambda: 1 // 0)
-    assert [job.kind for job in schedule.tick()] == ["backup", "recheck", "tidying"]
-    assert "Taking up interrupted jobs" in health.check()["problems"][1]
+    tick()
+    kinds = [job.kind for job in Job.select().order_by(Job.created_at)]
+    assert kinds == ["backup", "recheck", "tidying"]
+    assert "Taking up interrupted jobs" in health.check()["problems"][0]
+
+
+def test_a_job_of_the_servers_own_that_is_given_up_is_named_by_health(clean_queue):
+    job = jobs.create("recheck")
+    Job.update(state="running", starts=jobs.STARTS).where(Job.id == job.id).execute()
+    tick()
+    [problem] = problems.texts()
+    assert problem.startswith("The check of old backups failed. Given up")
 
 
 def test_the_worker_is_seen_only_once_the_tick_is_through(clean_queue, monkeypatch):
@@ -144,7 +163,7 @@ def test_two_workers_that_look_at_once_make_one_job_each(app, alice, bob, monkey
 
     def look():
         with db.connection_context():
-            schedule.tick()
+            schedule.due_jobs()
 
     monkeypatch.setattr(schedule, "_anything_due", both_find_something)
     threads = [threading.Thread(target=look) for _ in range(2)]

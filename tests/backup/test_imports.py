@@ -97,7 +97,7 @@ def test_a_change_made_while_the_worker_reads_the_file_is_not_overwritten(alice,
     job = confirmed(alice, document([film(1)]))
     read = portable.read
 
-    def read_slowly(data, own=False):
+    def read_slowly(data, trusted=False):
         patched.undo()
         put(alice, document([seen(1)]))
         return read(data, own)

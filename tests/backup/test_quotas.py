@@ -122,7 +122,7 @@ def test_an_import_that_was_confirmed_on_the_page_leaves_the_reserve_alone_too(
     job = imports.receive(alice, BytesIO(as_bytes(many(1, start=30))))
     confirmed = imports.confirm(job, "overwrite", reload(alice).library_version)
     monkeypatch.setattr(quotas, "reserve", lambda total: total)
-    with pytest.raises(jobs.Unconfirmed, match="are for the nightly backups"):
+    with pytest.raises(jobs.UnconfirmedError, match="are for the nightly backups"):
         imports.run(confirmed)
     assert backups.listing(alice.id) == []
 

@@ -317,7 +317,7 @@ def test_a_stopped_run_goes_on_where_it_was(alice, database, standin, monkeypatc
         return went
 
     monkeypatch.setattr(posters, "_take", take_two)
-    with pytest.raises(jobs.Stopped):
+    with pytest.raises(jobs.StoppedError):
         run()
     enrichment_runner.stopping.clear()
     monkeypatch.setattr(posters, "_take", taken)

@@ -20,7 +20,6 @@ from mm.services.backup.retention import Decision, Policy
 
 LARGE_LIBRARY = 20
 DELETE_WAITS_SECONDS = 3
-AT_WORK = {"backup": "A backup", "verify": "A check", "import": "An import", "restore": "A restore"}
 UNKNOWN = "unknown"
 BEFORE_DROP = "last before a large drop"
 ROTTEN = "it is not what was written: its sha256 differs"
@@ -142,7 +141,7 @@ def _running(user_id: str) -> str:
     """What holds the lock, as far as the jobs tell: the API and the command line work without one."""
     rows = Job.select().where((Job.user == user_id) & (Job.state == "running"))
     running = [job.kind for job in rows]
-    return AT_WORK.get(next(iter(running), ""), "A backup, import or restore")
+    return jobs.KINDS[running[0]].noun if running else "A backup, import or restore"
 
 
 def create(user: User, kind: BackupKind = "manual") -> BackupEntry:
@@ -342,9 +341,9 @@ def require_idle(user_id: str) -> None:
     worker."""
     if locks.is_held(_lock_of(user_id)):
         raise _busy(user_id)
-    if any(jobs.active(kind, user_id) for kind in AT_WORK):
+    if any(jobs.active(kind, user_id) for kind in jobs.OF_A_USER):
         raise locks.BusyError(
-            f"{AT_WORK['backup']}, check, import or restore of your library is waiting for its turn."
+            "A backup, check, import or restore of your library is waiting for its turn."
         )
 
 
@@ -353,7 +352,7 @@ def run_verify(job: Job) -> dict:
     try:
         entry = verify(User.get_by_id(job.user_id), job.params["filename"])
     except locks.BusyError as busy:
-        raise jobs.Stopped from busy
+        raise jobs.StoppedError from busy
     return {"filename": entry.filename, "state": entry.state, "problem": entry.problem}
 
 

@@ -280,13 +280,13 @@ def came_back(user_id: str) -> Job | None:
 
 def run(job: Job) -> dict:
     """The work of a job of kind import or restore; the ImportResult as builtins. Raises
-    jobs.Unconfirmed when the library is no longer the one whose plan was confirmed, or when there
+    jobs.UnconfirmedError when the library is no longer the one whose plan was confirmed, or when there
     is no room: the file stays, and can be confirmed again."""
     try:
         with backups.holding(job.user_id):
             result = _run_held(job)
     except locks.BusyError as busy:
-        raise jobs.Stopped from busy
+        raise jobs.StoppedError from busy
     except ConflictError as changed:
         log.info("import.unconfirmed", user=job.user_id, job=job.id)
         raise _back_to_its_user(job, CHANGED_MEANWHILE, SEE_THE_NEW_PLAN) from changed
@@ -301,7 +301,7 @@ def _back_to_its_user(job: Job, why: str, what_next: str) -> Exception:
     waiting = (Job.user == job.user_id) & (Job.state == WAITING)
     if Job.select().where(waiting).exists():
         return ConflictError(why + NEWER_WAITS)
-    return jobs.Unconfirmed(why + what_next)
+    return jobs.UnconfirmedError(why + what_next)
 
 
 def failed(job: Job, _message: str) -> None:

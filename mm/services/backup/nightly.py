@@ -66,7 +66,7 @@ def run(job: Job) -> dict:
             run_scheduled(job.user_id) if scheduled else backups.create(User.get_by_id(job.user_id))
         )
     except locks.BusyError as busy:
-        raise jobs.Stopped from busy
+        raise jobs.StoppedError from busy
     return {"filename": made.filename}
 
 

@@ -145,13 +145,13 @@ def start_if_due() -> Job | None:
 def run(job: Job) -> dict:
     """Fetch the posters of titles in libraries that were filled since the last run, one at a time.
 
-    Where it was left is kept, so a killed run is gone on with. Raises jobs.Stopped at a shut-down.
+    Where it was left is kept, so a killed run is gone on with. Raises jobs.StoppedError at a shut-down.
     """
     counts = {"fetched": 0, "absent": 0}
     while sum(counts.values()) < JOB_FILES and (rows := _next(LOOK_AHEAD)):
         for fetched_at, imdb_id, poster_path in rows:
             if enrichment_runner.stopping.is_set():
-                raise jobs.Stopped
+                raise jobs.StoppedError
             if not _take(poster_path, counts):
                 return counts
             _put(MARK, [fetched_at, imdb_id])

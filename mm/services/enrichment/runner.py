@@ -36,7 +36,7 @@ QUEUED = 40
 LOOK_AHEAD = 360
 
 # Set by whoever runs the worker when it shuts down; a run then stores what it has and raises
-# jobs.Stopped.
+# jobs.StoppedError.
 stopping = threading.Event()
 
 
@@ -120,7 +120,7 @@ def retry_failed() -> int:
 def run(job: Job) -> dict:
     """Work until nothing is due; returns counts such as {"tmdb_ready": 12, "tmdb_missing": 1}.
 
-    Raises locks.BusyError while another run is going on, and jobs.Stopped once `stopping` is set.
+    Raises locks.BusyError while another run is going on, and jobs.StoppedError once `stopping` is set.
     """
     with locks.hold("enrich", "Titles are being looked up already."):
         lines = [_open(provider) for provider in pauses.PROVIDERS if pauses.key(provider)]
@@ -142,7 +142,7 @@ def _work_off(lines: list[Line], job: Job) -> dict:
                 shown_at = time.monotonic()
                 _show(job, lines)
     if stopping.is_set():
-        raise jobs.Stopped
+        raise jobs.StoppedError
     _show(job, lines)
     return dict(counts)
 
