@@ -20,7 +20,7 @@ from mm import clock, config, disk, log, schema
 from mm.database import connect, db
 from mm.models import Job
 from mm.services import health, heartbeat, jobs, problems, tidying
-from mm.services.backup import backups, imports, nightly, recheck, schedule
+from mm.services.backup import backups, imports, nightly, recheck, schedule, uploads
 from mm.services.enrichment import posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
 from mm.services.sync import queue as sync_queue
@@ -307,7 +307,7 @@ PARTS = {
     "enrichment": ("Starting the look-up of titles", _enrich_if_due),
     "posters": ("Starting the download of posters", start_posters),
     "titles": ("Preparing titles for phones", title_json.make_missing),
-    "sweep.uploads": ("Deleting old uploads", imports.sweep),
+    "sweep.uploads": ("Deleting old uploads", uploads.sweep),
     "sweep.sync": ("Deleting old answers to phones", sync_queue.sweep),
     "sweep.jobs": ("Deleting old jobs", jobs.sweep),
 }

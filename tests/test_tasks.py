@@ -13,8 +13,8 @@ import pytest
 from mm import clock, config, locks, models, tasks
 from mm.database import db
 from mm.models import Job
-from mm.services import health, heartbeat, jobs, problems
-from mm.services.backup import backups, imports, nightly, schedule
+from mm.services import health, heartbeat, jobs, portable, problems
+from mm.services.backup import backups, nightly, schedule, uploads
 from mm.services.enrichment import runner as enrichment_runner
 from tests.support.libraries import many, put, reload
 from tests.support.neighbours import somebody_wrote
@@ -60,7 +60,7 @@ def break_part(monkeypatch, part, error):
     monkeypatch.setitem(tasks.PARTS, part, (tasks.PARTS[part][0], fail))
 
 
-def uploads(settings):
+def kept_files(settings):
     return sorted(path.name for path in settings.tmp_dir.iterdir())
 
 
@@ -221,8 +221,8 @@ def test_only_old_files_with_the_names_of_uploads_and_drafts_are_swept(alice, se
     age(settings.tmp_dir / ".tmp-01")
     os.mkfifo(settings.tmp_dir / ".tmp-02")
     age(settings.tmp_dir / ".tmp-02")
-    imports.sweep()
-    assert uploads(settings) == sorted([*kept, ".tmp-00", ".tmp-01", ".tmp-02"])
+    uploads.sweep()
+    assert kept_files(settings) == sorted([*kept, ".tmp-00", ".tmp-01", ".tmp-02"])
 
 
 def test_an_upload_that_cannot_be_deleted_does_not_keep_the_others(alice, settings, monkeypatch):
@@ -238,8 +238,8 @@ def test_an_upload_that_cannot_be_deleted_does_not_keep_the_others(alice, settin
 
     monkeypatch.setattr(type(settings.tmp_dir), "unlink", stuck)
     with pytest.raises(PermissionError):
-        imports.sweep()
-    assert uploads(settings) == [".tmp-1"]
+        uploads.sweep()
+    assert kept_files(settings) == [".tmp-1"]
 
 
 # Jobs that wait.
@@ -494,14 +494,14 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
     worker()
     put(alice, many(1, start=50))
     put(bob, many(1, start=50))
-    take = backups._take
+    dump = portable.dump
 
-    def broken(user, kind):
-        if user.id == bob.id:
+    def broken(user_id, *scratch, **more):
+        if user_id == bob.id:
             raise PermissionError(13, "Permission denied", "/srv/data/backups")
-        return take(user, kind)
+        return dump(user_id, *scratch, **more)
 
-    monkeypatch.setattr(backups, "_take", broken)
+    monkeypatch.setattr(portable, "dump", broken)
     frozen_clock.move(24 * HOURS)
     lines()
     tick()

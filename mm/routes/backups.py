@@ -10,7 +10,7 @@ from mm import auth, clock, config, htmx, tasks
 from mm.errors import NotFoundError
 from mm.routes.jobs import active_job, job_context
 from mm.services import jobs, portable
-from mm.services.backup import backups, imports, nightly
+from mm.services.backup import backups, nightly, uploads
 from mm.services.backup import files as backup_files
 
 bp = Blueprint("backups", __name__, url_prefix="/backup")
@@ -95,7 +95,7 @@ def verify(filename: str) -> Response:
 @bp.post("/files/<filename>/restore")
 @login_required
 def restore(filename: str) -> Response:
-    job = imports.offer(auth.account(), filename)
+    job = uploads.copy_backup(auth.account(), filename)
     return htmx.go(url_for("imports.plan", job_id=job.id))
 
 
@@ -106,7 +106,7 @@ def confirm_delete(filename: str) -> Response:
     history = backups.listing(current_user.id)
     entry = next((entry for entry in history if entry.filename == filename), None)
     if entry is None or entry.state == "foreign":
-        raise NotFoundError("Backup file not found")
+        raise NotFoundError(backup_files.NOT_FOUND)
     return htmx.render("backups/delete.html", entry=entry, history=history)
 
 

@@ -11,7 +11,7 @@ from mm.models import Job
 from mm.routes.library import enrichment_context
 from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, uploads
 
 KINDS = ("backup", "import", "restore", "verify")
 # Too early to tell how long the rest will take.
@@ -46,7 +46,7 @@ def left_out(job_id: str) -> Response:
 def active_job(user_id: str) -> Job | None:
     """What runs for this user now, or came back to them because it could not be done."""
     active = next(filter(None, (jobs.active(kind, user_id) for kind in KINDS)), None)
-    return active or imports.came_back(user_id)
+    return active or uploads.came_back(user_id)
 
 
 def job_context(job: Job | None) -> dict:

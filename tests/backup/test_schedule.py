@@ -9,7 +9,7 @@ from mm import clock, config, files, locks, models, tasks
 from mm.database import db
 from mm.errors import NoRoomError
 from mm.models import Job, User
-from mm.services import health, heartbeat, jobs
+from mm.services import health, heartbeat, jobs, portable
 from mm.services.backup import backups, nightly, retention, schedule
 from mm.services.backup import files as backup_files
 from tests.support.libraries import many, put, reload
@@ -111,14 +111,14 @@ def test_one_failure_does_not_stop_the_others(alice, bob, frozen_clock, monkeypa
     switch_on(alice)
     switch_on(bob)
     put(alice, many(3))
-    take = backups._take
+    dump = portable.dump
 
-    def broken(user, kind):
-        if user.id == alice.id:
+    def broken(user_id, *scratch, **more):
+        if user_id == alice.id:
             raise NoRoomError("Not enough disk space: 9 MB needed, 0 MB free.")
-        return take(user, kind)
+        return dump(user_id, *scratch, **more)
 
-    monkeypatch.setattr(backups, "_take", broken)
+    monkeypatch.setattr(portable, "dump", broken)
     frozen_clock.moment = at("2026-03-02T03:00")
     run_due()
     assert (scheduled(alice), scheduled(bob)) == ([], ["2026-03-02.json"])

@@ -10,10 +10,11 @@ from mm.services.portable.planner import count, plan
 from mm.services.portable.plans import Plan
 from mm.services.portable.reader import Incoming, read
 from mm.services.portable.report import changes, result, view
-from mm.services.portable.writer import apply
+from mm.services.portable.writer import CHANGED, apply
 from mm.services.validation import FILE_MAX
 
 __all__ = [
+    "CHANGED",
     "FILE_MAX",
     "Incoming",
     "Plan",
