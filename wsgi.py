@@ -6,7 +6,7 @@ from mm import config, create_app, disk, schema
 
 app = create_app()
 try:
-    with disk.needed_to_start(config.current.data_dir):
+    with disk.exit_if_full(config.current.data_dir):
         schema.require_current()
 except schema.SchemaError as error:
     sys.exit(str(error))

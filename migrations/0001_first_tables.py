@@ -110,7 +110,7 @@ def up(migrator, db):
         class Meta:
             indexes = ((("movie", "date_watched"), True),)
 
-    class NeverAgain(AutoField):
+    class AutoIncrementField(AutoField):
         def ddl(self, ctx):
             made = super().ddl(ctx)
             return (
@@ -118,7 +118,7 @@ def up(migrator, db):
             )
 
     class Person(Table):
-        id = NeverAgain()
+        id = AutoIncrementField()
         user = ForeignKeyField(User, on_delete="CASCADE", index=False)
         name = TextField()
         name_key = TextField()

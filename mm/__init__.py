@@ -14,7 +14,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     does that."""
     config = configuration.use(config or configuration.from_environ())
     ownership.require(config)
-    with disk.needed_to_start(config.data_dir):
+    with disk.exit_if_full(config.data_dir):
         configuration.prepare(config)
         secret_key = config.secret_key()
     log.start(config)

@@ -1,9 +1,4 @@
-"""The tables, one-table queries and row verbs. All times are float Unix seconds, UTC.
-
-Three marks, never mixed up: `last_modified` is when the user changed a row (it travels in exports);
-`updated_at` is when this server last changed its JSON (strictly increasing, drives the sync feed);
-`user.library_version` counts the user's own writes (plans and nightly backups compare it).
-"""
+"""The database engines, SQLite and PostgreSQL: connecting, snapshots, and writing many rows."""
 
 import contextlib
 import sqlite3
@@ -28,9 +23,9 @@ from playhouse import db_url
 from mm import disk
 
 BUSY_SECONDS = 15
-# PostgreSQL's code for a lock that was not given in time, and the key of the writers' lock.
+# PostgreSQL's code for a lock that was not granted in time, and the advisory lock of all writers.
 LOCK_NOT_AVAILABLE = "55P03"
-WRITING = 0x6D6D_7772_6974_65
+WRITE_LOCK_KEY = 0x6D6D_7772_6974_65
 # SQLite takes 32,766 parameters in one statement; PostgreSQL 65,535.
 IN_CHUNK = 10_000
 db = DatabaseProxy()
@@ -42,22 +37,25 @@ class Table(Model):
         legacy_table_names = False
 
 
-class NeverAgain(AutoField):
-    """SQLite gives the largest id out again when its row is deleted; clients still know that id as
-    somebody else's."""
+class AutoIncrementField(AutoField):
+    """An id that is never used twice, as PostgreSQL's are. SQLite would use the largest one again
+    after its row is deleted, while clients still know it as somebody else's.
+
+    Playhouse's field of this name makes a statement that PostgreSQL refuses.
+    """
 
     def ddl(self, ctx):
-        made = super().ddl(ctx)
-        return (
-            NodeList((made, SQL("AUTOINCREMENT"))) if isinstance(db.obj, SqliteDatabase) else made
-        )
+        column = super().ddl(ctx)
+        if isinstance(db.obj, SqliteDatabase):
+            return NodeList((column, SQL("AUTOINCREMENT")))
+        return column
 
 
-class KeptOpen(SqliteDatabase):
-    """A database of which this process always has one connection open, from its first use on.
+class PersistentSqliteDatabase(SqliteDatabase):
+    """SQLite with one connection that this process keeps open from the first use on.
 
     SQLite deletes its log with the last connection, and the next one has to create it again: on a
-    full disk nothing could even be read then. A write that finds the disk full is disk.DiskFullError.
+    full disk nothing could even be read then. A full disk raises disk.DiskFullError.
     """
 
     _keeper: sqlite3.Connection | None = None
@@ -90,40 +88,40 @@ class KeptOpen(SqliteDatabase):
             raise
 
     def rollback(self):
-        """On some errors, a full disk among them, SQLite has ended the transaction already: to say
-        so would hide the error itself."""
+        """On some errors, a full disk among them, SQLite has rolled back already: a second attempt
+        would fail and hide the error itself."""
         if self.is_closed() or self.connection().in_transaction:
             super().rollback()
 
     def _connect(self):
         try:
             connection = super()._connect()
-            self._keeper = self._keeper or self._keep_open()
+            if not self._keeper:
+                # It may be closed by another thread.
+                keeper = sqlite3.connect(
+                    self.database, timeout=BUSY_SECONDS, check_same_thread=False
+                )
+                # SQLite opens the log with the first query.
+                keeper.execute("SELECT 1 FROM sqlite_schema").close()
+                self._keeper = keeper
         except sqlite3.Error as error:
             disk.raise_if_full(error)
             raise
         return connection
 
-    def _keep_open(self) -> sqlite3.Connection:
-        """Any thread may be the first."""
-        keeper = sqlite3.connect(self.database, timeout=BUSY_SECONDS, check_same_thread=False)
-        # The log is opened with the first look into the file.
-        keeper.execute("SELECT 1 FROM sqlite_schema").close()
-        return keeper
 
+class SingleWriterPostgresDatabase(PostgresqlDatabase):
+    """PostgreSQL with one writing transaction at a time, as SQLite has it: services read before
+    they write, and rely on nobody else writing in between. Reads are not held up.
 
-class OneWriter(PostgresqlDatabase):
-    """PostgreSQL on which one transaction writes at a time, as on SQLite: the services look before
-    they write, and rely on it that nobody else writes in between. Reads go on beside it.
-
-    Who waits longer than BUSY_SECONDS for another's write gets an OperationalError.
+    Waiting longer than BUSY_SECONDS for another write raises an OperationalError.
     """
 
     def begin(self, isolation_level=None):
         super().begin(isolation_level)
         if isolation_level is None:
             try:
-                self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (WRITING,))
+                self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (WRITE_LOCK_KEY,))
             except DatabaseError:
                 self.rollback()
                 raise
@@ -134,56 +132,56 @@ class OneWriter(PostgresqlDatabase):
         return connection
 
 
-db_url.register_database(KeptOpen, "sqlite")
-
-
-db_url.register_database(OneWriter, "postgres", "postgresql")
+db_url.register_database(PersistentSqliteDatabase, "sqlite")
+db_url.register_database(SingleWriterPostgresDatabase, "postgres", "postgresql")
 
 
 def connect(url: str) -> Database:
-    """Point every model at the database of `url` and return it, not yet open."""
-    if isinstance(db.obj, KeptOpen):
+    """Bind every model to the database of `url`; returns it, not yet open."""
+    if isinstance(db.obj, PersistentSqliteDatabase):
         db.obj.release()
     if url.startswith("sqlite"):
         pragmas = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
         database = db_url.connect(url, pragmas=pragmas, timeout=BUSY_SECONDS, lock_type="IMMEDIATE")
     else:
-        # As libpq reads an address: a sign such as @ in a password is written %40.
-        reading = {"unquote_user": True, "unquote_password": True}
-        database = db_url.connect(url, **reading, prefer_psycopg3=True)
+        # As libpq reads a URL: a character such as @ in a password is written %40.
+        unquote = {"unquote_user": True, "unquote_password": True}
+        database = db_url.connect(url, **unquote, prefer_psycopg3=True)
     db.initialize(database)
     return database
 
 
 @contextlib.contextmanager
-def own_connection() -> Iterator[Database]:
-    """The PostgreSQL database in use on a new connection, beside that of this thread."""
-    own = OneWriter(db.obj.database, **db.obj.connect_params, prefer_psycopg3=True)
-    with own.connection_context():
-        yield own
+def separate_connection() -> Iterator[Database]:
+    """The PostgreSQL database in use, on another connection than this thread's."""
+    database = SingleWriterPostgresDatabase(
+        db.obj.database, **db.obj.connect_params, prefer_psycopg3=True
+    )
+    with database.connection_context():
+        yield database
 
 
 def insert_rows(
     database: Database, fields: Sequence[Field], rows: Iterable[Sequence], ignore: bool = False
 ) -> None:
-    """Insert tuples of column values, as the database takes them, with one executemany.
+    """Insert tuples of column values, as the driver takes them, with one executemany.
 
-    Peewee's insert_many builds every row as Python nodes and was 1.5 times slower than the whole
-    import may be. `ignore`: leave rows alone that are there.
+    Peewee's insert_many, which builds Python nodes for every row, would take 1.5 times as long as
+    a whole import may. `ignore`: leave rows that exist as they are.
     """
     names = ", ".join(f'"{field.column_name}"' for field in fields)
-    marks = ", ".join([database.param] * len(fields))
-    ending = " ON CONFLICT DO NOTHING" if ignore else ""
+    params = ", ".join([database.param] * len(fields))
+    on_conflict = " ON CONFLICT DO NOTHING" if ignore else ""
     table = fields[0].model._meta.table_name
-    sql = f'INSERT INTO "{table}" ({names}) VALUES ({marks}){ending}'  # noqa: S608
+    sql = f'INSERT INTO "{table}" ({names}) VALUES ({params}){on_conflict}'  # noqa: S608
     _execute_many(database, sql, rows)
 
 
 def update_rows(
     database: Database, fields: Sequence[Field], key: Sequence[Field], rows: Iterable[Sequence]
 ) -> None:
-    """Set `fields` of the rows found by `key`: each row is the values of the fields, then those of
-    the key."""
+    """Set `fields` of the rows found by `key`. Each of `rows` has the values of the fields first,
+    then those of the key."""
     values = ", ".join(f'"{field.column_name}" = {database.param}' for field in fields)
     where = " AND ".join(f'"{field.column_name}" = {database.param}' for field in key)
     sql = f'UPDATE "{fields[0].model._meta.table_name}" SET {values} WHERE {where}'  # noqa: S608
@@ -201,7 +199,7 @@ def _execute_many(database: Database, sql: str, rows: Iterable[Sequence]) -> Non
 
 @contextlib.contextmanager
 def snapshot(database: Database) -> Iterator[None]:
-    """One read transaction: every query inside sees the same moment, and writers are not held up."""
+    """A read transaction: all queries in it see the same data, and writers are not held up."""
     if isinstance(database, SqliteDatabase):
         with database.atomic("DEFERRED"):
             yield
@@ -212,32 +210,26 @@ def snapshot(database: Database) -> Iterator[None]:
 
 @contextlib.contextmanager
 def waiting_at_most(database: Database, seconds: float) -> Iterator[None]:
-    """Around a write that may as well not happen: OperationalError after so long behind others, and
-    not after BUSY_SECONDS."""
-    _wait_at_most(database, seconds)
+    """Writes in this block wait for other writers at most so long, instead of BUSY_SECONDS, and
+    then raise OperationalError."""
+    is_sqlite = isinstance(database, SqliteDatabase)
+    setting = "PRAGMA busy_timeout" if is_sqlite else "SET lock_timeout"
+    database.execute_sql(f"{setting} = {round(seconds * 1000)}")
     try:
         yield
     finally:
-        _wait_at_most(database, BUSY_SECONDS)
-
-
-def _wait_at_most(database: Database, seconds: float) -> None:
-    milliseconds = round(seconds * 1000)
-    if isinstance(database, SqliteDatabase):
-        database.execute_sql(f"PRAGMA busy_timeout = {milliseconds}")
-    else:
-        database.execute_sql(f"SET lock_timeout = {milliseconds}")
+        database.execute_sql(f"{setting} = {BUSY_SECONDS * 1000}")
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether the database gave up waiting for another one's write."""
-    # Peewee keeps the driver's own error there.
+    """Whether the database gave up waiting for another writer."""
+    # Peewee keeps the driver's error in `orig`.
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     return code == LOCK_NOT_AVAILABLE or "database is locked" in str(error)
 
 
 def chunks(keys: Iterable, size: int = IN_CHUNK) -> Iterable[list]:
-    """Keys in lists short enough for one IN (...)."""
+    """`keys` in lists short enough for one IN (...)."""
     keys = list(keys)
     return (keys[start : start + size] for start in range(0, len(keys), size))
 

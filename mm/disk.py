@@ -1,6 +1,6 @@
-"""The room on the data folder's disk, and which errors say that there is none left.
+"""Free space on the data folder's disk, and which errors mean that there is none.
 
-One mapping for pages, API, jobs and start: a full disk is NoRoomError (507), whoever meets it.
+Pages, API, jobs and the start all ask here: a full disk is NoRoomError (507) everywhere.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ from peewee import OperationalError
 from mm import config
 from mm.errors import NoRoomError
 
-OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# SQLite needs this much to open a database that nobody has open; below it, its vague errors mean
-# that the disk is full.
-LITTLE = 2**17
-# PostgreSQL's code for a disk of its own that is full.
+FULL_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# PostgreSQL's code for a full disk on its side.
 POSTGRES_FULL = "53100"
-VAGUE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+# SQLite's errors that can mean a full disk: they do when less is free than it needs to open a
+# database that nobody else has open.
+AMBIGUOUS_CODES = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+TOO_LITTLE_BYTES = 2**17
 FULL = (
-    "The server's disk is full, so this was not saved. Delete backups that you no longer need, or ask "
-    "whoever runs the server to make room."
+    "The server's disk is full, so this was not saved. Delete backups that you no longer need, or "
+    "ask whoever runs the server to make room."
 )
 CANNOT_START = (
     "Movie Manager cannot start: the disk of {} is full. Make room there, then start it again."
@@ -34,28 +34,36 @@ CANNOT_START = (
 
 
 class DiskFullError(NoRoomError, OperationalError):
-    """NoRoomError from the database: also one of its errors, for code that expects those of a write."""
+    """A NoRoomError met by the database, and an OperationalError for code that expects one."""
 
 
 def is_full(error: BaseException | None, folder: Path | None = None) -> bool:
-    """Whether a full disk is the cause of this error, or of the one during which it was raised.
-    `folder`: the data folder, where it is another one than that of the current configuration."""
+    """Whether a full disk caused this error, or one of those it was raised from. `folder`: the data
+    folder, if it is not that of the current configuration."""
+    folder = folder or config.current.data_dir
     while error is not None:
-        if _says_full(error, folder or config.current.data_dir):
+        if getattr(error, "sqlstate", None) == POSTGRES_FULL:
             return True
+        if isinstance(error, OSError) and error.errno in FULL_DISK_ERRNOS:
+            return True
+        if isinstance(error, sqlite3.Error):
+            # The low byte is the kind of error, the rest says more.
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_FULL or (code in AMBIGUOUS_CODES and _is_exhausted(folder)):
+                return True
         error = error.__cause__ or error.__context__
     return False
 
 
 def raise_if_full(error: BaseException) -> None:
-    """Raises DiskFullError for an error of the database that a full disk has caused."""
+    """Raises DiskFullError if a full disk caused this error of the database."""
     if is_full(error):
         raise DiskFullError(FULL) from error
 
 
 @contextlib.contextmanager
-def needed_to_start(folder: Path) -> Iterator[None]:
-    """Ends the process with plain words instead of a traceback when the disk of `folder` is full."""
+def exit_if_full(folder: Path) -> Iterator[None]:
+    """Ends the process with a plain message instead of a traceback if the disk is full."""
     try:
         yield
     except (NoRoomError, OSError, sqlite3.Error) as error:
@@ -72,20 +80,10 @@ def megabytes(size_bytes: float) -> str:
     return f"{size_bytes / 1e6:,.1f} MB"
 
 
-def _says_full(error: BaseException, folder: Path) -> bool:
-    if getattr(error, "sqlstate", None) == POSTGRES_FULL:
-        return True
-    if isinstance(error, sqlite3.Error):
-        # The low byte is the kind of error, the rest says more.
-        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return kind == sqlite3.SQLITE_FULL or (kind in VAGUE and _nothing_is_left(folder))
-    return isinstance(error, OSError) and error.errno in OUT_OF_ROOM
-
-
-def _nothing_is_left(folder: Path) -> bool:
+def _is_exhausted(folder: Path) -> bool:
     try:
-        left = os.statvfs(folder)
+        disk = os.statvfs(folder)
     except OSError:
         return False
-    no_more_files = left.f_files > 0 and left.f_favail == 0
-    return left.f_bavail * left.f_frsize < LITTLE or no_more_files
+    has_no_inodes = disk.f_files > 0 and disk.f_favail == 0
+    return has_no_inodes or disk.f_bavail * disk.f_frsize < TOO_LITTLE_BYTES

@@ -1,5 +1,5 @@
-"""What a user did or met that stops a request. Services raise these; each surface has one handler
-that shows them."""
+"""Errors that a user is told about. Services raise them, and each surface has one handler that
+shows them."""
 
 
 class UserError(Exception):
@@ -25,7 +25,7 @@ class NotFoundError(UserError):
 
 
 class ConflictError(UserError):
-    """Something else is running, or what was planned for is no longer so."""
+    """Something else is running, or the data changed since the user looked at it."""
 
     status = 409
 
@@ -35,7 +35,7 @@ class TooLargeError(UserError):
 
 
 class InvalidError(UserError):
-    """`errors`: rows of {path, reason}, for a document with nothing usable in it."""
+    """`errors`: rows of {path, reason}, one for each thing that is wrong."""
 
     status = 422
 
@@ -45,7 +45,7 @@ class InvalidError(UserError):
 
 
 class UnusableFileError(InvalidError):
-    """A file or a document of which nothing can be used: its message is the whole answer."""
+    """A file of which nothing can be used; the message says all there is to say."""
 
 
 class TooManyRequestsError(UserError):

@@ -1,7 +1,7 @@
-"""File formats and safe writing of backup files: no database here.
+"""Safe writing of files.
 
 A file appears under its name whole or not at all: a draft in the same folder is written, flushed to
-the disk and checked before it takes the name.
+the disk and checked before it gets the name.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ DRAFT_NAME = re.compile(rf"{re.escape(DRAFT)}[0-9a-f]{{16}}")
 
 @contextlib.contextmanager
 def draft(folder: Path) -> Iterator[Path]:
-    """A new name for a file that is not listed; whatever is still there under it at the end is
-    removed. A full disk is NoRoomError."""
+    """An unused name that no listing shows. A file that still has it at the end of the block is
+    removed. Raises NoRoomError when the disk is full."""
     make_folder(folder)
     path = folder / f"{DRAFT}{secrets.token_hex(8)}"
     try:
         yield path
     except OSError as error:
-        if error.errno not in disk.OUT_OF_ROOM:
+        if error.errno not in disk.FULL_DISK_ERRNOS:
             raise
         free = disk.megabytes(disk.free_bytes(folder))
         raise NoRoomError(f"Not enough disk space: {free} free in the data folder.") from error
@@ -40,28 +40,23 @@ def draft(folder: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """With its parent's entry of it on the disk."""
+    """Make `folder` and its parents, and flush the new entry to the disk."""
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_folder(folder.parent)
 
 
 def write(path: Path, data: bytes) -> None:
-    """Create `path` with `data`, readable by the owner only, and wait for the disk. The memory's
-    copy of it is dropped, so that who reads it back reads what the disk has."""
+    """Create `path` with `data`, readable by the owner only, and wait for the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-        _forget(file.fileno())
-
-
-def _forget(descriptor: int) -> None:
-    """A hint, which not every system knows."""
-    if hasattr(os, "posix_fadvise"):
-        with contextlib.suppress(OSError):
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        # Drop the cached copy where the system can, so that a check reads what the disk has.
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def sync_folder(folder: Path) -> None:
@@ -73,7 +68,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def require_room(folder: Path, size_bytes: int) -> None:
-    """Raises NoRoomError before anything is written."""
+    """Raises NoRoomError unless `size_bytes` and ROOM_TO_SPARE are free."""
     needed, free = size_bytes + ROOM_TO_SPARE, disk.free_bytes(folder)
     if free < needed:
         raise NoRoomError(not_enough(needed, free))
@@ -93,7 +88,7 @@ def sha256(path: Path) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """A regular file, not a link to one."""
+    """Whether it is a regular file, and not a link to one."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Locks of the operating system, so that page, worker and command line share them and a killed
-process frees them.
+"""Locks that the web server, the worker and the command line share, and that a killed process
+releases: the operating system's file locks.
 
-Where the database is PostgreSQL, workers may run on several hosts: there its advisory locks serve.
+With PostgreSQL, workers may run on several hosts, so its advisory locks are used instead.
 """
 
 import contextlib
@@ -17,31 +17,31 @@ from pathlib import Path
 from peewee import InterfaceError, OperationalError, PostgresqlDatabase
 
 from mm import config
-from mm.database import db, own_connection
+from mm.database import db, separate_connection
 from mm.errors import ConflictError
 
 STEP_SECONDS = 0.1
-# How long to try where nobody holds the lock, and only others who look are in the way.
-LOOKERS_SECONDS = 1
+# How long to try again where nobody holds the lock, and only calls of is_held() are in the way.
+CONTENTION_SECONDS = 1
 
 
 class BusyError(ConflictError):
-    """Somebody else holds the lock; what holds it is for the caller to say."""
+    """Somebody else holds the lock."""
 
 
 @contextlib.contextmanager
 def hold(
     name: str, message: str = "This is already running. Try again when it has finished."
 ) -> Iterator[None]:
-    """Hold the lock `name` or raise BusyError with `message`; does not wait until it is free."""
-    take = _advisory if isinstance(db.obj, PostgresqlDatabase) else _flock
-    with take(name, message):
+    """Hold the lock `name`, or raise BusyError with `message` at once if it is taken."""
+    lock = _advisory_lock if isinstance(db.obj, PostgresqlDatabase) else _file_lock
+    with lock(name, message):
         yield
 
 
 @contextlib.contextmanager
 def wait_for(name: str, seconds: float) -> Iterator[None]:
-    """Hold the lock `name` as soon as it is free; BusyError when that takes longer."""
+    """Hold the lock `name` as soon as it is free. Raises BusyError after `seconds`."""
     with contextlib.ExitStack() as stack:
         for _ in range(int(seconds / STEP_SECONDS)):
             try:
@@ -56,13 +56,22 @@ def wait_for(name: str, seconds: float) -> Iterator[None]:
 
 def is_held(name: str) -> bool:
     """Looks without taking the lock, so that nobody who wants it finds it taken."""
-    if isinstance(db.obj, PostgresqlDatabase):
-        return _is_advisory_held(_key_of(name))
-    return _is_locked(_path_of(name))
+    if not isinstance(db.obj, PostgresqlDatabase):
+        return _is_locked(_path_of(name))
+    key = _key_of(name)
+    # pg_locks shows the two halves of the key, without a sign.
+    high, low = key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF
+    rows = db.execute_sql(
+        "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+        "WHERE datname = current_database() AND locktype = 'advisory' AND granted "
+        "AND classid::bigint = %s AND objid::bigint = %s AND objsubid = 1",
+        (high, low),
+    )
+    return rows.fetchone() is not None
 
 
 @contextlib.contextmanager
-def _flock(name: str, message: str) -> Iterator[None]:
+def _file_lock(name: str, message: str) -> Iterator[None]:
     path = _path_of(name)
     descriptor = _open_locked(path)
     if descriptor is None:
@@ -70,8 +79,8 @@ def _flock(name: str, message: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: who has the old file open finds it without a name, and opens the new
-        # one.
+        # Removed while the lock is held: whoever has this file open sees that it has no name any
+        # more, and opens the new one.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.close(descriptor)
@@ -87,7 +96,7 @@ def _is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        # Shared, so that two who look do not see each other.
+        # Shared, so that two of these do not see each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -97,9 +106,9 @@ def _is_locked(path: Path) -> bool:
 
 
 def _open_locked(path: Path) -> int | None:
-    """A descriptor that holds the lock of the file that has this name now; None when another one
-    does."""
-    deadline = time.monotonic() + LOOKERS_SECONDS
+    """A descriptor that holds the lock of the file which has this name now, or None when somebody
+    else holds it."""
+    deadline = time.monotonic() + CONTENTION_SECONDS
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -113,7 +122,7 @@ def _open_locked(path: Path) -> int | None:
             os.close(descriptor)
             if time.monotonic() > deadline or _is_locked(path):
                 return None
-            # Not all at the same moment again.
+            # A random pause, or all would collide again.
             time.sleep(random.uniform(0, 0.002))  # noqa: S311
             continue
         if os.fstat(descriptor).st_nlink:
@@ -122,34 +131,23 @@ def _open_locked(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def _advisory(name: str, message: str) -> Iterator[None]:
-    """On a connection of its own. PostgreSQL grants a lock to one session as often as it asks, so
-    threads and locks that share a connection would not exclude each other; and a lock would end
-    with the connection of a request or a task that is closed inside it."""
-    with own_connection() as own:
-        asked = own.execute_sql("SELECT pg_try_advisory_lock(%s)", (_key_of(name),))
-        if not asked.fetchone()[0]:
+def _advisory_lock(name: str, message: str) -> Iterator[None]:
+    """On a separate connection. PostgreSQL grants a lock to one session as often as it asks, so
+    locks that share a connection would not exclude each other; and the lock would end when a
+    request or a task closes its connection."""
+    with separate_connection() as connection:
+        answer = connection.execute_sql("SELECT pg_try_advisory_lock(%s)", (_key_of(name),))
+        if not answer.fetchone()[0]:
             raise BusyError(message)
         try:
             yield
         finally:
-            # The server frees it only some time after the connection is closed. If the connection
-            # was lost, the lock was too.
+            # Explicitly, because the server notices a closed connection only some time later. A
+            # lost connection has lost its locks too.
             with contextlib.suppress(OperationalError, InterfaceError):
-                own.execute_sql("SELECT pg_advisory_unlock_all()")
-
-
-def _is_advisory_held(key: int) -> bool:
-    # pg_locks shows the two halves of the key, without a sign.
-    high, low = key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF
-    found = db.execute_sql(
-        "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
-        "WHERE datname = current_database() AND locktype = 'advisory' AND granted "
-        "AND classid::bigint = %s AND objid::bigint = %s AND objsubid = 1",
-        (high, low),
-    )
-    return found.fetchone() is not None
+                connection.execute_sql("SELECT pg_advisory_unlock_all()")
 
 
 def _key_of(name: str) -> int:
+    """PostgreSQL names advisory locks by a signed 64 bit number."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)

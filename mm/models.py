@@ -1,4 +1,4 @@
-"""The tables, one-table queries and row verbs. All times are float Unix seconds, UTC.
+"""The tables, and queries of one table. All times are float Unix seconds, UTC.
 
 Three marks, never mixed up: `last_modified` is when the user changed a row (it travels in exports);
 `updated_at` is when this server last changed its JSON (strictly increasing, drives the sync feed);
@@ -24,7 +24,7 @@ from peewee import (
 )
 
 from mm import clock
-from mm.database import NeverAgain, Table, fold, insert_rows, update_rows
+from mm.database import AutoIncrementField, Table, fold, insert_rows, update_rows
 
 STATUSES = ("toWatch", "watched", "custom", "deleted")
 PROVIDER_STATES = ("stub", "ready", "missing", "failed")
@@ -38,9 +38,9 @@ QUICK_RECOMMENDERS = (
     ("random_person", "Random Person", "#30d158", "🤝"),
     ("google", "Google Search", "#64d2ff", "🔎"),
 )
-# The smallest step that a float near 2e9 still shows, with room to spare.
+# Well above the smallest difference between two floats near 2e9.
 CLOCK_STEP = 1e-6
-# Rows of one write that are given values of `updated_at` of their own.
+# Up to so many rows of one write get an `updated_at` each.
 SPREAD_MAX = 1000
 
 
@@ -64,16 +64,16 @@ class User(Table):
     next_try_at = DoubleField(null=True)
     failed_tries = IntegerField(default=0)
     last_error = TextField(null=True)
-    # What flask-login asks of an account beside `is_active`.
+    # For flask-login.
     is_authenticated = True
 
     def get_id(self) -> str:
-        """What a session carries: whose it is, and the token_version that ends it when raised."""
+        """For flask-login: what a session holds. Raising token_version ends the session."""
         return f"{self.id}:{self.token_version}"
 
 
 class Title(Table):
-    """One row a film for all users; only the server's own look-ups write it."""
+    """One row for each film, shared by all users; only the server's look-ups write it."""
 
     imdb_id = TextField(primary_key=True)
     tmdb_id = IntegerField(null=True)
@@ -91,7 +91,7 @@ class Title(Table):
     rotten_tomatoes = IntegerField(null=True)
     metacritic = IntegerField(null=True)
     search_text = TextField(default="")
-    # When a user added or opened it; the queue takes these first.
+    # When a user added or opened it: such titles are looked up first.
     wanted_at = DoubleField(null=True, index=True)
     tmdb_state = TextField(default="stub")
     tmdb_reason = TextField(null=True)
@@ -103,7 +103,7 @@ class Title(Table):
     omdb_attempts = IntegerField(default=0)
     omdb_retry_at = DoubleField(null=True)
     omdb_fetched_at = DoubleField(null=True)
-    # Last, because SQLite reads a row up to the last column asked for, and these are long.
+    # Last, because SQLite reads a row up to the last column of a query, and these are long.
     tmdb_body = JSONField(null=True)
     omdb_body = JSONField(null=True)
 
@@ -115,8 +115,8 @@ class Title(Table):
 
 
 class TitleJson(Table):
-    """A title as clients get it, made when it is filled: JSON texts, spliced into answers as they
-    are. `version` says which making they come from; others are made anew."""
+    """A title's JSON as clients get it, made when the title is filled and copied into answers as it
+    is. Rows of another `version` of that JSON are made anew."""
 
     title = ForeignKeyField(Title, column_name="imdb_id", primary_key=True, on_delete="CASCADE")
     version = TextField()
@@ -125,7 +125,7 @@ class TitleJson(Table):
 
 
 class CustomList(Table):
-    # A file keeps its own list ids, so `id` is unique for one user only; `pk` is ours.
+    # Imported lists keep the ids of their file, so `id` is unique for one user only.
     pk = AutoField()
     id = TextField(default=lambda: str(uuid.uuid4()))
     user = ForeignKeyField(User, backref="lists", on_delete="CASCADE")
@@ -155,15 +155,14 @@ class Movie(Table):
     date_added = DoubleField()
     last_modified = DoubleField()
     updated_at = DoubleField()
-    # When an import or an undo last wrote it: both bring an old last_modified, which says nothing
-    # of that.
+    # When an import or an undo last wrote it: both keep the old last_modified.
     imported_at = DoubleField(null=True)
 
     class Meta:
         indexes = (
             (("user", "title"), True),
             (("user", "updated_at"), False),
-            # For the library page: its counts are read from the second alone.
+            # For the library page, which reads its counts from the second index alone.
             (("user", "date_added"), False),
             (("user", "status", "custom_list", "date_added"), False),
         )
@@ -180,8 +179,8 @@ class Watch(Table):
 
 
 class Ranking(Table):
-    """A watched film's place in its user's own order. `position` sorts the liked films, and apart
-    from them the others; it may have holes, the places that are shown are counted while reading."""
+    """A watched film's place in the user's ranking. `position` sorts the liked films and the others
+    separately. It may have gaps: the places that are shown are counted while reading."""
 
     movie = ForeignKeyField(Movie, primary_key=True, backref="rankings", on_delete="CASCADE")
     liked = BooleanField()
@@ -190,7 +189,7 @@ class Ranking(Table):
 
 
 class Person(Table):
-    id = NeverAgain()
+    id = AutoIncrementField()
     user = ForeignKeyField(User, backref="people", on_delete="CASCADE", index=False)
     name = TextField()
     name_key = TextField()
@@ -235,8 +234,9 @@ class SavedView(Table):
 
 
 class Tombstone(Table):
-    """`key` is an imdb_id, a person's id or a list's id, by `kind`: movie, person, list. `name_key`
-    is a person's, folded: a phone that adds them may know no id."""
+    """What was deleted, for the sync feed. `key` is the imdb_id of a movie, or the id of a person
+    or list, by `kind`: movie, person, list. `name_key` is a person's folded name, because a phone
+    may add a person whose id it does not know."""
 
     user = ForeignKeyField(User, on_delete="CASCADE", index=False)
     kind = TextField()
@@ -260,7 +260,7 @@ class SyncAction(Table):
 
 
 class UndoStep(Table):
-    """`rows` as they were before, `after` the digest of what they were made to: see services/undo."""
+    """`rows` as they were before a change, and the digest of what they are `after` it."""
 
     token = TextField(primary_key=True)
     user = ForeignKeyField(User, on_delete="CASCADE")
@@ -270,15 +270,15 @@ class UndoStep(Table):
 
 
 class Setting(Table):
-    """`value` is JSON in plain text: a scratch database may be another engine than the one
-    JSONField is bound to."""
+    """A setting of the server. `value` is JSON in a TextField, because JSONField would be bound to
+    one engine, and a scratch database may be on another."""
 
     key = TextField(primary_key=True)
     value = TextField()
 
 
 class Job(Table):
-    """Long work. The row is the queue: whoever runs it holds the operating system's lock of its id."""
+    """Long work. The rows are the queue; whoever runs one holds a lock named after its id."""
 
     id = TextField(primary_key=True, default=lambda: str(uuid.uuid4()))
     kind = TextField()
@@ -288,19 +288,18 @@ class Job(Table):
     total = IntegerField(default=0)
     message = TextField(default="")
     params = JSONField(default=dict)
-    # How often it was begun: a job that takes its process down each time is given up.
+    # How often it was started: a job that kills its process each time is given up.
     starts = IntegerField(default=0)
     result = JSONField(null=True)
     created_at = DoubleField(default=clock.now)
     started_at = DoubleField(null=True)
     finished_at = DoubleField(null=True)
-    # When a worker last found in use what the job needs.
+    # When a worker last tried it and found what it needs in use.
     tried_at = DoubleField(null=True)
 
 
 class EndedSession(Table):
-    """A log-in that was ended by logging out, before its cookie expires. `key` stands in the
-    cookie."""
+    """A session that was ended by logging out, before its cookie expires. `key` is in the cookie."""
 
     key = TextField(primary_key=True)
     ended_at = DoubleField(index=True)
@@ -367,7 +366,7 @@ def scratch() -> SqliteDatabase:
 
 
 def ensure_titles(database: Database, imdb_ids: Iterable[str]) -> None:
-    """A stub for each film that has no title yet; the stubs are the enrichment queue."""
+    """Insert a stub for each film that has no title yet. Stubs are the queue of enrichment."""
     values = ("[]", "[]", "[]", "", "stub", 0, "stub", 0)
     fields = [
         Title.imdb_id,
@@ -384,11 +383,10 @@ def ensure_titles(database: Database, imdb_ids: Iterable[str]) -> None:
 
 
 def next_update(database: Database, count: int = 1) -> float:
-    """The first of `count` values of `updated_at`, CLOCK_STEP apart, for this transaction's rows:
-    all larger than any given before. Call inside a write transaction.
+    """The first of `count` values of `updated_at`, CLOCK_STEP apart, for this transaction's rows.
+    All are larger than any value before. Call inside a write transaction.
 
-    The row of the clock is locked until the commit, so the order of the values is the order of the
-    commits.
+    The row of the clock is locked until the commit, so values and commits have the same order.
     """
     insert_rows(database, [Setting.key, Setting.value], [("clock", "0")], ignore=True)
     clock_row = Setting.key == "clock"
@@ -400,16 +398,16 @@ def next_update(database: Database, count: int = 1) -> float:
 
 
 def spread_updates(database: Database, user_id: str, updated_at: float) -> None:
-    """Give this user's rows that share one `updated_at` consecutive values, after a write of many:
-    the sync feed tells what a client read last once more at each poll, and that should be one row.
+    """After a write of many rows, give this user's rows with the same `updated_at` consecutive
+    values: each poll of the sync feed repeats what the client read last, which should be one row.
 
-    Of more than SPREAD_MAX rows only the last is given a value of its own, which is enough for
-    that: writing 100,000 rows twice would keep other writers waiting.
+    Of more than SPREAD_MAX rows, only the last gets a value of its own. That is enough, and writing
+    100,000 rows twice would keep other writers waiting.
     """
     for table in (Person, CustomList, Movie):
         key = table._meta.primary_key
-        alike = table.select(key).where((table.user == user_id) & (table.updated_at == updated_at))
-        last = alike.order_by(key.desc()).limit(SPREAD_MAX + 1)
+        same = table.select(key).where((table.user == user_id) & (table.updated_at == updated_at))
+        last = same.order_by(key.desc()).limit(SPREAD_MAX + 1)
         keys = [row[0] for row in database.execute(last)]
         if len(keys) > 1:
             keys = keys[:1] if len(keys) > SPREAD_MAX else keys[::-1]
@@ -431,12 +429,12 @@ def put_setting(key: str, value) -> None:
 
 
 def user_by_name(text: str) -> User | None:
-    """By e-mail address or username."""
+    """By e-mail address or username, ignoring case; None where there is none."""
     return User.get_or_none((User.email_key == fold(text)) | (User.username_key == fold(text)))
 
 
 def touch_library(database: Database, user_id: str) -> None:
-    """Count one write to this user's own data. Call inside its transaction."""
+    """Count one write to this user's library. Call inside its transaction."""
     User.update(library_version=User.library_version + 1).where(User.id == user_id).execute(
         database
     )

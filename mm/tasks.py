@@ -192,7 +192,7 @@ def _set_up_consumer() -> None:
     log.adopt("huey", settings)
     connect(settings.database)
     try:
-        with disk.needed_to_start(settings.data_dir):
+        with disk.exit_if_full(settings.data_dir):
             schema.require_current()
     except schema.SchemaError as error:
         sys.exit(str(error))

@@ -63,6 +63,7 @@ TABLE = {
     "GET /static/<path:filename>": all_alike(200),
     "GET /docs": all_alike(200),
     "GET /docs/openapi.json": all_alike(200),
+    "GET /style": all_alike(404),
     # Pages
     "GET /login": Row(200, ON, ON, ON),
     "POST /login": all_alike(ON, data={"email": ALICE, "password": PASSWORD}),
@@ -345,7 +346,9 @@ def zoes_id():
 
 
 def a_view():
-    return saved_views.create(user(ALICE).id, f"View {next(numbers)}", browse.View(q="a")).id
+    return saved_views.create(
+        user(ALICE).id, f"View {next(numbers)}", browse.LibraryQuery(q="a")
+    ).id
 
 
 def a_poster():

@@ -66,7 +66,7 @@ def init_app(app: Flask) -> None:
     # Of the pages too.
     app.after_request(transfer.compress)
     # Of the pages too: an upload that is too large is sent to them as well.
-    app.after_request(transfer.take_the_rest)
+    app.after_request(transfer.drain_body)
 
 
 def _keep_private(response: Response) -> Response:

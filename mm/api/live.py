@@ -108,15 +108,15 @@ def tell(ws: Server) -> None:
     # Our own pages say which library they show, and are told with each event which it is now.
     since = request.args.get("since", type=int)
     try:
-        told = live.mark(user.id, user.token_version)
-        if told is not None and since not in (None, told.library_version):
-            _send(ws, live.EVERYTHING, {"version": told.library_version})
-        while told is not None and not _waited(ws):
-            events, told = live.news(user.id, user.token_version, told)
+        cursor = live.cursor(user.id, user.token_version)
+        if cursor is not None and since not in (None, cursor.library_version):
+            _send(ws, live.EVERYTHING, {"version": cursor.library_version})
+        while cursor is not None and not _waited(ws):
+            events, cursor = live.events_since(user.id, user.token_version, cursor)
             # Between two looks nothing is held open.
             db.close()
-            if told is not None:
-                _send(ws, events, {} if since is None else {"version": told.library_version})
+            if cursor is not None:
+                _send(ws, events, {} if since is None else {"version": cursor.library_version})
     except (DatabaseError, InterfaceError) as problem:
         # Here and not in the handler for all requests, whose answer nobody could read.
         code = log.unexpected("live.failed", problem, user=user.id)

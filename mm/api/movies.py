@@ -23,7 +23,7 @@ from mm.schemas import (
     WatchView,
 )
 from mm.services.enrichment import lookups
-from mm.services.library import movies, serializers
+from mm.services.library import movies, people, serializers
 
 bp = Blueprint("movies", __name__, url_prefix="/movies")
 
@@ -49,7 +49,7 @@ def add(json: NewMovie):
         user.id, _imdb_id(json), json.media_type, json.status, names, json.custom_list_id
     )
     tasks.start_enrichment()
-    return compat.film(serializers.one(user.id, movie.imdb_id)), 201
+    return compat.film(serializers.movie_view(user.id, movie.imdb_id)), 201
 
 
 @bp.get("/<imdb_id>")
@@ -57,7 +57,7 @@ def add(json: NewMovie):
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=MovieView), tags=["Movies"])
 def show(imdb_id: str):
     """One film. Details that are not there yet follow; refresh asks for them at once."""
-    return compat.film(serializers.one(auth.account().id, imdb_id))
+    return compat.film(serializers.movie_view(auth.account().id, imdb_id))
 
 
 @bp.delete("/<imdb_id>")
@@ -82,7 +82,7 @@ def recommend(imdb_id: str, json: NewRecommendation):
     user_id, vote_type, date = auth.account().id, json.vote_type, json.date_recommended
     vote = movies.recommend(user_id, imdb_id, person, vote_type, date, json.media_type)
     tasks.start_enrichment()
-    return serializers.vote_view(vote), 201
+    return serializers.recommendation_view(vote), 201
 
 
 @bp.post("/<imdb_id>/recommendations/bulk")
@@ -99,7 +99,7 @@ def recommend_many(imdb_id: str, json: NewRecommendations):
         auth.account().id, imdb_id, persons, json.vote_type, json.date_recommended, json.media_type
     )
     tasks.start_enrichment()
-    return [serializers.vote_view(vote) for vote in votes], 201
+    return [serializers.recommendation_view(vote) for vote in votes], 201
 
 
 @bp.delete("/<imdb_id>/recommendations/<name:person>")
@@ -107,7 +107,9 @@ def recommend_many(imdb_id: str, json: NewRecommendations):
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
 def unrecommend(imdb_id: str, person: str):
     """Take back the vote of a person, found by name or else by id."""
-    movies.unrecommend(auth.account().id, imdb_id, person)
+    movie = movies.find(auth.account().id, imdb_id)
+    voter = people.by_name_or_id(movie.user_id, person)
+    movies.unrecommend(movie.user_id, movie.imdb_id, voter.id)
     return "", 204
 
 
@@ -147,7 +149,7 @@ def set_status(imdb_id: str, json: StatusChange):
 
 def chosen(user_id: str, filters: MovieFilters) -> Iterator[bytes]:
     """The films that the filters leave, as JSON in pieces."""
-    pieces = serializers.in_pieces(user_id, serializers.chosen(user_id, filters))
+    pieces = serializers.in_batches(user_id, serializers.matching_ids(user_id, filters))
     return transfer.array(compat.for_phones(pieces))
 
 

@@ -35,7 +35,8 @@ def create(json: NewPerson):
 @api.validate(resp=answers(401, 403, 404, 409, 413, 415, 503, HTTP_200=PersonView), tags=["People"])
 def change(name: str, json: PersonChange):
     """Change a person, found by name. Their films show a new name at once."""
-    return people.view(people.change(auth.account().id, name, msgspec.to_builtins(json)))
+    person = people.find(auth.account().id, name)
+    return people.view(people.change(person.user_id, person.id, msgspec.to_builtins(json)))
 
 
 @bp.delete("/<name:name>")
@@ -43,7 +44,8 @@ def change(name: str, json: PersonChange):
 @api.validate(resp=answers(400, 401, 403, 404, 503, HTTP_204=None), tags=["People"])
 def delete(name: str):
     """Remove a person, found by name, with their votes. Quick recommenders stay."""
-    people.delete(auth.account().id, name)
+    person = people.find(auth.account().id, name)
+    people.delete(person.user_id, person.id)
     return "", 204
 
 
@@ -53,7 +55,7 @@ def delete(name: str):
 def stats(name: str):
     """How the films of a person, found by name, turned out."""
     person = people.find(auth.account().id, name)
-    voted = serializers.in_pieces(person.user_id, serializers.voted_by(person))
+    voted = serializers.in_batches(person.user_id, serializers.ids_voted_by(person))
     return transfer.in_pieces(
-        transfer.filled(serializers.stats(person), "movies", compat.for_phones(voted))
+        transfer.filled(serializers.person_stats(person), "movies", compat.for_phones(voted))
     )

@@ -61,5 +61,5 @@ def perform_all(json: SyncBatch):
 
 
 def _told(changes: feed.Changes) -> Response:
-    shown = serializers.in_pieces(auth.account().id, changes.films)
+    shown = serializers.in_batches(auth.account().id, changes.film_ids)
     return transfer.in_pieces(transfer.filled(changes.feed, "movies", compat.for_phones(shown)))

@@ -106,7 +106,7 @@ def _zipped(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def take_the_rest(response: Response) -> Response:
+def drain_body(response: Response) -> Response:
     """After a refusal that did not wait for the body, so that the connection can go on: gunicorn
     drops the `Connection: close` of an application. Strangers and slow ones may never see the
     answer."""

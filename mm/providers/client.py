@@ -17,7 +17,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from mm import clock, log
-from mm.providers.limits import CONNECTIONS, NoSlotError, Pace
+from mm.providers.limits import CONNECTIONS, NoSlotError, RateLimiter
 
 CONNECT_SECONDS = 5
 # Without a byte; and for a whole answer, however slowly its bytes come.
@@ -126,7 +126,7 @@ def get(
     provider: str,
     url: str,
     params: dict,
-    pace: Pace,
+    limiter: RateLimiter,
     headers: dict | None = None,
     deadline: float | None = None,
 ) -> Answer:
@@ -139,7 +139,7 @@ def get(
     try:
         if latest is not None and time.monotonic() > latest:
             raise NoSlotError
-        with pace.turn(latest):
+        with limiter.turn(latest):
             return _ask(url, params, headers, deadline)
     except NoSlotError:
         problem: Error = NotAskedError(slow(provider))
@@ -166,7 +166,7 @@ def read_body(response: requests.Response, deadline: float, limit: int) -> bytes
 
 def retried(
     ask: Callable[[], Result],
-    pace: Pace,
+    limiter: RateLimiter,
     tries: int,
     deadline: float | None = None,
 ) -> Result:
@@ -183,7 +183,7 @@ def retried(
         except TemporaryError as error:
             wait = _wait(error, backoff)
             if error.too_fast:
-                pace.hold_back(wait)
+                limiter.hold_back(wait)
             if deadline is not None and time.monotonic() + wait > deadline - FAIR_SECONDS:
                 raise
         sleep(wait)

@@ -6,7 +6,7 @@ import requests
 import urllib3
 
 from mm.providers import client
-from mm.providers.limits import Pace
+from mm.providers.limits import RateLimiter
 
 BYTES_MAX = 4 * 2**20
 CONNECT_SECONDS, READ_SECONDS = 4, 8
@@ -25,12 +25,12 @@ def kind_of(head: bytes) -> str | None:
     return next((kind for start, kind in KINDS.items() if head.startswith(start)), None)
 
 
-def fetch(url: str, pace: Pace) -> bytes:
+def fetch(url: str, limiter: RateLimiter) -> bytes:
     """One paced try. Raises client.NotFoundError for what the host does not have or is no usable
     picture, and client.TemporaryError where it did not answer. A redirect is not followed: it could lead
     anywhere."""
     try:
-        with pace.turn(), _ask(url) as response:
+        with limiter.turn(), _ask(url) as response:
             return _read(response)
     except client.TooLargeError:
         raise client.NotFoundError(f"The picture is larger than {BYTES_MAX >> 20} MiB.") from None

@@ -16,7 +16,7 @@ class NoSlotError(Exception):
     """There is no slot before the deadline."""
 
 
-class Pace:
+class RateLimiter:
     """`per_second` requests, evenly spaced; `ceiling` is what the provider can count in a second at
     the very worst.
 
@@ -101,11 +101,11 @@ class Pace:
 # processes that do not see each other's requests, so it is the two ceilings that together must not
 # pass 40.
 CONNECTIONS = 20
-tmdb_worker = Pace(36, ceiling=37)
-tmdb_interactive = Pace(4, ceiling=3)
+tmdb_worker = RateLimiter(36, ceiling=37)
+tmdb_interactive = RateLimiter(4, ceiling=3)
 # OMDb names no rate, only a number of calls a day.
-omdb_worker = Pace(10, ceiling=12)
-omdb_interactive = Pace(4, ceiling=4)
+omdb_worker = RateLimiter(10, ceiling=12)
+omdb_interactive = RateLimiter(4, ceiling=4)
 # The image host names no limit: the worker, which nobody waits for, goes gently.
-posters_worker = Pace(8, ceiling=8)
-posters_interactive = Pace(40, ceiling=40)
+posters_worker = RateLimiter(8, ceiling=8)
+posters_interactive = RateLimiter(40, ceiling=40)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mm.providers import client
 from mm.providers.client import Answer, NotFoundError, OverLimitError, TemporaryError, WrongKeyError
-from mm.providers.limits import Pace
+from mm.providers.limits import RateLimiter
 
 # Over the limit and a wrong key have the same status; only the words differ.
 LIMIT_WORDS = "limit reached"
@@ -16,7 +16,7 @@ KEY_WORDS = "api key"
 class Account:
     key: str
     base_url: str
-    pace: Pace
+    limiter: RateLimiter
     tries: int = 4
     # Of time.monotonic(), for all of a look-up.
     deadline: float | None = None
@@ -31,10 +31,10 @@ def look_up(account: Account, imdb_id: str) -> dict:
 
     def ask() -> dict:
         url, deadline = account.base_url, account.deadline
-        answer = client.get("OMDb", url, params, account.pace, deadline=deadline)
+        answer = client.get("OMDb", url, params, account.limiter, deadline=deadline)
         return client.checked(answer, lambda answer: _read(answer, account.key))
 
-    return client.retried(ask, account.pace, account.tries, account.deadline)
+    return client.retried(ask, account.limiter, account.tries, account.deadline)
 
 
 def _read(answer: Answer, key: str = "") -> dict:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mm.providers import client
 from mm.providers.client import Answer, NotFoundError, TemporaryError, WrongKeyError
-from mm.providers.limits import Pace
+from mm.providers.limits import RateLimiter
 
 APPENDED = "credits,external_ids"
 # Lists of /find that hold something else than a film or a series, and what to tell of it.
@@ -22,7 +22,7 @@ class Account:
     key: str
     base_url: str
     language: str
-    pace: Pace
+    limiter: RateLimiter
     tries: int = 4
     # Of time.monotonic(), for all of a look-up.
     deadline: float | None = None
@@ -64,10 +64,10 @@ def fetch(account: Account, path: str, **params: str) -> dict:
     url = account.base_url.rstrip("/") + path
 
     def ask() -> dict:
-        answer = client.get("TMDB", url, params, account.pace, headers, account.deadline)
+        answer = client.get("TMDB", url, params, account.limiter, headers, account.deadline)
         return client.checked(answer, lambda answer: _read(answer, account.key))
 
-    return client.retried(ask, account.pace, account.tries, account.deadline)
+    return client.retried(ask, account.limiter, account.tries, account.deadline)
 
 
 def _read(answer: Answer, key: str) -> dict:

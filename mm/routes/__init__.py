@@ -20,6 +20,7 @@ from mm.routes import (
     posters,
     saved_views,
     session,
+    style,
     undo,
 )
 from mm.services.backup import backups as user_backups
@@ -38,6 +39,7 @@ BLUEPRINTS = (
     account.bp,
     movies.bp,
     saved_views.bp,
+    style.bp,
 )
 HEADERS = {
     "Content-Security-Policy": (

@@ -27,7 +27,7 @@ def rename() -> Response:
         user = accounts.rename(auth.account(), request.form.get("username", ""))
     except UserError as error:
         return _page(problems_of(error, "username"))
-    htmx.toast("You are {name} now.", name=user.username)
+    htmx.toast("Name changed to {name}.", name=user.username)
     return htmx.go(url_for(".show"))
 
 
@@ -45,7 +45,7 @@ def change_password() -> Response:
         return _page({"current": error.message}, error)
     accounts.set_password(user, new)
     _log_in_again(user)
-    htmx.toast("Your password is changed, and every other device is logged out.")
+    htmx.toast("Password changed. Other devices were logged out.")
     return htmx.go(url_for(".show"))
 
 
@@ -54,7 +54,7 @@ def change_password() -> Response:
 def end_sessions() -> Response:
     accounts.end_sessions(auth.account())
     auth.log_out()
-    htmx.toast("You are logged out everywhere, here too.")
+    htmx.toast("Logged out everywhere.")
     return htmx.go(url_for("session.log_in"))
 
 

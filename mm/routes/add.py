@@ -3,19 +3,20 @@
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
-from mm import auth, clock, config, htmx, tasks
+from mm import config, htmx, tasks
 from mm.errors import InvalidError, ProviderError, UnavailableError, UserError
+from mm.routes.contexts import today
+from mm.routes.filters import place_label
 from mm.routes.forms import problems_of
 from mm.services.library import add as add_films
 from mm.services.library import lists, people
-from mm.services.library.add import Choice, Found
+from mm.services.library.add import Candidate, Choice
 
 # People shown at once; the others are one tap away.
 SHOWN = 12
 # Beyond these, one types the name.
 OFFERED = 100
 ON_LIST, ON_NEW_LIST = "list:", "new-list"
-WHERE = {"toWatch": "To watch", "watched": "Watched"}
 
 bp = Blueprint("add", __name__, url_prefix="/add")
 
@@ -48,28 +49,28 @@ def add() -> Response:
     try:
         choice = _choice()
         new = request.form.get("new_person", "")
-        token = add_films.add(auth.account().id, found, _recommenders(), choice, new)
+        token = add_films.add(current_user.id, found, _recommender_ids(), choice, new)
     except InvalidError as error:
         return _form(found, problems_of(error, "film"))
     tasks.start_enrichment()
     return _added(found, token)
 
 
-def _search(text: str) -> tuple[list[Found], UserError | None]:
+def _search(text: str) -> tuple[list[Candidate], UserError | None]:
     if not text:
         return [], None
     try:
-        return add_films.search(auth.account().id, text), None
+        return add_films.search(current_user.id, text), None
     except (ProviderError, UnavailableError) as problem:
         return [], problem
 
 
-def _asked_for(given) -> Found:
+def _asked_for(given) -> Candidate:
     ids = {kind: given.get(kind, type=int) for kind in ("movie", "tv")}
-    return add_films.find(auth.account().id, given.get("imdb"), **ids)
+    return add_films.find(current_user.id, given.get("imdb"), **ids)
 
 
-def _form(found: Found, problems: dict | None = None) -> Response:
+def _form(found: Candidate, problems: dict | None = None) -> Response:
     """With what was chosen and typed before."""
     offered = people.by_last_use(current_user.id)
     chosen = set(request.form.getlist("person"))
@@ -88,30 +89,24 @@ def _form(found: Found, problems: dict | None = None) -> Response:
         chosen=chosen,
         typed=request.form,
         lists=lists.listing(current_user.id),
-        today=_today(),
-        where=WHERE,
+        today=today(),
         q=request.values.get("q", ""),
     )
 
 
-def _added(found: Found, token: str | None) -> Response:
-    [now_there] = add_films.placed(current_user.id, [found])
-    words, names = _words(now_there, found.place is None)
-    link = url_for("movies.show", imdb_id=found.imdb_id)
-    htmx.toast(words, undo=token, link=link, **names)
+def _added(found: Candidate, token: str | None) -> Response:
+    [now_there] = add_films.with_places(current_user.id, [found])
+    htmx.toast(
+        "Saved “{name}” in {place}." if found.place else "Added “{name}” to {place}.",
+        undo=token,
+        link=url_for("movies.show", imdb_id=found.imdb_id),
+        name=found.title or found.imdb_id or "",
+        place=place_label(now_there.place) if now_there.place else "your library",
+    )
     htmx.changed("added")
     if not htmx.wants_partial():
         return htmx.go(url_for(".index", q=request.form.get("q") or None))
     return htmx.render("add/_result.html", result=now_there, q=request.form.get("q", ""))
-
-
-def _words(found: Found, is_new: bool) -> tuple[str, dict[str, str]]:
-    """What happened, and the {placeholders} in it."""
-    where = "your library"
-    if found.place:
-        where = WHERE.get(found.place.status, found.place.list_name or where)
-    words = "Added “{name}” to {where}." if is_new else "Saved “{name}”, in {where}."
-    return words, {"name": found.title or found.imdb_id or "", "where": where}
 
 
 def _choice() -> Choice:
@@ -124,18 +119,11 @@ def _choice() -> Choice:
             "custom", request.form.get("list_id"), new_list=request.form.get("new_list", "")
         )
     rating = request.form.get("rating", type=float)
-    return Choice(
-        where, None, rating, request.form.get("date_watched") or (_today() if rating else None)
-    )
+    date = request.form.get("date_watched") or (today() if rating else None)
+    return Choice(where, None, rating, date)
 
 
-def _recommenders() -> list[str]:
-    """Names; the ids of the form are those of people who may have been deleted meanwhile."""
+def _recommender_ids() -> list[int]:
+    """Without those of people who were deleted meanwhile."""
     chosen = set(request.form.getlist("person"))
-    return [
-        person.name for person in people.by_last_use(current_user.id) if str(person.id) in chosen
-    ]
-
-
-def _today() -> str:
-    return str(clock.local(clock.now(), config.current.zone).date())
+    return [person.id for person in people.by_last_use(current_user.id) if str(person.id) in chosen]

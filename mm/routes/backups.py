@@ -6,9 +6,9 @@ from io import BytesIO
 from flask import Blueprint, Response, request, send_file, url_for
 from flask_login import current_user, login_required
 
-from mm import auth, clock, config, htmx, tasks
+from mm import auth, htmx, tasks
 from mm.errors import NotFoundError
-from mm.routes.jobs import active_job, job_context
+from mm.routes.contexts import active_job, health_context, job_context, today
 from mm.services import jobs, portable
 from mm.services.backup import backups, nightly, uploads
 from mm.services.backup import files as backup_files
@@ -24,7 +24,7 @@ def index() -> Response:
     return htmx.render(
         "backups/index.html",
         history=backups.listing(current_user.id),
-        health=backups.health(auth.account()),
+        **health_context(),
         **job_context(job),
     )
 
@@ -32,9 +32,7 @@ def index() -> Response:
 @bp.get("/health")
 @login_required
 def health() -> Response:
-    return htmx.fragment(
-        "backups/_health.html", url_for(".index"), health=backups.health(auth.account())
-    )
+    return htmx.fragment("backups/_health.html", url_for(".index"), **health_context())
 
 
 @bp.get("/history")
@@ -65,8 +63,7 @@ def create() -> Response:
 def export() -> Response:
     """Indented, for people who open it."""
     content = portable.encode(portable.dump(current_user.id), indent=True)
-    today = clock.local(clock.now(), config.current.zone).date()
-    name = f"moviemanager-export-{today}.json"
+    name = f"moviemanager-export-{today()}.json"
     return htmx.private(
         send_file(BytesIO(content), "application/json", as_attachment=True, download_name=name)
     )
@@ -107,14 +104,15 @@ def confirm_delete(filename: str) -> Response:
     entry = next((entry for entry in history if entry.filename == filename), None)
     if entry is None or entry.state == "foreign":
         raise NotFoundError(backup_files.NOT_FOUND)
-    return htmx.render("backups/delete.html", entry=entry, history=history)
+    others = [other for other in history if other.state == "verified" and other is not entry]
+    return htmx.render("backups/delete.html", entry=entry, others=others)
 
 
 @bp.post("/files/<filename>/delete")
 @login_required
 def delete(filename: str) -> Response:
     backups.delete(auth.account(), filename)
-    htmx.toast("The backup is deleted.")
+    htmx.toast("Backup deleted.")
     return htmx.go(url_for(".index"))
 
 

@@ -9,25 +9,25 @@ from mm import htmx, server_errors
 from mm.errors import UnauthenticatedError, UserError
 
 TITLES = {
-    400: "That did not work",
+    400: "Something’s missing",
     403: "Not allowed",
     404: "Not found",
     405: "Not found",
     408: "Too slow",
-    409: "Not now",
+    409: "In use",
     413: "Too large",
-    422: "That cannot be used",
-    429: "Too many tries",
+    422: "Can’t be processed",
+    429: "Too many attempts",
     503: "Not available",
-    507: "No room left",
+    507: "Disk full",
 }
 # For the errors that Flask raises itself; a UserError brings its own words.
 MESSAGES = {
-    400: "The request was not complete. Go back, reload the page and try again.",
-    404: "There is nothing at this address.",
-    405: "There is nothing at this address.",
-    408: "What you sent took too long to arrive, so nothing was changed. Try again.",
-    413: "The file is larger than 64 MiB, which is the most an import takes. Nothing was changed.",
+    400: "The request was incomplete. Go back, reload the page and try again.",
+    404: "This page doesn’t exist.",
+    405: "This page doesn’t exist.",
+    408: "Your request took too long to arrive. Nothing was changed. Try again.",
+    413: "This file is larger than the 64 MB limit. Nothing was changed.",
 }
 
 
@@ -90,7 +90,7 @@ def _answer(message: str, status: int) -> Response:
 
 
 def _page_address() -> str:
-    """A fragment belongs to the page that asked for it; a form cannot be sent again by a redirect."""
+    """A fragment belongs to the page that asked for it; a redirect cannot send a form again."""
     if htmx.wants_partial():
         page = urlsplit(request.headers.get("HX-Current-URL", "/"))
         return page._replace(scheme="", netloc="", fragment="").geturl()

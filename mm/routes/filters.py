@@ -1,17 +1,17 @@
-"""Numbers, sizes and times as people say them, in the server's time zone: the filters of the
-templates."""
+"""Numbers, sizes, times and values as people say them, in the server's time zone: the filters of
+the templates."""
 
 from datetime import datetime, timedelta
 from operator import mul
 
+import humanize
 from flask import Flask
 
 from mm import clock, config
+from mm.services.library.browse import STATUS_LABELS
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 EVENING, MORNING = 18, 6
-# 58 minutes are said as an hour.
-NEARLY = 0.95
 # The luminance at which both inks have the same contrast.
 DARK_INK_FROM = 0.18
 DATES = (
@@ -22,7 +22,7 @@ DATES = (
     "created_at",
     "ranked_at",
 )
-FIELDS = {
+FIELD_LABELS = {
     "custom_list_id": "list",
     "vote_type": "vote",
     "my_rating": "rating",
@@ -34,11 +34,13 @@ FIELDS = {
     "date_recommended": "recommended",
     "ranked_at": "ranked",
 }
-STATUSES = {
-    "toWatch": "To watch",
-    "watched": "Watched",
-    "custom": "On a list",
-    "deleted": "Deleted",
+DETAILS_LABELS = {"missing": "Not on TMDB", "failed": "Retrying later"}
+BACKUP_LABELS = {
+    "scheduled": "Automatic",
+    "manual": "Manual",
+    "before-import": "Before an import",
+    "before-restore": "Before a restore",
+    "uploaded": "Uploaded",
 }
 
 
@@ -54,8 +56,14 @@ def init_app(app: Flask) -> None:
         stamp,
         iso,
         duration,
-        field,
-        value,
+        runtime,
+        percent,
+        field_label,
+        value_label,
+        status_label,
+        place_label,
+        details_label,
+        backup_label,
         hue,
         ink_on,
     )
@@ -72,25 +80,24 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %"
+
+
 def size(count: int) -> str:
-    """Bytes, in steps of a thousand as file managers count."""
-    amount, unit = float(count), "bytes"
-    for larger in ("KB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.0f} {unit}" if amount >= 10 or unit == "bytes" else f"{amount:.1f} {unit}"
+    """Bytes, in steps of a thousand as file managers count: "61.2 kB"."""
+    return humanize.naturalsize(count)
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its largest unit, such as "3 hours"."""
-    if seconds < 50:
-        return "a few seconds" if seconds < 20 else "under a minute"
-    if seconds < HOUR * NEARLY:
-        return plural(max(1, round(seconds / MINUTE)), "minute")
-    if seconds < DAY * NEARLY:
-        return plural(max(1, round(seconds / HOUR)), "hour")
-    return plural(max(1, round(seconds / DAY)), "day")
+    """Such as "5 seconds", "an hour", "3 days"."""
+    return humanize.naturaldelta(seconds, months=False)
+
+
+def runtime(minutes: int) -> str:
+    """135 -> "2 h 15 min"."""
+    hours, rest = divmod(minutes, 60)
+    return " ".join(f"{count} {unit}" for count, unit in ((hours, "h"), (rest, "min")) if count)
 
 
 def ago(moment: float) -> str:
@@ -133,21 +140,39 @@ def iso(moment: float) -> str:
     return _local(moment).isoformat(timespec="seconds")
 
 
-def field(name: str) -> str:
-    """A field of the document in words."""
-    return FIELDS.get(name, name.replace("_", " "))
+def field_label(name: str) -> str:
+    """A field of an export in words."""
+    return FIELD_LABELS.get(name, name.replace("_", " "))
 
 
-def value(content: object, name: str = "") -> str:
-    """What a field holds, in words; `name` tells a time from a number."""
+def value_label(content: object, name: str = "") -> str:
+    """What a field of an export holds, in words; its name tells a time from a number."""
     if content is None or content == "":
-        return "nothing"
+        return "none"
     if isinstance(content, bool):
         words = ("up", "down") if name == "vote_type" else ("yes", "no")
         return words[0] if content else words[1]
     if isinstance(content, int | float):
         return day(content) if name in DATES else f"{content:g}"
-    return STATUSES.get(content, content) if isinstance(content, str) else str(content)
+    return status_label(content) if isinstance(content, str) else str(content)
+
+
+def status_label(status: str) -> str:
+    return STATUS_LABELS.get(status, status)
+
+
+def place_label(film) -> str:
+    """Where a film is in the library: the name of its list, or its status."""
+    return film.list_name or status_label(film.status)
+
+
+def details_label(tmdb_state: str) -> str:
+    """Why a film has no title."""
+    return DETAILS_LABELS.get(tmdb_state, "No details yet")
+
+
+def backup_label(kind: str | None) -> str:
+    return BACKUP_LABELS.get(kind or "", "Unknown kind")
 
 
 def hue(text: str) -> int:
@@ -158,9 +183,8 @@ def hue(text: str) -> int:
 def ink_on(color: str) -> str:
     """Black or white, whichever is read better on a colour like #0a84ff."""
     linear = [(int(color[start : start + 2], 16) / 255) ** 2.2 for start in (1, 3, 5)]
-    return (
-        "#1b1611" if sum(map(mul, (0.2126, 0.7152, 0.0722), linear)) > DARK_INK_FROM else "#ffffff"
-    )
+    luminance = sum(map(mul, (0.2126, 0.7152, 0.0722), linear))
+    return "#1b1611" if luminance > DARK_INK_FROM else "#ffffff"
 
 
 def _day_ahead(then: datetime, today: datetime) -> str:

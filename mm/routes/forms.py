@@ -54,10 +54,9 @@ def problems_of(error: UserError, field: str = "name") -> dict[str, str]:
     """{field: what is wrong}. A ConflictError is about the `field` that has to be unique."""
     if isinstance(error, InvalidError) and error.errors:
         return {problem.path: problem.reason for problem in error.errors}
-    words = (
-        "there is one of this name already" if isinstance(error, ConflictError) else error.message
-    )
-    return {field: words}
+    if isinstance(error, ConflictError):
+        return {field: "you already have someone with this name"}
+    return {field: error.message}
 
 
 def typed(*fields: str) -> dict[str, str]:

@@ -12,9 +12,30 @@ from mm.schemas import Change, Conflicts, PlanView
 from mm.services import portable
 from mm.services.backup import imports, large_files, uploads
 
-KINDS = ("movie", "vote", "watch", "person", "list", "view", "ranking")
-OUTCOMES = ("new", "changed", "kept", "removed", "rejected")
-RULES: dict[str, Conflicts] = {"overwrite": "overwrite", "newest": "newest", "skip": "skip"}
+KINDS = {
+    "movie": "Films",
+    "vote": "Recommendations",
+    "watch": "Watches",
+    "person": "People",
+    "list": "Lists",
+    "view": "Saved views",
+    "ranking": "Ranking",
+}
+OUTCOMES = {
+    "new": "new",
+    "changed": "changed",
+    "same": "unchanged",
+    "kept": "kept",
+    "removed": "removed",
+    "rejected": "rejected",
+}
+WRITTEN = ("new", "changed", "removed")
+# What wins where both have a film: its name, and what it does.
+RULES: dict[Conflicts, tuple[str, str]] = {
+    "overwrite": ("Use the file", "Replaces your ratings and dates for these films."),
+    "newest": ("Newest wins", "Keeps whichever changed last."),
+    "skip": ("Keep mine", "Only adds what is missing."),
+}
 # Rows of a group that the page shows; a plan may hold 200,000.
 ROWS = 200
 
@@ -27,7 +48,7 @@ def upload() -> Response:
     large_files.require_turn(current_user.id, request.content_length or 0)
     file = request.files.get("file")
     if file is None or not file.filename:
-        raise InvalidError("Choose a file first: an export or a backup of Movie Manager.")
+        raise InvalidError("Choose a file first: a Movie Manager export or backup.")
     job = uploads.receive(auth.account(), file.stream)
     return htmx.go(url_for(".plan", job_id=job.id))
 
@@ -64,6 +85,7 @@ def discard(job_id: str) -> Response:
 
 def _plan(job: Job, conflict: ConflictError | None = None) -> Response:
     view = imports.preview(job, _rule(job))
+    films = view.counts.get("movie", {})
     notice = conflict.message if conflict else job.message
     # Who has met a change once may want no more of them to stop the import.
     met_a_change = notice.startswith((portable.CHANGED, imports.CHANGED_MEANWHILE))
@@ -74,8 +96,13 @@ def _plan(job: Job, conflict: ConflictError | None = None) -> Response:
         status=status,
         job=job,
         plan=view,
-        rows=ROWS,
+        films={outcome: films[outcome] for outcome in OUTCOMES if films.get(outcome)},
+        writes=any(counts.get(outcome) for counts in view.counts.values() for outcome in WRITTEN),
         groups=_groups(view),
+        rows=ROWS,
+        kinds=KINDS,
+        outcomes=OUTCOMES,
+        rules=RULES,
         notice=notice,
         met_a_change=met_a_change,
     )
@@ -95,5 +122,5 @@ def _groups(view: PlanView) -> dict[str, dict[str, list[Change]]]:
 
 def _rule(job: Job) -> Conflicts:
     """In the plan's address, and in the form that confirms it; else the one confirmed before."""
-    given = request.values.get("conflicts", job.params.get("conflicts", ""))
-    return RULES.get(given, "overwrite")
+    given = request.values.get("conflicts", job.params.get("conflicts"))
+    return next((rule for rule in RULES if rule == given), "overwrite")

@@ -1,17 +1,15 @@
 """The library: the films of one tab as posters, found, filtered and sorted; several of them changed
 at once."""
 
-from urllib.parse import parse_qsl
-
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
-from mm import auth, config, htmx, tasks
+from mm import auth, htmx, tasks
 from mm.errors import InvalidError
 from mm.models import SavedView
-from mm.routes.filters import plural
+from mm.routes.contexts import enrichment_context
+from mm.routes.filters import plural, status_label
 from mm.services.enrichment import pauses
-from mm.services.enrichment import runner as enrichment_runner
 from mm.services.library import browse, bulk, lists, people, saved_views
 
 PAGE_SIZE = 60
@@ -25,7 +23,9 @@ SORTS = {
     "year": "Year",
     "title": "Title",
 }
-PLACES = {"toWatch": "To watch", "watched": "Watched", "deleted": "Deleted"}
+KINDS = {"movie": "Films", "tv": "Series"}
+# What a film may be given; on a list it is by the list.
+STATUSES = ("toWatch", "watched", "deleted")
 
 bp = Blueprint("library", __name__)
 
@@ -35,33 +35,36 @@ bp = Blueprint("library", __name__)
 def index() -> Response:
     """With `after`, a position, htmx gets the cards that follow it; else all that a change of the
     view changes. Addresses of earlier versions have an `offset` instead."""
-    view = browse.parse(request.args)
+    query = browse.parse(request.args)
     offset = min(max(request.args.get("offset", 0, type=int), 0), OFFSET_MAX)
-    after = browse.place(request.args, view)
-    shelf = browse.shelf(current_user.id, view, 0 if after else offset, PAGE_SIZE, after)
+    after = browse.parse_position(request.args, query)
+    library = browse.page(current_user.id, query, 0 if after else offset, PAGE_SIZE, after)
     part = "library/_cards.html" if offset or after else "library/_browse.html"
     response = htmx.render(
         "library/index.html",
         part,
-        shelf=shelf,
+        library=library,
         saved=_saved(),
         sorts=SORTS,
-        page_size=PAGE_SIZE,
+        active_filters=_active_filters(library),
+        elsewhere=[tab for tab in library.tabs if tab.films and tab.status != "all"],
+        has_key=bool(pauses.key("tmdb")),
+        waiting=browse.is_waiting(current_user.id),
         **_filters(),
-        **_banners(),
     )
     if request.headers.get("HX-Source", "").startswith("form"):
         # A form sends its empty fields too.
-        response.headers["HX-Replace-Url"] = url_for(".index", **shelf.view.params())
+        response.headers["HX-Replace-Url"] = url_for(".index", **library.query.params())
     return response
 
 
 @bp.get("/counts")
 @login_required
 def counts() -> Response:
-    view = browse.parse(request.args)
-    shelf = browse.shelf(current_user.id, view, 0, 0)
-    return htmx.fragment("library/_counts.html", url_for(".index", **view.params()), shelf=shelf)
+    query = browse.parse(request.args)
+    library = browse.page(current_user.id, query, 0, 0)
+    home = url_for(".index", **query.params())
+    return htmx.fragment("library/_counts.html", home, library=library)
 
 
 @bp.post("/selection")
@@ -70,36 +73,25 @@ def act() -> Response:
     verb, _, value = request.form.get("do", "").partition(":")
     films, words, name = _act(verb, value, request.form.getlist("film"))
     message = f"{plural(films.changed, 'film')} {words}."
-    if films.gone:
-        message += f" {plural(films.gone, 'film was', 'films were')} not there any more."
-    htmx.toast(message, undo=films.token, name=name)
+    if films.missing:
+        message += f" {plural(films.missing, 'film was', 'films were')} no longer there."
+    htmx.toast(message, undo=films.undo_token, name=name)
     return htmx.go(auth.local_path(request.form.get("back")))
 
 
 @bp.get("/enrichment")
 @login_required
 def enrichment() -> Response:
-    return htmx.fragment(
-        "library/_enrichment.html", url_for("library.index"), **enrichment_context()
-    )
+    return htmx.fragment("library/_enrichment.html", url_for(".index"), **enrichment_context())
 
 
-def enrichment_context() -> dict:
-    """`filling`: details are being fetched, so that asking again soon shows more."""
-    progress = enrichment_runner.progress(current_user.id)
-    return {
-        "enrichment": progress,
-        "filling": bool(progress.waiting and config.current.tmdb_api_key),
-    }
-
-
-def _act(verb: str, value: str, films: list[str]) -> tuple[bulk.Done, str, str]:
+def _act(verb: str, value: str, films: list[str]) -> tuple[bulk.BulkResult, str, str]:
     """What was done, in words, and the {name} in these."""
     user_id = current_user.id
     match verb:
-        case "status" if value in PLACES:
+        case "status" if value in STATUSES:
             done = bulk.set_status(user_id, films, value)
-            return done, "moved to {name}", PLACES[value]
+            return done, "moved to {name}", status_label(value)
         case "list":
             done = bulk.put_on_list(user_id, films, value)
             return done, "moved to {name}", lists.find(user_id, value).name
@@ -109,7 +101,7 @@ def _act(verb: str, value: str, films: list[str]) -> tuple[bulk.Done, str, str]:
             tasks.start_enrichment()
             return done, "marked as recommended by {name}", name
         case "remove":
-            return bulk.delete(user_id, films), "deleted for good", ""
+            return bulk.delete(user_id, films), "deleted permanently", ""
     raise InvalidError("Choose what to do with these films.")
 
 
@@ -123,7 +115,24 @@ def _filters() -> dict:
         "genres": [(genre, genre) for genre in genres],
         "decades": [(decade, f"{decade}s") for decade in decades],
         "people": [(person.id, person.name) for person in people.listing(current_user.id)],
+        "kinds": list(KINDS.items()),
+        "ratings": [(10, "10"), *((rating, f"{rating} or more") for rating in range(9, 4, -1))],
     }
+
+
+def _active_filters(library: browse.LibraryPage) -> dict[str, str]:
+    """{parameter: what it filters by, in words}"""
+    query = library.query
+    labels = {
+        "q": f"“{query.q}”",
+        "kind": KINDS.get(query.kind, ""),
+        "genre": query.genre,
+        "decade": f"{query.decade}s",
+        "person": f"From {library.person or 'a deleted person'}",
+        "trusted": "Trusted people",
+        "rating": f"My rating {query.rating} or more",
+    }
+    return {name: labels[name] for name in query.filters}
 
 
 def _saved() -> list[tuple[SavedView, dict]]:
@@ -132,12 +141,3 @@ def _saved() -> list[tuple[SavedView, dict]]:
         (saved, browse.parse(saved.filters).params())
         for saved in saved_views.listing(current_user.id)
     ]
-
-
-def _banners() -> dict:
-    return {"has_key": bool(pauses.key("tmdb")), "waiting": browse.is_waiting(current_user.id)}
-
-
-def view_of(query: str) -> browse.View:
-    """From the query of an address."""
-    return browse.parse(dict(parse_qsl(query)))

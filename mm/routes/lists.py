@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
-from mm import auth, htmx
+from mm import htmx
 from mm.errors import ConflictError, InvalidError
 from mm.routes.forms import problems_of, typed
 from mm.services.library import lists, undo
@@ -22,12 +22,12 @@ def index() -> Response:
 def create() -> Response:
     """The form brings the id, so that sending it twice makes one list."""
     try:
-        made = lists.create(auth.account().id, **_entered(), list_id=request.form.get("id") or None)
+        made = lists.create(current_user.id, **_entered(), list_id=request.form.get("id") or None)
     except InvalidError as error:
         return _page(problems_of(error))
     except ConflictError:
         return htmx.go(url_for(".index"))
-    htmx.toast("The list “{name}” is made.", name=made.name)
+    htmx.toast("List “{name}” created.", name=made.name)
     return htmx.go(url_for(".index"))
 
 
@@ -35,7 +35,7 @@ def create() -> Response:
 @login_required
 def reorder() -> Response:
     """At an address that no list has, whatever id a file brings."""
-    lists.reorder(auth.account().id, request.form.getlist("id"))
+    lists.reorder(current_user.id, request.form.getlist("id"))
     return htmx.fragment("lists/_lists.html", url_for(".index"), **_context())
 
 
@@ -56,7 +56,7 @@ def change(list_id: str) -> Response:
             changed = lists.change(current_user.id, list_id, _entered())
     except InvalidError as error:
         return _one(list_id, problems_of(error))
-    htmx.toast("The list “{name}” is saved.", undo=step.token, name=changed.name)
+    htmx.toast("List “{name}” saved.", undo=step.token, name=changed.name)
     return htmx.go(url_for(".index"))
 
 
@@ -73,7 +73,7 @@ def delete(list_id: str) -> Response:
     name = lists.find(current_user.id, list_id).name
     with undo.step(current_user.id, list_id=list_id) as step:
         lists.delete(current_user.id, list_id)
-    htmx.toast("The list “{name}” is deleted.", undo=step.token, name=name)
+    htmx.toast("List “{name}” deleted.", undo=step.token, name=name)
     return htmx.go(url_for(".index"))
 
 
@@ -91,7 +91,7 @@ def _page(problems: dict | None = None) -> Response:
 
 def _one(list_id: str, problems: dict | None = None) -> Response:
     row = lists.view(lists.find(current_user.id, list_id))
-    watched, unwatched = lists.fates(current_user.id)[list_id]
+    watched, unwatched = lists.films_by_destination(current_user.id)[list_id]
     return htmx.render(
         "lists/edit.html",
         status=422 if problems else 200,
@@ -104,7 +104,10 @@ def _one(list_id: str, problems: dict | None = None) -> Response:
 
 
 def _context() -> dict:
-    return {"lists": lists.listing(current_user.id), "fates": lists.fates(current_user.id)}
+    return {
+        "lists": lists.listing(current_user.id),
+        "films_by_destination": lists.films_by_destination(current_user.id),
+    }
 
 
 def _typed() -> dict[str, str]:

@@ -6,11 +6,13 @@ from msgspec import UNSET, UnsetType
 
 from mm import clock, config, htmx, tasks
 from mm.errors import InvalidError
-from mm.routes.library import PLACES
+from mm.routes.contexts import today
+from mm.routes.filters import status_label
 from mm.schemas import Problem
 from mm.services import validation
 from mm.services.enrichment import lookups, pauses
-from mm.services.library import browse, lists, movies, people, undo
+from mm.services.library import browse, film_details, lists, movies, people, undo
+from mm.services.library.film_details import FilmDetails
 
 # A rating below it asks what else was recommended by the same people.
 DISAPPOINTING = 6
@@ -21,7 +23,7 @@ bp = Blueprint("movies", __name__, url_prefix="/movies/<imdb_id>")
 @bp.get("")
 @login_required
 def show(imdb_id: str) -> Response:
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     return htmx.render("movies/show.html", "movies/_movie.html", **_context(film))
 
 
@@ -29,8 +31,8 @@ def show(imdb_id: str) -> Response:
 @login_required
 def want(imdb_id: str) -> Response:
     """The page of a film that was never looked up asks for its details to be fetched next."""
-    film = browse.film(current_user.id, imdb_id)
-    if movies.want(film.title):
+    film = film_details.find(current_user.id, imdb_id)
+    if movies.prioritize(film.title):
         tasks.start_enrichment()
     return htmx.nothing(_home(film))
 
@@ -39,7 +41,7 @@ def want(imdb_id: str) -> Response:
 @login_required
 def about(imdb_id: str) -> Response:
     """Asked for again by a film whose details are on their way."""
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     return htmx.fragment("movies/_about.html", _home(film), film=film, filling=_is_filling(film))
 
 
@@ -48,12 +50,12 @@ def about(imdb_id: str) -> Response:
 def card(imdb_id: str) -> Response:
     """As the grid shows it, which may show a tab that the film has left. `waiting`: nothing while
     it has no details."""
-    view = browse.parse(request.args)
+    query = browse.parse(request.args)
     found = browse.card(current_user.id, validation.imdb_id_or_404(imdb_id))
     if "waiting" in request.args and found and not found.title:
         return Response(status=204)
     home = url_for(".show", imdb_id=imdb_id)
-    return htmx.fragment("library/_card.html", home, card=found, view=view, part=True)
+    return htmx.fragment("library/_card.html", home, card=found, query=query, part=True)
 
 
 @bp.post("/status")
@@ -61,11 +63,12 @@ def card(imdb_id: str) -> Response:
 def set_status(imdb_id: str) -> Response:
     """`to`: a status, or `list:` and the list's id."""
     status, _, list_id = request.form.get("to", "").partition(":")
-    name = lists.find(current_user.id, list_id).name if status == "list" else PLACES.get(status, "")
+    if status == "list":
+        status, name = "custom", lists.find(current_user.id, list_id).name
+    else:
+        name = status_label(status)
     with _undoable(imdb_id) as step:
-        movies.set_status(
-            current_user.id, imdb_id, "custom" if list_id else status, list_id or None
-        )
+        movies.set_status(current_user.id, imdb_id, status, list_id or None)
     htmx.toast("Moved to {name}.", undo=step.token, name=name)
     return _changed(imdb_id)
 
@@ -74,7 +77,7 @@ def set_status(imdb_id: str) -> Response:
 @login_required
 def watch(imdb_id: str) -> Response:
     """Only what the form sends is changed; a date that is still the same keeps its time of day."""
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     again = "again" in request.form
     # The stars alone say that it was watched: once more, where it waits to be watched again. The
     # form with the date changes the watch that it shows.
@@ -85,9 +88,15 @@ def watch(imdb_id: str) -> Response:
             movies.watch(current_user.id, imdb_id, _date(film, again), rating, adds)
     except InvalidError as problem:
         return _changed(imdb_id, problem)
-    htmx.toast("Watched once more." if again else "Saved.", undo=step.token)
+    if again:
+        words = "Logged another watch."
+    else:
+        words = f"Rated {rating:g}." if isinstance(rating, float) else "Saved."
+    htmx.toast(words, undo=step.token)
     low = isinstance(rating, float) and rating < DISAPPOINTING
-    return _changed(imdb_id, others=browse.others_of(current_user.id, film) if low else None)
+    return _changed(
+        imdb_id, others=film_details.more_by_recommenders(current_user.id, film) if low else None
+    )
 
 
 @bp.post("/unwatch")
@@ -95,7 +104,7 @@ def watch(imdb_id: str) -> Response:
 def unwatch(imdb_id: str) -> Response:
     with _undoable(imdb_id) as step:
         movies.unwatch(current_user.id, imdb_id, request.form.get("date_watched", type=float))
-    htmx.toast("The watch is taken out.", undo=step.token)
+    htmx.toast("Watch removed.", undo=step.token)
     return _changed(imdb_id)
 
 
@@ -110,8 +119,8 @@ def vote(imdb_id: str) -> Response:
             movies.recommend(current_user.id, imdb_id, name, is_up)
     except InvalidError as problem:
         return _changed(imdb_id, problem)
-    verb = "recommends" if is_up else "warns of"
-    htmx.toast(f"{{name}} {verb} this film.", undo=step.token, name=name)
+    words = "{name} recommends this film." if is_up else "{name} says skip this film."
+    htmx.toast(words, undo=step.token, name=name)
     return _changed(imdb_id)
 
 
@@ -121,28 +130,28 @@ def remove_vote(imdb_id: str, person_id: int) -> Response:
     person = people.by_id(current_user.id, person_id)
     with _undoable(imdb_id) as step:
         movies.unrecommend(current_user.id, imdb_id, person_id)
-    htmx.toast("{name}'s word is taken out.", undo=step.token, name=person.name)
+    htmx.toast("Removed {name}’s recommendation.", undo=step.token, name=person.name)
     return _changed(imdb_id)
 
 
 @bp.post("/refresh")
 @login_required
 def refresh(imdb_id: str) -> Response:
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     updated = lookups.refresh(film.title.imdb_id, current_user.id)
     names = [pauses.NAMES[provider] for provider in pauses.PROVIDERS if getattr(updated, provider)]
-    htmx.toast(f"Fresh from {' and '.join(names)}.")
+    htmx.toast(f"Details updated from {' and '.join(names)}.")
     return _changed(imdb_id)
 
 
 @bp.post("/delete")
 @login_required
 def delete(imdb_id: str) -> Response:
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     with _undoable(imdb_id) as step:
         movies.delete(current_user.id, imdb_id)
     name = film.title.title or imdb_id
-    htmx.toast("{name} is deleted for good.", undo=step.token, name=name)
+    htmx.toast("{name} was deleted permanently.", undo=step.token, name=name)
     return htmx.go(url_for("library.index"))
 
 
@@ -155,7 +164,7 @@ def _changed(
 ) -> Response:
     """The film as it is now; the grid and its counts hear of it. A `problem` stands at its field,
     with what was typed."""
-    film = browse.film(current_user.id, imdb_id)
+    film = film_details.find(current_user.id, imdb_id)
     if problem is None:
         htmx.changed("film")
         return htmx.fragment("movies/_movie.html", _home(film), **_context(film), others=others)
@@ -170,23 +179,22 @@ def _changed(
     )
 
 
-def _context(film: browse.Film) -> dict:
-    today = clock.local(clock.now(), config.current.zone).date().isoformat()
+def _context(film: FilmDetails) -> dict:
     return {
         "film": film,
         "lists": lists.listing(current_user.id),
         "people": people.by_last_use(current_user.id),
         "filling": _is_filling(film),
         "has_key": bool(pauses.key("tmdb")),
-        "today": today,
+        "today": today(),
     }
 
 
-def _home(film: browse.Film) -> str:
+def _home(film: FilmDetails) -> str:
     return url_for(".show", imdb_id=film.title.imdb_id)
 
 
-def _is_filling(film: browse.Film) -> bool:
+def _is_filling(film: FilmDetails) -> bool:
     return film.title.tmdb_state == "stub" and "tmdb" in pauses.askable()
 
 
@@ -206,12 +214,13 @@ def _rating() -> float | UnsetType | None:
         raise InvalidError(f"my_rating: {reason}", [Problem("my_rating", reason)]) from None
 
 
-def _date(film: browse.Film, again: bool) -> str | None:
+def _date(film: FilmDetails, again: bool) -> str | None:
     text = request.form.get("date_watched", "").strip()
     if (
         not again
-        and film.seen
-        and text == clock.local(film.seen.date_watched, config.current.zone).date().isoformat()
+        and film.latest_watch
+        and text
+        == clock.local(film.latest_watch.date_watched, config.current.zone).date().isoformat()
     ):
         return None
     return text or None

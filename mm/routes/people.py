@@ -3,13 +3,13 @@
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
-from mm import auth, htmx
+from mm import htmx
 from mm.errors import ConflictError, InvalidError
 from mm.models import Person
 from mm.routes.forms import problems_of, typed
 from mm.services.library import lists, paging, people, undo
 
-SHOWS = {"all": "All", "trusted": "Trusted", "quick": "Quick"}
+SHOWS = {"all": "All", "trusted": "Trusted", "quick": "Pinned"}
 PAGE_SIZE = 50
 # Keeps the offset within what a database takes.
 PAGES_MAX = 10**6
@@ -28,10 +28,10 @@ def index() -> Response:
 def create() -> Response:
     entered = _entered()
     try:
-        person = people.create(auth.account().id, **entered)
+        person = people.create(current_user.id, **entered)
     except (InvalidError, ConflictError) as error:
         return _page(problems_of(error))
-    htmx.toast("{name} is among your people.", name=person.name)
+    htmx.toast("{name} added.", name=person.name)
     return htmx.go(url_for(".index"))
 
 
@@ -51,7 +51,7 @@ def change(person_id: int) -> Response:
             changed = people.change(current_user.id, person_id, _entered())
     except (InvalidError, ConflictError) as error:
         return _one(person, problems_of(error))
-    htmx.toast("{name} is saved.", undo=step.token, name=changed.name)
+    htmx.toast("{name} saved.", undo=step.token, name=changed.name)
     return htmx.go(url_for(".show", person_id=person_id))
 
 
@@ -62,7 +62,7 @@ def trust(person_id: int) -> Response:
     is_trusted = request.form.get("trusted") == "1"
     with undo.step(current_user.id, person_id=person_id, with_votes=False) as step:
         person = people.change(current_user.id, person_id, {"is_trusted": is_trusted})
-    words = "trusted" if is_trusted else "no longer trusted"
+    words = "now trusted" if is_trusted else "no longer trusted"
     htmx.toast(f"{{name}} is {words}.", undo=step.token, name=person.name)
     return htmx.fragment("people/_star.html", url_for(".index"), person=person)
 
@@ -73,24 +73,24 @@ def delete(person_id: int) -> Response:
     person = people.by_id(current_user.id, person_id)
     with undo.step(current_user.id, person_id=person_id) as step:
         people.delete(current_user.id, person_id)
-    htmx.toast("{name} is deleted.", undo=step.token, name=person.name)
+    htmx.toast("{name} deleted.", undo=step.token, name=person.name)
     return htmx.go(url_for(".index"))
 
 
 def _page(problems: dict | None = None) -> Response:
     show = request.args.get("show", "all")
     show = show if show in SHOWS else "all"
-    number, standings = _number(), people.standings(current_user.id, show)
+    number, stats = _number(), people.all_stats(current_user.id, show)
     return htmx.render(
         "people/index.html",
         status=422 if problems else 200,
         show=show,
         shows=SHOWS,
-        standings=standings[(number - 1) * PAGE_SIZE : number * PAGE_SIZE],
+        all_stats=stats[(number - 1) * PAGE_SIZE : number * PAGE_SIZE],
         number=number,
-        pages=_pages(len(standings)),
+        pages=_pages(len(stats)),
         problems=problems or {},
-        form=_typed() if problems else {"color": lists.next_color(len(standings))},
+        form=_typed() if problems else {"color": lists.next_color(len(stats))},
     )
 
 
@@ -98,15 +98,15 @@ def _one(person: Person, problems: dict | None = None) -> Response:
     after = paging.parse(request.args.get("after", ""), people.LATEST_FIRST)
     # Addresses of earlier versions have a page's number instead.
     offset = 0 if after else (_number() - 1) * PAGE_SIZE
-    standing = people.standing(person)
-    films, following = people.films_of(person, offset, PAGE_SIZE, after)
+    stats = people.stats(person)
+    films, following = people.voted_films(person, offset, PAGE_SIZE, after)
     fields = ("name", "color", "emoji", "is_trusted")
     return htmx.render(
         "people/show.html",
         "people/_films.html" if after else None,
         status=422 if problems else 200,
-        standing=standing,
-        person=standing.person,
+        stats=stats,
+        person=stats.person,
         films=films,
         following=following,
         problems=problems or {},

@@ -1,10 +1,11 @@
 """Saved views of the library."""
 
+from urllib.parse import parse_qsl
+
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
 from mm import htmx
-from mm.routes.library import view_of
 from mm.services.library import browse, saved_views
 
 bp = Blueprint("views", __name__, url_prefix="/views")
@@ -14,24 +15,24 @@ bp = Blueprint("views", __name__, url_prefix="/views")
 @login_required
 def create() -> Response:
     """`view`: the query of the address that is to be kept."""
-    view = view_of(request.form.get("view", ""))
-    saved = saved_views.create(current_user.id, request.form.get("name", ""), view)
-    htmx.toast("Saved as {name}.", name=saved.name)
-    return htmx.go(url_for("library.index", **view.params()))
+    query = browse.parse(dict(parse_qsl(request.form.get("view", ""))))
+    saved = saved_views.create(current_user.id, request.form.get("name", ""), query)
+    htmx.toast("View “{name}” saved.", name=saved.name)
+    return htmx.go(url_for("library.index", **query.params()))
 
 
 @bp.get("/<view_id>")
 @login_required
 def show(view_id: str) -> Response:
     saved = saved_views.find(current_user.id, view_id)
-    return htmx.render("library/view.html", saved=saved, view=browse.parse(saved.filters))
+    return htmx.render("library/view.html", saved=saved, query=browse.parse(saved.filters))
 
 
 @bp.post("/<view_id>")
 @login_required
 def rename(view_id: str) -> Response:
     saved = saved_views.rename(current_user.id, view_id, request.form.get("name", ""))
-    htmx.toast("The view is called {name} now.", name=saved.name)
+    htmx.toast("View renamed to “{name}”.", name=saved.name)
     return htmx.go(url_for("library.index", **browse.parse(saved.filters).params()))
 
 
@@ -39,5 +40,5 @@ def rename(view_id: str) -> Response:
 @login_required
 def remove(view_id: str) -> Response:
     saved_views.remove(current_user.id, view_id)
-    htmx.toast("The view is deleted. Its films stay as they are.")
+    htmx.toast("View deleted.")
     return htmx.go(url_for("library.index"))

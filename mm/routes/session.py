@@ -29,7 +29,7 @@ def check() -> Response:
 @bp.post("/logout")
 def log_out() -> Response:
     auth.log_out()
-    htmx.toast("You are logged out.")
+    htmx.toast("Logged out.")
     return htmx.go(url_for(".log_in"))
 
 

@@ -81,13 +81,13 @@ KINDS = {
     ),
     "import": Kind(
         "An import",
-        Words("Import", "Importing", "Your library is imported", "The import failed"),
+        Words("Import", "Importing", "Import finished", "The import failed"),
         is_awaited=True,
         adds_titles=True,
     ),
     "restore": Kind(
         "A restore",
-        Words("Restore", "Restoring", "Your library is restored", "The restore failed"),
+        Words("Restore", "Restoring", "Restore finished", "The restore failed"),
         is_awaited=True,
         adds_titles=True,
     ),

@@ -21,7 +21,7 @@ def settings(tmp_path, standin):
 def client(frozen_clock, monkeypatch, as_user, alice):
     """Alice's."""
     monkeypatch.setattr("mm.providers.client.sleep", lambda _: None)
-    monkeypatch.setattr("mm.providers.limits.Pace.hold_back", lambda *_: None)
+    monkeypatch.setattr("mm.providers.limits.RateLimiter.hold_back", lambda *_: None)
     lookups.cache.clear()
     return as_user(alice)
 

@@ -241,6 +241,20 @@ class TestVotes:
         nobody = phone.post(f"{URL}/recommendations/bulk", json={"people": []})
         assert location(nobody) == ["people"]
 
+    def test_a_vote_is_taken_back_by_name_and_else_by_id(self, phone):
+        ids = {}
+        for name in ("Eve", "007"):
+            body = {"person": name}
+            vote = phone.post(f"{URL}/recommendations", json=body).json
+            ids[name] = vote["person_id"]
+        assert phone.delete(f"{URL}/recommendations/007").status_code == 204
+        assert phone.delete(f"{URL}/recommendations/{ids['Eve']}").status_code == 204
+        for name, words in (("007", "Recommendation not found"), ("Nobody", "Person not found")):
+            answer = phone.delete(f"{URL}/recommendations/{name}")
+            assert (answer.status_code, answer.json) == (404, {"detail": words})
+        answer = phone.delete("/api/movies/tt9999999/recommendations/Nobody")
+        assert answer.json == {"detail": "Movie not found"}
+
     def test_a_vote_is_taken_back_once(self, phone):
         phone.post(f"{URL}/recommendations", json={"person": "a/b"})
         assert phone.delete(f"{URL}/recommendations/a%2Fb").status_code == 204
@@ -491,9 +505,11 @@ class TestListing:
         self, alice, database, count, selects, monkeypatch
     ):
         put(alice, many(count, votes_each=2))
-        monkeypatch.setattr(serializers, "PIECE", 1000)
+        monkeypatch.setattr(serializers, "BATCH_SIZE", 1000)
         with count_queries() as counter:
-            pieces = serializers.in_pieces(alice.id, serializers.chosen(alice.id, MovieFilters()))
+            pieces = serializers.in_batches(
+                alice.id, serializers.matching_ids(alice.id, MovieFilters())
+            )
             assert sum(map(len, pieces)) == count
         asked = [query.msg[0] for query in counter.get_queries()]
         assert len([sql for sql in asked if sql.startswith("SELECT")]) == selects
@@ -509,8 +525,8 @@ class TestTransfer:
         """One after another; each must be seen by a client that asks with the ETag of before."""
         yield lambda: movies.watch(alice.id, FILM, my_rating=5)
         yield lambda: movies.watch(alice.id, FILM, my_rating=6)
-        yield lambda: people.change(alice.id, "Eve", {"name": "Eva"})
-        yield lambda: movies.unrecommend(alice.id, FILM, "Eva")
+        yield lambda: people.change(alice.id, people.find(alice.id, "Eve").id, {"name": "Eva"})
+        yield lambda: movies.unrecommend(alice.id, FILM, people.find(alice.id, "Eva").id)
         yield lambda: fill(FILM, "tmdb", {"id": 1, "title": "Filled", "media_type": "movie"})
         yield lambda: fill(FILM, "omdb", {"imdbRating": "5.0"})
         yield lambda: put(alice, many(1))
@@ -560,7 +576,7 @@ class TestTransfer:
     def test_a_long_answer_is_sent_in_pieces_and_is_the_same(self, phone, alice, monkeypatch):
         put(alice, many(300, votes_each=2))
         whole = phone.get("/api/movies").json
-        monkeypatch.setattr(serializers, "PIECE", 40)
+        monkeypatch.setattr(serializers, "BATCH_SIZE", 40)
         monkeypatch.setattr(transfer, "STREAM_FROM", 1000)
         plain, packed = (
             phone.get("/api/movies", headers={"Accept-Encoding": encoding}, buffered=True)
@@ -575,9 +591,9 @@ class TestTransfer:
         self, alice, monkeypatch
     ):
         put(alice, many(6))
-        monkeypatch.setattr(serializers, "PIECE", 2)
-        pieces = serializers.in_pieces(
-            alice.id, serializers.chosen(alice.id, MovieFilters(sort="title"))
+        monkeypatch.setattr(serializers, "BATCH_SIZE", 2)
+        pieces = serializers.in_batches(
+            alice.id, serializers.matching_ids(alice.id, MovieFilters(sort="title"))
         )
         first = next(pieces)
         movies.delete(alice.id, "tt0000003")

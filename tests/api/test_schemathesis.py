@@ -56,7 +56,7 @@ def server(tmp_path_factory):
         patch.setattr(accounts, "_DECOY", QUICK_HASH("decoy"))
         patch.setattr(client, "sleep", lambda _: None)
         for name in ("tmdb_interactive", "omdb_interactive"):
-            patch.setattr(limits, name, limits.Pace(2000, ceiling=2000))
+            patch.setattr(limits, name, limits.RateLimiter(2000, ceiling=2000))
         app = create_app(
             config.Config(
                 data_dir=tmp_path_factory.mktemp("made-up"),

@@ -38,7 +38,7 @@ def phone(frozen_clock, monkeypatch, as_user, alice):
     films that were moved on."""
     monkeypatch.setattr("mm.providers.client.sleep", lambda _: None)
     for name in ("tmdb_interactive", "omdb_interactive"):
-        monkeypatch.setattr(limits, name, limits.Pace(2000, ceiling=2000))
+        monkeypatch.setattr(limits, name, limits.RateLimiter(2000, ceiling=2000))
     lookups.cache.clear()
     kept = {"status": "custom", "custom_list_id": "list-1"}
     films = [

@@ -80,7 +80,7 @@ def test_a_renamed_person_brings_their_films_again(ask, alice):
     movies.add(alice.id, FILM, recommenders=["Ann"])
     movies.add(alice.id, OTHER)
     since = ask("GET", "/api/sync")["server_timestamp"] + 1e-6
-    people.change(alice.id, "Ann", {"name": "Anne"})
+    people.change(alice.id, people.find(alice.id, "Ann").id, {"name": "Anne"})
 
     answer = ask("GET", f"/api/sync?since={since!r}")
     assert ids(answer) == [FILM]
@@ -94,7 +94,7 @@ def test_deletions_of_every_kind_appear_and_an_id_is_alive_or_deleted(ask, alice
     ann = people.find(alice.id, "Ann").id
     movies.delete(alice.id, FILM)
     movies.set_status(alice.id, OTHER, "deleted")
-    people.delete(alice.id, "Ann")
+    people.delete(alice.id, people.find(alice.id, "Ann").id)
     lists.delete(alice.id, "l1")
 
     answer = ask("GET", "/api/sync")
@@ -217,7 +217,7 @@ def test_more_people_and_lists_than_one_statement_takes_are_told(ask, alice, mon
     for number in range(5):
         people.create(alice.id, f"Person {number}")
         lists.create(alice.id, f"List {number}")
-    people.change(alice.id, "Person 1", {"color": "#112233"})
+    people.change(alice.id, people.find(alice.id, "Person 1").id, {"color": "#112233"})
     answer = ask("GET", "/api/sync")
     assert [row["name"] for row in answer["lists"]] == [f"List {number}" for number in range(5)]
     assert [row["name"] for row in answer["people"]][-3:] == ["Person 3", "Person 4", "Person 1"]
@@ -523,7 +523,6 @@ def change_something(rng, user_id, imdb_id, name):
         with contextlib.suppress(NotFoundError):
             movies.delete(user_id, imdb_id)
     elif kind == 3:
-        people.create(user_id, name)
-        people.delete(user_id, name)
+        people.delete(user_id, people.create(user_id, name).id)
     else:
         lists.create(user_id, name)

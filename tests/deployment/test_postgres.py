@@ -10,7 +10,15 @@ import requests
 from peewee import DatabaseError, OperationalError
 
 from mm import config, locks, models, schema
-from mm.database import connect, db, insert_rows, is_busy, own_connection, snapshot, waiting_at_most
+from mm.database import (
+    connect,
+    db,
+    insert_rows,
+    is_busy,
+    separate_connection,
+    snapshot,
+    waiting_at_most,
+)
 from mm.models import Job, Setting
 from mm.services import accounts
 from mm.services.backup import nightly
@@ -120,7 +128,7 @@ def test_reads_go_on_beside_a_write(database, alice):
 def test_a_snapshot_sees_one_moment(database, alice):
     with snapshot(db.obj):
         before = Setting.select().count()
-        with own_connection() as other, other.atomic():
+        with separate_connection() as other, other.atomic():
             fields = [Setting.key, Setting.value]
             insert_rows(other, fields, [("meanwhile", "1")])
         assert Setting.select().count() == before

@@ -32,7 +32,7 @@ def address(app, name):
 
 def test_a_page_names_its_files_by_their_content(client):
     text = client.get("/login").text
-    addresses = re.findall(r'(?:src|href|data-local)="(/static/[^"]+)"', text)
+    addresses = re.findall(r'(?:src|href|data-local)="(/static/[^"#]+)', text)
     assert len(addresses) >= 6
     for found in addresses:
         assert re.search(r"\.[0-9a-f]{12}\.\w+$", found), found
@@ -84,15 +84,68 @@ def test_a_style_sheet_names_its_fonts_by_their_content(app, client, folder):
 
 
 def test_the_fonts_of_our_style_sheet_are_there(client):
-    text = client.get("/static/app.css", headers=PLAIN).text
-    fonts = re.findall(r'url\("(vendor/[^"]+)"\)', text)
+    text = client.get("/static/css/app.css", headers=PLAIN).text
+    fonts = re.findall(r'url\("\.\./(vendor/[^"]+)"\)', text)
     assert fonts
     for font in fonts:
         assert "immutable" in client.get(f"/static/{font}").headers["Cache-Control"]
 
 
+def test_a_style_sheet_is_sent_with_those_it_imports_in_its_place(app, client, folder):
+    (folder / "app.css").write_text('/* The order. */\n@import "one.css";\n@import "two.css";\n')
+    (folder / "one.css").write_text("a {\n  color: red;\n}\n")
+    (folder / "two.css").write_text("/* Two\n   lines. */\nb {\n  color: blue;\n}\n")
+    before = address(app, "app.css")
+    assert client.get(before).text.split() == [
+        "a",
+        "{",
+        "color:",
+        "red;",
+        "}",
+        "b",
+        "{",
+        "color:",
+        "blue;",
+        "}",
+    ]
+    (folder / "two.css").write_text("b {\n  color: green;\n}\n")
+    after = address(app, "app.css")
+    assert after != before
+    assert "green" in client.get(after).text
+
+
+def test_the_comments_of_our_scripts_are_not_sent_and_the_others_are_left_alone(client, folder):
+    script = 'go("http://a"); // here\n  // Why.\n  go(`/* b */`);\n'
+    (folder / "app.js").write_text(script)
+    (folder / "vendor" / "other.js").write_text(script)
+    assert client.get("/static/app.js").text == 'go("http://a"); // here\n  go(`/* b */`);\n'
+    assert client.get("/static/vendor/other.js").text == script
+
+
+def test_our_style_sheets_and_scripts_are_small(app, client):
+    sent = lambda name: len(client.get(address(app, name), headers=GZIP).data)
+    assert sent("css/app.css") < 16 * 1024
+    assert sum(sent(f"js/{path.name}") for path in (config.ROOT / "static/js").iterdir()) < 8 * 1024
+
+
+def test_the_two_writings_of_the_dark_colours_are_the_same():
+    text = (config.ROOT / "static/css/tokens.css").read_text()
+    dark = r"\{(\s+color-scheme: dark;.*?)\n *\}"
+    by_system, on_demand = (
+        block.replace("\\", "").split() for block in re.findall(dark, text, re.DOTALL)
+    )
+    assert by_system == on_demand
+
+
+def test_our_style_sheets_have_one_declaration_a_line_and_no_long_line():
+    for path in (config.ROOT / "static/css").glob("*.css"):
+        for line in path.read_text().splitlines():
+            assert len(line) <= 100, (path.name, line)
+            assert line.count(";") <= 1 or "url(" in line, (path.name, line)
+
+
 def test_text_is_compressed_for_who_takes_that(app, client):
-    found = address(app, "app.css")
+    found = address(app, "css/app.css")
     small, plain = client.get(found, headers=GZIP), client.get(found, headers=PLAIN)
     assert small.headers["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in plain.headers

@@ -28,8 +28,8 @@ TITLE = stand.FILMS[0][0]
 
 @pytest.fixture(autouse=True)
 def brisk_here(monkeypatch, brisk):  # noqa: F811
-    monkeypatch.setattr(limits, "tmdb_interactive", limits.Pace(2000, ceiling=2000))
-    monkeypatch.setattr(limits, "omdb_interactive", limits.Pace(2000, ceiling=2000))
+    monkeypatch.setattr(limits, "tmdb_interactive", limits.RateLimiter(2000, ceiling=2000))
+    monkeypatch.setattr(limits, "omdb_interactive", limits.RateLimiter(2000, ceiling=2000))
     monkeypatch.setattr(lookups, "SHARE_SECONDS", 20)
     monkeypatch.setattr(lookup_slots, "WHOLE_SECONDS", 30)
     lookups.cache.clear()
@@ -464,9 +464,9 @@ def test_a_refresh_ends_at_its_deadline_and_takes_what_omdb_knows(alice, standin
 def test_a_refresh_for_which_there_is_no_time_blames_no_film(alice, monkeypatch):
     hold(alice, FILM)
     for name in ("tmdb_interactive", "omdb_interactive"):
-        pace = limits.Pace(1, ceiling=1)
-        pace._held_until = time.monotonic() + 60
-        monkeypatch.setattr(limits, name, pace)
+        limiter = limits.RateLimiter(1, ceiling=1)
+        limiter._held_until = time.monotonic() + 60
+        monkeypatch.setattr(limits, name, limiter)
     with pytest.raises(UnavailableError, match="TMDB is slow right now"):
         lookups.refresh(FILM)
     assert states() == ("stub", "stub")
@@ -527,7 +527,7 @@ def test_tries_that_failed_count_too(standin):
 
 @pytest.mark.slow
 def test_five_lists_that_a_client_opens_at_once_all_come(app, standin, monkeypatch):
-    monkeypatch.setattr(limits, "tmdb_interactive", limits.Pace(4, ceiling=3))
+    monkeypatch.setattr(limits, "tmdb_interactive", limits.RateLimiter(4, ceiling=3))
     standin.tmdb.latency = 0.2
     found = {}
 
@@ -548,6 +548,6 @@ def test_worker_and_pages_together_never_show_the_provider_more_than_40_a_second
     standin, monkeypatch
 ):
     monkeypatch.undo()
-    ceilings = [pace._ceiling for pace in (limits.tmdb_worker, limits.tmdb_interactive)]
+    ceilings = [limiter._ceiling for limiter in (limits.tmdb_worker, limits.tmdb_interactive)]
     assert sum(ceilings) <= 40
     assert ceilings[0] >= 0.85 * 40

@@ -176,7 +176,7 @@ def test_without_keys_nothing_is_asked_and_the_notices_say_what_a_key_would_add(
 def test_a_real_rate_limit_without_retry_after_loses_no_film(alice, standin, monkeypatch):
     """The pace is far over what the server allows, so that it refuses again and again."""
     monkeypatch.undo()
-    monkeypatch.setattr(limits, "tmdb_worker", limits.Pace(100, ceiling=100))
+    monkeypatch.setattr(limits, "tmdb_worker", limits.RateLimiter(100, ceiling=100))
     monkeypatch.setattr(client, "BACKOFF", (1, 1, 1))
     standin.tmdb.rate = 25
     hold(alice, *stand.FILM_IDS)

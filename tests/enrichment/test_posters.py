@@ -37,7 +37,7 @@ def fresh(monkeypatch):
     """No memory of other tests, and no waiting."""
     monkeypatch.setattr(posters, "_absent", Cache(100, posters.MISSING_SECONDS))
     monkeypatch.setattr(posters, "_silent", Cache(4, posters.SILENT_SECONDS))
-    monkeypatch.setattr(limits, "posters_worker", limits.Pace(1000, ceiling=1000))
+    monkeypatch.setattr(limits, "posters_worker", limits.RateLimiter(1000, ceiling=1000))
 
 
 @pytest.fixture

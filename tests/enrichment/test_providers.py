@@ -29,21 +29,21 @@ def slept(monkeypatch):
 
 
 @pytest.fixture
-def pace():
-    return limits.Pace(2000, ceiling=2000)
+def limiter():
+    return limits.RateLimiter(2000, ceiling=2000)
 
 
 @pytest.fixture
-def film(standin, pace, slept):
+def film(standin, limiter, slept):
     """Looks a film up at TMDB."""
-    account = tmdb.Account(KEY, f"{standin.url}/3/", "de-DE", pace)
+    account = tmdb.Account(KEY, f"{standin.url}/3/", "de-DE", limiter)
     return lambda imdb_id=stand.FILM_IDS[0]: tmdb.look_up(account, imdb_id)
 
 
 @pytest.fixture
-def ratings(standin, pace, slept):
+def ratings(standin, limiter, slept):
     """Looks a film up at OMDb."""
-    account = omdb.Account(KEY, f"{standin.url}/omdb/", pace)
+    account = omdb.Account(KEY, f"{standin.url}/omdb/", limiter)
     return lambda imdb_id=stand.FILM_IDS[0]: omdb.look_up(account, imdb_id)
 
 
@@ -85,7 +85,7 @@ def test_a_film_that_tmdb_lists_but_does_not_have_is_not_found(film, monkeypatch
 
 
 @pytest.mark.parametrize("key, sent", [(KEY, "api_key"), ("eyJhbGciOi.J9", "Authorization")])
-def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, pace, key, sent):
+def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, limiter, key, sent):
     seen = {}
 
     def record(url, params, headers, timeout, stream):
@@ -95,7 +95,7 @@ def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, 
     monkeypatch.setattr(client, "BACKOFF", ())
     monkeypatch.setattr(client._session, "get", record)
     with pytest.raises(TemporaryError):
-        tmdb.look_up(tmdb.Account(key, "http://127.0.0.1:9/3", "de-DE", pace), stand.FILM_IDS[0])
+        tmdb.look_up(tmdb.Account(key, "http://127.0.0.1:9/3", "de-DE", limiter), stand.FILM_IDS[0])
 
     assert [
         name
@@ -141,7 +141,7 @@ def test_a_passing_failure_is_tried_four_times_with_growing_waits(
 
 @pytest.mark.parametrize("fault", ["error", "html", "truncated", "busy"])
 def test_a_failure_that_passes_costs_nothing_but_time(film, standin, fault, monkeypatch):
-    monkeypatch.setattr(limits.Pace, "hold_back", lambda *_: None)
+    monkeypatch.setattr(limits.RateLimiter, "hold_back", lambda *_: None)
     standin.tmdb.fault, standin.tmdb.times = fault, 3
 
     assert film()["title"] == "The Lighthouse Keeper's Tax Return"
@@ -156,9 +156,9 @@ def test_a_server_that_does_not_answer_is_a_time_out(film, standin, monkeypatch)
     assert len(standin.tmdb.asked) == 4
 
 
-def test_nobody_listening_is_temporary_and_the_key_stays_out_of_the_message(pace, slept, caplog):
+def test_nobody_listening_is_temporary_and_the_key_stays_out_of_the_message(limiter, slept, caplog):
     with pytest.raises(TemporaryError, match="could not be reached") as caught:
-        tmdb.look_up(tmdb.Account(KEY, "http://127.0.0.1:9/3", "en-US", pace), stand.FILM_IDS[0])
+        tmdb.look_up(tmdb.Account(KEY, "http://127.0.0.1:9/3", "en-US", limiter), stand.FILM_IDS[0])
 
     assert KEY not in str(caught.value)
     assert caught.value.__context__ is None
@@ -177,12 +177,12 @@ def test_no_log_shows_a_key_at_any_level(film, ratings, standin, caplog):
 
 @pytest.mark.parametrize("fault", ["hang", "trickle"])
 def test_a_look_up_ends_at_its_deadline_however_the_provider_stalls(
-    standin, pace, fault, monkeypatch
+    standin, limiter, fault, monkeypatch
 ):
     monkeypatch.setattr(client, "FAIR_SECONDS", 0)
     standin.tmdb.fault = fault
     began = time.monotonic()
-    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 2, began + 0.4)
+    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", limiter, 2, began + 0.4)
 
     with pytest.raises(TemporaryError, match=r"TMDB did not answer in time\.") as caught:
         tmdb.look_up(account, stand.FILM_IDS[0])
@@ -200,9 +200,9 @@ def test_a_trickling_answer_ends_for_the_worker_too(film, standin, monkeypatch):
         film()
 
 
-def test_no_wait_between_two_tries_goes_past_the_deadline(standin, pace, slept):
+def test_no_wait_between_two_tries_goes_past_the_deadline(standin, limiter, slept):
     standin.tmdb.fault, standin.tmdb.retry_after = "busy", "7"
-    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 4, time.monotonic() + 5)
+    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", limiter, 4, time.monotonic() + 5)
 
     with pytest.raises(TemporaryError, match="asked too often") as caught:
         tmdb.look_up(account, stand.FILM_IDS[0])
@@ -210,9 +210,9 @@ def test_no_wait_between_two_tries_goes_past_the_deadline(standin, pace, slept):
 
 
 def test_who_gets_no_turn_before_the_deadline_has_not_asked(standin):
-    pace = limits.Pace(1, ceiling=1)
-    pace.hold_back(60)
-    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 2, time.monotonic() + 5)
+    limiter = limits.RateLimiter(1, ceiling=1)
+    limiter.hold_back(60)
+    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", limiter, 2, time.monotonic() + 5)
     began = time.monotonic()
 
     with pytest.raises(
@@ -223,10 +223,10 @@ def test_who_gets_no_turn_before_the_deadline_has_not_asked(standin):
     assert standin.tmdb.asked == []
 
 
-def test_a_provider_is_not_asked_when_there_is_no_time_for_its_answer(standin, pace):
+def test_a_provider_is_not_asked_when_there_is_no_time_for_its_answer(standin, limiter):
     """It would be taken for silent, and left alone for a minute."""
     standin.tmdb.latency = 0.6
-    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", pace, 2, time.monotonic() + 0.3)
+    account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", limiter, 2, time.monotonic() + 0.3)
     with pytest.raises(client.NotAskedError, match="TMDB is slow right now"):
         tmdb.look_up(account, stand.FILM_IDS[0])
     assert standin.tmdb.asked == []
@@ -256,13 +256,13 @@ class _Zipped(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def zipped(pace):
+def zipped(limiter):
     """zipped(content, ends): TMDB's answer when it sends these bytes."""
     handler = type("Bound", (_Zipped,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    account = tmdb.Account(KEY, f"http://127.0.0.1:{server.server_port}", "en-US", pace, 1)
+    account = tmdb.Account(KEY, f"http://127.0.0.1:{server.server_port}", "en-US", limiter, 1)
 
     def ask(content, ends):
         handler.content, handler.ends = content, ends
@@ -305,22 +305,22 @@ def test_many_look_ups_share_a_few_connections(film, monkeypatch):
     "url",
     [f"http://{'a' * 64}.example/3", "http:///3", "tmdb.org/3", "http://x:port/3", "http://a..b"],
 )
-def test_an_address_that_cannot_be_used_is_told_by_the_name_of_its_variable(pace, slept, url):
+def test_an_address_that_cannot_be_used_is_told_by_the_name_of_its_variable(limiter, slept, url):
     with pytest.raises(
         TemporaryError, match="TMDB cannot be asked: TMDB_BASE_URL is no usable address"
     ):
-        tmdb.look_up(tmdb.Account(KEY, url, "en-US", pace), stand.FILM_IDS[0])
+        tmdb.look_up(tmdb.Account(KEY, url, "en-US", limiter), stand.FILM_IDS[0])
     with pytest.raises(
         TemporaryError, match="OMDb cannot be asked: OMDB_BASE_URL is no usable address"
     ):
-        omdb.look_up(omdb.Account(KEY, url, pace), stand.FILM_IDS[0])
+        omdb.look_up(omdb.Account(KEY, url, limiter), stand.FILM_IDS[0])
 
 
-def test_a_key_that_a_provider_repeats_is_not_told(standin, pace, ratings):
+def test_a_key_that_a_provider_repeats_is_not_told(standin, limiter, ratings):
     standin.tmdb.fault = standin.omdb.fault = "echo"
     token = "eyJhbGciOi.J9"
     for key in (KEY, token):
-        account = tmdb.Account(key, f"{standin.url}/3", "en-US", pace)
+        account = tmdb.Account(key, f"{standin.url}/3", "en-US", limiter)
         with pytest.raises(NotFoundError, match="TMDB answered with 404: Refused: ") as caught:
             tmdb.look_up(account, stand.FILM_IDS[0])
         assert key not in str(caught.value)
@@ -334,9 +334,11 @@ def test_a_key_that_a_provider_repeats_is_not_told(standin, pace, ratings):
 # Being asked too often.
 
 
-def test_a_429_with_retry_after_is_honoured_by_all_threads(film, standin, slept, pace, monkeypatch):
+def test_a_429_with_retry_after_is_honoured_by_all_threads(
+    film, standin, slept, limiter, monkeypatch
+):
     held = []
-    monkeypatch.setattr(pace, "hold_back", held.append)
+    monkeypatch.setattr(limiter, "hold_back", held.append)
     standin.tmdb.fault, standin.tmdb.times, standin.tmdb.retry_after = "busy", 1, "7"
 
     film()
@@ -344,9 +346,9 @@ def test_a_429_with_retry_after_is_honoured_by_all_threads(film, standin, slept,
     assert held == slept
 
 
-def test_a_429_without_retry_after_backs_off(film, standin, slept, pace, monkeypatch):
+def test_a_429_without_retry_after_backs_off(film, standin, slept, limiter, monkeypatch):
     held = []
-    monkeypatch.setattr(pace, "hold_back", held.append)
+    monkeypatch.setattr(limiter, "hold_back", held.append)
     standin.tmdb.fault, standin.tmdb.times = "busy", 2
 
     film()
@@ -356,9 +358,9 @@ def test_a_429_without_retry_after_backs_off(film, standin, slept, pace, monkeyp
 
 
 def test_a_429_that_does_not_end_is_over_the_limit_and_no_failure_of_the_film(
-    film, standin, pace, monkeypatch
+    film, standin, limiter, monkeypatch
 ):
-    monkeypatch.setattr(pace, "hold_back", lambda _: None)
+    monkeypatch.setattr(limiter, "hold_back", lambda _: None)
     standin.tmdb.fault = "busy"
 
     with pytest.raises(OverLimitError) as caught:
@@ -453,8 +455,8 @@ def test_an_outage_of_omdb_is_temporary(ratings, standin, fault, reason):
 
 @pytest.mark.slow
 def test_many_threads_together_keep_under_the_ceiling_of_each_second(standin):
-    pace = limits.Pace(400, ceiling=30)
-    account = omdb.Account(KEY, f"{standin.url}/omdb/", pace)
+    limiter = limits.RateLimiter(400, ceiling=30)
+    account = omdb.Account(KEY, f"{standin.url}/omdb/", limiter)
     ids = [*stand.FILM_IDS, *stand.FILM_IDS, *stand.FILM_IDS[:12]]
     threads = [threading.Thread(target=omdb.look_up, args=(account, imdb_id)) for imdb_id in ids]
     for thread in threads:
@@ -462,7 +464,7 @@ def test_many_threads_together_keep_under_the_ceiling_of_each_second(standin):
     for thread in threads:
         thread.join()
 
-    assert len(standin.omdb.asked) == pace.started == 60
+    assert len(standin.omdb.asked) == limiter.started == 60
     assert standin.omdb.peak <= 30
 
 
@@ -470,38 +472,38 @@ def test_requests_that_hang_count_until_they_are_answered(monkeypatch):
     """Those that left long ago may all arrive at the provider in the same second."""
     now = [100.0]
     monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
-    pace = limits.Pace(10, ceiling=3)
-    turns = [pace.turn() for _ in range(3)]
+    limiter = limits.RateLimiter(10, ceiling=3)
+    turns = [limiter.turn() for _ in range(3)]
     for turn in turns:
         turn.__enter__()
         now[0] += 60
 
-    assert pace._start() == pytest.approx(limits.LOOK_AGAIN)
+    assert limiter._start() == pytest.approx(limits.LOOK_AGAIN)
     turns[0].__exit__(None, None, None)
-    assert pace._start() == pytest.approx(limits.WINDOW)
+    assert limiter._start() == pytest.approx(limits.WINDOW)
     now[0] += 2
-    assert pace._start() <= 0
+    assert limiter._start() <= 0
 
 
 def test_slots_are_evenly_spaced_and_lateness_is_made_up_by_one_slot_at_most(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
-    pace = limits.Pace(10, ceiling=100)
+    limiter = limits.RateLimiter(10, ceiling=100)
 
-    assert pace._start() <= 0
-    assert pace._start() <= 0
-    assert pace._start() == pytest.approx(0.1)
+    assert limiter._start() <= 0
+    assert limiter._start() <= 0
+    assert limiter._start() == pytest.approx(0.1)
     now[0] += 50
-    starts = [pace._start() <= 0 for _ in range(5)]
+    starts = [limiter._start() <= 0 for _ in range(5)]
     assert starts == [True, True, False, False, False]
 
 
 def test_holding_back_stops_every_start(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
-    pace = limits.Pace(10, ceiling=100)
-    pace.hold_back(5)
+    limiter = limits.RateLimiter(10, ceiling=100)
+    limiter.hold_back(5)
 
-    assert pace._start() == pytest.approx(5)
+    assert limiter._start() == pytest.approx(5)
     now[0] += 5
-    assert pace._start() <= 0
+    assert limiter._start() <= 0

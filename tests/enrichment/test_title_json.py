@@ -25,7 +25,7 @@ def film(alice):
 
 
 def shown(alice):
-    return msgspec.json.decode(msgspec.json.encode(serializers.one(alice.id, FILM)))
+    return msgspec.json.decode(msgspec.json.encode(serializers.movie_view(alice.id, FILM)))
 
 
 def test_it_is_made_when_a_title_is_filled(alice, film):

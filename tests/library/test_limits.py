@@ -114,10 +114,10 @@ class TestWhatALibraryHolds:
     def test_saved_views(self, few, phone, alice):
         for number in range(6):
             saved_views.create(
-                alice.id, f"View {number}", browse.View(q="x" * 200, genre="ü" * 200)
+                alice.id, f"View {number}", browse.LibraryQuery(q="x" * 200, genre="ü" * 200)
             )
         with pytest.raises(InvalidError, match="6 saved views at most"):
-            saved_views.create(alice.id, "One more", browse.View())
+            saved_views.create(alice.id, "One more", browse.LibraryQuery())
         require_backup(alice)
 
     def test_votes_of_a_film(self, few, phone, alice):
@@ -179,7 +179,7 @@ class TestWhatALibraryHolds:
         put(alice, document([film(1, recommendations=[vote(name) for name in "ABCDE"])]))
         ann = people.find(alice.id, "A").id
         with undo.step(alice.id, person_id=ann) as step:
-            people.delete(alice.id, "A")
+            people.delete(alice.id, people.find(alice.id, "A").id)
         movies.recommend(alice.id, "tt0000001", "F")
         with pytest.raises(ConflictError, match="5 recommendations at most"):
             undo.back(alice.id, step.token)
@@ -188,7 +188,7 @@ class TestWhatALibraryHolds:
 
     def test_a_view_after_the_largest_position_can_still_be_backed_up(self, phone, alice):
         put(alice, document(views=[view("Far", position=NUMBER_MAX)]))
-        saved_views.create(alice.id, "Farther", browse.View())
+        saved_views.create(alice.id, "Farther", browse.LibraryQuery())
         assert {saved.position for saved in SavedView.select()} == {NUMBER_MAX}
         require_backup(alice)
 
@@ -256,13 +256,13 @@ class TestManyRowsInFewQueries:
 
     def test_a_selection_of_films_that_are_gone_writes_nothing(self, alice):
         done = bulk.set_status(alice.id, [FILM, OTHER], "watched")
-        assert (done.changed, done.gone, done.token) == (0, 2, None)
+        assert (done.changed, done.missing, done.undo_token) == (0, 2, None)
         assert reload(alice).library_version == 0
 
     def test_more_than_a_thousand_films_are_refused_in_words(self, alice):
         films = [f"tt{number:07d}" for number in range(1001)]
         with pytest.raises(
-            InvalidError, match=r"^You chose 1,001 films\. Choose 1,000 at most at a time\.$"
+            InvalidError, match=r"^You selected 1,001 films; the limit is 1,000 at a time\.$"
         ):
             bulk.delete(alice.id, films)
 
@@ -288,18 +288,18 @@ class TestManyRowsInFewQueries:
         monkeypatch.setattr(models, "SPREAD_MAX", 5)
         put(alice, document([film(n, recommendations=[vote("Eve")]) for n in range(1, 21)]))
         since = feed.newest(alice.id)
-        people.change(alice.id, "Eve", {"color": "#112233"})
+        people.change(alice.id, people.find(alice.id, "Eve").id, {"color": "#112233"})
         told = feed.everything_since(alice.id, since + 1e-7)
-        assert (len(told.films), len(told.feed.people)) == (20, 1)
+        assert (len(told.film_ids), len(told.feed.people)) == (20, 1)
         again = feed.everything_since(alice.id, told.feed.server_timestamp)
-        assert (len(again.films), len(again.feed.people)) == (1, 0)
+        assert (len(again.film_ids), len(again.feed.people)) == (1, 0)
 
     def test_the_feed_asks_for_no_more_ids_at_once_than_a_database_takes(self, alice, monkeypatch):
         monkeypatch.setattr(chunks, "__defaults__", (5,))
         for number in range(12):
             people.create(alice.id, f"Person {number}")
             lists.create(alice.id, f"List {number}")
-        people.change(alice.id, "Person 1", {"color": "#112233"})
+        people.change(alice.id, people.find(alice.id, "Person 1").id, {"color": "#112233"})
         db.connection().setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 10)
         told = feed.everything_since(alice.id, 0).feed
         assert [row.name for row in told.lists] == [f"List {number}" for number in range(12)]

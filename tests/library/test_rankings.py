@@ -202,7 +202,7 @@ class TestUndo:
         before = ranked.get(URL).json
         done = bulk.set_status(alice.id, [THREE, ONE, FOUR], "toWatch")
         assert ids(ranked) == [TWO]
-        undo.back(alice.id, done.token)
+        undo.back(alice.id, done.undo_token)
         assert ranked.get(URL).json == before
 
     def test_a_deleted_film_comes_back_with_its_place(self, ranked, alice):

@@ -27,55 +27,55 @@ def home(database, alice):
     return alice
 
 
-def standing_of(home, name):
-    return people.standing(people.find(home.id, name))
+def stats_of(home, name):
+    return people.stats(people.find(home.id, name))
 
 
 def test_the_latest_ratings_of_suggestions_that_were_watched_count(home):
-    bob = standing_of(home, "Bob")
+    bob = stats_of(home, "Bob")
     assert (bob.films, bob.watched, bob.rated, bob.hits) == (6, 4, 3, 2)
     assert bob.average == pytest.approx((9 + 6.9 + 7) / 3)
 
 
 def test_a_film_that_was_watched_on_no_day_is_watched(home):
-    ann = standing_of(home, "Ann")
+    ann = stats_of(home, "Ann")
     assert (ann.films, ann.watched, ann.rated, ann.average) == (1, 1, 0, None)
 
 
 def test_who_suggested_nothing_has_no_average(home):
-    assert standing_of(home, "Zoe")[1:] == (0, 0, 0, 0, None)
+    assert stats_of(home, "Zoe")[1:] == (0, 0, 0, 0, None)
 
 
 def test_who_has_the_most_films_comes_first(home):
-    names = [standing.person.name for standing in people.standings(home.id)]
+    names = [stats.person.name for stats in people.all_stats(home.id)]
     assert names[:2] == ["Bob", "Ann"]
     assert names[2:] == sorted(names[2:], key=str.casefold)
     assert len(names) == 7
 
 
 def test_the_trusted_and_the_quick_ones_can_be_asked_for(home):
-    assert [standing.person.name for standing in people.standings(home.id, "trusted")] == ["Zoe"]
-    assert len(people.standings(home.id, "quick")) == 4
+    assert [stats.person.name for stats in people.all_stats(home.id, "trusted")] == ["Zoe"]
+    assert len(people.all_stats(home.id, "quick")) == 4
 
 
 def test_the_films_of_a_person_come_with_their_vote_and_my_rating(home):
     bob = people.find(home.id, "Bob")
-    films, following = people.films_of(bob, 0, 10)
+    films, following = people.voted_films(bob, 0, 10)
     assert following is None
     assert [row.imdb_id[-1] for row in films] == ["5", "1", "2", "3", "4", "7"]
     assert [row.my_rating for row in films] == [None, 9.0, 6.9, 7.0, None, 10.0]
     assert [row.is_up for row in films] == [True, True, True, True, True, False]
     assert films[3].list_name == "Favourites"
-    assert people.films_of(bob, 5, 10) == (films[5:], None)
+    assert people.voted_films(bob, 5, 10) == (films[5:], None)
 
 
 def test_nobody_elses_people_are_shown(home, bob):
-    assert len(people.standings(bob.id)) == len(people.by_last_use(bob.id)) == 4
+    assert len(people.all_stats(bob.id)) == len(people.by_last_use(bob.id)) == 4
 
 
 def test_it_is_one_query_however_many_there_are(home):
     put(home, many(1000, votes_each=4, start=100))
     with count_queries() as counter:
-        people.standings(home.id)
+        people.all_stats(home.id)
         people.by_last_use(home.id)
     assert counter.count == 2

@@ -7,7 +7,7 @@ from mm.models import SavedView
 from mm.services.library import browse, saved_views
 from tests.support.libraries import reload
 
-UNSEEN = browse.View(status="toWatch", q="a&b=ü", trusted="1")
+UNSEEN = browse.LibraryQuery(status="toWatch", q="a&b=ü", trusted="1")
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_a_view_is_kept_as_the_parameters_of_its_address(alice, saved):
 
 
 def test_each_write_is_counted_and_a_new_view_is_the_last(alice, saved):
-    assert saved_views.create(alice.id, "Later", browse.View()).position == 1
+    assert saved_views.create(alice.id, "Later", browse.LibraryQuery()).position == 1
     saved_views.rename(alice.id, saved.id, "Sooner")
     saved_views.remove(alice.id, saved.id)
     assert reload(alice).library_version == 4

@@ -33,7 +33,7 @@ def change(page, current=PASSWORD, new=NEW):
 def test_the_name_is_changed(page, alice):
     assert page.post("/account/name", data={"username": " Ada "}).location == "/account"
     assert User.get_by_id(alice.id).username == "Ada"
-    assert "You are Ada now." in page.get("/account").text
+    assert "Name changed to Ada." in page.get("/account").text
 
 
 @pytest.mark.parametrize(

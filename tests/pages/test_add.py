@@ -26,7 +26,7 @@ def settings(tmp_path, standin):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """The pace is tested where the look-ups are."""
-    monkeypatch.setattr(limits, "tmdb_interactive", limits.Pace(1000, 1000))
+    monkeypatch.setattr(limits, "tmdb_interactive", limits.RateLimiter(1000, 1000))
 
 
 @pytest.fixture
@@ -59,15 +59,15 @@ def test_a_search_finds_films_and_series_and_no_people(page):
 def test_what_is_in_the_library_is_marked_with_where_it_is(page, alice):
     favourites = lists.create(alice.id, "Favourites")
     add(page)
-    assert "To watch</span>" in page.get("/add?q=lighthouse").text
+    assert "To watch</bdi>" in page.get("/add?q=lighthouse").text
     movies.set_status(alice.id, FIRST, "custom", favourites.id)
-    assert "Favourites</span>" in page.get("/add?q=lighthouse").text
+    assert "Favourites</bdi>" in page.get("/add?q=lighthouse").text
 
 
 def test_a_series_is_not_marked_for_a_film_of_the_same_number(page, alice):
     add(page)
     movies.find(alice.id, FIRST).title.__class__.update(tmdb_id=7001).execute()
-    assert "To watch</span>" not in page.get("/add?q=meanwhile").text
+    assert "To watch</bdi>" not in page.get("/add?q=meanwhile").text
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_series_is_not_marked_for_a_film_of_the_same_number(page, alice):
 )
 def test_an_address_or_an_id_finds_its_film(page, address):
     answer = page.get("/add", query_string={"q": address}, headers=PARTIAL).text
-    assert answer.count('class="find"') == 1
+    assert answer.count('class="film-row"') == 1
     assert "Lighthouse" in answer
 
 
@@ -98,7 +98,7 @@ def test_a_provider_that_is_down_is_said_and_the_words_stay(page, standin, fault
     standin.tmdb.fault = fault
     answer = page.get("/add?q=lighthouse <b>")
     assert answer.status_code == 200
-    assert "does not work right now" in answer.text
+    assert "isn’t working right now" in answer.text
     assert 'value="lighthouse &lt;b&gt;"' in answer.text
 
 
@@ -141,8 +141,8 @@ def test_the_undo_of_the_toast_takes_it_out_again(page):
 
 def test_a_fragment_gets_its_row_and_the_toast(page):
     answer = add(page, PARTIAL)
-    assert answer.text.lstrip().startswith('<li class="find">')
-    assert "To watch</span>" in answer.text
+    assert answer.text.lstrip().startswith('<li class="film-row">')
+    assert "To watch</bdi>" in answer.text
     assert {"toast", "added"} <= set(answer.headers["HX-Trigger"].replace('"', " ").split())
 
 
@@ -191,7 +191,7 @@ def test_a_film_goes_on_a_list_that_is_made_for_it_and_both_are_undone(page, ali
 def test_a_film_that_is_there_stays_where_it_is_and_gets_its_recommenders(page, alice):
     movies.add(alice.id, FIRST)
     movies.watch(alice.id, FIRST, "2020-05-04", 9.0)
-    assert "It is in your library already" in page.get("/add/pick?movie=5000").text
+    assert "Already in your library" in page.get("/add/pick?movie=5000").text
     add(page, where="", new_person="Bob")
     assert (the_film().status, voters(the_film())) == ("watched", {("Bob", True)})
     assert the_film().watches.count() == 1
@@ -204,8 +204,8 @@ def test_a_series_is_added_by_its_own_id(page):
 
 def test_a_film_without_an_imdb_id_is_refused_and_the_page_says_so_before(page):
     shown = page.get("/add/pick?movie=7002").text
-    assert "TMDB knows no IMDb id of it" in shown
-    assert "Add to the library" not in shown
+    assert "This film has no IMDb ID yet" in shown
+    assert "Add to library" not in shown
     answer = page.post("/add", data={"movie": 7002})
     assert (answer.status_code, Movie.select().count()) == (422, 0)
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(page,
     answer = add(page, PARTIAL, person=zoe.id, **form)
     assert answer.status_code == 422
     assert said in answer.text
-    assert re.search(rf'value="{zoe.id}" class="unseen" checked', answer.text)
+    assert re.search(rf'value="{zoe.id}" class="visually-hidden" checked', answer.text)
     assert "<i>Zoe" not in answer.text
     assert form.get("new_person", "") in answer.text
     assert Movie.select().count() == 0
@@ -284,7 +284,7 @@ def test_the_quick_four_come_first_and_then_who_recommended_last(page, alice):
         document([film(n, recommendations=v) for n, v in enumerate(votes, 1)], [person("Never")]),
     )
     offered = re.findall(
-        r'<span dir="auto">([^<]+)</span></label>', page.get("/add/pick?movie=5000").text
+        r"<span><bdi>([^<]+)</bdi></span></label>", page.get("/add/pick?movie=5000").text
     )
     quick = ["Random YouTube Video", "Oscar Winner/Nominee", "Random Person", "Google Search"]
     assert offered[:7] == [*quick, "New", "Old", "Never"]

@@ -134,7 +134,7 @@ def test_a_failed_night_is_shown_until_a_backup_made_by_hand_is_good(failed, ali
 def test_a_failed_night_is_no_longer_shown_when_automatic_backups_are_switched_off(failed, page):
     page.post("/backup/auto", data={"enabled": "0"})
     text = page.get("/backup").text
-    assert "Backed up, but not automatically" in text
+    assert "Backed up, automatic backups are off" in text
     assert "Not enough disk space" not in text
 
 

@@ -72,7 +72,7 @@ def import_file(page: Page, url: str, path) -> None:
     page.goto(f"{url}/backup")
     choose(page, path)
     button(page, "Confirm").click()
-    expect(heading(page, "Your library is imported")).to_be_visible()
+    expect(heading(page, "Import finished")).to_be_visible()
 
 
 def choose(page: Page, path) -> None:
@@ -80,7 +80,7 @@ def choose(page: Page, path) -> None:
     button."""
     expect(page.locator("form[hx-post='/backup/import'][data-htmx-powered]")).to_be_attached()
     page.locator("input[type=file]").set_input_files(path)
-    expect(heading(page, "What importing would change")).to_be_visible()
+    expect(heading(page, "Review import")).to_be_visible()
 
 
 def films_in_library(server) -> int:
@@ -98,10 +98,10 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
 
     page.get_by_role("link", name="Import a library").click()
     choose(page, a_file(document()))
-    expect(page.locator(".sentence")).to_contain_text("12 new films")
+    expect(page.locator(".plan__sentence")).to_contain_text("12 new films")
     assert films_in_library(server) == 0
     button(page, "Confirm").click()
-    expect(heading(page, "Your library is imported")).to_be_visible()
+    expect(heading(page, "Import finished")).to_be_visible()
     expect(page.locator("#enrichment")).to_contain_text("12 of 12")
 
     page.get_by_role("link", name="See your library").click()
@@ -110,8 +110,8 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
     page.get_by_role("link", name="Data & Backup").click()
     button(page, "Back up now").click()
     expect(heading(page, "Backed up and verified")).to_be_visible()
-    expect(heading(page, "Backed up, but not automatically")).to_be_visible()
-    expect(page.locator(".entry")).to_have_count(1)
+    expect(heading(page, "Backed up, automatic backups are off")).to_be_visible()
+    expect(page.locator(".backup-row")).to_have_count(1)
     page.reload()
     expect(heading(page, "Backed up and verified")).to_be_visible()
 
@@ -120,14 +120,16 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
 
     server.query("delete from movie where imdb_id in (?, ?)", *FILMS[:2])
     button(page, "Restore the backup").click()
-    expect(page.locator(".sentence")).to_contain_text("2 new films")
-    expect(page.locator(".sentence")).to_contain_text("10 unchanged")
+    expect(page.locator(".plan__sentence")).to_contain_text("2 new films")
+    expect(page.locator(".plan__sentence")).to_contain_text("10 unchanged")
     button(page, "Confirm").click()
-    expect(heading(page, "Your library is restored")).to_be_visible()
+    expect(heading(page, "Restore finished")).to_be_visible()
     assert films_in_library(server) == 12
 
     page.get_by_role("link", name="Data & Backup").first.click()
-    expect(page.locator(".entry").filter(has_text="Before a restore")).to_contain_text("10 films")
+    expect(page.locator(".backup-row").filter(has_text="Before a restore")).to_contain_text(
+        "10 films"
+    )
 
 
 def test_every_page_works_without_javascript(server, visit, a_file):
@@ -141,7 +143,7 @@ def test_every_page_works_without_javascript(server, visit, a_file):
     button(page, "Show this plan").click()
     expect(page.get_by_role("radio", name="Keep mine")).to_be_checked()
     button(page, "Confirm").click()
-    expect(heading(page, "Your library is imported")).to_be_visible()
+    expect(heading(page, "Import finished")).to_be_visible()
 
     page.goto(f"{server.url}/backup")
     button(page, "Back up now").click()
@@ -152,7 +154,7 @@ def test_every_page_works_without_javascript(server, visit, a_file):
 
     page.get_by_role("link", name="Delete the backup").last.click()
     expect(heading(page, "Delete this backup?")).to_be_visible()
-    button(page, "Delete the backup").click()
+    button(page, "Delete backup").click()
     expect(page.locator("#toasts")).to_contain_text("The backup is deleted")
     button(page, "Log out").click()
     expect(button(page, "Log in")).to_be_visible()
@@ -184,7 +186,7 @@ def test_a_bad_file_shows_its_message_and_changes_nothing(server, visit, a_file,
     page.goto(f"{server.url}/backup")
     expect(page.locator("form[hx-post='/backup/import'][data-htmx-powered]")).to_be_attached()
     page.locator("input[type=file]").set_input_files(a_file(content))
-    expect(page.locator(".toast.bad")).to_contain_text(words)
+    expect(page.locator(".toast--bad")).to_contain_text(words)
     assert films_in_library(server) == 0
     assert server.query("select count(*) from job where kind = 'import'") == [(0,)]
 
@@ -197,9 +199,11 @@ def test_what_was_left_out_is_shown_and_can_be_downloaded(server, visit, a_file)
     page = visitor.page
     page.goto(f"{server.url}/backup")
     choose(page, a_file(content))
-    expect(page.locator(".sentence")).to_contain_text("1 rejected")
-    page.locator("details.rejected summary").click()
-    expect(page.locator("details.rejected")).to_contain_text("movies[3].watch_history.my_rating")
+    expect(page.locator(".plan__sentence")).to_contain_text("1 rejected")
+    page.locator("details.plan__outcome--rejected summary").click()
+    expect(page.locator("details.plan__outcome--rejected")).to_contain_text(
+        "movies[3].watch_history.my_rating"
+    )
     button(page, "Confirm").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download what was left out").click()
@@ -221,7 +225,7 @@ def test_a_plan_that_is_out_of_date_is_drawn_again(server, visit, a_file):
     )
     assert films_in_library(server) == 0
     button(page, "Confirm").click()
-    expect(heading(page, "Your library is imported")).to_be_visible()
+    expect(heading(page, "Import finished")).to_be_visible()
 
 
 def test_an_expired_log_in_leads_to_the_log_in_and_back(server, visit):
@@ -233,7 +237,7 @@ def test_an_expired_log_in_leads_to_the_log_in_and_back(server, visit):
     expect(page.locator("form[hx-post='/backup/now'][data-htmx-powered]")).to_be_attached()
     server.query("update user set token_version = token_version + 1")
     button(page, "Back up now").click()
-    page.get_by_label("E-mail or user name").fill(ALICE)
+    page.get_by_label("Email or username").fill(ALICE)
     page.get_by_label("Password").fill(PASSWORD)
     button(page, "Log in").click()
     expect(heading(page, "Data & Backup")).to_be_visible()
@@ -247,9 +251,9 @@ def test_work_waits_aloud_while_no_worker_runs_and_goes_on_when_one_does(server,
     page = visitor.page
     page.goto(f"{server.url}/backup")
     button(page, "Back up now").click()
-    expect(page.get_by_role("alert")).to_contain_text("No worker is running")
+    expect(page.get_by_role("alert")).to_contain_text("the background worker isn’t running")
     page.reload()
-    expect(page.get_by_role("alert")).to_contain_text("No worker is running")
+    expect(page.get_by_role("alert")).to_contain_text("the background worker isn’t running")
     server.start("worker")
     expect(heading(page, "Backed up and verified")).to_be_visible()
 

@@ -114,7 +114,7 @@ def test_a_film_that_is_added_rated_and_deleted_in_one_tab_shows_in_the_other(ta
     page.evaluate("window.isSamePage = true")
     add = tabs().open(f"/add?q={NEW}", listens=False)
     add.get_by_role("link", name=NEW).click()
-    add.get_by_role("button", name="Add to the library").click()
+    add.get_by_role("button", name="Add to library").click()
     expect(page.locator(f"#c-{NEW}")).to_be_visible(timeout=SOON)
     expect(shelf(page, "To watch")).to_contain_text("201", timeout=SOON)
     other = film.open(f"/movies/{NEW}")
@@ -140,14 +140,14 @@ def test_people_and_lists_that_are_changed_in_one_tab_show_in_the_other(tabs, us
     person_page.open(f"/people/{zoe.id}")
     lists_page.open("/lists")
     page = tabs().open("/people")
-    page.get_by_text("Add somebody").click()
+    page.get_by_text("Add a person").click()
     page.get_by_label("Name").fill("Bob")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(people_page.page.get_by_text("Bob", exact=True)).to_be_visible(timeout=SOON)
     movies.recommend(user.id, FIRST, "Zoe")
-    expect(person_page.page.locator(".find")).to_have_count(1, timeout=SOON)
+    expect(person_page.page.locator(".film-row")).to_have_count(1, timeout=SOON)
     lists.create(user.id, "Flight")
-    expect(lists_page.page.locator(".list strong")).to_have_text(
+    expect(lists_page.page.locator(".list-row strong")).to_have_text(
         ["Winter", "Children", "Flight"], timeout=SOON
     )
     people.delete(user.id, zoe.id)
@@ -162,7 +162,7 @@ def test_what_is_typed_and_open_stays(tabs, user):
     search.page.keyboard.type(NEW)
     expect(search.page).to_have_url(f"{search.server.url}/?status=toWatch&q={NEW}")
     form.open("/people")
-    form.page.get_by_text("Add somebody").click()
+    form.page.get_by_text("Add a person").click()
     form.page.get_by_label("Name").fill("Half a na")
     film.open(f"/movies/{FIRST}")
     film.page.get_by_label("Who", exact=True).fill("Somebo")
@@ -179,18 +179,18 @@ def test_what_is_typed_and_open_stays(tabs, user):
     expect(form.page.get_by_label("Name")).to_have_value("Half a name")
     expect(form.page.get_by_label("Name")).to_be_focused()
     expect(film.page.get_by_label("Who", exact=True)).to_have_value("Somebo")
-    assert film.page.get_by_text("recommended it").count() == 0
+    assert film.page.get_by_text("recommended this").count() == 0
     # Left without a word of one's own, it shows what came meanwhile.
     film.page.get_by_label("Who", exact=True).fill("")
-    film.page.get_by_role("heading", name="Who said so").click()
-    expect(film.page.get_by_text("recommended it")).to_be_visible(timeout=SOON)
+    film.page.get_by_role("heading", name="Recommended by").click()
+    expect(film.page.get_by_text("recommended this")).to_be_visible(timeout=SOON)
 
 
 def test_a_selection_is_kept_while_its_cards_are_drawn_anew(tabs, user):
     page = tabs().open("/")
     page.locator(".toggle").click()
     for number in range(3):
-        page.locator(".pick").nth(number).click()
+        page.locator(".film-card__pick").nth(number).click()
     chosen = page.locator("[name=film]:checked")
     selected = chosen.evaluate_all("boxes => boxes.map(box => box.value)")
     movies.set_status(user.id, selected[0], "watched")
@@ -203,17 +203,17 @@ def test_a_selection_is_kept_while_its_cards_are_drawn_anew(tabs, user):
 def test_the_place_in_a_long_grid_is_kept_and_the_news_are_offered(tabs, user):
     page = tabs().open("/")
     for count in (60, 120, 180):
-        expect(page.locator(".film")).to_have_count(count)
+        expect(page.locator(".film-card")).to_have_count(count)
         if count < 180:
-            page.locator(".further").scroll_into_view_if_needed()
-    page.locator(".film").nth(150).scroll_into_view_if_needed()
+            page.locator(".load-more").scroll_into_view_if_needed()
+    page.locator(".film-card").nth(150).scroll_into_view_if_needed()
     page.wait_for_timeout(500)
-    count = page.locator(".film").count()
+    count = page.locator(".film-card").count()
     before = page.evaluate("scrollY")
     movies.add(user.id, NEW)
     expect(notice(page)).to_be_visible(timeout=SOON)
     expect(page.get_by_text("Your library changed elsewhere")).to_be_visible()
-    assert page.locator(".film").count() == count
+    assert page.locator(".film-card").count() == count
     assert page.evaluate("scrollY") == before
     notice(page).press("Enter")
     expect(page.locator(f"#c-{NEW}")).to_be_visible()
@@ -252,16 +252,16 @@ def test_ones_own_star_leaves_the_page_as_it_is(tabs, user):
     expect(star).to_have_attribute("aria-pressed", "true")
     # The address in the bar has changed with it, and is not what is fetched.
     movies.recommend(user.id, FIRST, "Zoe")
-    expect(page.locator(".find")).to_have_count(1, timeout=SOON)
+    expect(page.locator(".film-row")).to_have_count(1, timeout=SOON)
     expect(star).to_have_attribute("aria-pressed", "true")
 
 
 def test_an_open_part_stays_open_while_the_rest_is_drawn_anew(tabs, user):
     page = tabs().open(f"/movies/{WATCHED}")
     page.locator("#movie details summary").click()
-    page.get_by_role("heading", name="Who said so").click()
+    page.get_by_role("heading", name="Recommended by").click()
     movies.recommend(user.id, WATCHED, "Eve")
-    expect(page.get_by_text("recommended it")).to_be_visible(timeout=SOON)
+    expect(page.get_by_text("recommended this")).to_be_visible(timeout=SOON)
     expect(page.locator("#movie details")).to_have_attribute("open", "")
 
 

@@ -28,8 +28,8 @@ TITLES = (LONG, UNBROKEN, RIGHT_TO_LEFT, "夜の自転車", "<b>Bold</b> & 'quot
 VIEWS = [(size, scheme) for size in ("phone", "desk") for scheme in ("light", "dark")]
 TARGET_PX = 44
 # What a finger cannot hit: visible, alone in its line, and smaller than 44 px.
-SMALL_TARGETS = """(least) => [...document.querySelectorAll('button, a.button, .places a, .tabs a, summary, .choice')]
-  .filter((element) => element.checkVisibility() && !element.matches('.small, .switch'))
+SMALL_TARGETS = """(least) => [...document.querySelectorAll('button, a.button, .shell__nav a, .tabs a, summary, .choice')]
+  .filter((element) => element.checkVisibility() && !element.matches('.switch'))
   .filter((element) => element.getBoundingClientRect().height < least - 0.5)
   .map((element) => element.outerHTML.slice(0, 80))"""
 
@@ -126,7 +126,7 @@ def test_titles_are_text_and_never_markup(server, addresses, visit):
     visitor = visit("phone")
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
     expect(visitor.page.get_by_role("heading", name="<b>Bold</b> & 'quoted'")).to_be_visible()
-    assert visitor.page.locator(".grid b:text('Bold')").count() == 0
+    assert visitor.page.locator(".film-grid b:text('Bold')").count() == 0
 
 
 def test_a_file_of_65_mib_is_refused_before_it_is_sent(server, addresses, visit, tmp_path):
@@ -137,7 +137,7 @@ def test_a_file_of_65_mib_is_refused_before_it_is_sent(server, addresses, visit,
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
     visitor.page.goto(f"{server.url}/backup")
     visitor.page.locator("input[type=file]").set_input_files(large)
-    expect(visitor.page.locator(".toast.bad")).to_contain_text("larger than 64 MiB")
+    expect(visitor.page.locator(".toast--bad")).to_contain_text("larger than 64 MiB")
 
 
 def test_the_page_waits_three_seconds_at_most_for_a_cdn_that_hangs(server, addresses, visit):
@@ -155,12 +155,14 @@ def test_the_keyboard_reaches_the_content_and_every_place(server, addresses, vis
     page = visitor.page
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Library", exact=True)).to_be_focused()
     for name in ("Add", "People", "Lists", "Data & Backup"):
         page.keyboard.press("Tab")
-        expect(page.locator(".places").get_by_role("link", name=name, exact=True)).to_be_focused()
+        expect(
+            page.locator(".shell__nav").get_by_role("link", name=name, exact=True)
+        ).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Data & Backup", exact=True)).to_be_visible()

@@ -96,16 +96,16 @@ def test_a_film_is_found_added_undone_and_added_again(visitor, server, alice):
     for attempt in range(2):
         page.get_by_role("link", name=TITLE).click()
         chip(page, "Zoe").click()
-        page.get_by_label("Somebody new").fill("Bob")
+        page.get_by_label("Someone new").fill("Bob")
         chip(page, "Watched").click()
-        page.locator(".rate label").filter(has_text="8").click()
-        page.get_by_role("button", name="Add to the library").click()
+        page.locator(".rating-field label").filter(has_text="8").click()
+        page.get_by_role("button", name="Add to library").click()
         toast = said(page, f"Added “{TITLE}” to Watched.")
-        expect(page.locator(".find").filter(has_text=TITLE)).to_contain_text("Watched")
+        expect(page.locator(".film-row").filter(has_text=TITLE)).to_contain_text("Watched")
         if attempt == 0:
             toast.get_by_role("button", name="Undo").click()
             said(page, "Undone.")
-            expect(page.locator(".find").filter(has_text=TITLE)).not_to_contain_text("Watched")
+            expect(page.locator(".film-row").filter(has_text=TITLE)).not_to_contain_text("Watched")
             expect(page.get_by_role("searchbox")).to_have_value("boil")
     movie = in_database(lambda: movies.find(alice.id, IMDB_ID))
     with db.connection_context():
@@ -119,7 +119,7 @@ def test_after_adding_the_search_takes_the_next_title(server, alice, visit):
     visitor.log_in(server.url, alice.email, PASSWORD)
     search(visitor, server, "boil")
     visitor.page.get_by_role("link", name=TITLE).click()
-    visitor.page.get_by_role("button", name="Add to the library").click()
+    visitor.page.get_by_role("button", name="Add to library").click()
     said(visitor.page, "to To watch.")
     visitor.page.keyboard.type("umbrella")
     expect(visitor.page.get_by_role("link", name="The Third Umbrella")).to_be_visible()
@@ -133,18 +133,18 @@ def test_what_cannot_be_used_is_said_and_what_was_typed_stays(visitor, server, a
     search(visitor, server, "boil")
     page.get_by_role("link", name=TITLE).click()
     chip(page, "Zoe").click()
-    page.get_by_label("Somebody new").fill("..")
-    page.get_by_role("button", name="Add to the library").click()
+    page.get_by_label("Someone new").fill("..")
+    page.get_by_role("button", name="Add to library").click()
     expect(page.get_by_text("cannot be a name")).to_be_visible()
     expect(chip(page, "Zoe").locator("input")).to_be_checked()
-    expect(page.get_by_label("Somebody new")).to_have_value("..")
+    expect(page.get_by_label("Someone new")).to_have_value("..")
 
 
 def test_a_provider_that_is_down_is_said_and_the_words_stay(visitor, server, tmdb):
     tmdb.tmdb.fault = "wrong_key"
     try:
         search(visitor, server, f"tomorrow {visitor.scripted} {len(tmdb.tmdb.asked)}")
-        expect(visitor.page.get_by_role("alert")).to_contain_text("does not work right now")
+        expect(visitor.page.get_by_role("alert")).to_contain_text("isn’t working right now")
         expect(visitor.page.get_by_role("searchbox")).to_have_value(
             visitor.page.get_by_role("searchbox").input_value()
         )
@@ -156,11 +156,11 @@ def test_a_provider_that_is_down_is_said_and_the_words_stay(visitor, server, tmd
 def test_a_person_is_made_edited_trusted_and_deleted_with_undo(visitor, server, alice):
     page = visitor.page
     go(visitor, server, "/people")
-    page.get_by_text("Add somebody").click()
+    page.get_by_text("Add a person").click()
     page.get_by_label("Name").fill("Bob")
     page.locator("label.chip").filter(has_text="🍿").click()
     page.get_by_role("button", name="Add", exact=True).click()
-    said(page, "Bob is among your people.")
+    said(page, "Bob added.")
     page.get_by_role("button", name="Trust Bob").click()
     expect(page.get_by_role("button", name="Trust Bob")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("link", name="Bob").click()
@@ -181,18 +181,18 @@ def test_a_list_is_made_moved_renamed_and_deleted_with_undo(visitor, server, ali
     go(visitor, server, "/lists")
     page.get_by_text("New list").click()
     page.get_by_label("Name").fill("Flight")
-    page.locator("label.sign").nth(5).click()
-    page.get_by_role("button", name="Make the list").click()
+    page.locator("label.swatches__icon").nth(5).click()
+    page.get_by_role("button", name="Create list").click()
     said(page, "The list “Flight” is made.")
     page.get_by_role("button", name="Move Flight up").click()
-    names = page.locator(".list strong")
+    names = page.locator(".list-row strong")
     expect(names).to_have_text(["Winter", "Flight", "Children"])
     page.get_by_role("link", name="Edit Flight").click()
     page.get_by_label("Name").fill("Plane")
     page.get_by_role("button", name="Save").click()
     said(page, "The list “Plane” is saved.")
     page.get_by_role("link", name="Edit Plane").click()
-    page.get_by_role("button", name="Delete the list").click()
+    page.get_by_role("button", name="Delete list").click()
     said(page, "The list “Plane” is deleted.").get_by_role("button", name="Undo").click()
     said(page, "Undone.")
     expect(names).to_have_text(["Winter", "Plane", "Children"])
@@ -204,11 +204,11 @@ def test_lists_are_dragged_and_moved_by_the_keyboard(server, alice, visit):
     visitor.log_in(server.url, alice.email, PASSWORD)
     go(visitor, server, "/lists")
     page = visitor.page
-    names = page.locator(".list strong")
+    names = page.locator(".list-row strong")
     expect(page.locator("#order[data-htmx-powered]")).to_be_attached()
     grip, target = (
-        page.locator(".grip").nth(0).bounding_box(),
-        page.locator(".list").nth(1).bounding_box(),
+        page.locator(".list-row__grip").nth(0).bounding_box(),
+        page.locator(".list-row").nth(1).bounding_box(),
     )
     page.mouse.move(grip["x"] + 8, grip["y"] + 8)
     page.mouse.down()
@@ -231,12 +231,12 @@ def test_name_and_password_are_changed(visitor, server, alice):
     page = visitor.page
     go(visitor, server, "/account")
     page.get_by_label("Name", exact=True).fill("bad@name")
-    page.get_by_role("button", name="Save the name").click()
+    page.get_by_role("button", name="Save").click()
     expect(page.locator("#wrong-username")).to_contain_text("no @")
     expect(page.get_by_label("Name", exact=True)).to_have_value("bad@name")
     page.get_by_label("Current password").fill(PASSWORD)
     page.get_by_label("New password").fill(PASSWORD + "!")
-    page.get_by_role("button", name="Change the password").click()
+    page.get_by_role("button", name="Change password").click()
     said(page, "Your password is changed")
     page.get_by_role("button", name="Log out everywhere").click()
     expect(page.get_by_role("heading", name="Movie Manager")).to_be_visible()
@@ -251,7 +251,7 @@ def test_a_log_in_that_ran_out_leads_to_the_log_in_and_back(server, alice, visit
     visitor.page.context.clear_cookies()
     visitor.page.get_by_role("searchbox").fill("umbrella")
     expect(visitor.page.get_by_label("Password")).to_be_visible()
-    visitor.page.get_by_label("E-mail or user name").fill(alice.email)
+    visitor.page.get_by_label("Email or username").fill(alice.email)
     visitor.page.get_by_label("Password").fill(PASSWORD)
     visitor.page.get_by_role("button", name="Log in").click()
     expect(visitor.page.get_by_role("heading", name="Add a film")).to_be_visible()
@@ -263,7 +263,7 @@ def test_a_film_is_added_once_by_an_impatient_finger(server, alice, visit):
     visitor.log_in(server.url, alice.email, PASSWORD)
     search(visitor, server, "boil")
     visitor.page.get_by_role("link", name=TITLE).click()
-    visitor.page.get_by_role("button", name="Add to the library").dblclick()
+    visitor.page.get_by_role("button", name="Add to library").dblclick()
     said(visitor.page, "to To watch.")
     assert in_database(lambda: Movie.select().where(Movie.user == alice.id).count()) == 1
 

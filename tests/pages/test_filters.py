@@ -24,9 +24,9 @@ def words(app, monkeypatch):
     [
         (0, "just now"),
         (59, "just now"),
-        (60, "1 minute ago"),
+        (60, "a minute ago"),
         (5 * MINUTE, "5 minutes ago"),
-        (HOUR, "1 hour ago"),
+        (HOUR, "an hour ago"),
         (3 * HOUR, "3 hours ago"),
         (13.5 * HOUR, "yesterday"),
         (26 * HOUR, "yesterday"),
@@ -65,10 +65,10 @@ def test_exact_times_name_their_zone(words, frozen_clock):
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1000, "1.0 KB"),
-        (61_234, "61 KB"),
+        (0, "0 Bytes"),
+        (999, "999 Bytes"),
+        (1000, "1.0 kB"),
+        (61_234, "61.2 kB"),
         (2_500_000, "2.5 MB"),
     ],
 )
@@ -85,7 +85,7 @@ def test_counts_agree_with_their_noun(words):
 @pytest.mark.parametrize(
     ("content", "name", "said"),
     [
-        (None, "my_rating", "nothing"),
+        (None, "my_rating", "none"),
         (8.5, "my_rating", "8.5"),
         (True, "is_trusted", "yes"),
         (False, "vote_type", "down"),
@@ -95,4 +95,4 @@ def test_counts_agree_with_their_noun(words):
     ],
 )
 def test_what_a_field_holds_is_said_in_words(words, content, name, said):
-    assert words.value(content, name) == said
+    assert words.value_label(content, name) == said

@@ -13,8 +13,8 @@ from playhouse.test_utils import count_queries
 from mm import config, models
 from mm.models import Movie, Person, SavedView, Title, Watch
 from mm.services.backup import imports
-from mm.services.library import browse, lists, movies, people, saved_views
-from mm.services.library.browse import View
+from mm.services.library import film_details, lists, movies, people, saved_views
+from mm.services.library.browse import LibraryQuery
 from tests.conftest import PASSWORD
 from tests.support.libraries import T, document, film, many, put, seen
 
@@ -25,7 +25,7 @@ PARTIAL = {
 }
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 FILM = "tt0000001"
-FURTHER = re.compile(r'class="further"\s+hx-get="([^"]+)"')
+FURTHER = re.compile(r'class="load-more"\s+hx-get="([^"]+)"')
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_an_address_of_an_earlier_version_goes_on_by_places(page, alices_films):
 
 def test_what_is_scrolled_to_has_cards_and_nothing_else(page, alices_films):
     text = page.get("/?status=all&offset=60", headers=PARTIAL).text
-    assert text.lstrip().startswith('<li class="film"')
+    assert text.lstrip().startswith('<li class="film-card"')
     assert "tabs" not in text
     assert "<html" in page.get("/?status=all&offset=60").text
 
@@ -159,13 +159,13 @@ def test_a_stub_is_shown_by_its_imdb_id_and_why(page, alices_films):
     Title.update(tmdb_state="missing").where(Title.imdb_id == "tt0000130").execute()
     text = page.get("/").text
     assert "tt0000130" in text
-    assert "Not known to TMDB" in text
-    assert "Details to come" in text
+    assert "Not on TMDB" in text
+    assert "No details yet" in text
 
 
 def test_nothing_found_leads_to_where_it_is(page, alices_films):
     text = page.get("/?status=toWatch&q=tt0000001").text
-    assert "Nothing here fits" in text
+    assert "No matches" in text
     assert "/?status=watched&amp;q=tt0000001" in text
     assert "/add?q=zzz" in page.get("/?q=zzz").text
 
@@ -187,14 +187,14 @@ def test_a_film_moved_from_one_list_to_another_no_longer_stands_in_the_first(pag
     first, second = lists.create(alice.id, "First"), lists.create(alice.id, "Second")
     movies.add(alice.id, FILM, status="custom", custom_list_id=first.id)
     address = f"/movies/{FILM}/card?list={first.id}"
-    assert 'class="film"' in page.get(address, headers=PARTIAL).text
+    assert 'class="film-card"' in page.get(address, headers=PARTIAL).text
     page.post(f"/movies/{FILM}/status", data={"to": f"list:{second.id}"}, headers=PARTIAL)
     text = page.get(address, headers=PARTIAL).text
-    assert 'class="film moved"' in text
+    assert 'class="film-card film-card--moved"' in text
     assert "<em>Second</em>" in text
     elsewhere = f"/movies/{FILM}/card?list={second.id}"
-    assert 'class="film"' in page.get(elsewhere, headers=PARTIAL).text
-    assert 'class="film"' in page.get(f"/movies/{FILM}/card?status=all", headers=PARTIAL).text
+    assert 'class="film-card"' in page.get(elsewhere, headers=PARTIAL).text
+    assert 'class="film-card"' in page.get(f"/movies/{FILM}/card?status=all", headers=PARTIAL).text
 
 
 def test_a_genre_of_a_film_leads_to_the_films_of_that_genre(page, alices_films):
@@ -221,7 +221,7 @@ def test_hostile_values_are_text_everywhere(page, alice):
         "tmdb_reason": HOSTILE,
     }
     Title.update(names).execute()
-    saved_views.create(alice.id, HOSTILE, View(q=HOSTILE))
+    saved_views.create(alice.id, HOSTILE, LibraryQuery(q=HOSTILE))
     person = Person.get(Person.name == HOSTILE).id
     for address in (
         "/",
@@ -276,7 +276,7 @@ def test_a_view_is_saved_renamed_and_deleted(page, alices_films):
         ("status:watched", "2 films moved to Watched."),
         ("status:deleted", "2 films moved to Deleted."),
         ("recommend", "2 films marked as recommended by Eve."),
-        ("remove", "2 films deleted for good."),
+        ("remove", "2 films deleted permanently."),
     ],
 )
 def test_several_films_are_changed_with_one_undo(page, alices_films, do, words):
@@ -288,7 +288,7 @@ def test_several_films_are_changed_with_one_undo(page, alices_films, do, words):
     }
     assert page.post("/selection", data=sent).location == "/?status=toWatch"
     text = page.get("/?status=toWatch").text
-    assert f"{words} 1 film was not there any more." in text
+    assert f"{words} 1 film was no longer there." in text
     token = re.search(r'action="(/undo/[^"]+)"', text)[1]
     page.post(token)
     assert {row.status for row in Movie.select().where(Movie.title.in_(sent["film"]))} == {
@@ -359,7 +359,7 @@ def test_opening_a_film_writes_nothing(page, alices_films):
     for address in (*of_the_film, "/", "/counts"):
         for headers in ({}, PARTIAL):
             assert page.get(address, headers=headers).status_code in (200, 303)
-    assert "no key for TMDB" in page.get(f"/movies/{FILM}").text
+    assert "no TMDB key" in page.get(f"/movies/{FILM}").text
     assert database_dump() == before
 
 
@@ -377,7 +377,7 @@ def test_the_page_of_a_stub_asks_for_its_details_to_be_fetched_next(page, alices
 
 
 def test_a_busy_database_holds_up_no_page_of_a_film(page, alices_films, monkeypatch):
-    monkeypatch.setattr(movies, "WANT_SECONDS", 0.1)
+    monkeypatch.setattr(movies, "PRIORITIZE_SECONDS", 0.1)
     page.get(f"/movies/{FILM}")
     with contextlib.closing(sqlite3.connect(config.current.data_dir / "mm.db")) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -395,7 +395,7 @@ def test_a_missing_title_says_why_and_when_it_is_tried_again(page, alices_films)
     ).execute()
     text = page.get(f"/movies/{FILM}").text
     assert "TMDB has it as an episode." in text
-    assert "asked for again" in text
+    assert "check again" in text
 
 
 def test_a_film_moves_between_states_and_lists(page, alices_film):
@@ -474,18 +474,18 @@ def test_a_low_rating_asks_about_what_else_they_recommended(page, alices_film):
     maya = Person.get(Person.name == "Maya").id
     text = page.post(f"/movies/{FILM}/watch", data={"my_rating": "5"}, headers=PARTIAL).text
     assert f"/?status=toWatch&amp;person={maya}" in text
-    assert "2 films" in text
+    assert "2 more films" in text
     assert (
-        "Not a hit"
+        "Not for you"
         not in page.post(f"/movies/{FILM}/watch", data={"my_rating": "6"}, headers=PARTIAL).text
     )
 
 
 def test_votes_come_and_go(page, alices_film):
     page.post(f"/movies/{FILM}/votes", data={"person": " Eve ", "vote": "down"})
-    assert "warned of it" in page.get(f"/movies/{FILM}").text
+    assert "said to skip it" in page.get(f"/movies/{FILM}").text
     page.post(f"/movies/{FILM}/votes", data={"person": "eve", "vote": "up"})
-    assert "recommended it" in page.get(f"/movies/{FILM}").text
+    assert "recommended this" in page.get(f"/movies/{FILM}").text
     # Named like the id of somebody else.
     eve = Person.get(Person.name == "Eve").id
     people.create(alices_film.id, str(eve))
@@ -511,7 +511,7 @@ def test_refreshing_without_a_key_says_so_and_changes_nothing(page, alices_film)
 
 def test_a_deleted_film_is_deleted_for_good_and_put_back(page, alices_film):
     page.post(f"/movies/{FILM}/status", data={"to": "deleted"})
-    assert "Delete for good" in page.get(f"/movies/{FILM}").text
+    assert "Delete permanently" in page.get(f"/movies/{FILM}").text
     assert page.post(f"/movies/{FILM}/delete").location == "/"
     assert not Movie.select().exists()
     page.post(re.search(r'action="(/undo/[^"]+)"', page.get("/").text)[1])
@@ -535,9 +535,9 @@ def test_who_else_recommended_what_is_asked_in_one_query(alices_film):
     movies.recommend_many(alices_film.id, FILM, [*voters, "Nobody else"])
     movies.recommend(alices_film.id, FILM, "Person 6", vote_type=False)
     movies.watch(alices_film.id, "tt0000002")
-    film = browse.film(alices_film.id, FILM)
+    film = film_details.find(alices_film.id, FILM)
     with count_queries() as counter:
-        others = browse.others_of(alices_film.id, film)
+        others = film_details.more_by_recommenders(alices_film.id, film)
     assert counter.count == 1
     found = {person.name: count for person, count in others}
     # The second film was watched.
@@ -585,9 +585,9 @@ def test_a_page_weighs_less_than_100_kb(page, alices_films):
 def test_a_card_is_drawn_anew_only_once_its_details_are_there(page, alices_films):
     address = f"/movies/{FILM}/card?status=watched"
     assert page.get(f"{address}&waiting=1", headers=PARTIAL).status_code == 204
-    assert 'class="film"' in page.get(address, headers=PARTIAL).text
+    assert 'class="film-card"' in page.get(address, headers=PARTIAL).text
     assert (
-        'class="film moved"'
+        'class="film-card film-card--moved"'
         in page.get(f"/movies/{FILM}/card?status=toWatch", headers=PARTIAL).text
     )
     Title.update(title="Alien").where(Title.imdb_id == FILM).execute()

@@ -71,7 +71,7 @@ def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(
         assert answer.status_code == 422
         assert said in answer.text
         assert f'value="{form["name"].replace("<", "&lt;").replace(">", "&gt;")}"' in answer.text
-        assert answer.text.count('class="wrong"') == 1
+        assert answer.text.count('class="field-error"') == 1
     assert order(alice) == ["Winter", "Children", "Flight"]
 
 
@@ -83,8 +83,8 @@ def test_a_list_is_renamed_and_that_can_be_undone(page, alice, three):
 
 
 def test_the_page_says_where_the_films_go_and_there_they_go(page, alice, three):
-    assert "1 goes to Watched, 2 go back to To watch." in page.get("/lists/list-0").text
-    assert "It is empty; nothing else changes." in page.get("/lists/list-1").text
+    assert "1 moves to Watched, 2 move back to To watch." in page.get("/lists/list-0").text
+    assert "This list is empty. Nothing else changes." in page.get("/lists/list-1").text
     page.post("/lists/list-0/delete")
     assert [movies.find(alice.id, f"tt000000{n}").status for n in (1, 2, 3)] == [
         "watched",
@@ -162,7 +162,9 @@ def test_an_icon_from_elsewhere_is_shown_or_a_star_and_survives_an_edit(page, al
     )
     shown = page.get("/lists").text
     assert ">❤</text>" in shown
-    assert 'name="icon" value="sf.symbol" class="unseen" checked' in page.get("/lists/b").text
+    assert (
+        'name="icon" value="sf.symbol" class="visually-hidden" checked' in page.get("/lists/b").text
+    )
 
 
 def test_the_page_asks_little_of_the_database(page, alice):

@@ -45,7 +45,7 @@ class Visitor:
 
     def log_in(self, url: str, email: str, password: str) -> None:
         self.page.goto(f"{url}/login")
-        self.page.get_by_label("E-mail or user name").fill(email)
+        self.page.get_by_label("Email or username").fill(email)
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
         expect(self.page.get_by_role("heading", name="Library", exact=True)).to_be_visible()

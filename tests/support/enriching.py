@@ -24,9 +24,9 @@ def settings(tmp_path, standin):
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch, database, frozen_clock):
     """No waiting: neither for a slot nor between tries."""
-    monkeypatch.setattr(limits, "tmdb_worker", limits.Pace(2000, ceiling=2000))
-    monkeypatch.setattr(limits, "omdb_worker", limits.Pace(2000, ceiling=2000))
-    monkeypatch.setattr(limits.Pace, "hold_back", lambda *_: None)
+    monkeypatch.setattr(limits, "tmdb_worker", limits.RateLimiter(2000, ceiling=2000))
+    monkeypatch.setattr(limits, "omdb_worker", limits.RateLimiter(2000, ceiling=2000))
+    monkeypatch.setattr(limits.RateLimiter, "hold_back", lambda *_: None)
     monkeypatch.setattr(client, "sleep", lambda _: None)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 
 from mm import config, models
-from mm.database import OneWriter, db, insert_rows, own_connection
+from mm.database import SingleWriterPostgresDatabase, db, insert_rows, separate_connection
 
 
 @contextlib.contextmanager
@@ -23,8 +23,8 @@ def somebody_wrote():
 
 @contextlib.contextmanager
 def _connection():
-    if isinstance(db.obj, OneWriter):
-        with own_connection() as other:
+    if isinstance(db.obj, SingleWriterPostgresDatabase):
+        with separate_connection() as other:
             yield other
     else:
         other = models.SqliteDatabase(config.current.data_dir / "mm.db", lock_type="IMMEDIATE")

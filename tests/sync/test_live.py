@@ -32,10 +32,10 @@ class Listener:
 
     def __init__(self, user):
         self.user = user
-        self.told = live.mark(user.id, user.token_version)
+        self.told = live.cursor(user.id, user.token_version)
 
     def look(self):
-        events, self.told = live.news(self.user.id, self.user.token_version, self.told)
+        events, self.told = live.events_since(self.user.id, self.user.token_version, self.told)
         return events
 
 

@@ -44,7 +44,7 @@ def do(alice, at):
 
 
 def film(user, imdb_id=FILM):
-    return serializers.one(user.id, imdb_id)
+    return serializers.movie_view(user.id, imdb_id)
 
 
 def voters(user, imdb_id=FILM):
@@ -422,8 +422,9 @@ def test_adding_a_person_before_that_name_was_deleted_does_not_bring_them_back(d
 
 
 def test_a_person_whose_adding_was_undone_is_deleted_under_that_name_too(do, alice):
-    with undo.step(alice.id, person_id=people.create(alice.id, "Bo").id) as step:
-        people.delete(alice.id, "Bo")
+    bo = people.create(alice.id, "Bo")
+    with undo.step(alice.id, person_id=bo.id) as step:
+        people.delete(alice.id, bo.id)
     assert step.token
     assert do("addPerson", ago=60, name="Bo").conflict
 
@@ -572,13 +573,13 @@ def test_the_status_deleted_of_a_film_that_is_gone_is_done_already(do, alice):
 
 def everything(user):
     changes = feed.everything_since(user.id, 0)
-    shown = [film for piece in serializers.in_pieces(user.id, changes.films) for film in piece]
+    shown = [film for piece in serializers.in_batches(user.id, changes.film_ids) for film in piece]
     return shown, changes.feed.people, changes.feed.lists, changes.feed.deleted_movie_ids
 
 
 def test_an_action_sent_again_is_answered_as_before_and_changes_nothing(do, alice):
     first = do("addMovie", imdb_id=FILM, recommender="Ann")
-    movies.unrecommend(alice.id, FILM, "Ann")
+    movies.unrecommend(alice.id, FILM, people.find(alice.id, "Ann").id)
     version, before = User.get_by_id(alice.id).library_version, everything(alice)
 
     assert do("addMovie", imdb_id=FILM, recommender="Ann") == first

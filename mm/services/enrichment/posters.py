@@ -123,9 +123,9 @@ def _fetch_for_page(path: Path) -> None:
             _silent.put(config.current.tmdb_image_url, True)
 
 
-def _fetch(path: Path, pace: limits.Pace) -> None:
+def _fetch(path: Path, limiter: limits.RateLimiter) -> None:
     base = config.current.tmdb_image_url.rstrip("/")
-    content = images.fetch(f"{base}/{path.parent.name}/{path.name}", pace)
+    content = images.fetch(f"{base}/{path.parent.name}/{path.name}", limiter)
     with files.draft(path.parent) as draft:
         files.write(draft, content)
         os.replace(draft, path)

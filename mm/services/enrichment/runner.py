@@ -55,7 +55,7 @@ class Line:
 
     provider: str
     look_up: Callable[[str], dict]
-    pace: limits.Pace
+    limiter: limits.RateLimiter
     todo: SimpleQueue = field(default_factory=SimpleQueue)
     results: SimpleQueue = field(default_factory=SimpleQueue)
     threads: list[threading.Thread] = field(default_factory=list)
@@ -152,7 +152,7 @@ def _work_off(lines: list[Line], job: Job) -> dict:
 
 def _open(provider: str) -> Line:
     line = Line(provider, *_look_up(provider))
-    line.calls_seen = line.pace.started
+    line.calls_seen = line.limiter.started
     for number in range(THREADS[provider]):
         # Daemons: a request that hangs must not hold up the end of the process.
         name = f"{provider}-{number}"
@@ -162,15 +162,15 @@ def _open(provider: str) -> Line:
     return line
 
 
-def _look_up(provider: str) -> tuple[Callable[[str], dict], limits.Pace]:
+def _look_up(provider: str) -> tuple[Callable[[str], dict], limits.RateLimiter]:
     now = config.current
     if provider == "tmdb":
         tmdb_account = tmdb.Account(
             now.tmdb_api_key, now.tmdb_base_url, now.tmdb_language, limits.tmdb_worker
         )
-        return functools.partial(tmdb.look_up, tmdb_account), tmdb_account.pace
+        return functools.partial(tmdb.look_up, tmdb_account), tmdb_account.limiter
     omdb_account = omdb.Account(now.omdb_api_key, now.omdb_base_url, limits.omdb_worker)
-    return functools.partial(omdb.look_up, omdb_account), omdb_account.pace
+    return functools.partial(omdb.look_up, omdb_account), omdb_account.limiter
 
 
 def _answer_all(line: Line) -> None:
@@ -274,7 +274,7 @@ def _show(job: Job, lines: list[Line]) -> None:
 
 
 def _store(line: Line, counts: Counter) -> None:
-    if line.provider == "omdb" and (calls := line.pace.started - line.calls_seen):
+    if line.provider == "omdb" and (calls := line.limiter.started - line.calls_seen):
         line.calls_seen += calls
         pauses.count_omdb_calls(calls)
     filled = []

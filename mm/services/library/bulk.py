@@ -1,9 +1,12 @@
-"""One thing done to several films at once, with one undo."""
+"""One thing done to several films at once, with one undo.
+
+All raise InvalidError for no films, or more than FILMS_MAX; films that are gone meanwhile are counted.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from peewee import fn
+from peewee import Expression, fn
 
 from mm import models
 from mm.database import db, insert_rows, update_rows
@@ -11,135 +14,133 @@ from mm.errors import InvalidError
 from mm.models import Movie, Person, Ranking, Recommendation, Watch
 from mm.services import validation
 from mm.services.library import lists, people, undo
-from mm.services.library.changes import Write, bury_films, later, write
+from mm.services.library.changes import (
+    Write,
+    add_tombstones,
+    later,
+    mark_people_changed,
+    mark_voters_changed,
+    write,
+)
 
 STATUSES = ("toWatch", "watched", "deleted")
 FILMS_MAX = 1000
-Act = Callable[[Write, Sequence[Movie]], None]
 
 
 @dataclass(frozen=True)
-class Done:
-    """`changed` films, and so many `gone` that were not there any more; `token` takes it back."""
+class BulkResult:
+    """How many films were `changed`, and how many were `missing` from the library by then;
+    `undo_token` takes it back, None where it cannot be."""
 
     changed: int
-    gone: int
-    token: str | None
+    missing: int
+    undo_token: str | None
 
 
-def set_status(user_id: str, imdb_ids: Iterable[str], status: str) -> Done:
-    """Raises InvalidError for a status that is none, or for too few or too many films, as the verbs
-    below."""
+def set_status(user_id: str, imdb_ids: Iterable[str], status: str) -> BulkResult:
+    """Raises InvalidError for another status than STATUSES."""
     if status not in STATUSES:
         raise InvalidError("Choose what to do with these films.")
-    return _do(user_id, imdb_ids, lambda made, movies: _move(made, movies, status))
+    return _apply(user_id, imdb_ids, lambda change, movies: _move(change, movies, status))
 
 
-def put_on_list(user_id: str, imdb_ids: Iterable[str], list_id: str) -> Done:
+def put_on_list(user_id: str, imdb_ids: Iterable[str], list_id: str) -> BulkResult:
     """Raises NotFoundError for a list that is gone."""
 
-    def put(made: Write, movies: Sequence[Movie]) -> None:
-        _move(made, movies, "custom", lists.find(user_id, list_id).pk)
+    def put(change: Write, movies: Sequence[Movie]) -> None:
+        _move(change, movies, "custom", lists.find(user_id, list_id).pk)
 
     lists.find(user_id, list_id)
-    return _do(user_id, imdb_ids, put)
+    return _apply(user_id, imdb_ids, put)
 
 
-def recommend(user_id: str, imdb_ids: Iterable[str], person_name: str) -> Done:
+def recommend(user_id: str, imdb_ids: Iterable[str], person_name: str) -> BulkResult:
     """Makes the person where there is none. Whoever voted on a film before, up or down, keeps that
     vote; a film of status deleted comes back."""
     name = validation.name(person_name, "person_name")
 
-    def add_votes(made: Write, movies: Sequence[Movie]) -> None:
-        _bring_back(made, [movie for movie in movies if movie.status == "deleted"])
-        _add_votes(made, movies, people.obtain(made, [name])[name])
-        _mark(made, movies)
+    def add_votes(change: Write, movies: Sequence[Movie]) -> None:
+        deleted = [movie for movie in movies if movie.status == "deleted"]
+        seen = {watch.movie_id for watch in Watch.select().where(_of(Watch, deleted))}
+        _move(change, [movie for movie in deleted if movie.id in seen], "watched")
+        _move(change, [movie for movie in deleted if movie.id not in seen], "toWatch")
+        [person] = people.get_or_create(change, [name])
+        _add_votes(change, movies, person)
+        _mark(change, movies)
 
-    return _do(user_id, imdb_ids, add_votes)
+    return _apply(user_id, imdb_ids, add_votes)
 
 
-def delete(user_id: str, imdb_ids: Iterable[str]) -> Done:
-    """Gone with votes and watches; the status `deleted` keeps them."""
+def delete(user_id: str, imdb_ids: Iterable[str]) -> BulkResult:
+    """Remove the films with their votes and watches; the status `deleted` keeps them."""
 
-    def remove(made: Write, movies: Sequence[Movie]) -> None:
-        _recount_voters(made, movies)
+    def remove(change: Write, movies: Sequence[Movie]) -> None:
+        mark_voters_changed(change, movies)
         Movie.delete().where(Movie.id.in_([movie.id for movie in movies])).execute()
-        bury_films(made, [movie.imdb_id for movie in movies])
+        add_tombstones(change, "movie", *(movie.imdb_id for movie in movies))
 
-    return _do(user_id, imdb_ids, remove)
+    return _apply(user_id, imdb_ids, remove)
 
 
-def _do(user_id: str, imdb_ids: Iterable[str], act: Act) -> Done:
-    """`act` on those of the films that are there, as one write in a bounded number of queries."""
+def _apply(
+    user_id: str, imdb_ids: Iterable[str], verb: Callable[[Write, Sequence[Movie]], None]
+) -> BulkResult:
+    """Run the verb on those films that exist, as one write in a bounded number of queries."""
     wanted = list(dict.fromkeys(validation.imdb_id(imdb_id) for imdb_id in imdb_ids))
     if not wanted:
         raise InvalidError("Choose some films first.")
     if len(wanted) > FILMS_MAX:
         raise InvalidError(
-            f"You chose {len(wanted):,} films. Choose {FILMS_MAX:,} at most at a time."
+            f"You selected {len(wanted):,} films; the limit is {FILMS_MAX:,} at a time."
         )
     with undo.step(user_id, wanted) as step:
         rows = Movie.select().where((Movie.user == user_id) & Movie.title.in_(wanted))
         if movies := list(rows):
-            with write(user_id) as made:
-                act(made, movies)
-                models.spread_updates(db.obj, user_id, made.updated_at)
-    return Done(len(movies), len(wanted) - len(movies), step.token)
+            with write(user_id) as change:
+                verb(change, movies)
+                models.spread_updates(db.obj, user_id, change.updated_at)
+    return BulkResult(len(movies), len(wanted) - len(movies), step.token)
 
 
-def _move(made: Write, movies: Sequence[Movie], status: str, list_pk: int | None = None) -> None:
+def _move(change: Write, movies: Sequence[Movie], status: str, list_pk: int | None = None) -> None:
     turned = [movie for movie in movies if (movie.status == "deleted") != (status == "deleted")]
-    _recount_voters(made, turned)
-    mine = Movie.id.in_([movie.id for movie in movies])
-    Movie.update(status=status, custom_list=list_pk).where(mine).execute()
+    mark_voters_changed(change, turned)
+    ids = [movie.id for movie in movies]
+    Movie.update(status=status, custom_list=list_pk).where(Movie.id.in_(ids)).execute()
     if status != "watched":
-        Ranking.delete().where(Ranking.movie.in_([movie.id for movie in movies])).execute()
-    _mark(made, movies)
+        Ranking.delete().where(_of(Ranking, movies)).execute()
+    _mark(change, movies)
 
 
-def _mark(made: Write, movies: Sequence[Movie]) -> None:
-    rows = ((later(made.at, movie), made.updated_at, movie.id) for movie in movies)
+def _mark(change: Write, movies: Sequence[Movie]) -> None:
+    rows = ((later(change.at, movie), change.updated_at, movie.id) for movie in movies)
     update_rows(db.obj, [Movie.last_modified, Movie.updated_at], [Movie.id], rows)
 
 
-def _bring_back(made: Write, movies: Sequence[Movie]) -> None:
-    watches = Watch.select(Watch.movie).where(Watch.movie.in_([movie.id for movie in movies]))
-    seen = {movie_id for (movie_id,) in watches.tuples()}
-    _move(made, [movie for movie in movies if movie.id in seen], "watched")
-    _move(made, [movie for movie in movies if movie.id not in seen], "toWatch")
-
-
-def _add_votes(made: Write, movies: Sequence[Movie], person: Person) -> None:
-    votes = Recommendation.movie.in_([movie.id for movie in movies])
-    theirs = Recommendation.select(Recommendation.movie)
-    theirs = theirs.where(votes & (Recommendation.person == person.id))
-    voted = {movie_id for (movie_id,) in theirs.tuples()}
-    if new := [movie for movie in movies if movie.id not in voted]:
-        _require_room_for_votes(new)
-        columns = [
-            Recommendation.movie,
-            Recommendation.person,
-            Recommendation.vote_type,
-            Recommendation.date_recommended,
-        ]
-        rows = ((movie.id, person.id, True, made.at) for movie in new)
-        insert_rows(db.obj, columns, rows)
-        people.recount(made, Person.id == person.id)
-
-
-def _require_room_for_votes(movies: Sequence[Movie]) -> None:
-    count = fn.COUNT(Recommendation.id)
+def _add_votes(change: Write, movies: Sequence[Movie], person: Person) -> None:
+    theirs = _of(Recommendation, movies) & (Recommendation.person == person.id)
+    voted = {vote.movie_id for vote in Recommendation.select().where(theirs)}
+    new = [movie for movie in movies if movie.id not in voted]
+    if not new:
+        return
     full = (
         Recommendation.select(Recommendation.movie)
-        .where(Recommendation.movie.in_([movie.id for movie in movies]))
+        .where(_of(Recommendation, new))
         .group_by(Recommendation.movie)
-        .having(count >= validation.VOTES_MAX)
+        .having(fn.COUNT(Recommendation.id) >= validation.VOTES_MAX)
     )
     if full.exists():
         most = f"{validation.VOTES_MAX:,}"
         raise InvalidError(f"One of these films has {most} recommendations, and takes no more.")
+    columns = [
+        Recommendation.movie,
+        Recommendation.person,
+        Recommendation.vote_type,
+        Recommendation.date_recommended,
+    ]
+    insert_rows(db.obj, columns, ((movie.id, person.id, True, change.at) for movie in new))
+    mark_people_changed(change, Person.id == person.id)
 
 
-def _recount_voters(made: Write, movies: Sequence[Movie]) -> None:
-    voted = Recommendation.movie.in_([movie.id for movie in movies])
-    people.recount(made, Person.id.in_(Recommendation.select(Recommendation.person).where(voted)))
+def _of(table: type[Recommendation | Ranking | Watch], movies: Sequence[Movie]) -> Expression:
+    return table.movie.in_([movie.id for movie in movies])

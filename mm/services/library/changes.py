@@ -1,20 +1,21 @@
-"""What every write to a user's own library does besides its rows: the marks, the count, the
-tombstones."""
+"""What every write to a user's library does besides its own rows: time stamps, tombstones, limits."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
+
+from peewee import Expression, fn
 
 from mm import clock, models
 from mm.database import Table, chunks, db, insert_rows
 from mm.errors import InvalidError
-from mm.models import Movie, Recommendation, Tombstone
+from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Tombstone
 from mm.services import validation
 
 
 class Write(NamedTuple):
-    """One transaction. `at` becomes the last_modified of what the user changed, `updated_at` that
-    of every row whose JSON changes."""
+    """One transaction. `at` becomes the last_modified of the rows that the user changed;
+    `updated_at` becomes that of every row whose JSON changes with them."""
 
     user_id: str
     at: float
@@ -33,58 +34,69 @@ def write(user_id: str, at: float | None = None) -> Iterator[Write]:
         yield Write(user_id, now if at is None else min(at, now), models.next_update(db.obj))
 
 
-def bury(made: Write, kind: str, key: str, name_key: str | None = None) -> None:
-    """Keep for the sync feed that something was deleted. `kind`: movie, person or list; `name_key`:
-    a person's."""
-    unbury(made, kind, key)
-    Tombstone.create(
-        user=made.user_id,
-        kind=kind,
-        key=key,
-        deleted_at=made.at,
-        updated_at=made.updated_at,
-        name_key=name_key,
-    )
-
-
-def require_room(user_id: str, table: type[Table], words: str, more: int = 1) -> None:
-    """Raises InvalidError where `more` rows are more than a file of a library may hold: such a library
-    could be backed up no longer."""
+def require_room(user_id: str, table: type[Table], noun: str, more: int = 1) -> None:
+    """Raises InvalidError where `more` rows would exceed what an export file may hold: such a library
+    could no longer be backed up."""
     if table.select().where(table.user == user_id).count() + more > validation.FILMS_MAX:
-        most = f"{validation.FILMS_MAX:,} {words}"
+        most = f"{validation.FILMS_MAX:,} {noun}"
         raise InvalidError(f"A library holds {most} at most. Delete some that you no longer need.")
 
 
-def bury_films(made: Write, imdb_ids: Sequence[str]) -> None:
-    """As `bury`, of many films in few queries."""
-    unbury(made, "movie", *imdb_ids)
+def next_position(user_id: str, table: type[CustomList] | type[SavedView]) -> int:
+    """The position after the last of this user's rows; at the largest number several may share it."""
+    last = table.select(fn.MAX(table.position)).where(table.user == user_id).scalar()
+    return 0 if last is None else min(last + 1, validation.NUMBER_MAX)
+
+
+def add_tombstones(change: Write, kind: str, *keys: str, name_key: str | None = None) -> None:
+    """Tell the sync feed that these were deleted. `kind`: movie, person or list; `name_key`: that of
+    a single person."""
+    remove_tombstones(change, kind, *keys)
     columns = [
         Tombstone.user,
         Tombstone.kind,
         Tombstone.key,
         Tombstone.deleted_at,
         Tombstone.updated_at,
+        Tombstone.name_key,
     ]
-    rows = ((made.user_id, "movie", imdb_id, made.at, made.updated_at) for imdb_id in imdb_ids)
-    insert_rows(db.obj, columns, rows)
+    marks = (change.at, change.updated_at, name_key)
+    insert_rows(db.obj, columns, ((change.user_id, kind, key, *marks) for key in keys))
 
 
-def unbury(made: Write, kind: str, *keys: str) -> None:
-    """What is here again is no longer deleted."""
-    mine = (Tombstone.user == made.user_id) & (Tombstone.kind == kind)
-    for part in chunks(keys):
-        Tombstone.delete().where(mine & Tombstone.key.in_(part)).execute()
+def remove_tombstones(change: Write, kind: str, *keys: str) -> None:
+    """For rows that exist again."""
+    of_kind = (Tombstone.user == change.user_id) & (Tombstone.kind == kind)
+    for batch in chunks(keys):
+        Tombstone.delete().where(of_kind & Tombstone.key.in_(batch)).execute()
 
 
-def wake_films_of(made: Write, person_id: int) -> None:
-    """A film's JSON carries the names of those who recommended it."""
+def mark_films_changed(change: Write, person_id: int) -> None:
+    """For the sync feed: the JSON of a film carries the names of those who recommended it."""
     films = Recommendation.select(Recommendation.movie).where(Recommendation.person == person_id)
-    Movie.update(updated_at=made.updated_at).where(Movie.id.in_(films)).execute()
-    models.spread_updates(db.obj, made.user_id, made.updated_at)
+    Movie.update(updated_at=change.updated_at).where(Movie.id.in_(films)).execute()
+    models.spread_updates(db.obj, change.user_id, change.updated_at)
 
 
-class Marked(Protocol):
-    """A film, a person or a list, or as much of it as is needed here."""
+def mark_people_changed(change: Write, condition: Expression) -> None:
+    """For the sync feed: the JSON of a person carries the number of their films."""
+    (
+        Person.update(updated_at=change.updated_at)
+        .where((Person.user == change.user_id) & condition)
+        .execute()
+    )
+
+
+def mark_voters_changed(change: Write, movies: Iterable[Movie]) -> None:
+    """As `mark_people_changed`, of those who voted on these films."""
+    voters = Recommendation.select(Recommendation.person).where(
+        Recommendation.movie.in_([movie.id for movie in movies])
+    )
+    mark_people_changed(change, Person.id.in_(voters))
+
+
+class Stamped(Protocol):
+    """A film, a person or a list, or a row with these columns of it."""
 
     @property
     def last_modified(self) -> float: ...
@@ -93,12 +105,13 @@ class Marked(Protocol):
     def updated_at(self) -> float: ...
 
 
-def changed_at(row: Marked) -> float:
-    """A file may say that it was changed tomorrow; it was not, after the server wrote it down."""
+def changed_at(row: Stamped) -> float:
+    """When the user changed it; at most when the server stored that, because an imported file may
+    bring a time in the future."""
     return min(row.last_modified, row.updated_at)
 
 
-def later(at: float, row: Marked) -> float:
-    """The last_modified of a row that is changed by what was done `at`. It never goes back, though
+def later(at: float, row: Stamped) -> float:
+    """The new last_modified of a row that the user changes `at`: never earlier than it was, though
     clocks differ."""
     return max(at, changed_at(row))

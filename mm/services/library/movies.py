@@ -1,8 +1,9 @@
 """What a user does with films: each verb is one transaction over several tables.
 
-`at` is when the user did it by a client's own clock; left out it is now. An `imdb_id` may be in
-upper case or have spaces around it. All raise InvalidError for values that cannot be used; those that
-need a film in the library raise NotFoundError without it.
+`at` is when the user did it by a client's own clock, now where it is left out. An `imdb_id` may be
+in upper case or have spaces around it. A `person` who votes is an id, or a name that is made a
+person where there is none. All raise InvalidError for values that cannot be used; those that need a film
+in the library raise NotFoundError without it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,16 +18,25 @@ from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title,
 from mm.schemas import NAMES_MAX, Problem
 from mm.services import validation
 from mm.services.enrichment import lookups
-from mm.services.library import lists, people
-from mm.services.library.changes import Write, bury, later, require_room, unbury, write
+from mm.services.library import lists, people, watches
+from mm.services.library.changes import (
+    Write,
+    add_tombstones,
+    later,
+    mark_people_changed,
+    mark_voters_changed,
+    remove_tombstones,
+    require_room,
+    write,
+)
 
-# How long `want` waits for other writers.
-WANT_SECONDS = 1
+# How long `prioritize` waits for other writers.
+PRIORITIZE_SECONDS = 1
 
 
 def find(user_id: str, imdb_id: str) -> Movie:
     """Raises NotFoundError, also for what cannot be an imdb_id."""
-    movie = _mine(user_id, validation.imdb_id_or_404(imdb_id))
+    movie = _get_or_none(user_id, validation.imdb_id_or_404(imdb_id))
     if movie is None:
         raise NotFoundError("Movie not found")
     return movie
@@ -37,26 +47,22 @@ def add(
     imdb_id: str,
     media_type: str | None = None,
     status: str | None = None,
-    recommenders: Iterable[str] = (),
+    recommenders: Iterable[str | int] = (),
     custom_list_id: str | None = None,
     at: float | None = None,
 ) -> Movie:
-    """A film that is there gets the recommenders, NAMES_MAX at most, and, where given, the status;
-    a deleted one comes back. Whoever voted on it before, up or down, keeps that vote."""
-    recommenders = list(recommenders)
-    _refuse_too_many("recommenders", len(recommenders))
-    names = [
-        validation.name(name, f"recommenders[{place}]") for place, name in enumerate(recommenders)
-    ]
-    with write(user_id, at) as made:
-        movie = _obtain(made, imdb_id, media_type)
-        if names:
-            _vote(made, movie, list(people.obtain(made, names).values()))
+    """A film that is in the library already gets the recommenders, NAMES_MAX at most, and the
+    status where one is given; a deleted one comes back. Whoever voted on it before, up or down,
+    keeps that vote."""
+    persons = _usable(recommenders, "recommenders", "recommenders[{}]")
+    with write(user_id, at) as change:
+        movie = _get_or_create(change, imdb_id, media_type)
+        if persons:
+            _vote(change, movie, people.get_or_create(change, persons))
         if status is not None:
-            _set_status(
-                made, movie, validation.status(status), _list_for(movie, status, custom_list_id)
-            )
-        return _touch(made, movie)
+            custom_list = _list_for(movie, status, custom_list_id)
+            _set_status(change, movie, validation.status(status), custom_list)
+        return _touch(change, movie)
 
 
 def set_status(
@@ -68,12 +74,11 @@ def set_status(
 ) -> Movie:
     """`custom` needs a list, or the one that the film is on; every other status takes it off its
     list."""
-    with write(user_id, at) as made:
+    with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
-        _set_status(
-            made, movie, validation.status(status), _list_for(movie, status, custom_list_id)
-        )
-        return _touch(made, movie)
+        custom_list = _list_for(movie, status, custom_list_id)
+        _set_status(change, movie, validation.status(status), custom_list)
+        return _touch(change, movie)
 
 
 def watch(
@@ -84,58 +89,66 @@ def watch(
     again: bool | None = None,
     at: float | None = None,
 ) -> Watch:
-    """Change the latest watch, or with `again` add one. Where `again` is not given, the latest
-    watch of a film that is watched is changed, and any other film gets one more: whoever marks it
-    as watched has seen it once more, and must not lose the rating of years ago.
+    """Change the latest watch, or add one where `again` is true. Where `again` is not given, a film
+    of status watched has its latest watch changed and any other film gets a new one: marking it as
+    watched once more must not overwrite the rating of years ago.
 
-    Left out, the values of a watch stay, or are now and not rated; None as `my_rating` clears it.
-    The film is added where it is missing, becomes watched, and is on no list.
+    A date and a rating that are not given stay as they are; those of a new watch are now and no
+    rating. None as `my_rating` clears it. A film that is not in the library is added. The film
+    becomes watched and leaves its list.
     """
     imdb_id = validation.imdb_id_or_404(imdb_id)
-    moment = validation.moment(date_watched, "date_watched")
+    date = validation.moment(date_watched, "date_watched")
     rating = my_rating if my_rating is UNSET else validation.rating(my_rating)
-    with write(user_id, at) as made:
-        movie = _mine(user_id, imdb_id) or _obtain(made, imdb_id, None)
+    with write(user_id, at) as change:
+        movie = _get_or_none(user_id, imdb_id) or _get_or_create(change, imdb_id, None)
         if again is None:
             again = movie.status != "watched"
-        latest = None if again else latest_watch(movie)
+        latest = None if again else watches.find(movie)
         if latest is None:
-            seen = _put_watch(movie, made.at if moment is None else moment, rating)
+            watched = _put_watch(movie, change.at if date is None else date, rating)
+        elif date is None or date == latest.date_watched:
+            watched = _rate(latest, rating)
         else:
-            seen = _change_watch(movie, latest, moment, rating)
-        _set_status(made, movie, "watched", None)
-        _touch(made, movie)
-        return seen
+            # Another watch may have that date: the two become one, and keep a rating where either
+            # has one.
+            latest.delete_instance()
+            if rating is UNSET and latest.my_rating is not None:
+                rating = latest.my_rating
+            watched = _put_watch(movie, date, rating)
+        _set_status(change, movie, "watched", None)
+        _touch(change, movie)
+        return watched
 
 
 def rate(user_id: str, imdb_id: str, my_rating: float | None, at: float | None = None) -> Movie:
     """Change the rating of the latest watch and nothing else. Raises NotFoundError where the film was
     never watched."""
     rating = validation.rating(my_rating)
-    with write(user_id, at) as made:
+    with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
-        seen = latest_watch(movie)
-        if seen is None:
+        latest = watches.find(movie)
+        if latest is None:
             raise NotFoundError("Movie is not watched")
-        _rate(seen, rating)
-        return _touch(made, movie)
+        _rate(latest, rating)
+        return _touch(change, movie)
 
 
 def unwatch(
     user_id: str, imdb_id: str, date_watched: float | None = None, at: float | None = None
 ) -> Movie:
-    """Take back the latest watch, or that of `date_watched`; after the last one the film is to be
-    watched again. Raises NotFoundError where there is none to take back."""
-    with write(user_id, at) as made:
+    """Remove the latest watch, or that of `date_watched`; after the last one the film is to be
+    watched again. Raises NotFoundError where there is none to remove."""
+    with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
-        seen = latest_watch(movie, date_watched)
-        if seen is None and (movie.status != "watched" or date_watched is not None):
+        removed = watches.find(movie, date_watched)
+        if removed is not None:
+            removed.delete_instance()
+        elif movie.status != "watched" or date_watched is not None:
             raise NotFoundError("Movie is not watched")
-        if seen is not None:
-            seen.delete_instance()
-        if movie.status == "watched" and latest_watch(movie) is None:
-            _set_status(made, movie, "toWatch", None)
-        return _touch(made, movie)
+        if movie.status == "watched" and watches.find(movie) is None:
+            _set_status(change, movie, "toWatch", None)
+        return _touch(change, movie)
 
 
 def recommend(
@@ -147,9 +160,8 @@ def recommend(
     media_type: str | None = None,
     at: float | None = None,
 ) -> Recommendation:
-    """Set the vote of a person. Where not given, a vote that is there stays as it is, and a new one
-    is up. `person`: a name, or an id as a number. Makes the film and a named person where missing;
-    raises NotFoundError for an unknown id."""
+    """Set the vote of a person: without a `vote_type` an existing vote stays as it is, and a new
+    one is up. Adds the film where it is missing. Raises NotFoundError for an unknown id."""
     [vote] = recommend_many(user_id, imdb_id, [person], vote_type, date_recommended, media_type, at)
     return vote
 
@@ -163,22 +175,15 @@ def recommend_many(
     media_type: str | None = None,
     at: float | None = None,
 ) -> list[Recommendation]:
-    """As `recommend`, of several people in one transaction, NAMES_MAX at most; each of them once,
-    in the order given. A constant number of queries."""
-    persons = list(persons)
-    _refuse_too_many("people", len(persons))
+    """As `recommend`, of several people, NAMES_MAX at most: one vote for each of them, in the order
+    given. A constant number of queries."""
+    persons = _usable(persons, "people", "person_name")
     is_up = None if vote_type is None else validation.vote(vote_type)
-    moment = validation.moment(date_recommended, "date_recommended")
-    who = [
-        validation.name(person, "person_name") if isinstance(person, str) else person
-        for person in persons
-    ]
-    with write(user_id, at) as made:
-        movie = _obtain(made, imdb_id, media_type)
-        known = people.with_ids(user_id, [person for person in who if isinstance(person, int)])
-        named = people.obtain(made, [person for person in who if isinstance(person, str)])
-        votes = _vote(made, movie, [(named | known)[person] for person in who], is_up, moment)
-        _touch(made, movie)
+    date = validation.moment(date_recommended, "date_recommended")
+    with write(user_id, at) as change:
+        movie = _get_or_create(change, imdb_id, media_type)
+        votes = _vote(change, movie, people.get_or_create(change, persons), is_up, date)
+        _touch(change, movie)
         return votes
 
 
@@ -190,50 +195,45 @@ def change_vote(
     date_recommended: float | str | None = None,
     at: float | None = None,
 ) -> Recommendation:
-    """Change a vote that is there and nothing else: a deleted film stays deleted. Raises NotFoundError."""
+    """Change an existing vote and nothing else: a deleted film stays deleted. Raises NotFoundError."""
     is_up = validation.vote(vote_type)
-    moment = validation.moment(date_recommended, "date_recommended")
-    with write(user_id, at) as made:
+    date = validation.moment(date_recommended, "date_recommended")
+    with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         voter = people.by_id(user_id, person_id)
         if not Recommendation.select().where(_vote_of(movie, voter)).exists():
             raise NotFoundError("Recommendation not found")
-        _touch(made, movie)
-        return _vote(made, movie, [voter], is_up, moment)[0]
+        _touch(change, movie)
+        return _vote(change, movie, [voter], is_up, date)[0]
 
 
-def unrecommend(user_id: str, imdb_id: str, person: str | int, at: float | None = None) -> Movie:
-    """`person`: a name or else an id, or an id as a number. Raises NotFoundError where there is no such
-    vote."""
-    with write(user_id, at) as made:
+def unrecommend(user_id: str, imdb_id: str, person_id: int, at: float | None = None) -> Movie:
+    """Remove a person's vote. Raises NotFoundError where there is none."""
+    with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
-        voter = (
-            people.by_name_or_id(user_id, person)
-            if isinstance(person, str)
-            else people.by_id(user_id, person)
-        )
+        voter = people.by_id(user_id, person_id)
         if not Recommendation.delete().where(_vote_of(movie, voter)).execute():
             raise NotFoundError("Recommendation not found")
-        people.recount(made, Person.id == voter.id)
-        return _touch(made, movie)
+        mark_people_changed(change, Person.id == voter.id)
+        return _touch(change, movie)
 
 
 def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
-    """Gone with its votes and watches; the status `deleted` is the way to keep them."""
-    with write(user_id, at) as made:
+    """Remove the film with its votes and watches; the status `deleted` is the way to keep them."""
+    with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
-        people.recount(made, _voted_on(movie))
+        mark_voters_changed(change, [movie])
         Movie.delete().where(Movie.id == movie.id).execute()
-        bury(made, "movie", movie.imdb_id)
+        add_tombstones(change, "movie", movie.imdb_id)
 
 
-def want(title: Title) -> bool:
+def prioritize(title: Title) -> bool:
     """Put a title that was never looked up at the head of the queue, because somebody looks at it;
-    whether that was done. Not while the database is busy: the queue gets there all the same."""
+    returns whether that was done. It is not while the database is busy: its turn comes anyway."""
     if title.tmdb_state != "stub":
         return False
     try:
-        with waiting_at_most(db.obj, WANT_SECONDS), db.atomic():
+        with waiting_at_most(db.obj, PRIORITIZE_SECONDS), db.atomic():
             Title.update(wanted_at=clock.now()).where(Title.imdb_id == title.imdb_id).execute()
     except OperationalError as error:
         log.warning("title.not_moved_up", reason=str(error))
@@ -241,44 +241,35 @@ def want(title: Title) -> bool:
     return True
 
 
-def latest_watch(movie: Movie, date_watched: float | None = None) -> Watch | None:
-    """Or that of `date_watched`."""
-    watches = Watch.select().where(Watch.movie == movie.id)
-    if date_watched is not None:
-        watches = watches.where(Watch.date_watched == date_watched)
-    return watches.order_by(Watch.date_watched.desc()).first()
+# The functions below run inside the transaction of a verb.
 
 
-# The parts. All run inside the transaction of a verb.
-
-
-def _mine(user_id: str, imdb_id: str) -> Movie | None:
+def _get_or_none(user_id: str, imdb_id: str) -> Movie | None:
     return Movie.get_or_none((Movie.user == user_id) & (Movie.title == imdb_id))
 
 
-def _obtain(made: Write, imdb_id: str, media_type: str | None) -> Movie:
-    """The film, new where there is none, and back where it was deleted. Its title goes to the front
-    of the queue."""
+def _get_or_create(change: Write, imdb_id: str, media_type: str | None) -> Movie:
+    """A film of status deleted comes back. The title goes to the front of the queue."""
     imdb_id = validation.imdb_id(imdb_id)
     media_type = validation.trimmed_text(media_type, "media_type")
     models.ensure_titles(db.obj, [imdb_id])
     Title.update(wanted_at=clock.now()).where(Title.imdb_id == imdb_id).execute()
     if lookups.fill_from_cache(imdb_id):
-        Movie.update(updated_at=made.updated_at).where(Movie.title == imdb_id).execute()
-    movie = _mine(made.user_id, imdb_id)
+        Movie.update(updated_at=change.updated_at).where(Movie.title == imdb_id).execute()
+    movie = _get_or_none(change.user_id, imdb_id)
     if movie is None:
-        require_room(made.user_id, Movie, "films")
-        unbury(made, "movie", imdb_id)
+        require_room(change.user_id, Movie, "films")
+        remove_tombstones(change, "movie", imdb_id)
         return Movie.create(
-            user=made.user_id,
+            user=change.user_id,
             title=imdb_id,
             media_type=media_type,
-            date_added=made.at,
-            last_modified=made.at,
-            updated_at=made.updated_at,
+            date_added=change.at,
+            last_modified=change.at,
+            updated_at=change.updated_at,
         )
     if movie.status == "deleted":
-        _set_status(made, movie, "watched" if latest_watch(movie) else "toWatch", None)
+        _set_status(change, movie, "watched" if watches.find(movie) else "toWatch", None)
     return movie
 
 
@@ -293,90 +284,74 @@ def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | No
     return movie.custom_list
 
 
-def _set_status(made: Write, movie: Movie, status: str, custom_list: CustomList | None) -> None:
+def _set_status(change: Write, movie: Movie, status: str, custom_list: CustomList | None) -> None:
     if (status == "deleted") != (movie.status == "deleted"):
-        people.recount(made, _voted_on(movie))
+        mark_voters_changed(change, [movie])
     if movie.status == "watched" and status != "watched":
         Ranking.delete().where(Ranking.movie == movie.id).execute()
     movie.status, movie.custom_list = status, custom_list
 
 
-def _touch(made: Write, movie: Movie) -> Movie:
-    movie.last_modified, movie.updated_at = later(made.at, movie), made.updated_at
+def _touch(change: Write, movie: Movie) -> Movie:
+    """Save the film with the time stamps of a change."""
+    movie.last_modified, movie.updated_at = later(change.at, movie), change.updated_at
     movie.save()
     return movie
+
+
+def _put_watch(movie: Movie, date: float, rating: float | UnsetType | None) -> Watch:
+    return _rate(watches.find(movie, date) or Watch(movie=movie, date_watched=date), rating)
+
+
+def _rate(watched: Watch, rating: float | UnsetType | None) -> Watch:
+    if rating is not UNSET:
+        watched.my_rating = rating
+    watched.save()
+    return watched
+
+
+def _usable(persons: Iterable[str | int], field: str, path: str) -> list[str | int]:
+    """The ids, and the names as they are stored. Raises InvalidError for more than NAMES_MAX of them,
+    named `field`, and for a bad name; `path` is that name's, with its place at {}."""
+    persons = list(persons)
+    if len(persons) > NAMES_MAX:
+        reason = f"names {len(persons):,} people; {NAMES_MAX:,} at once is the most"
+        raise InvalidError(f"{field}: {reason}", [Problem(field, reason)])
+    return [
+        person if isinstance(person, int) else validation.name(person, path.format(place))
+        for place, person in enumerate(persons)
+    ]
 
 
 def _vote_of(movie: Movie, person: Person) -> Expression:
     return (Recommendation.movie == movie.id) & (Recommendation.person == person.id)
 
 
-def _voted_on(movie: Movie) -> Expression:
-    return Person.id.in_(
-        Recommendation.select(Recommendation.person).where(Recommendation.movie == movie.id)
-    )
-
-
-def _refuse_too_many(field: str, count: int) -> None:
-    if count > NAMES_MAX:
-        reason = f"names {count:,} people; {NAMES_MAX:,} at once is the most"
-        raise InvalidError(f"{field}: {reason}", [Problem(field, reason)])
-
-
 def _vote(
-    made: Write,
+    change: Write,
     movie: Movie,
     persons: Sequence[Person],
     is_up: bool | None = None,
-    moment: float | None = None,
+    date: float | None = None,
 ) -> list[Recommendation]:
-    """Their votes on the film, as `recommend_many` sets them."""
+    """Set the vote of each person once, as `recommend_many` does."""
     by_id = {person.id: person for person in persons}
-    theirs = (Recommendation.movie == movie.id) & Recommendation.person.in_(list(by_id))
-    voted = Recommendation.select(Recommendation.person).where(theirs)
-    before = {person_id for (person_id,) in voted.tuples()}
-    changes = {"vote_type": is_up, "date_recommended": moment}
-    changes = {field: value for field, value in changes.items() if value is not None}
-    if before and changes:
-        Recommendation.update(**changes).where(theirs).execute()
-    if new := [person_id for person_id in by_id if person_id not in before]:
-        _require_room_for_votes(movie, len(new))
-        first = {"movie": movie.id, "date_recommended": made.at, **changes}
-        Recommendation.insert_many([{**first, "person": person_id} for person_id in new]).execute()
-        people.recount(made, Person.id.in_(new))
-    votes = {vote.person_id: vote for vote in Recommendation.select().where(theirs)}
+    of_movie = Recommendation.movie == movie.id
+    of_them = of_movie & Recommendation.person.in_(list(by_id))
+    voted = {vote.person_id for vote in Recommendation.select().where(of_them)}
+    given = {"vote_type": is_up, "date_recommended": date}
+    given = {field: value for field, value in given.items() if value is not None}
+    if voted and given:
+        Recommendation.update(**given).where(of_them).execute()
+    if new := [person_id for person_id in by_id if person_id not in voted]:
+        count, most = Recommendation.select().where(of_movie).count(), validation.VOTES_MAX
+        if count + len(new) > most:
+            raise InvalidError(f"A film takes {most:,} recommendations at most; it has {count:,}.")
+        values = {"movie": movie.id, "date_recommended": change.at, **given}
+        rows = [{**values, "person": person_id} for person_id in new]
+        Recommendation.insert_many(rows).execute()
+        mark_people_changed(change, Person.id.in_(new))
+    votes = {vote.person_id: vote for vote in Recommendation.select().where(of_them)}
     for person_id, vote in votes.items():
         vote.movie, vote.person = movie, by_id[person_id]
     return [votes[person_id] for person_id in by_id]
-
-
-def _require_room_for_votes(movie: Movie, more: int) -> None:
-    there = Recommendation.select().where(Recommendation.movie == movie.id).count()
-    most = validation.VOTES_MAX
-    if there + more > most:
-        raise InvalidError(f"A film takes {most:,} recommendations at most; it has {there:,}.")
-
-
-def _change_watch(
-    movie: Movie, seen: Watch, moment: float | None, rating: float | UnsetType | None
-) -> Watch:
-    if moment is None or moment == seen.date_watched:
-        return _rate(seen, rating)
-    # Another watch may have that date: the two become one, and keep a rating where one of them has
-    # any.
-    seen.delete_instance()
-    if rating is UNSET and seen.my_rating is not None:
-        rating = seen.my_rating
-    return _put_watch(movie, moment, rating)
-
-
-def _put_watch(movie: Movie, moment: float, rating: float | UnsetType | None) -> Watch:
-    seen = latest_watch(movie, moment) or Watch(movie=movie, date_watched=moment)
-    return _rate(seen, rating)
-
-
-def _rate(seen: Watch, rating: float | UnsetType | None) -> Watch:
-    if rating is not UNSET:
-        seen.my_rating = rating
-    seen.save()
-    return seen

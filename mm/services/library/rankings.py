@@ -4,7 +4,7 @@ import contextlib
 from collections import Counter
 from typing import NamedTuple
 
-from peewee import JOIN, Desc, fn
+from peewee import JOIN, Desc, ModelSelect
 
 from mm.database import db, snapshot
 from mm.errors import NotFoundError, UserError
@@ -12,13 +12,15 @@ from mm.models import Movie, Ranking, Title, Watch
 from mm.schemas import RankingView, UnrankedView
 from mm.services import ranking_order
 from mm.services.enrichment import mapping
-from mm.services.library import movies
+from mm.services.library import movies, watches
 from mm.services.library.changes import write
 from mm.services.ranking_order import Ranked
 
+TITLE = (Title.title, Title.poster_path, Title.year)
 
-class Shown(NamedTuple):
-    """What a ranking shows of a title."""
+
+class Summary(NamedTuple):
+    """A title as the clients show it in a ranking: always with a title, and the year as text."""
 
     title: str
     poster_path: str | None
@@ -30,29 +32,31 @@ def listing(user_id: str) -> list[RankingView]:
     with snapshot(db.obj):
         order = ranking_order.read(db.obj, user_id)
         rows = (
-            Movie.select(Movie.title, Title.title, Title.poster_path, Title.year)
+            Movie.select(Movie.title, *TITLE)
             .join(Title)
             .switch(Movie)
             .join(Ranking)
             .where(Movie.user == user_id)
         )
-        shown = {imdb_id: _shown(imdb_id, *about) for imdb_id, *about in db.execute(rows)}
+        summaries = {imdb_id: _summary(imdb_id, *title) for imdb_id, *title in db.execute(rows)}
     sizes = Counter(film.liked for film in order)
-    return [_view(film, sizes[film.liked], shown[film.imdb_id]) for film in order]
+    return [_view(film, sizes[film.liked], summaries[film.imdb_id]) for film in order]
 
 
 def unranked(user_id: str) -> list[UnrankedView]:
-    """The watched films that have no place yet, the last watched first."""
-    watched_at = Watch.select(fn.MAX(Watch.date_watched)).where(Watch.movie == Movie.id)
+    """The watched films that are not ranked, the last watched first."""
+    watched_at = watches.of_latest(Watch.date_watched)
     rows = (
-        Movie.select(Movie.title, Title.title, Title.poster_path, Title.year)
+        Movie.select(Movie.title, *TITLE)
         .join(Title)
         .switch(Movie)
         .join(Ranking, JOIN.LEFT_OUTER)
         .where((Movie.user == user_id) & (Movie.status == "watched") & Ranking.movie.is_null())
         .order_by(Desc(watched_at, nulls="LAST"), Movie.title)
     )
-    return [UnrankedView(imdb_id, *_shown(imdb_id, *about)) for imdb_id, *about in db.execute(rows)]
+    return [
+        UnrankedView(imdb_id, *_summary(imdb_id, *title)) for imdb_id, *title in db.execute(rows)
+    ]
 
 
 def insert(
@@ -62,28 +66,35 @@ def insert(
     liked: bool,
     at: float | None = None,
 ) -> RankingView:
-    """Give a watched film a place; those from there on move down by one. `position` counts from 1
+    """Rank a watched film; those from its position on move down by one. `position` counts from 1
     within the group; past its end means last, and below 1 means first.
 
-    Raises NotFoundError, or UserError for a film that is not watched or has a place already.
+    Raises NotFoundError, or UserError for a film that is not watched or is ranked already.
     """
-    with write(user_id, at) as made:
+    with write(user_id, at) as change:
         movie = movies.find(user_id, imdb_id)
         if movie.status != "watched":
             raise UserError("Only watched movies can be ranked")
         if Ranking.select().where(Ranking.movie == movie.id).exists():
             raise UserError("Movie is already ranked")
-        before = _group(user_id, liked).count()
-        place = max(1, min(position, before + 1))
-        room = _make_room(user_id, liked, place)
-        Ranking.create(movie=movie, liked=liked, position=room, ranked_at=made.at)
+        group = _group(user_id, liked)
+        size = group.count()
+        position = max(1, min(position, size + 1))
+        # The stored positions have holes, see `ranking_order`: take that of the film which is at
+        # this position now, or the one after the last.
+        stored = group.offset(position - 1).limit(1).scalar()
+        if stored is None:
+            stored = (group.order_by(Ranking.position.desc()).limit(1).scalar() or 0) + 1
+        else:
+            _move_down(user_id, liked, stored)
+        Ranking.create(movie=movie, liked=liked, position=stored, ranked_at=change.at)
         title = movie.title
-        shown = _shown(movie.imdb_id, title.title, title.poster_path, title.year)
-        return _view(Ranked(movie.imdb_id, liked, place, made.at), before + 1, shown)
+        summary = _summary(movie.imdb_id, title.title, title.poster_path, title.year)
+        return _view(Ranked(movie.imdb_id, liked, position, change.at), size + 1, summary)
 
 
 def remove(user_id: str, imdb_id: str, at: float | None = None) -> None:
-    """The film stays watched. Raises NotFoundError where it has no place."""
+    """The film stays watched. Raises NotFoundError where it is not ranked."""
     with write(user_id, at):
         with contextlib.suppress(NotFoundError):
             movie = movies.find(user_id, imdb_id)
@@ -92,7 +103,7 @@ def remove(user_id: str, imdb_id: str, at: float | None = None) -> None:
         raise NotFoundError("Ranking not found")
 
 
-def _group(user_id: str, liked: bool):
+def _group(user_id: str, liked: bool) -> ModelSelect:
     return (
         Ranking.select(Ranking.position)
         .join(Movie)
@@ -101,34 +112,22 @@ def _group(user_id: str, liked: bool):
     )
 
 
-def _make_room(user_id: str, liked: bool, place: int) -> int:
-    """The value of `position` with which a row comes `place`-th: see `ranking_order` on holes."""
-    group = _group(user_id, liked)
-    there = group.offset(place - 1).limit(1).scalar()
-    if there is None:
-        last = group.order_by(Ranking.position.desc()).limit(1).scalar()
-        return (last or 0) + 1
-    mine = Ranking.movie.in_(Movie.select(Movie.id).where(Movie.user == user_id))
+def _move_down(user_id: str, liked: bool, stored: int) -> None:
+    of_user = Ranking.movie.in_(Movie.select(Movie.id).where(Movie.user == user_id))
     (
         Ranking.update(position=Ranking.position + 1)
-        .where(mine & (Ranking.liked == liked) & (Ranking.position >= there))
+        .where(of_user & (Ranking.liked == liked) & (Ranking.position >= stored))
         .execute()
     )
-    return there
 
 
-def _shown(imdb_id: str, title: str | None, poster_path: str | None, year: int | None) -> Shown:
-    """Both existing clients want a title always and the year as text."""
+def _summary(imdb_id: str, title: str | None, poster_path: str | None, year: int | None) -> Summary:
     poster = mapping.poster(poster_path)
-    return Shown(title or imdb_id, poster, None if year is None else str(year))
+    return Summary(title or imdb_id, poster, None if year is None else str(year))
 
 
-def _view(film: Ranked, group_size: int, shown: Shown) -> RankingView:
-    score = _score(film.position, group_size, film.liked)
-    return RankingView(film.imdb_id, film.position, score, film.liked, film.ranked_at, *shown)
-
-
-def _score(position: int, group_size: int, liked: bool) -> float:
-    """From 10 or 5 downwards in even steps, to one decimal."""
-    passed = (position - 1) / group_size
-    return round(10 - passed * 5 if liked else 5 - passed * 4, 1)
+def _view(film: Ranked, group_size: int, summary: Summary) -> RankingView:
+    """The score goes down in even steps, from 10 for liked films and from 5 for the others."""
+    above = (film.position - 1) / group_size
+    score = round(10 - above * 5 if film.liked else 5 - above * 4, 1)
+    return RankingView(film.imdb_id, film.position, score, film.liked, film.ranked_at, *summary)

@@ -23,10 +23,11 @@ from mm.services import ranking_order, validation
 from mm.services.library import lists, people
 from mm.services.library.changes import (
     Write,
-    bury_films,
+    add_tombstones,
+    mark_films_changed,
+    mark_people_changed,
+    remove_tombstones,
     require_room,
-    unbury,
-    wake_films_of,
     write,
 )
 from mm.services.ranking_order import Ranked
@@ -285,7 +286,7 @@ def _places(user_id: str, imdb_ids: Iterable[str]) -> dict[str, list | None]:
 def _put_list(made: Write, list_id: str, row: dict | None) -> None:
     if row is None:
         return lists.delete(made.user_id, list_id)
-    unbury(made, "list", list_id)
+    remove_tombstones(made, "list", list_id)
     mine = (CustomList.user == made.user_id) & (CustomList.id == list_id)
     marked = {**row, **_marks(made)}
     if not CustomList.update(**marked).where(mine).execute():
@@ -308,12 +309,12 @@ def _put_person(made: Write, person_id: int, row: dict | None, now: dict | None)
         require_room(made.user_id, Person, "people")
         # Under the old id, which the sync feed's clients know and nobody else was given.
         Person.create(id=person_id, user=made.user_id, **marked)
-        unbury(made, "person", str(person_id))
+        remove_tombstones(made, "person", str(person_id))
         _put_votes_of(person_id, made.user_id, row["votes"])
     else:
         Person.update(**marked).where(Person.id == person_id).execute()
     if now is None or any(row["person"][field] != now["person"][field] for field in people.SHOWN):
-        wake_films_of(made, person_id)
+        mark_films_changed(made, person_id)
     return None
 
 
@@ -402,7 +403,7 @@ def _put_films(made: Write, films: dict[str, dict | None]) -> None:
     for imdb_id, row in differing.items():
         counted |= _counted_in(row) ^ _counted_in(now[imdb_id])
     for part in chunks(counted):
-        people.recount(made, Person.id.in_(part))
+        mark_people_changed(made, Person.id.in_(part))
 
 
 def _counted_in(row: dict | None) -> set[int]:
@@ -424,11 +425,11 @@ def _put_movies(made: Write, films: dict[str, dict | None], now: dict[str, dict 
     if new:
         require_room(made.user_id, Movie, "films", len(new))
     insert_rows(db.obj, [*columns, Movie.user, Movie.title], (rows[key] for key in new))
-    unbury(made, "movie", *new)
+    remove_tombstones(made, "movie", *new)
     gone = [key for key in films if key not in rows]
     for part in chunks(gone):
         Movie.delete().where((Movie.user == made.user_id) & Movie.title.in_(part)).execute()
-    bury_films(made, gone)
+    add_tombstones(made, "movie", *gone)
 
 
 def _movie(row: dict, pks: dict[str, int]) -> list:

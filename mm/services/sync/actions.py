@@ -22,9 +22,9 @@ LIST_FIELDS = ("name", "color", "icon", "position")
 
 
 class Subject(NamedTuple):
-    """What an action is about, as it is now: None as `row` where it is not there. `kind` and `key`
-    are those of its tombstone; so is `name_key`, of a person whom the action names without an id.
-    """
+    """What an action is about, as it is now: `row` is None where it does not exist. `kind` and
+    `key` are those of its tombstone; `name_key` is too, of a person whom the action names without
+    an id."""
 
     kind: str
     key: str | None
@@ -33,6 +33,8 @@ class Subject(NamedTuple):
 
 
 class Action(NamedTuple):
+    """Both functions get the user's id and the action's data; `perform` also when it was done."""
+
     perform: Callable[[str, dict[str, Any], float], object]
     find: Callable[[str, dict[str, Any]], Subject]
     deletes: bool = False
@@ -41,7 +43,7 @@ class Action(NamedTuple):
 def _add_movie(user_id: str, data: dict, at: float) -> None:
     names = data.get("recommenders") or []
     if not isinstance(names, list):
-        raise _missing("recommenders", "is not a list of names")
+        raise _invalid("recommenders", "is not a list of names")
     if data.get("recommender") is not None:
         names = [*names, validation.name(data["recommender"], "recommender")]
     movies.add(
@@ -49,7 +51,7 @@ def _add_movie(user_id: str, data: dict, at: float) -> None:
         data["imdb_id"],
         _media_type(data),
         data.get("status"),
-        names,
+        [validation.name(name, f"recommenders[{place}]") for place, name in enumerate(names)],
         data.get("custom_list_id"),
         at,
     )
@@ -59,7 +61,7 @@ def _add_recommendation(user_id: str, data: dict, at: float) -> None:
     movies.recommend(
         user_id,
         data["imdb_id"],
-        _who(user_id, data),
+        _id_or_name(user_id, data),
         data.get("vote_type"),
         data.get("date_recommended"),
         _media_type(data),
@@ -69,16 +71,15 @@ def _add_recommendation(user_id: str, data: dict, at: float) -> None:
 
 def _remove_recommendation(user_id: str, data: dict, at: float) -> None:
     with contextlib.suppress(NotFoundError):
-        movies.unrecommend(user_id, data["imdb_id"], _voter(user_id, data).id, at)
+        movies.unrecommend(user_id, data["imdb_id"], _voter_id(user_id, data), at)
 
 
 def _change_vote(user_id: str, data: dict, at: float) -> None:
     if data.get("vote_type") is None:
-        raise _missing("vote_type")
-    voter = _voter(user_id, data)
-    movies.change_vote(
-        user_id, data["imdb_id"], voter.id, data["vote_type"], data.get("date_recommended"), at
-    )
+        raise _invalid("vote_type", "is missing")
+    person_id = _voter_id(user_id, data)
+    vote_type, date = data["vote_type"], data.get("date_recommended")
+    movies.change_vote(user_id, data["imdb_id"], person_id, vote_type, date, at)
 
 
 def _watch(user_id: str, data: dict, at: float) -> None:
@@ -90,7 +91,7 @@ def _watch(user_id: str, data: dict, at: float) -> None:
 def _rate(user_id: str, data: dict, at: float) -> None:
     rating = _rating(data)
     if rating is UNSET:
-        raise _missing("my_rating")
+        raise _invalid("my_rating", "is missing")
     movies.rate(user_id, data["imdb_id"], rating, at)
 
 
@@ -108,31 +109,29 @@ def _add_person(user_id: str, data: dict, at: float) -> None:
     """Two phones may have added the same person."""
     name = validation.name(data.get("name"))
     try:
-        known = people.find(user_id, name)
+        person = people.find(user_id, name)
     except NotFoundError:
         people.create(
             user_id, name, data.get("is_trusted"), data.get("color"), data.get("emoji"), at
         )
     else:
-        people.change(user_id, known.id, _given(data, PERSON_FIELDS), at)
+        people.change(user_id, person.id, _only(data, PERSON_FIELDS), at)
 
 
 def _change_person(user_id: str, data: dict, at: float) -> None:
     """`new_name` is a rename, and so is a `name` beside an `id`."""
     person = _person(user_id, data)
+    changes = _only(data, PERSON_FIELDS)
     new_name = data.get("new_name", data.get("name") if data.get("id") is not None else None)
-    people.change(
-        user_id,
-        person.id,
-        _given(data, PERSON_FIELDS) | ({"name": new_name} if new_name else {}),
-        at,
-    )
+    if new_name:
+        changes["name"] = new_name
+    people.change(user_id, person.id, changes, at)
 
 
 def _trust_person(user_id: str, data: dict, at: float) -> None:
     is_trusted = validation.flag(data.get("is_trusted"), "is_trusted")
     if is_trusted is None:
-        raise _missing("is_trusted")
+        raise _invalid("is_trusted", "is missing")
     people.change(user_id, _person(user_id, data).id, {"is_trusted": is_trusted}, at)
 
 
@@ -142,32 +141,32 @@ def _delete_person(user_id: str, data: dict, at: float) -> None:
 
 
 def _add_list(user_id: str, data: dict, at: float) -> None:
-    known = _list(user_id, data)
-    if known.row is not None:
-        lists.change(user_id, known.row.id, _given(data, LIST_FIELDS), at)
+    subject = _find_list(user_id, data)
+    if subject.row is not None:
+        lists.change(user_id, subject.row.id, _only(data, LIST_FIELDS), at)
     else:
         name, color, icon, position = (data.get(field) for field in LIST_FIELDS)
-        lists.create(user_id, name, color, icon, position, known.key, at)  # type: ignore[arg-type]
+        lists.create(user_id, name, color, icon, position, subject.key, at)  # type: ignore[arg-type]
 
 
 def _change_list(user_id: str, data: dict, at: float) -> None:
-    lists.change(user_id, _required_list_id(data), _given(data, LIST_FIELDS), at)
+    lists.change(user_id, validation.identifier(data.get("id")), _only(data, LIST_FIELDS), at)
 
 
 def _delete_list(user_id: str, data: dict, at: float) -> None:
     with contextlib.suppress(NotFoundError):
-        lists.delete(user_id, _required_list_id(data), at)
+        lists.delete(user_id, validation.identifier(data.get("id")), at)
 
 
-def _film(user_id: str, data: dict) -> Subject:
+def _find_film(user_id: str, data: dict) -> Subject:
     imdb_id = validation.imdb_id(data.get("imdb_id"))
-    return Subject(
-        "movie", imdb_id, Movie.get_or_none((Movie.user == user_id) & (Movie.title == imdb_id))
-    )
+    row = Movie.get_or_none((Movie.user == user_id) & (Movie.title == imdb_id))
+    return Subject("movie", imdb_id, row)
 
 
-def _known_person(user_id: str, data: dict) -> Subject:
-    """Who is gone is known by the id alone: a name may be somebody else's by now."""
+def _find_person(user_id: str, data: dict) -> Subject:
+    """A person who does not exist has the key of the action's id, and none without one: the name
+    may be somebody else's by now."""
     try:
         person = _person(user_id, data)
     except NotFoundError:
@@ -175,50 +174,48 @@ def _known_person(user_id: str, data: dict) -> Subject:
     return Subject("person", str(person.id), person)
 
 
-def _named_person(user_id: str, data: dict) -> Subject:
-    """An id beside the name would be one of the client's own. Whether this person was deleted can
-    only be told by the name."""
+def _find_new_person(user_id: str, data: dict) -> Subject:
+    """By the name alone: an id beside it is one that the client made up."""
     name = validation.name(data.get("name"))
-    return _known_person(user_id, {"name": name})._replace(name_key=fold(name))
+    return _find_person(user_id, {"name": name})._replace(name_key=fold(name))
 
 
-def _list(user_id: str, data: dict) -> Subject:
+def _find_list(user_id: str, data: dict) -> Subject:
     list_id = _list_id(data)
     row = CustomList.get_or_none((CustomList.user == user_id) & (CustomList.id == list_id))
     return Subject("list", list_id, row)
 
 
 ACTIONS = {
-    "addMovie": Action(_add_movie, _film),
-    "addRecommendation": Action(_add_recommendation, _film),
-    "removeRecommendation": Action(_remove_recommendation, _film),
-    "updateRecommendationVote": Action(_change_vote, _film),
-    "watchMovie": Action(_watch, _film),
-    "markWatched": Action(_watch, _film),
-    "updateRating": Action(_rate, _film),
-    "updateMovieStatus": Action(_set_status, _film),
-    "updateStatus": Action(_set_status, _film),
-    "addPerson": Action(_add_person, _named_person),
-    "updatePerson": Action(_change_person, _known_person),
-    "updatePersonTrust": Action(_trust_person, _known_person),
-    "deletePerson": Action(_delete_person, _known_person, deletes=True),
-    "addList": Action(_add_list, _list),
-    "updateList": Action(_change_list, _list),
-    "deleteList": Action(_delete_list, _list, deletes=True),
+    "addMovie": Action(_add_movie, _find_film),
+    "addRecommendation": Action(_add_recommendation, _find_film),
+    "removeRecommendation": Action(_remove_recommendation, _find_film),
+    "updateRecommendationVote": Action(_change_vote, _find_film),
+    "watchMovie": Action(_watch, _find_film),
+    "markWatched": Action(_watch, _find_film),
+    "updateRating": Action(_rate, _find_film),
+    "updateMovieStatus": Action(_set_status, _find_film),
+    "updateStatus": Action(_set_status, _find_film),
+    "addPerson": Action(_add_person, _find_new_person),
+    "updatePerson": Action(_change_person, _find_person),
+    "updatePersonTrust": Action(_trust_person, _find_person),
+    "deletePerson": Action(_delete_person, _find_person, deletes=True),
+    "addList": Action(_add_list, _find_list),
+    "updateList": Action(_change_list, _find_list),
+    "deleteList": Action(_delete_list, _find_list, deletes=True),
 }
 
 
 def _require_film(user_id: str, data: dict, at: float) -> None:
-    """A client may know a film that another one has deleted since; it was used later than that, so
-    it is back."""
+    """A film that another client has deleted since comes back: it was used later than that."""
     try:
         movies.find(user_id, data["imdb_id"])
     except NotFoundError:
         movies.add(user_id, data["imdb_id"], _media_type(data), at=at)
 
 
-def _who(user_id: str, data: dict) -> str | int:
-    """An id that is gone gives way to the name beside it, where there is one."""
+def _id_or_name(user_id: str, data: dict) -> int | str:
+    """The id of the voter, or else a name that may be nobody's yet."""
     name = data.get("person_name") or data.get("person")
     if data.get("person_id") is not None:
         with contextlib.suppress(NotFoundError):
@@ -228,9 +225,9 @@ def _who(user_id: str, data: dict) -> str | int:
     return validation.name(name, "person_name")
 
 
-def _voter(user_id: str, data: dict) -> Person:
-    who = _who(user_id, data)
-    return people.find(user_id, who) if isinstance(who, str) else people.by_id(user_id, who)
+def _voter_id(user_id: str, data: dict) -> int:
+    voter = _id_or_name(user_id, data)
+    return voter if isinstance(voter, int) else people.find(user_id, voter).id
 
 
 def _person(user_id: str, data: dict) -> Person:
@@ -251,13 +248,9 @@ def _list_id(data: dict, key: str = "id") -> str | None:
     return None if data.get(key) is None else validation.identifier(data[key], key)
 
 
-def _required_list_id(data: dict) -> str:
-    return validation.identifier(data.get("id"))
+def _only(data: dict, fields: tuple[str, ...]) -> dict:
+    return {field: data[field] for field in fields if field in data}
 
 
-def _given(data: dict, names: tuple[str, ...]) -> dict:
-    return {name: data[name] for name in names if name in data}
-
-
-def _missing(field: str, reason: str = "is missing") -> InvalidError:
+def _invalid(field: str, reason: str) -> InvalidError:
     return InvalidError(f"{field}: {reason}", [Problem(field, reason)])

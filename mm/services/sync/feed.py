@@ -1,15 +1,15 @@
 """What changed in one user's library since a moment, by `updated_at`.
 
-A row that changes moves to the end, so a page that was read stays read: nothing is missed while
-others write. The values of `updated_at` are given in the order of the commits, so whoever asks from
-the largest one they saw misses nothing either.
+A row that changes moves to the end, so nothing is missed while others write between two pages.
+The values of `updated_at` are given in the order of the commits, so a client that asks from the
+largest one it saw misses nothing either.
 """
 
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from peewee import ModelSelect, Tuple, fn
+from peewee import Tuple, fn
 
 from mm import clock, models
 from mm.database import Table, chunks, db, snapshot
@@ -20,10 +20,10 @@ from mm.services.library import lists, people
 from mm.services.validation import MILLISECONDS_FROM
 
 KEEP_SECONDS = 90 * 86400
-# The setting {user's id: updated_at}: up to when each user's deletions have been forgotten.
+# The setting {user's id: updated_at}: up to when the deletions of each user have been forgotten.
 FORGOTTEN = "deletions_forgotten"
-# Tables in the order in which rows of one updated_at are told: people and lists before the films
-# that name them.
+# In the order in which rows of one updated_at are reported: people and lists before the films that
+# name them.
 TABLES: tuple[type[Table], ...] = (Person, CustomList, Movie, Tombstone)
 
 
@@ -36,25 +36,25 @@ class Position(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """`feed` without its films: `films` are their keys, for `films.in_pieces`."""
+    """`feed` without its films, whose ids are in `film_ids`, for `serializers.in_batches`."""
 
     feed: Feed
-    films: list[int]
+    film_ids: list[int]
 
 
 def everything_since(user_id: str, since: float) -> Changes:
-    """Raises InvalidError for what is no time."""
+    """`since` in seconds or milliseconds. Raises InvalidError for what is not a time."""
     return _read(user_id, since, None, None)
 
 
 def page(user_id: str, since: float, limit: int, offset: str | None) -> Changes:
-    """`offset`: the next_offset of the page before. Raises InvalidError for what is none."""
-    return _read(user_id, since, limit, _parsed(offset))
+    """`offset`: the next_offset of the page before. Raises InvalidError for any other text."""
+    return _read(user_id, since, limit, _parse(offset))
 
 
 def newest(user_id: str) -> float:
     """The largest updated_at of this user's rows; 0 where there are none."""
-    found = (
+    values = (
         table.select(table.updated_at)
         .where(table.user == user_id)
         .order_by(table.updated_at.desc())
@@ -62,11 +62,11 @@ def newest(user_id: str) -> float:
         .scalar()
         for table in TABLES
     )
-    return max(value or 0.0 for value in found)
+    return max(value or 0.0 for value in values)
 
 
 def sweep() -> None:
-    """Deletions that are no longer told; who was away since then is sent everything."""
+    """Forget old deletions; a client that was away since then is sent everything."""
     old = Tombstone.updated_at < clock.now() - KEEP_SECONDS
     if not Tombstone.select().where(old).exists():
         return
@@ -80,22 +80,29 @@ def sweep() -> None:
 
 
 def _read(user_id: str, since: float, limit: int | None, after: Position | None) -> Changes:
-    since = _seconds(since)
+    if not math.isfinite(since):
+        raise InvalidError("since: is not a time", [Problem("since", "is not a time")])
+    since = max(0.0, since / 1000 if since > MILLISECONDS_FROM else since)
     with snapshot(db.obj):
         forgotten = models.setting(FORGOTTEN, {}).get(user_id, 0)
-        is_lost = 0 < since < forgotten
-        rows = sorted(_positions(user_id, 0 if is_lost else since, limit, after))
-        told = rows if limit is None else rows[:limit]
-        newest = told[-1].updated_at if told else max(since, after.updated_at if after else 0)
-        if len(rows) == len(told):
-            # Or else the next poll would be from before what was forgotten, and reset again.
-            newest = max(newest, forgotten)
-        feed, shown = _feed(user_id, told, newest)
-    # Only the first page: on every page it would throw away the one before.
-    feed.reset = is_lost and after is None
-    if len(rows) > len(told):
-        feed.has_more, feed.next_offset = True, "_".join(map(repr, told[-1]))
-    return Changes(feed, shown)
+        needs_reset = 0 < since < forgotten
+        positions = sorted(_positions(user_id, 0 if needs_reset else since, limit, after))
+        reported = positions if limit is None else positions[:limit]
+        has_more = len(positions) > len(reported)
+        if reported:
+            server_timestamp = reported[-1].updated_at
+        else:
+            server_timestamp = max(since, after.updated_at if after else 0)
+        if not has_more:
+            # Otherwise the next poll would be from before what was forgotten, and reset again.
+            server_timestamp = max(server_timestamp, forgotten)
+        changes = _changes(user_id, reported, server_timestamp)
+    # Only on the first page: on the next ones it would throw away the page before.
+    changes.feed.reset = needs_reset and after is None
+    if has_more:
+        changes.feed.has_more = True
+        changes.feed.next_offset = "_".join(map(repr, reported[-1]))
+    return changes
 
 
 def _positions(
@@ -112,33 +119,42 @@ def _positions(
             .limit(None if limit is None else limit + 1)
             .tuples()
         )
-        if after is not None:
-            rows = _after(rows, table, number, after)
+        if after is None:
+            pass
+        elif number < after.table:
+            rows = rows.where(table.updated_at > after.updated_at)
+        elif number > after.table:
+            rows = rows.where(table.updated_at >= after.updated_at)
+        else:
+            row = Tuple(table.updated_at, key)
+            rows = rows.where(row > Tuple(after.updated_at, after.key))
         yield from (Position(updated_at, number, row_id) for updated_at, row_id in rows)
 
 
-def _after(rows: ModelSelect, table: type[Table], number: int, after: Position) -> ModelSelect:
-    if number < after.table:
-        return rows.where(table.updated_at > after.updated_at)
-    if number > after.table:
-        return rows.where(table.updated_at >= after.updated_at)
-    return rows.where(
-        Tuple(table.updated_at, table._meta.primary_key) > Tuple(after.updated_at, after.key)
-    )
-
-
-def _feed(user_id: str, told: list[Position], server_timestamp: float) -> tuple[Feed, list[int]]:
-    """The feed without its films, and the keys of those that are not deleted."""
+def _changes(user_id: str, reported: list[Position], server_timestamp: float) -> Changes:
     keys: list[list[int]] = [[] for _ in TABLES]
-    for position in told:
+    for position in reported:
         keys[position.table].append(position.key)
-    deleted = _deleted(keys[3])
-    soft = _soft_deleted(keys[2])
+    people_ids, list_keys, film_ids, tombstones = keys
+    soft_deleted: dict[int, str] = {}
+    for batch in chunks(film_ids):
+        films = Movie.select(Movie.id, Movie.title).where(Movie.id.in_(batch))
+        rows = films.where(Movie.status == "deleted").order_by(Movie.updated_at)
+        soft_deleted.update(rows.tuples())
+    deleted: dict[str, list[str]] = {"movie": [], "person": [], "list": []}
+    for batch in chunks(tombstones):
+        rows = (
+            Tombstone.select(Tombstone.kind, Tombstone.key)
+            .where(Tombstone.id.in_(batch))
+            .order_by(Tombstone.updated_at)
+        )
+        for kind, key in rows.tuples():
+            deleted[kind].append(key)
     feed = Feed(
         movies=[],
-        people=people.views(user_id, keys[0]),
-        lists=lists.views(user_id, keys[1]),
-        deleted_movie_ids=[*deleted["movie"], *soft.values()],
+        people=people.views(user_id, people_ids),
+        lists=lists.views(user_id, list_keys),
+        deleted_movie_ids=[*deleted["movie"], *soft_deleted.values()],
         deleted_people=[int(key) for key in deleted["person"]],
         deleted_lists=deleted["list"],
         reset=False,
@@ -147,38 +163,10 @@ def _feed(user_id: str, told: list[Position], server_timestamp: float) -> tuple[
         server_timestamp=server_timestamp,
         timestamp=server_timestamp,
     )
-    return feed, [key for key in keys[2] if key not in soft]
+    return Changes(feed, [key for key in film_ids if key not in soft_deleted])
 
 
-def _soft_deleted(keys: list[int]) -> dict[int, str]:
-    """{key: imdb_id} of the films of status deleted."""
-    found: dict[int, str] = {}
-    for some in chunks(keys):
-        rows = Movie.select(Movie.id, Movie.title).where(Movie.id.in_(some))
-        found.update(rows.where(Movie.status == "deleted").order_by(Movie.updated_at).tuples())
-    return found
-
-
-def _deleted(keys: list[int]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {"movie": [], "person": [], "list": []}
-    for some in chunks(keys):
-        rows = (
-            Tombstone.select(Tombstone.kind, Tombstone.key)
-            .where(Tombstone.id.in_(some))
-            .order_by(Tombstone.updated_at)
-        )
-        for kind, key in rows.tuples():
-            found[kind].append(key)
-    return found
-
-
-def _seconds(since: float) -> float:
-    if not math.isfinite(since):
-        raise InvalidError("since: is not a time", [Problem("since", "is not a time")])
-    return max(0.0, since / 1000 if since > MILLISECONDS_FROM else since)
-
-
-def _parsed(offset: str | None) -> Position | None:
+def _parse(offset: str | None) -> Position | None:
     if offset in (None, "", "0"):
         return None
     try:
@@ -192,5 +180,5 @@ def _parsed(offset: str | None) -> Position | None:
         and 0 <= position.key < 2**63
     ):
         return position
-    reason = "is no next_offset of an answer"
+    reason = "is not the next_offset of an answer"
     raise InvalidError(f"offset: {reason}", [Problem("offset", reason)])

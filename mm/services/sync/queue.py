@@ -1,7 +1,7 @@
 """What a client did while it was offline: actions with the time at which the user did them.
 
 The last write wins: an action that is older than the film, person or list is refused as a conflict.
-Every answer is kept, so that a queue that is sent twice changes nothing the second time.
+Every answer is stored, so that a queue that is sent twice changes nothing the second time.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ from mm.services.sync import actions, feed
 from mm.services.sync.actions import Action, Subject
 
 CONFLICT = "Conflict: server has a newer version of this {kind}"
-# Clocks of phones and servers differ by as much.
+# The clocks of phones and servers may differ by this much.
 TOLERANCE = 1.0
-# Another writer who waits for the database looks only every tenth of a second whether it is free,
+# Another writer that waits for the database looks only every tenth of a second whether it is free,
 # and hardly ever meets the moment between two actions. So a batch rests after so much work, for
 # longer than that.
 WORK_SECONDS = 0.4
@@ -34,63 +34,64 @@ REST_SECONDS = 0.15
 
 def perform(user_id: str, action: SyncAction) -> SyncAnswer:
     """Do an action, or answer what was answered to it before. Raises InvalidError for a malformed one,
-    which is not kept."""
+    whose answer is not stored."""
     kind = actions.ACTIONS[action.action]
     at = min(validation.moment(action.timestamp, "timestamp") or 0.0, clock.now())
     with db.atomic():
         # From here to the commit nobody else writes, so that an action sent twice at once is done
         # once.
         models.next_update(db.obj)
-        key = _key(action)
-        known = _kept(user_id, key) or _kept_by_id(user_id, action, at)
-        if known and not known.conflict:
-            return known
+        # Two phones may both number from 1, so an id alone names no action.
+        content: list = [action.action, action.data, action.timestamp]
+        if action.id is not None:
+            content.append(str(action.id))
+        key = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+        stored = _stored(user_id, key) or _stored_by_id(user_id, action, at)
+        if stored and not stored.conflict:
+            return stored
         subject = kind.find(user_id, action.data)
-        conflict = known or _conflict(user_id, kind, subject, at)
+        conflict = stored or _conflict(user_id, kind, subject, at)
         answer = conflict or _outcome(user_id, kind, subject, action.data, at)
-        if known is None:
-            _keep(user_id, key, answer)
+        if stored is None:
+            _store(user_id, key, answer)
         if answer.conflict:
             answer.server_state = _state(subject.row)
     return answer
 
 
-def perform_all(user_id: str, sent: Sequence) -> list[SyncAnswer]:
-    """In order, each by itself; a malformed one is answered with its error.
+def perform_all(user_id: str, batch: Sequence) -> list[SyncAnswer]:
+    """In order, each by itself; a malformed action is answered with its error.
 
     Raises InvalidError for more than ACTIONS_MAX.
     """
-    if len(sent) > ACTIONS_MAX:
-        reason = f"{len(sent):,} actions; send at most {ACTIONS_MAX:,} at once"
+    if len(batch) > ACTIONS_MAX:
+        reason = f"{len(batch):,} actions; send at most {ACTIONS_MAX:,} at once"
         raise InvalidError(f"actions: {reason}", [Problem("actions", reason)])
     answers = []
     rested_at = time.monotonic()
-    for item in sent:
+    for item in batch:
         if time.monotonic() - rested_at > WORK_SECONDS:
             time.sleep(REST_SECONDS)
             rested_at = time.monotonic()
-        answers.append(_perform_one(user_id, item))
+        try:
+            answer = perform(user_id, msgspec.convert(item, SyncAction))
+        except msgspec.ValidationError as error:
+            answer = SyncAnswer(False, error=str(error))
+        except InvalidError as error:
+            answer = SyncAnswer(False, error=error.message)
+        answers.append(answer)
     return answers
 
 
 def sweep() -> None:
-    """Answers that nobody will ask for again, deletions that are no longer told, and steps that can
-    no longer be undone."""
+    """Delete what is needed no longer: old answers, tombstones, and steps that can no longer be
+    undone."""
     feed.sweep()
     undo.sweep()
     old = models.SyncAction.created_at < clock.now() - feed.KEEP_SECONDS
     if models.SyncAction.select().where(old).exists():
         with db.atomic():
             models.SyncAction.delete().where(old).execute()
-
-
-def _perform_one(user_id: str, item: object) -> SyncAnswer:
-    try:
-        return perform(user_id, msgspec.convert(item, SyncAction))
-    except msgspec.ValidationError as error:
-        return SyncAnswer(False, error=str(error))
-    except InvalidError as error:
-        return SyncAnswer(False, error=error.message)
 
 
 def _outcome(user_id: str, kind: Action, subject: Subject, data: dict, at: float) -> SyncAnswer:
@@ -107,71 +108,64 @@ def _outcome(user_id: str, kind: Action, subject: Subject, data: dict, at: float
 def _conflict(user_id: str, kind: Action, subject: Subject, at: float) -> SyncAnswer | None:
     if kind.deletes and subject.row is None:
         return None
-    newest = _newest(subject.row) if subject.row else _deleted_at(user_id, subject)
+    if subject.row:
+        # An import or an undo brings an old last_modified back, and is newer than that.
+        newest = max(changed_at(subject.row), subject.row.imported_at or 0.0)
+    else:
+        newest = _deleted_at(user_id, subject)
     if newest is None or at >= newest - TOLERANCE:
         return None
     error = CONFLICT.format(kind=subject.kind)
     return SyncAnswer(False, last_modified=newest, error=error, conflict=True)
 
 
-def _newest(row: Movie | Person | CustomList) -> float:
-    """An import or an undo brings an old last_modified back, and is newer than that."""
-    return max(changed_at(row), row.imported_at or 0.0)
-
-
 def _deleted_at(user_id: str, subject: Subject) -> float | None:
     """When it was deleted last: several people may have had one name, one after the other."""
     if subject.name_key is not None:
-        this_one = Tombstone.name_key == subject.name_key
+        is_subject = Tombstone.name_key == subject.name_key
     else:
-        this_one = Tombstone.key == subject.key
+        is_subject = Tombstone.key == subject.key
     return (
         Tombstone.select(fn.MAX(Tombstone.deleted_at))
         .where(Tombstone.user == user_id)
-        .where((Tombstone.kind == subject.kind) & this_one)
+        .where((Tombstone.kind == subject.kind) & is_subject)
         .scalar()
     )
 
 
 def _state(row: Movie | Person | CustomList | None) -> MovieView | PersonView | ListView | None:
     if isinstance(row, Movie):
-        return serializers.one(row.user_id, row.imdb_id)
+        return serializers.movie_view(row.user_id, row.imdb_id)
     if isinstance(row, Person):
         return people.view(row)
     return None if row is None else lists.view(row)
 
 
-def _keep(user_id: str, key: str, answer: SyncAnswer) -> None:
+def _store(user_id: str, key: str, answer: SyncAnswer) -> None:
     """Without the server's state, which may be long and is read anew for a replay."""
     stateless = msgspec.structs.replace(answer, server_state=None)
-    kept = {name: value for name, value in msgspec.to_builtins(stateless).items() if value}
+    values = {name: value for name, value in msgspec.to_builtins(stateless).items() if value}
     models.SyncAction.create(
         user=user_id,
         action_key=key,
-        answer={"success": answer.success, **kept},
+        answer={"success": answer.success, **values},
         created_at=clock.now(),
     )
 
 
-def _kept(user_id: str, key: str) -> SyncAnswer | None:
-    this_one = (models.SyncAction.user == user_id) & (models.SyncAction.action_key == key)
-    known = models.SyncAction.get_or_none(this_one)
-    return None if known is None else msgspec.convert(known.answer, SyncAnswer)
+def _stored(user_id: str, key: str) -> SyncAnswer | None:
+    row = models.SyncAction.get_or_none(
+        (models.SyncAction.user == user_id) & (models.SyncAction.action_key == key)
+    )
+    return None if row is None else msgspec.convert(row.answer, SyncAnswer)
 
 
-def _kept_by_id(user_id: str, action: SyncAction, at: float) -> SyncAnswer | None:
-    """What an earlier version kept, for 90 days, under the action's id alone. Two phones may both
-    number from 1, so it is this action's answer only where it tells this action's own time. Any
-    other can be done once more: what failed did nothing, and a film is watched once at a time."""
+def _stored_by_id(user_id: str, action: SyncAction, at: float) -> SyncAnswer | None:
+    """The answer that an earlier version stored, for 90 days, under the action's id alone. Two
+    phones may both number from 1, so it belongs to this action only where it has this action's
+    time. Any other action can be done again: one that failed did nothing, and a film is watched
+    once at a time."""
     if action.id is None:
         return None
-    known = _kept(user_id, f"id:{action.id}")
-    return known if known and known.success and known.last_modified == at else None
-
-
-def _key(action: SyncAction) -> str:
-    """Two phones may both number from 1, so an id alone names no action."""
-    said: list = [action.action, action.data, action.timestamp]
-    if action.id is not None:
-        said.append(str(action.id))
-    return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
+    stored = _stored(user_id, f"id:{action.id}")
+    return stored if stored and stored.success and stored.last_modified == at else None

@@ -1,0 +1,110 @@
+"""What more than one page shows: jobs, the look-up of details, and the health of the backups."""
+
+from typing import NamedTuple
+
+from flask_login import current_user
+
+from mm import auth, clock, config
+from mm.models import Job
+from mm.schemas import BackupEntry
+from mm.services import heartbeat, jobs
+from mm.services.backup import backups, uploads
+from mm.services.enrichment import runner
+
+# Too early to tell how long the rest will take.
+GUESS_AFTER = 3
+UNEXPECTED = "Something went wrong on the server; its log says what. Try again, or ask who runs it."
+
+
+class Verdict(NamedTuple):
+    """On the backups: `mood` and `icon` are of the medal."""
+
+    mood: str
+    icon: str
+    headline: str
+
+
+def active_job(user_id: str) -> Job | None:
+    """What runs for this user now, or came back to them because it could not be done."""
+    active = next(filter(None, (jobs.active(kind, user_id) for kind in jobs.OF_A_USER)), None)
+    return active or uploads.came_back(user_id)
+
+
+def job_context(job: Job | None) -> dict:
+    """For `jobs/_job.html`; an import that is done also shows its films being filled."""
+    if job is None:
+        return {"job": None}
+    context = {
+        "job": job,
+        "words": jobs.KINDS[job.kind].words,
+        "active": job.state in jobs.ACTIVE,
+        "left": _seconds_left(job),
+        "late": job.state == "queued" and heartbeat.worker_is_late(),
+        "left_out": left_out_of(job),
+        "reason": _reason(job),
+    }
+    if job.state == "done" and job.kind in ("import", "restore"):
+        context |= enrichment_context()
+    if job.state == "done" and job.kind in ("backup", "verify"):
+        context["entry"] = _backup_of(job)
+    return context
+
+
+def left_out_of(job: Job) -> list[dict]:
+    """Rows of path and reason. Imports of version 0.1 kept them under `errors`."""
+    result = job.result or {}
+    return result.get("problems") or result.get("errors") or []
+
+
+def enrichment_context() -> dict:
+    """For `library/_enrichment.html`. `filling`: details are being fetched, so that asking again
+    soon shows more."""
+    progress = runner.progress(current_user.id)
+    filling = bool(progress.waiting and config.current.tmdb_api_key)
+    if filling:
+        headline = "Fetching details"
+    elif progress.waiting:
+        headline = "Waiting for details"
+    else:
+        headline = "All details fetched"
+    return {"enrichment": progress, "filling": filling, "headline": headline}
+
+
+def health_context() -> dict:
+    """For `backups/_health.html`."""
+    health = backups.health(auth.account())
+    if health.overdue:
+        verdict = Verdict("bad", "shield-alert", "Your backups are overdue")
+    elif not health.last_good:
+        verdict = Verdict("warn", "shield", "No backup yet")
+    elif health.last_error:
+        verdict = Verdict("warn", "shield-alert", "The last backup failed")
+    elif not health.enabled:
+        verdict = Verdict("plain", "shield", "Backed up, automatic backups are off")
+    else:
+        verdict = Verdict("good", "shield-check", "Your library is safe")
+    return {"health": health, "verdict": verdict}
+
+
+def today() -> str:
+    """In the server's time zone, as an ISO date."""
+    return clock.local(clock.now(), config.current.zone).date().isoformat()
+
+
+def _reason(job: Job) -> str:
+    """Version 0.1 kept the text of an unforeseen error, which may name a path of the server."""
+    return UNEXPECTED if job.message.startswith("Unexpected error:") else job.message
+
+
+def _backup_of(job: Job) -> BackupEntry | None:
+    """The backup that was made or tested, unless it is deleted by now."""
+    filename = (job.result or {}).get("filename")
+    listed = backups.listing(job.user_id)
+    return next((entry for entry in listed if entry.filename == filename), None)
+
+
+def _seconds_left(job: Job) -> float | None:
+    passed = clock.now() - (job.started_at or clock.now())
+    if job.state != "running" or not job.done or passed < GUESS_AFTER:
+        return None
+    return passed / job.done * (job.total - job.done)

@@ -1,0 +1,98 @@
+"""One film with all that its own page shows: its title, list, watches and votes."""
+
+from dataclasses import dataclass
+
+from peewee import JOIN, fn
+
+from mm.database import db
+from mm.errors import NotFoundError
+from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch
+from mm.services import validation
+
+# Not the providers' bodies, which are long.
+TITLE = (
+    Title.imdb_id,
+    Title.tmdb_id,
+    Title.media_type,
+    Title.title,
+    Title.original_title,
+    Title.year,
+    Title.runtime,
+    Title.genres,
+    Title.directors,
+    Title.cast,
+    Title.overview,
+    Title.poster_path,
+    Title.imdb_rating,
+    Title.rotten_tomatoes,
+    Title.metacritic,
+    Title.tmdb_state,
+    Title.tmdb_reason,
+    Title.tmdb_retry_at,
+    Title.tmdb_fetched_at,
+    Title.omdb_state,
+    Title.omdb_reason,
+)
+
+
+@dataclass(frozen=True)
+class FilmDetails:
+    """`movie` with its title and list; watches with the latest first, votes with their persons."""
+
+    movie: Movie
+    watches: list[Watch]
+    votes: list[Recommendation]
+
+    @property
+    def title(self) -> Title:
+        return self.movie.title
+
+    @property
+    def latest_watch(self) -> Watch | None:
+        return self.watches[0] if self.watches else None
+
+
+def find(user_id: str, imdb_id: str) -> FilmDetails:
+    """Three queries. Raises NotFoundError."""
+    movie = (
+        Movie.select(Movie, CustomList, *TITLE)
+        .join(Title)
+        .switch(Movie)
+        .join(CustomList, JOIN.LEFT_OUTER)
+        .where((Movie.user == user_id) & (Movie.title == validation.imdb_id_or_404(imdb_id)))
+        .first()
+    )
+    if movie is None:
+        raise NotFoundError(
+            "This film is not in your library. It may have been deleted in another window."
+        )
+    watches = Watch.select().where(Watch.movie == movie.id).order_by(Watch.date_watched.desc())
+    votes = (
+        Recommendation.select(Recommendation, Person)
+        .join(Person)
+        .where(Recommendation.movie == movie.id)
+        .order_by(
+            Recommendation.vote_type.desc(), Recommendation.date_recommended, Recommendation.id
+        )
+    )
+    return FilmDetails(movie, list(watches), list(votes))
+
+
+def more_by_recommenders(user_id: str, film: FilmDetails) -> list[tuple[Person, int]]:
+    """Who recommended this film, each with how many other films of theirs are still to be watched;
+    without those who have none. One query."""
+    people = [vote.person for vote in film.votes if vote.vote_type]
+    rows = (
+        Recommendation.select(Recommendation.person, fn.COUNT(Movie.id))
+        .join(Movie)
+        .where(
+            Recommendation.person.in_([person.id for person in people])
+            & Recommendation.vote_type
+            & (Movie.user == user_id)
+            & (Movie.status == "toWatch")
+            & (Movie.id != film.movie.id)
+        )
+        .group_by(Recommendation.person)
+    )
+    counts = dict(db.execute(rows)) if people else {}
+    return [(person, counts[person.id]) for person in people if person.id in counts]

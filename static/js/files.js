@@ -1,0 +1,27 @@
+// Choosing and dropping files.
+const marksTheField = (name, isOver) =>
+  document.addEventListener(name, ({ target }) =>
+    target.closest?.("[data-drop]")?.classList.toggle("file-drop--over", isOver),
+  );
+marksTheField("dragover", true);
+marksTheField("dragleave", false);
+marksTheField("drop", false);
+
+// A server may hang up on what it will not take before the browser has heard why.
+document.addEventListener(
+  "change",
+  (event) => {
+    const { files, dataset } = event.target;
+    if (!dataset.max || !files?.length || files[0].size <= Number(dataset.max)) return;
+    event.stopPropagation();
+    const detail = { message: dataset.tooLarge, kind: "bad" };
+    document.dispatchEvent(new CustomEvent("toast", { detail }));
+  },
+  true,
+);
+
+// So that choosing the same file again, once it is mended, is a change.
+document.addEventListener("toast", ({ detail }) => {
+  if (detail.kind !== "bad") return;
+  document.querySelectorAll("input[type=file]").forEach((input) => (input.value = ""));
+});
