@@ -252,9 +252,7 @@ def _require_same_origin() -> None:
     else:
         own = site in ("same-origin", "none")
     if not own:
-        raise ForbiddenError(
-            "This did not come from a page of this site, so nothing was done. Reload it and try again."
-        )
+        raise ForbiddenError("We couldn’t verify this request. Reload the page and try again.")
 
 
 def origin_is_ours() -> bool:

@@ -132,5 +132,5 @@ def _too_many(
 
 def _busy() -> TooManyRequestsError:
     return TooManyRequestsError(
-        "Too many are logging in at this moment. Try again in a few seconds.", 2
+        "Too many people are logging in right now. Try again in a few seconds.", 2
     )

@@ -135,7 +135,7 @@ def test_a_job_of_the_servers_own_that_is_given_up_is_named_by_health(clean_queu
     Job.update(state="running", starts=jobs.STARTS).where(Job.id == job.id).execute()
     tick()
     [problem] = problems.texts()
-    assert problem.startswith("The check of old backups failed. Given up")
+    assert problem.startswith("The check of old backups failed. Gave up")
 
 
 def test_the_worker_is_seen_only_once_the_tick_is_through(clean_queue, monkeypatch):
@@ -524,7 +524,7 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
     [linked] = [fields for _, event, fields in found if event == "backup.linked"]
     assert f"user={carol.id}" in linked
     told = reload(bob).last_error
-    assert told.startswith("Your backups on the server cannot be reached")
+    assert told.startswith("Your backups can’t be reached")
     assert "/srv" not in told
     [folder] = [fields for _, event, fields in found if event == "backup_folder.failed"]
     assert f"code={told[-6:-1]}" in folder

@@ -43,16 +43,16 @@ def _read(answer: Answer, key: str = "") -> dict:
     if LIMIT_WORDS in error.lower():
         raise OverLimitError(f"OMDb says: {error}")
     if (answer.status == 401 and body) or KEY_WORDS in error.lower():
-        raise WrongKeyError(f"OMDb refuses the key: {error}")
+        raise WrongKeyError(f"OMDb rejected the key: {error}")
     if answer.status == 429:
-        raise TemporaryError("OMDb is asked too often.", answer.retry_after, too_fast=True)
+        raise TemporaryError("Too many requests to OMDb.", answer.retry_after, too_fast=True)
     if answer.status >= 400 or _is_page(answer.content):
         raise TemporaryError(
             f"OMDb answered with {answer.status} and a page instead of ratings.", answer.retry_after
         )
     if body is None:
         # Some titles have such an answer for years: it counts as one without ratings.
-        raise NotFoundError("OMDb's answer for this title cannot be read.")
+        raise NotFoundError("OMDb’s answer for this title can’t be read.")
     if body.get("Response") == "False":
         raise NotFoundError(f"OMDb says: {error}")
     return body

@@ -9,8 +9,8 @@ from mm.providers.limits import RateLimiter
 APPENDED = "credits,external_ids"
 # Lists of /find that hold something else than a film or a series, and what to tell of it.
 OTHER_KINDS = {
-    "tv_episode_results": "This is one episode of a series; TMDB has no page for it by IMDb id.",
-    "tv_season_results": "This is one season of a series; TMDB has no page for it by IMDb id.",
+    "tv_episode_results": "This is an episode of a series, which TMDB can’t look up by IMDb ID.",
+    "tv_season_results": "This is a season of a series, which TMDB can’t look up by IMDb ID.",
     "person_results": "This is a person, not a film.",
 }
 
@@ -38,7 +38,7 @@ def look_up(account: Account, imdb_id: str) -> dict:
         if tmdb_id := _first_id(found, name):
             return details(account, media_type, tmdb_id)
     others = [text for name, text in OTHER_KINDS.items() if found.get(name)]
-    raise NotFoundError(others[0] if others else "TMDB knows no film or series with this IMDb id.")
+    raise NotFoundError(others[0] if others else "TMDB has no film or series with this IMDb ID.")
 
 
 def details(account: Account, media_type: str, tmdb_id: int) -> dict:
@@ -58,7 +58,7 @@ def fetch(account: Account, path: str, **params: str) -> dict:
     """The body of any other answer. Raises as `look_up`."""
     is_token = account.key.startswith("eyJ")
     if is_token and not account.key.isascii():
-        raise WrongKeyError("The TMDB key has characters that no key has.")
+        raise WrongKeyError("The TMDB key has invalid characters.")
     headers = {"Authorization": f"Bearer {account.key}"} if is_token else {}
     params |= {"language": account.language} | ({} if is_token else {"api_key": account.key})
     url = account.base_url.rstrip("/") + path
@@ -73,7 +73,7 @@ def fetch(account: Account, path: str, **params: str) -> dict:
 def _read(answer: Answer, key: str) -> dict:
     body = client.decoded(answer.content)
     if answer.status == 429:
-        raise TemporaryError("TMDB is asked too often.", answer.retry_after, too_fast=True)
+        raise TemporaryError("Too many requests to TMDB.", answer.retry_after, too_fast=True)
     if answer.status >= 500 or not isinstance(body, dict):
         what = "" if isinstance(body, dict) else ", and not with JSON"
         raise TemporaryError(f"TMDB answered with {answer.status}{what}.", answer.retry_after)
@@ -81,5 +81,5 @@ def _read(answer: Answer, key: str) -> dict:
         return body
     said = client.reason(body.get("status_message", answer.status), key)
     if answer.status == 401:
-        raise WrongKeyError(f"TMDB refuses the key: {said}")
+        raise WrongKeyError(f"TMDB rejected the key: {said}")
     raise NotFoundError(f"TMDB answered with {answer.status}: {said}")

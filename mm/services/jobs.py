@@ -22,7 +22,7 @@ ACTIVE = ("queued", "running")
 REQUEUE_AFTER = 60
 # How often a job that dies with its process is started before it is given up.
 STARTS = 10
-GIVEN_UP = f"Given up: the worker stopped {STARTS} times while doing this."
+GIVEN_UP = f"Gave up: the worker stopped {STARTS} times while doing this."
 # How long a worker waits that found a job's library in use. Two tries closer together are two
 # copies of one task, and one of them ends.
 RETRY_SECONDS = 3
@@ -141,7 +141,8 @@ def get(job_id: str, user_id: str) -> Job:
     job = Job.get_or_none((Job.id == job_id) & (Job.user == user_id))
     if job is None:
         raise NotFoundError(
-            "That job is gone: jobs are kept for 7 days, uploads until a newer one takes over."
+            "This job no longer exists: jobs are kept for 7 days, uploads until a newer one "
+            "replaces them."
         )
     return job
 
@@ -224,7 +225,10 @@ def is_done(job_id: str) -> bool:
 
 def went_wrong(code: str) -> str:
     """What a user is told of an error that nobody foresaw."""
-    return f"Something went wrong on the server. Your library was not changed. (code {code})"
+    return (
+        "Something went wrong on the server. Your library was not changed. "
+        f"Ask whoever runs this server (details in the log, code {code})."
+    )
 
 
 def fail(job: Job, message: str, failed: Failed | None = None) -> None:

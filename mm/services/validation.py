@@ -15,6 +15,7 @@ from mm.schemas import Problem
 
 # In bytes; a library of 150,000 films takes about 40 MB.
 FILE_MAX = 64 * 2**20
+TOO_LARGE = f"This file is larger than the {FILE_MAX >> 20} MB limit. Nothing was changed."
 # Films, people, lists or views of one library, and recommendations of one film: what is more could
 # not be backed up.
 FILMS_MAX = 200_000
@@ -119,7 +120,7 @@ def imdb_id(value: object) -> str:
     if not stripped:
         raise FieldError("imdb_id", "is missing or empty")
     if not IMDB_ID.fullmatch(stripped):
-        raise FieldError("imdb_id", f"{_short(stripped)} is not tt and 7 or more digits")
+        raise FieldError("imdb_id", f"{_short(stripped)} is not an IMDb title ID")
     return stripped
 
 
@@ -142,7 +143,7 @@ def color(value: object) -> str | None:
 def one_of(value: object, key: str, allowed: tuple[str, ...]) -> str | None:
     choice = text(value, key)
     if choice is not None and choice not in allowed:
-        raise FieldError(key, f"{_short(choice)} is none of {', '.join(allowed)}")
+        raise FieldError(key, f"unknown {key.replace('_', ' ')} {_short(choice)}")
     return choice
 
 
@@ -165,7 +166,7 @@ def number(value: object, key: str, expected: str = "a number") -> float | int |
         raise FieldError(key, _wrong_type(expected, value))
     # Written so that NaN is refused too.
     if not abs(value) <= READABLE_MAX:
-        raise FieldError(key, "is not a number that can be meant")
+        raise FieldError(key, "is not a usable number")
     return value
 
 
@@ -200,7 +201,7 @@ def vote(value: object) -> bool:
     spelling = value.strip().lower() if isinstance(value, str) else value
     if isinstance(spelling, str | bool | int) and spelling in VOTES:
         return VOTES[spelling]
-    raise FieldError("vote_type", f"{_short(str(value))} is neither upvote nor downvote")
+    raise FieldError("vote_type", f"{_short(str(value))} is not a vote (upvote or downvote)")
 
 
 def moment(value: object, key: str) -> float | None:

@@ -217,13 +217,13 @@ REFUSED_VALUES = [
         {"name": "Best", "color": "red"},
         "color: 'red' is not a colour like #0a84ff",
     ),
-    ("POST", "/api/movies", {"imdb_id": "x"}, "imdb_id: 'x' is not tt and 7 or more digits"),
+    ("POST", "/api/movies", {"imdb_id": "x"}, "imdb_id: 'x' is not an IMDb title ID"),
     ("POST", "/api/movies", {}, "imdb_id: is missing: send imdb_id or tmdb_id"),
     (
         "POST",
         "/api/movies/tt0111161/recommendations",
         {"person": "Eve", "vote_type": "sideways"},
-        "vote_type: 'sideways' is neither upvote nor downvote",
+        "vote_type: 'sideways' is not a vote (upvote or downvote)",
     ),
     ("GET", "/api/sync?since=nan", None, "since: is not a time"),
     (

@@ -114,7 +114,7 @@ def test_a_plan_that_became_untrue_while_it_waited_for_the_worker_changes_nothin
     before = export(alice)
     waiting = run(job)
     assert waiting.state == "waiting"
-    assert "Your library changed since you looked" in waiting.message
+    assert "Your library changed before this started" in waiting.message
     assert export(alice) == before
 
 
@@ -562,7 +562,7 @@ def test_the_file_of_an_import_that_was_given_up_is_swept(alice):
 def test_a_file_that_went_while_it_was_confirmed_is_a_conflict(alice, gone):
     job = upload(alice, many(3))
     uploads.discard(job) if gone == "withdrawn" else upload(alice, many(4))
-    with pytest.raises(ConflictError, match="newer upload took its place"):
+    with pytest.raises(ConflictError, match="newer upload replaced it"):
         imports.confirm(job, "overwrite", 0)
 
 
@@ -571,14 +571,14 @@ def test_a_waiting_file_that_was_swapped_is_not_imported(alice):
     (config.current.tmp_dir / f"{job.id}.json").write_bytes(as_bytes(many(7)))
     failed = run(job)
     assert failed.state == "failed"
-    assert "no longer the one that was uploaded" in failed.message
+    assert "no longer the one you uploaded" in failed.message
     assert Movie.select().count() == 0
 
 
 def test_a_plan_is_not_made_of_a_file_that_was_swapped(alice):
     job = upload(alice, many(3))
     (config.current.tmp_dir / f"{job.id}.json").write_bytes(as_bytes(many(7)))
-    with pytest.raises(InvalidError, match="Choose it again"):
+    with pytest.raises(InvalidError, match="Upload it again"):
         imports.preview(job)
 
 
@@ -697,7 +697,7 @@ def test_a_withdrawn_upload_is_gone(alice):
 def test_a_confirmation_counts_once(alice):
     job = upload(alice, many(3))
     imports.confirm(job, "overwrite", 0)
-    with pytest.raises(ConflictError, match="confirmed already"):
+    with pytest.raises(ConflictError, match="already confirmed"):
         imports.confirm(job, "overwrite", 0)
 
 

@@ -318,7 +318,7 @@ def test_a_film_that_tmdb_does_not_know_is_missing_and_what_omdb_knows_is_taken(
     assert lookups.refresh(stand.OMDB_ONLY_ID) == lookups.Updated(tmdb=False, omdb=True)
     assert Title.get_by_id(stand.OMDB_ONLY_ID).title == "Somewhere a Kettle"
 
-    with pytest.raises(ProviderError, match="TMDB knows no film"):
+    with pytest.raises(ProviderError, match="TMDB has no film"):
         lookups.refresh(stand.UNKNOWN_ID)
     assert states(stand.UNKNOWN_ID) == ("missing", "missing")
 
@@ -487,7 +487,7 @@ def test_without_a_key_nothing_is_asked(alice):
 
 
 def test_a_paused_provider_is_left_alone_and_says_until_when(standin):
-    pauses.pause("tmdb", "TMDB is asked too often.", HOUR)
+    pauses.pause("tmdb", "Too many requests to TMDB.", HOUR)
     with pytest.raises(UnavailableError, match="TMDB is paused until 1 March 2026, 13:00"):
         lookups.search("umbrella")
     assert standin.tmdb.asked == []
@@ -510,7 +510,7 @@ def test_what_is_reserved_of_omdbs_day_is_there_for_who_waits_and_counted(alice,
 def test_when_the_day_is_used_up_omdb_is_not_asked(standin):
     change(omdb_daily_limit=1)
     lookups.ratings(FILM)
-    with pytest.raises(UnavailableError, match="OMDb's 1 calls of today are used up"):
+    with pytest.raises(UnavailableError, match="OMDb's 1 calls for today are used up"):
         lookups.ratings(stand.FILM_IDS[1])
     assert len(standin.omdb.asked) == 1
 

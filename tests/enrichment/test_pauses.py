@@ -20,7 +20,7 @@ def test_a_wrong_tmdb_key_stops_tmdb_alone_and_says_so(alice, standin):
     assert {states(imdb_id) for imdb_id in stand.FILM_IDS} == {("stub", "ready")}
     [notice] = enrichment_runner.progress(alice.id).notices
     assert notice.startswith(
-        "TMDB was stopped on 1 March 2026, 12:00: TMDB refuses the key: Invalid API key"
+        "TMDB was stopped on 1 March 2026, 12:00: TMDB rejected the key: Invalid API key"
     )
     assert "standin-tmdb-key" not in notice + str(models.setting("provider.tmdb"))
     assert enrichment_runner.start_if_due() is None
@@ -74,7 +74,7 @@ def test_omdb_calls_are_counted_by_the_day_and_fifty_stay_in_reserve(alice, stan
 
     assert (len(standin.omdb.asked), pauses.omdb_calls()) == (10, 10)
     [notice] = enrichment_runner.progress(alice.id).notices
-    assert notice.startswith("OMDb is paused until 2 March 2026, 00:05: its 60 calls of today")
+    assert notice.startswith("OMDb is paused until 2 March 2026, 00:05: its 60 calls for today")
     frozen_clock.move(DAY)
     assert pauses.omdb_calls() == 0
     run()
@@ -105,7 +105,7 @@ def test_a_long_retry_after_pauses_tmdb_and_no_title_is_blamed(alice, standin, f
 
     assert [states(imdb_id)[0] for imdb_id in stand.FILM_IDS[:3]] == ["stub"] * 3
     assert enrichment_runner.progress(alice.id).notices == [
-        "TMDB is paused until 1 March 2026, 14:00: TMDB is asked too often."
+        "TMDB is paused until 1 March 2026, 14:00: Too many requests to TMDB."
     ]
     standin.tmdb.fault = ""
     frozen_clock.move(7200)

@@ -66,10 +66,10 @@ def test_a_series_is_looked_up_as_tv(film):
 @pytest.mark.parametrize(
     "imdb_id, reason",
     [
-        (stand.EPISODE_ID, "one episode of a series"),
-        (stand.SEASON_ID, "one season of a series"),
+        (stand.EPISODE_ID, "an episode of a series"),
+        (stand.SEASON_ID, "a season of a series"),
         (stand.PERSON_ID, "a person"),
-        (stand.UNKNOWN_ID, "knows no film or series"),
+        (stand.UNKNOWN_ID, "has no film or series"),
     ],
 )
 def test_what_is_no_film_and_no_series_is_not_found_with_its_reason(film, imdb_id, reason):
@@ -109,7 +109,7 @@ def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, 
 def test_a_wrong_tmdb_key_is_not_tried_again(film, standin, slept):
     standin.tmdb.fault = "wrong_key"
 
-    with pytest.raises(WrongKeyError, match="TMDB refuses the key: Invalid API key"):
+    with pytest.raises(WrongKeyError, match="TMDB rejected the key: Invalid API key"):
         film()
     assert (len(standin.tmdb.asked), slept) == (1, [])
 
@@ -204,7 +204,7 @@ def test_no_wait_between_two_tries_goes_past_the_deadline(standin, limiter, slep
     standin.tmdb.fault, standin.tmdb.retry_after = "busy", "7"
     account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", limiter, 4, time.monotonic() + 5)
 
-    with pytest.raises(TemporaryError, match="asked too often") as caught:
+    with pytest.raises(TemporaryError, match="Too many requests") as caught:
         tmdb.look_up(account, stand.FILM_IDS[0])
     assert (caught.value.retry_after, slept, len(standin.tmdb.asked)) == (7, [], 1)
 
@@ -412,7 +412,7 @@ def test_the_daily_limit_and_a_wrong_key_are_told_apart(ratings, standin):
 def test_invalid_json_from_omdb_means_no_ratings(ratings, standin):
     standin.omdb.fault = "invalid_json"
 
-    with pytest.raises(NotFoundError, match="cannot be read"):
+    with pytest.raises(NotFoundError, match="can’t be read"):
         ratings()
     assert len(standin.omdb.asked) == 1
 
@@ -428,7 +428,7 @@ def test_invalid_json_from_omdb_means_no_ratings(ratings, standin):
     ],
 )
 def test_what_no_database_could_keep_counts_as_unreadable(content):
-    with pytest.raises(NotFoundError, match="cannot be read"):
+    with pytest.raises(NotFoundError, match="can’t be read"):
         omdb._read(client.Answer(200, content, None))
 
 

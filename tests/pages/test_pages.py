@@ -406,11 +406,11 @@ def test_a_confirmed_import_that_met_a_change_can_be_looked_at_and_confirmed_aga
     tasks.run_job.call_local(job_page.rsplit("/", 1)[1], "import")
     for address in (job_page, "/backup"):
         text = page.get(address).text
-        assert "Your library changed since you looked" in text
+        assert "Your library changed before this started" in text
         assert f'href="{plan}"' in text
         assert "every " not in text.partition('id="job"')[2].partition(">")[0]
     text = page.get(plan).text
-    assert "Your library changed since you looked" in text
+    assert "Your library changed before this started" in text
     assert 'value="skip" checked' in text
     form["library_version"] = User.get_by_id(alice.id).library_version
     assert page.post(f"{plan}/confirm", data=form).location == job_page
@@ -448,7 +448,7 @@ def test_the_plan_of_a_file_whose_place_a_newer_upload_took_says_so(page, alice)
         page.post(f"/backup/import/{first.id}/discard"),
     ):
         assert answer.status_code == 404
-        assert "a newer upload took its place" in answer.text
+        assert "a newer upload replaced it" in answer.text
 
 
 def test_a_large_upload_without_a_turn_is_refused_before_it_arrives(page, alice, monkeypatch):
@@ -479,7 +479,7 @@ def test_a_plan_whose_file_was_swapped_says_so(page, alice):
     uploads.path_of(job).write_bytes(document(7))
     answer = page.get(f"/backup/import/{job.id}")
     assert answer.status_code == 422
-    assert "Choose it again" in answer.text
+    assert "Upload it again" in answer.text
 
 
 def test_what_was_left_out_is_listed_and_downloaded(page, alice):

@@ -530,7 +530,7 @@ def test_what_cannot_be_ranked_is_left_out_with_its_reason(alice):
     assert {problem.path: problem.reason for problem in plan.errors} == {
         "rankings[0].imdb_id": "tt0000002 is not watched, and only watched films are ranked",
         "rankings[1].imdb_id": "tt0000009 is no film of the file or of the library",
-        "rankings[2].imdb_id": "'x' is not tt and 7 or more digits",
+        "rankings[2].imdb_id": "'x' is not an IMDb title ID",
         "rankings[3].liked": "is missing",
         "rankings[4].position": "1.5 is not a whole number",
         "rankings[5].ranked_at": "'soon' is not a time",

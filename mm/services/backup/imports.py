@@ -18,11 +18,11 @@ from mm.services.portable import Incoming, Plan
 
 # So often the library may change under an import before nobody else may write.
 TRIES = 2
-CHANGED_MEANWHILE = "Your library changed since you looked: nothing was written."
-SEE_THE_NEW_PLAN = " See the new plan."
-NO_ROOM_YET = " Nothing was written. Make room, then confirm again: the file is still here."
-NEWER_WAITS = " A newer upload waits in its place."
-MORE_CHANGES = "Your library changed again before this was imported: the rule you chose decided."
+CHANGED_MEANWHILE = "Your library changed before this started. Nothing was written."
+SEE_THE_NEW_PLAN = " Review the new plan."
+NO_ROOM_YET = " Nothing was written. Free some space, then confirm again. The file is still here."
+NEWER_WAITS = " A newer upload has replaced it."
+MORE_CHANGES = "Your library changed again before this was imported. The rule you chose decided."
 
 
 # At once: the API and the command line.

@@ -12,6 +12,7 @@ from mm import clock, config, files, log
 from mm.database import db
 from mm.errors import ConflictError, InvalidError, NotFoundError, TooLargeError, UserError
 from mm.models import Job, User
+from mm.services import validation
 from mm.services.backup import files as backup_files
 from mm.services.backup import large_files, quotas
 from mm.services.portable import FILE_MAX
@@ -22,12 +23,12 @@ WAITING = "waiting"
 ENDED = ("done", "failed")
 # What this program puts into data/tmp and may delete there: a job's file, and a draft.
 FILE_NAME = re.compile(rf"{backup_files.USER_ID.pattern}\.json|{re.escape(files.DRAFT)}[0-9a-f]+")
-NOT_WAITING = "This was confirmed already, or withdrawn, or a newer upload took its place."
+NOT_WAITING = "This was already confirmed or cancelled, or a newer upload replaced it."
 GONE = (
-    "This file is no longer waiting: a newer upload took its place, it was withdrawn, or 24 hours "
-    "have passed. Choose it again."
+    "This file is no longer waiting: it was cancelled, a newer upload replaced it, or 24 hours "
+    "have passed. Upload it again."
 )
-ANOTHER_FILE = "The waiting file is no longer the one that was uploaded. Choose it again."
+ANOTHER_FILE = "The waiting file is no longer the one you uploaded. Upload it again."
 
 
 def receive(user: User, stream: IO[bytes]) -> Job:
@@ -36,7 +37,7 @@ def receive(user: User, stream: IO[bytes]) -> Job:
     with refusal_logged(user.id, "import"):
         data = stream.read(FILE_MAX + 1)
         if len(data) > FILE_MAX:
-            raise TooLargeError(f"The file is larger than {FILE_MAX >> 20} MiB.")
+            raise TooLargeError(validation.TOO_LARGE)
         large_files.read(data, user.id)
         quotas.require_reserve(config.current.tmp_dir, len(data))
         return keep(user, data, "import", {})

@@ -9,7 +9,7 @@ from mm.services import portable
 from mm.services.portable import Incoming
 
 SCRATCH_USER = "scratch"
-DIFFERS = "a test restore gives another library than the file holds"
+DIFFERS = "a test restore gives a different library"
 
 
 def problem_of(data: bytes, expected: Counts, trusted: bool, exact: bool) -> str | None:
@@ -29,12 +29,12 @@ def problem_of(data: bytes, expected: Counts, trusted: bool, exact: bool) -> str
         first = incoming.errors[0]
         return f"{len(incoming.errors)} rows cannot be restored, first {first.path}: {first.reason}"
     if _counts(incoming) != expected:
-        return "it does not hold as many films, people and lists as when it was written"
+        return "films, people or lists are missing from it"
     restored = _restore_and_export(incoming)
     if exact and restored != data:
         return DIFFERS
     if not exact and _restore_and_export(portable.read(restored, trusted=True)) != restored:
-        return "a test restore does not give the same library twice"
+        return "two test restores give different libraries"
     return None
 
 

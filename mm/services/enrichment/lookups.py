@@ -200,7 +200,7 @@ def _turn(imdb_id: str, look_up: LookUp) -> Iterator[None]:
         try:
             stack.enter_context(_key_locks.hold(imdb_id, look_up.left()))
         except TimeoutError:
-            message = "This film is being looked up already. Try again in a minute."
+            message = "This film is already being looked up. Try again in a minute."
             raise UnavailableError(message) from None
         yield
 

@@ -21,8 +21,11 @@ LONGEST = 86400
 # A pause made by so much in the future was made while the clock was wrong.
 FUTURE = 600
 WITHOUT_KEY = {
-    "tmdb": "No TMDB key is set (TMDB_API_KEY). A key adds titles, years, genres, cast and posters.",
-    "omdb": "No OMDb key is set (OMDB_API_KEY). A key adds the ratings of IMDb, Rotten Tomatoes and Metacritic.",
+    "tmdb": "No TMDB key is set (TMDB_API_KEY). It adds titles, years, genres, cast and posters.",
+    "omdb": (
+        "No OMDb key is set (OMDB_API_KEY). It adds the ratings of IMDb, Rotten Tomatoes and "
+        "Metacritic."
+    ),
 }
 
 
@@ -56,7 +59,8 @@ def refusal(provider: str) -> str | None:
     if pause and not pause.get("reserve"):
         return _words(provider, pause)
     if provider == "omdb" and omdb_calls() >= config.current.omdb_daily_limit:
-        return f"OMDb's {config.current.omdb_daily_limit:,} calls of today are used up. Try again tomorrow."
+        limit = f"{config.current.omdb_daily_limit:,}"
+        return f"OMDb's {limit} calls for today are used up. Try again tomorrow."
     return None
 
 
@@ -125,7 +129,8 @@ def moment(seconds: float) -> str:
 def _words(provider: str, pause: dict) -> str:
     name, reason = NAMES[provider], pause["reason"].rstrip(".!")
     if pause["paused_until"] is None:
-        return f"{name} was stopped on {moment(pause['since'])}: {reason}. It goes on once the key is changed."
+        since = moment(pause["since"])
+        return f"{name} was stopped on {since}: {reason}. It continues once the key is changed."
     return f"{name} is paused until {moment(pause['paused_until'])}: {reason}."
 
 

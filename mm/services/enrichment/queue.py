@@ -31,7 +31,7 @@ KEPT_UNHELD = 30 * DAY
 SWEPT_AT_MOST = 20_000
 SWEEP_BATCH = 500
 # The reason of a title whose look-up met something unforeseen; the code leads to the log.
-UNEXPECTED = "Something unexpected went wrong (code {} in the log)."
+UNEXPECTED = "Something went wrong (details in the log, code {})."
 
 
 class Due(NamedTuple):

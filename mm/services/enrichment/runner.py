@@ -122,7 +122,7 @@ def run(job: Job) -> dict:
 
     Raises locks.BusyError while another run is going on, and jobs.StoppedError once `stopping` is set.
     """
-    with locks.hold("enrich", "Titles are being looked up already."):
+    with locks.hold("enrich", "Titles are already being looked up."):
         lines = [_open(provider) for provider in pauses.PROVIDERS if pauses.key(provider)]
         try:
             return _work_off(lines, job)
@@ -235,7 +235,7 @@ def _room(line: Line) -> int:
     left = pauses.omdb_calls_left()
     if left <= 0 and not line.out:
         limit = config.current.omdb_daily_limit
-        reason = f"its {limit:,} calls of today are used up but for a small reserve"
+        reason = f"its {limit:,} calls for today are used up, except a small reserve"
         pauses.pause_until_next_day("omdb", reason, reserve=True)
         line.waiting = 0
     return min(room, left - len(line.out))

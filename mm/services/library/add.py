@@ -101,7 +101,7 @@ def find(
     elif tmdb_id := movie or tv:
         found = _from_tmdb(lookups.details(tmdb_id, "movie" if movie else "tv", user_id))
     else:
-        raise InvalidError("Search for a film first, then choose it from the results.")
+        raise InvalidError("Search for a film first, then pick it from the results.")
     _offer_posters([found])
     return with_places(user_id, [found])[0]
 
@@ -116,7 +116,7 @@ def add(
     """Returns the token of the undo. `new_person`: the name of one more recommender, who stays after
     the undo. Raises InvalidError for what cannot be used, and for a film without an IMDb id."""
     if film.imdb_id is None:
-        raise InvalidError("This film has no IMDb ID yet, so it can't be added.")
+        raise InvalidError("This film has no IMDb ID yet, so it can’t be added.")
     recommenders: list[str | int] = list(recommender_ids)
     new_list = choice.list_id if choice.new_list is not None else None
     with undo.step(user_id, imdb_ids=[film.imdb_id], list_id=new_list) as step:

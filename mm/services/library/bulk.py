@@ -88,7 +88,7 @@ def _apply(
     """Run the verb on those films that exist, as one write in a bounded number of queries."""
     wanted = list(dict.fromkeys(validation.imdb_id(imdb_id) for imdb_id in imdb_ids))
     if not wanted:
-        raise InvalidError("Choose some films first.")
+        raise InvalidError("Select some films first.")
     if len(wanted) > FILMS_MAX:
         raise InvalidError(
             f"You selected {len(wanted):,} films; the limit is {FILMS_MAX:,} at a time."
@@ -131,7 +131,9 @@ def _add_votes(change: Write, movies: Sequence[Movie], person: Person) -> None:
     )
     if full.exists():
         most = f"{validation.VOTES_MAX:,}"
-        raise InvalidError(f"One of these films has {most} recommendations, and takes no more.")
+        raise InvalidError(
+            f"One of these films already has {most} recommendations, which is the limit."
+        )
     columns = [
         Recommendation.movie,
         Recommendation.person,

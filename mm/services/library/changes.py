@@ -39,7 +39,7 @@ def require_room(user_id: str, table: type[Table], noun: str, more: int = 1) -> 
     could no longer be backed up."""
     if table.select().where(table.user == user_id).count() + more > validation.FILMS_MAX:
         most = f"{validation.FILMS_MAX:,} {noun}"
-        raise InvalidError(f"A library holds {most} at most. Delete some that you no longer need.")
+        raise InvalidError(f"A library can hold {most}. Delete some you no longer need.")
 
 
 def next_position(user_id: str, table: type[CustomList] | type[SavedView]) -> int:

@@ -64,7 +64,7 @@ def find(user_id: str, imdb_id: str) -> FilmDetails:
     )
     if movie is None:
         raise NotFoundError(
-            "This film is not in your library. It may have been deleted in another window."
+            "This film isn’t in your library. It may have been deleted in another tab."
         )
     watches = Watch.select().where(Watch.movie == movie.id).order_by(Watch.date_watched.desc())
     votes = (

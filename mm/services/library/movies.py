@@ -346,7 +346,7 @@ def _vote(
     if new := [person_id for person_id in by_id if person_id not in voted]:
         count, most = Recommendation.select().where(of_movie).count(), validation.VOTES_MAX
         if count + len(new) > most:
-            raise InvalidError(f"A film takes {most:,} recommendations at most; it has {count:,}.")
+            raise InvalidError(f"A film can have {most:,} recommendations; this one has {count:,}.")
         values = {"movie": movie.id, "date_recommended": change.at, **given}
         rows = [{**values, "person": person_id} for person_id in new]
         Recommendation.insert_many(rows).execute()

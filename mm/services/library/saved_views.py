@@ -18,7 +18,7 @@ def find(user_id: str, view_id: str) -> SavedView:
     """Raises NotFoundError."""
     saved = SavedView.get_or_none((SavedView.user == user_id) & (SavedView.id == view_id))
     if saved is None:
-        raise NotFoundError("That view is gone.")
+        raise NotFoundError("This view no longer exists.")
     return saved
 
 

@@ -149,11 +149,11 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
     """`trusted`: a backup written by this server. Its size is not limited, and its times are taken
     as they are: on a machine whose clock was set back they lie in the future.
 
-    Raises TooLargeError, or UnusableFileError for what is no library at all: not JSON, not an object, a newer
-    version, or nothing usable in it.
+    Raises TooLargeError, or UnusableFileError for what is no library at all: not JSON, not an
+    object, a newer version, or nothing usable in it.
     """
     if len(data) > validation.FILE_MAX and not trusted:
-        raise TooLargeError(f"The file is larger than {validation.FILE_MAX >> 20} MiB.")
+        raise TooLargeError(validation.TOO_LARGE)
     reader = _Reader(trusted, validation.LATEST if trusted else clock.now() + DAY)
     document = guards.members(data, reader.counted, trusted)
     if document is None:

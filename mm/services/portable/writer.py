@@ -24,7 +24,7 @@ from mm.models import (
 from mm.services import ranking_order
 from mm.services.portable.plans import FilmStep, Plan
 
-CHANGED = "The library has changed since this plan was made. Look at it again, then confirm."
+CHANGED = "Your library has changed since this plan was made. Review it again, then confirm."
 
 
 def apply(plan: Plan, database: Database | None = None) -> None:
