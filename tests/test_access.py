@@ -17,7 +17,7 @@ from mm import auth, config, create_app, models, schema
 from mm.database import db
 from mm.models import Job
 from mm.services import accounts
-from mm.services.backup import backups, imports, quotas
+from mm.services.backup import backups, quotas, uploads
 from mm.services.library import browse, lists, movies, people, rankings, saved_views
 from tests.conftest import PASSWORD
 from tests.support.standin import picture
@@ -310,7 +310,7 @@ def a_backup():
 
 
 def a_waiting_import():
-    return imports.receive(user(ALICE), io.BytesIO(json.dumps(LIBRARY).encode())).id
+    return uploads.receive(user(ALICE), io.BytesIO(json.dumps(LIBRARY).encode())).id
 
 
 def a_job_with_rejected_rows():

@@ -20,7 +20,8 @@ from mm.schemas import (
     Problem,
 )
 from mm.services import portable
-from mm.services.backup import backups, imports, nightly
+from mm.services.backup import backups, imports, large_files, nightly
+from mm.services.backup import files as backup_files
 
 bp = Blueprint("backup", __name__, url_prefix="/backup")
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
@@ -60,7 +61,7 @@ def import_library(query: ImportOptions):
     """
     _require_merge(query)
     user = auth.account()
-    imports.require_turn(user.id, request.content_length or 0)
+    large_files.require_turn(user.id, request.content_length or 0)
     # The form's field `file`, or else the body, whatever its type says.
     if request.mimetype not in FORMS:
         data = request.get_data()
@@ -132,7 +133,7 @@ def download(filename: str):
     try:
         response = send_file(path, "application/json", as_attachment=True, download_name=filename)
     except FileNotFoundError as error:  # deleted since it was listed
-        raise NotFoundError("Backup file not found") from error
+        raise NotFoundError(backup_files.NOT_FOUND) from error
     response.headers["Cache-Control"] = PRIVATE
     return response
 

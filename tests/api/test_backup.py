@@ -9,7 +9,7 @@ import pytest
 
 from mm import config, locks, models
 from mm.models import Job, Title, User
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, large_files
 
 LIBRARY = {
     "version": 2,
@@ -199,8 +199,8 @@ class TestImport:
             def readinto(self, buffer):
                 raise AssertionError("read")
 
-        monkeypatch.setitem(imports._waiting, alice.id, 1)
-        body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(imports.LARGE_FILE)}
+        monkeypatch.setitem(large_files.waiting, alice.id, 1)
+        body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(large_files.LARGE_FILE)}
         speaker = as_user(alice)
         answer = speaker.post(IMPORT + query, content_type=mimetype, environ_overrides=body)
         words = "Another import is being read. Try again in a minute."

@@ -314,7 +314,7 @@ def test_a_stopped_run_continues_where_it_was(alice, database, standin, monkeypa
         return fetch(url, pace)
 
     monkeypatch.setattr(images, "fetch", fetch_two)
-    with pytest.raises(jobs.Stopped):
+    with pytest.raises(jobs.StoppedError):
         run()
     enrichment_runner.stopping.clear()
     assert run()["fetched"] == 3

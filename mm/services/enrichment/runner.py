@@ -36,7 +36,7 @@ DISPATCHED = 40
 READ_AHEAD = 360
 
 # Set by whoever runs the worker when it shuts down; a run then stores what it has and
-# raises jobs.Stopped.
+# raises jobs.StoppedError.
 stopping = threading.Event()
 
 
@@ -128,7 +128,7 @@ def retry_failed() -> int:
 def run(job: Job) -> dict:
     """Work until nothing is due; returns counts such as {"tmdb_ready": 12, "tmdb_missing": 1}.
 
-    Raises locks.BusyError while another run is going on, and jobs.Stopped once `stopping` is set.
+    Raises locks.BusyError while another run is going on, and jobs.StoppedError once `stopping` is set.
     """
     with locks.hold("enrich", "Titles are already being looked up."):
         runs = [_start(provider) for provider in pauses.PROVIDERS if pauses.key(provider)]
@@ -147,7 +147,7 @@ def run(job: Job) -> dict:
                         shown_at = time.monotonic()
                         _show(job, runs)
             if stopping.is_set():
-                raise jobs.Stopped
+                raise jobs.StoppedError
             _show(job, runs)
         finally:
             for each in runs:
