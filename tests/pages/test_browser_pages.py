@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from mm.database import db
 from mm.models import Title
 from mm.services import accounts, jobs
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, imports, uploads
 from mm.services.backup import files as backup_files
 from mm.services.library import people
 from tests.conftest import PASSWORD
@@ -67,7 +67,7 @@ def addresses(server):
         folder = backup_files.folder_of(alice.id)
         (folder / f"{UNBROKEN}.json").write_text("{}")
         (folder / "2026-01-02.json").write_text("{}")
-        plan = imports.offer(alice, entry.filename)
+        plan = uploads.copy_backup(alice, entry.filename)
         job = jobs.create("backup", alice.id, {"kind": "manual"})
         failed = jobs.create("import", alice.id)
         jobs.fail(failed, LONG)
