@@ -155,7 +155,7 @@ def test_every_page_works_without_javascript(server, visit, a_file):
     page.get_by_role("link", name="Delete the backup").last.click()
     expect(heading(page, "Delete this backup?")).to_be_visible()
     button(page, "Delete backup").click()
-    expect(page.locator("#toasts")).to_contain_text("The backup is deleted")
+    expect(page.locator("#toasts")).to_contain_text("Backup deleted.")
     button(page, "Log out").click()
     expect(button(page, "Log in")).to_be_visible()
 
