@@ -73,7 +73,7 @@ def test_a_password_is_changed_and_ends_every_session(run, alice):
 
 
 def test_an_unknown_account_is_named(run):
-    assert "No account has the name or e-mail address 'nobody'" in run(
+    assert "No account has the name or email address 'nobody'" in run(
         "export", "--user", "nobody", exit_code=1
     )
 

@@ -9,7 +9,7 @@ from flask_login import current_user, login_required
 from mm import auth, htmx, tasks
 from mm.errors import NotFoundError
 from mm.routes.contexts import active_job, health_context, job_context, today
-from mm.services import jobs, portable
+from mm.services import jobs, portable, validation
 from mm.services.backup import backups, nightly, uploads
 from mm.services.backup import files as backup_files
 
@@ -24,6 +24,8 @@ def index() -> Response:
     return htmx.render(
         "backups/index.html",
         history=backups.listing(current_user.id),
+        file_max=validation.FILE_MAX,
+        too_large=validation.TOO_LARGE,
         **health_context(),
         **job_context(job),
     )

@@ -63,7 +63,7 @@ def find(text: str) -> User:
     """By e-mail address or username; NotFoundError otherwise."""
     user = models.user_by_name(text)
     if user is None:
-        raise NotFoundError(f"No account has the name or e-mail address {text!r}.")
+        raise NotFoundError(f"No account has the name or email address {text!r}.")
     return user
 
 
@@ -182,7 +182,7 @@ def _change_and_end_sessions(user: User, **values) -> None:
 
 def _check_email(email: str) -> None:
     if not EMAIL.fullmatch(email) or len(email) > 254:
-        raise _invalid("email", f"{email!r} is not an e-mail address.")
+        raise _invalid("email", f"{email!r} is not an email address.")
 
 
 def _check_username(username: str) -> None:

@@ -92,8 +92,8 @@ class TestManagingAccounts:
         [
             ({"email": "CAROL@example.org"}, 400, "Email already registered"),
             ({"username": "Carol"}, 400, "Username already taken"),
-            ({"email": "dora"}, 422, "'dora' is not an e-mail address."),
-            ({"email": "dora@example.org\nBcc: x@y"}, 422, "is not an e-mail address."),
+            ({"email": "dora"}, 422, "'dora' is not an email address."),
+            ({"email": "dora@example.org\nBcc: x@y"}, 422, "is not an email address."),
             ({"password": "1234567"}, 422, "A password has 8 to 500 characters."),
             ({"password": "1" * 501}, 422, "A password has 8 to 500 characters."),
             ({"username": ""}, 422, "A username has 1 to 100 printable characters"),

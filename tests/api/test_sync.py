@@ -377,9 +377,9 @@ def test_an_action_names_a_hundred_people_at_most(as_user, alice):
     }
     answer = as_user(alice).post("/api/sync", json=action)
     assert answer.status_code == 422
-    assert "names 101 people; 100 at once is the most" in answer.text
+    assert "names 101 people; the limit is 100 at once" in answer.text
     [answer] = as_user(alice).post("/api/sync/batch", json={"actions": [action]}).json["results"]
-    assert answer["error"] == "recommenders: names 101 people; 100 at once is the most"
+    assert answer["error"] == "recommenders: names 101 people; the limit is 100 at once"
 
 
 # Two phones, offline for a while.

@@ -381,8 +381,8 @@ def _require_room_for_votes(movies: Iterable[int]) -> None:
         full = votes.group_by(Recommendation.movie).having(fn.COUNT(Recommendation.id) > most)
         if full.exists():
             raise ConflictError(
-                f"A film takes {most:,} recommendations at most, and one of theirs has got others "
-                "since, so this was left as it is."
+                f"This can’t be undone: one of the films has new recommendations since, and the "
+                f"limit is {most:,}."
             )
 
 
