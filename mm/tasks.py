@@ -306,7 +306,7 @@ PARTS = {
     "due": ("Starting what is due", enqueue_due),
     "enrichment": ("Starting the look-up of titles", _enrich_if_due),
     "posters": ("Starting the download of posters", start_posters),
-    "titles": ("Preparing titles for phones", title_json.make_missing),
+    "titles": ("Preparing titles for phones", title_json.build_missing),
     "sweep.uploads": ("Deleting old uploads", uploads.sweep),
     "sweep.sync": ("Deleting old answers to phones", sync_queue.sweep),
     "sweep.jobs": ("Deleting old jobs", jobs.sweep),

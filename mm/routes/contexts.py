@@ -88,7 +88,7 @@ def health_context() -> dict:
 
 def today() -> str:
     """In the server's time zone, as an ISO date."""
-    return clock.local(clock.now(), config.current.zone).date().isoformat()
+    return clock.today(config.current.zone).isoformat()
 
 
 def _reason(job: Job) -> str:

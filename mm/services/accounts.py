@@ -17,7 +17,7 @@ PASSWORD_MIN = 8
 PASSWORD_MAX = 500
 NAME_MAX = 100
 # How long a session's cookie and a token are good for.
-LOG_IN_SECONDS = 30 * 86400
+LOG_IN_SECONDS = 30 * clock.DAY
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
 # Compared when no account has the address, so that an unknown one takes as long as a wrong
 # password.

@@ -11,11 +11,11 @@ from typing import NamedTuple
 from peewee import Expression, Field
 
 from mm import clock, disk, locks, log
+from mm.clock import DAY
 from mm.database import db
 from mm.errors import NotFoundError, UserError
 from mm.models import Job
 
-DAY = 86400
 KEEP_SECONDS = 7 * DAY
 ACTIVE = ("queued", "running")
 # A queued row this old was lost between the database and the queue, or its worker was not running.

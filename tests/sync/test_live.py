@@ -116,7 +116,7 @@ def test_messages_of_a_client_do_not_cause_more_queries(monkeypatch):
 
     monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
     ws, began = Chatty(), time.monotonic()
-    assert not sockets._waited(ws)
+    assert not sockets._wait(ws)
     assert time.monotonic() - began >= 0.05
     assert ws.said > 2
 

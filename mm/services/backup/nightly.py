@@ -109,13 +109,15 @@ def _repeat_nights(user_ids: list[str]) -> Iterator[tuple]:
     # A list: a write inside an open SELECT fails as soon as another process has written.
     for user in list(User.select().where(User.id.in_(user_ids))):
         try:
-            with log.isolated("backup.failed", besides=(UserError,), user=user.id) as attempt:
-                with backups.holding(user.id):
-                    if backup := _existing_or_linked(user):
-                        yield backup.row(user)
-                    else:
-                        with db.atomic():
-                            User.update(saved_version=None).where(User.id == user.id).execute()
+            with (
+                log.isolated("backup.failed", besides=(UserError,), user=user.id) as attempt,
+                backups.holding(user.id),
+            ):
+                if backup := _existing_or_linked(user):
+                    yield backup.row(user)
+                else:
+                    with db.atomic():
+                        User.update(saved_version=None).where(User.id == user.id).execute()
         except locks.BusyError:
             continue
         except UserError as error:
@@ -220,7 +222,7 @@ def _last_scheduled(folder: Path) -> BackupEntry | None:
     not even opened."""
     if not folder.is_dir():
         return None
-    last = name_for(folder, "scheduled", clock.now() + schedule.DAY)
+    last = name_for(folder, "scheduled", clock.now() + clock.DAY)
     scheduled = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"]
     paths = [path for path in scheduled if path.name <= last]
     newest_first = (entry(path) for path in sorted(paths, reverse=True))

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from peewee import Expression, ModelSelect
 
 from mm import clock, config, log, models
+from mm.clock import DAY
 from mm.config import backup_minutes
 from mm.database import db
 from mm.models import Job, User
 from mm.services import jobs, problems
 
-DAY = 86400
 # After the first and the second failure of a night; then the next night.
 RETRY_AFTER = (15 * 60, 60 * 60)
 OVERDUE_AFTER = 2 * DAY

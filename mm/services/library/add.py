@@ -210,7 +210,7 @@ def _from_tmdb(body: dict) -> Candidate:
 
 
 def _offer_posters(films: list[Candidate]) -> None:
-    posters.offer({film.poster: film.title for film in films if film.poster})
+    posters.allow({film.poster: film.title for film in films if film.poster})
 
 
 def _file_name(path: str | None) -> str | None:

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from msgspec import UNSET, UnsetType
 from peewee import Expression, OperationalError
 
-from mm import clock, log, models
+from mm import log, models
 from mm.database import db, waiting_at_most
 from mm.errors import InvalidError, NotFoundError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch
-from mm.schemas import NAMES_MAX, Problem
+from mm.schemas import NAMES_MAX, Problem, Refreshed
 from mm.services import validation
-from mm.services.enrichment import lookups
+from mm.services.enrichment import queue as enrichment_queue
+from mm.services.enrichment.refresh import fill_from_cache, refresh_title
 from mm.services.library import lists, people, watches
 from mm.services.library.changes import (
     Write,
@@ -232,6 +233,14 @@ def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
         add_tombstones(change, "movie", movie.imdb_id)
 
 
+def refresh(user_id: str, imdb_id: str) -> Refreshed:
+    """Look a film of the library up at TMDB and OMDb now. Raises ProviderError or UnavailableError
+    when neither has it."""
+    movie = find(user_id, imdb_id)
+    updated = refresh_title(movie.imdb_id, user_id)
+    return Refreshed(success=True, updated=updated, last_modified=movie.last_modified)
+
+
 def prioritize(title: Title) -> bool:
     """Move a title that was never looked up to the head of the queue, because somebody
     looks at it. Returns whether it was moved: while the database is busy it is not,
@@ -240,7 +249,7 @@ def prioritize(title: Title) -> bool:
         return False
     try:
         with waiting_at_most(db.obj, PRIORITIZE_SECONDS), db.atomic():
-            Title.update(wanted_at=clock.now()).where(Title.imdb_id == title.imdb_id).execute()
+            enrichment_queue.prioritize(title.imdb_id)
     except OperationalError as error:
         log.warning("title.not_moved_up", reason=str(error))
         return False
@@ -260,8 +269,8 @@ def _get_or_create(change: Write, imdb_id: str, media_type: str | None) -> Movie
     imdb_id = validation.imdb_id(imdb_id)
     media_type = validation.trimmed_text(media_type, "media_type")
     models.ensure_titles(db.obj, [imdb_id])
-    Title.update(wanted_at=clock.now()).where(Title.imdb_id == imdb_id).execute()
-    if lookups.fill_from_cache(imdb_id):
+    enrichment_queue.prioritize(imdb_id)
+    if fill_from_cache(imdb_id):
         Movie.update(updated_at=change.updated_at).where(Movie.title == imdb_id).execute()
     movie = _get_or_none(change.user_id, imdb_id)
     if movie is None:

@@ -126,7 +126,7 @@ def _move_down(user_id: str, liked: bool, stored: int) -> None:
 
 
 def _summary(imdb_id: str, title: str | None, poster_path: str | None, year: int | None) -> Summary:
-    poster = mapping.poster(poster_path)
+    poster = mapping.poster_url(poster_path)
     return Summary(title or imdb_id, poster, None if year is None else str(year))
 
 

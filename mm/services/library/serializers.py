@@ -133,7 +133,7 @@ def state(user_id: str) -> str:
 def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
     with snapshot(db.obj):
         rows = (
-            title_json.joined(Movie.select(*COLUMNS, *title_json.columns()).join(Title))
+            title_json.join_current(Movie.select(*COLUMNS, *title_json.columns()).join(Title))
             .join_from(Movie, CustomList, JOIN.LEFT_OUTER)
             .where((Movie.user == user_id) & Movie.id.in_(_literal(ids)))
         )
@@ -148,7 +148,7 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
         if movie_id not in by_id:
             continue
         imdb_id, media_type, status, list_id, date_added, last_modified, *texts = by_id[movie_id]
-        tmdb_data, omdb_data = title_json.raw(imdb_id, *texts)
+        tmdb_data, omdb_data = title_json.from_row(imdb_id, *texts)
         watch = latest.get(movie_id)
         views.append(
             MovieView(

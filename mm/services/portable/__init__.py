@@ -4,7 +4,7 @@ The format is the v2 document: `mm/schemas/portable.py` gives its shape, `export
 `reader` what is accepted.
 """
 
-from mm.services.portable.export import dump, encode
+from mm.services.portable.export import dump, encode, export_file
 from mm.services.portable.guards import has_too_many_parts
 from mm.services.portable.planner import count, plan
 from mm.services.portable.plans import Plan
@@ -23,6 +23,7 @@ __all__ = [
     "count",
     "dump",
     "encode",
+    "export_file",
     "has_too_many_parts",
     "plan",
     "read",

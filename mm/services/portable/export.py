@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 from peewee import Database
 
-from mm import clock
+from mm import clock, config
 from mm.database import db, snapshot
 from mm.models import (
     OWNED,
@@ -49,6 +49,13 @@ def dump(
             views=sorted(_views(database, user_id), key=lambda view: (view.position, view.name)),
             rankings=[RankingEntry(*film) for film in ranking_order.read(database, user_id)],
         )
+
+
+def export_file(user_id: str) -> tuple[str, bytes]:
+    """The library as a file to download: its name, with today's date in the server's time zone, and
+    its content, indented for people who open it."""
+    today = clock.local(clock.now(), config.current.zone).date()
+    return f"moviemanager-export-{today}.json", encode(dump(user_id), indent=True)
 
 
 def encode(document: Document, indent: bool = False) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from mm import clock
+from mm.clock import DAY
 from mm.database import fold
 from mm.errors import TooLargeError, UnusableFileError
 from mm.models import QUICK_RECOMMENDERS, STATUSES
@@ -28,7 +29,6 @@ from mm.services.portable import guards
 from mm.services.portable.plans import Warnings
 from mm.services.validation import FieldError
 
-DAY = 86400
 # So many bad rows are another kind of file, and their list would fill the memory.
 ERRORS_MAX = 100_000
 # How many unknown keys are named.

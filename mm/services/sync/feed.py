@@ -19,9 +19,8 @@ from mm.schemas import Feed, Problem
 from mm.services.library import lists, people
 from mm.services.validation import MILLISECONDS_FROM
 
-KEEP_SECONDS = 90 * 86400
-# The setting {user's id: updated_at}: up to when the deletions of each user
-# have been forgotten.
+KEEP_SECONDS = 90 * clock.DAY
+# The setting {user's id: updated_at}: up to when the deletions of each user have been forgotten.
 FORGOTTEN = "deletions_forgotten"
 # In the order in which rows of one updated_at are reported: people and lists before
 # the films that name them.
