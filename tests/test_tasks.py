@@ -508,5 +508,5 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
     assert told.startswith("Your backups can’t be reached")
     assert "/srv" not in told
     [folder] = [fields for _, event, fields in found if event == "backup_folder.failed"]
-    assert f"code={told[-6:-1]}" in folder
+    assert f"code={told[-7:-2]}" in folder
     assert clock.now() < schedule.next_run(reload(bob))
