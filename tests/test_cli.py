@@ -11,7 +11,7 @@ import pytest
 from mm import config
 from mm.database import db
 from mm.models import Movie, User
-from mm.services import portable
+from mm.services import accounts, portable
 from mm.services.backup import backups, imports
 from mm.services.backup import files as backup_files
 from tests.conftest import PASSWORD
@@ -70,6 +70,47 @@ def test_a_password_is_changed_and_ends_every_session(run, alice):
     run("user", "password", "alice")
     with db.connection_context():
         assert User.get_by_id(alice.id).token_version == alice.token_version + 1
+
+
+def test_a_deactivated_account_cannot_log_in_until_it_is_activated(run, alice):
+    assert "alice is deactivated" in run("user", "deactivate", "alice")
+    assert services(accounts.log_in, "alice", PASSWORD) is None
+    assert services(accounts.get, alice.id).token_version == alice.token_version + 1
+    assert "alice <alice@example.org> inactive" in run("user", "list")
+    run("user", "activate", "alice")
+    assert services(accounts.log_in, "alice", PASSWORD) == alice
+
+
+def test_an_administrator_is_made_and_unmade(run, alice, carol):
+    assert run("user", "promote", "alice") == "alice is an administrator.\n"
+    run("user", "demote", "carol")
+    admins = [user.username for user in services(accounts.listing) if user.is_admin]
+    assert admins == ["alice"]
+
+
+@pytest.mark.parametrize("arguments", [("demote",), ("deactivate",), ("delete", "--yes")])
+def test_the_last_administrator_stays_one(run, carol, arguments):
+    said = run("user", *arguments, "carol", exit_code=1)
+    assert said.startswith("Error: This is the last active administrator.")
+    assert services(accounts.get, carol.id).is_admin
+
+
+def test_an_account_is_deleted_after_a_question_and_its_backups_stay(run, alice, bob):
+    services(put, alice, document([film(1), film(2)]))
+    run("backup", "create", "--user", "alice")
+    question = "Delete the account alice <alice@example.org> and its library (2 films)?"
+    assert question in run("user", "delete", "alice", exit_code=1, input="n\n")
+    assert [user.username for user in services(accounts.listing)] == ["alice", "bob"]
+
+    folder = config.current.backups_dir / alice.id
+    assert f"Its backups stay in {folder}" in run("user", "delete", "alice", input="y\n")
+    assert [user.username for user in services(accounts.listing)] == ["bob"]
+    assert any(folder.iterdir())
+
+
+def test_an_account_is_deleted_without_a_question_where_that_is_asked_for(run, alice):
+    assert run("user", "delete", "alice", "--yes") == "Deleted the account alice.\n"
+    assert services(User.select().count) == 0
 
 
 def test_an_unknown_account_is_named(run):

@@ -10,7 +10,7 @@ from mm import auth, htmx, tasks
 from mm.errors import NotFoundError
 from mm.routes.contexts import active_job, health_context, job_context, today
 from mm.services import jobs, portable, validation
-from mm.services.backup import backups, imports, nightly
+from mm.services.backup import backups, nightly, uploads
 from mm.services.backup import files as backup_files
 
 bp = Blueprint("backups", __name__, url_prefix="/backup")
@@ -94,7 +94,7 @@ def verify(filename: str) -> Response:
 @bp.post("/files/<filename>/restore")
 @login_required
 def restore(filename: str) -> Response:
-    job = imports.offer(auth.account(), filename)
+    job = uploads.copy_backup(auth.account(), filename)
     return htmx.go(url_for("imports.plan", job_id=job.id))
 
 

@@ -37,8 +37,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(UserError, show_user_error)
     app.register_error_handler(HTTPException, show_http_error)
     app.register_error_handler(InternalServerError, show_unexpected)
-    for kind in server_errors.OUTSIDE:
-        app.register_error_handler(kind, show_outside_error)
+    server_errors.register(app, show_user_error)
 
 
 def log_in_first(error: UnauthenticatedError) -> Response:
@@ -64,13 +63,6 @@ def show_http_error(error: HTTPException) -> Response:
     return _answer(
         MESSAGES.get(status, error.description or "The request could not be answered."), status
     )
-
-
-def show_outside_error(error: Exception) -> Response:
-    known = server_errors.to_show(error)
-    if known is None:
-        raise error
-    return show_user_error(known)
 
 
 def show_unexpected(error: InternalServerError) -> Response:

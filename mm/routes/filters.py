@@ -8,9 +8,9 @@ import humanize
 from flask import Flask
 
 from mm import clock, config
+from mm.clock import DAY, HOUR, MINUTE
 from mm.services.library.browse import STATUS_LABELS
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
 EVENING, MORNING = 18, 6
 # The luminance at which both inks have the same contrast.
 DARK_INK_FROM = 0.18
@@ -106,7 +106,7 @@ def ago(moment: float) -> str:
     passed = clock.now() - moment
     if passed < MINUTE:
         return "just now"
-    if (_local(clock.now()).date() - _local(moment).date()).days == 1 and passed > 12 * HOUR:
+    if (clock.today(config.current.zone) - _local(moment).date()).days == 1 and passed > 12 * HOUR:
         return "yesterday"
     return f"{duration(passed)} ago" if passed < 30 * DAY else day(moment)
 

@@ -9,7 +9,7 @@ from mm.errors import NoRoomError, TooManyRequestsError
 from mm.models import Job
 from mm.schemas import BackupEntry, Counts
 from mm.services import jobs
-from mm.services.backup import backups, imports, nightly, quotas
+from mm.services.backup import backups, imports, nightly, quotas, uploads
 from mm.services.backup import files as backup_files
 from tests.support.libraries import as_bytes, many, put, reload
 
@@ -119,10 +119,10 @@ def test_an_import_that_was_confirmed_on_the_page_leaves_the_reserve_alone_too(
     service, alice, monkeypatch
 ):
     put(alice, many(3))
-    job = imports.receive(alice, BytesIO(as_bytes(many(1, start=30))))
+    job = uploads.receive(alice, BytesIO(as_bytes(many(1, start=30))))
     confirmed = imports.confirm(job, "overwrite", reload(alice).library_version)
     monkeypatch.setattr(quotas, "reserve", lambda total: total)
-    with pytest.raises(jobs.Unconfirmed, match="are kept for the nightly backups"):
+    with pytest.raises(jobs.UnconfirmedError, match="are kept for the nightly backups"):
         imports.run(confirmed)
     assert backups.listing(alice.id) == []
 

@@ -8,7 +8,7 @@ from playhouse.test_utils import count_queries
 from mm import config
 from mm.models import Movie, Person
 from mm.providers import limits
-from mm.services.enrichment import lookups
+from mm.services.enrichment import interactive
 from mm.services.library import lists, movies, people
 from tests.support.libraries import document, film, many, person, put, vote
 from tests.support.standin import FILM_IDS, SERIES_ID, UNKNOWN_ID
@@ -94,7 +94,7 @@ def test_the_posters_of_what_was_found_come_from_this_server(page):
 
 @pytest.mark.parametrize("fault", ["error", "html", "truncated", "wrong_key"])
 def test_a_provider_that_is_down_is_said_and_the_words_stay(page, standin, fault, monkeypatch):
-    monkeypatch.setattr(lookups, "TRIES", 1)
+    monkeypatch.setattr(interactive, "TRIES", 1)
     standin.tmdb.fault = fault
     answer = page.get("/add?q=lighthouse <b>")
     assert answer.status_code == 200

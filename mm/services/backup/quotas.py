@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mm import clock, config, disk, files
+from mm.clock import HOUR
 from mm.errors import NoRoomError, TooManyRequestsError
 from mm.schemas import BackupEntry
 
@@ -17,7 +18,6 @@ BY_HAND = ("manual", "uploaded")
 MOST_FILES = 50
 MOST_BYTES = 10**9
 MOST_AN_HOUR = 10
-HOUR = 3600
 # Kept free: 5 % of the disk, but 200 MB at least and 1 GB at most; and of a small disk not more
 # than a fifth.
 RESERVE_SHARE = 1 / 20

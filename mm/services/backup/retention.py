@@ -11,9 +11,9 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from mm.clock import DAY
 from mm.schemas import BackupEntry
 
-DAY = 86400
 FAILED_DAYS = 14
 SAFETY_DAYS = 7
 SAFETY_MOST = 20

@@ -23,8 +23,8 @@ def find(user_id: str, view_id: str) -> SavedView:
 
 
 def create(user_id: str, name: str, query: browse.LibraryQuery) -> SavedView:
-    """The last of the views. Raises InvalidError for what cannot be a name, and ConflictError for one in use,
-    whatever its case."""
+    """The last of the views. Raises InvalidError for what cannot be a name, and
+    ConflictError for one in use, whatever its case."""
     name = validation.name(name)
     filters = validation.texts(query.params(), "filters")
     with write(user_id) as change:
