@@ -128,7 +128,8 @@ def retry_failed() -> int:
 def run(job: Job) -> dict:
     """Work until nothing is due; returns counts such as {"tmdb_ready": 12, "tmdb_missing": 1}.
 
-    Raises locks.BusyError while another run is going on, and jobs.StoppedError once `stopping` is set.
+    Raises locks.BusyError while another run is going on, and jobs.StoppedError once
+    `stopping` is set.
     """
     with locks.hold("enrich", "Titles are already being looked up."):
         runs = [_start(provider) for provider in pauses.PROVIDERS if pauses.key(provider)]
