@@ -115,7 +115,7 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
     page.reload()
     expect(heading(page, "Backed up and verified")).to_be_visible()
 
-    button(page, "Verify the backup").click()
+    button(page, "Test the backup").click()
     expect(heading(page, "The backup can be restored")).to_be_visible()
 
     server.query("delete from movie where imdb_id in (?, ?)", *FILMS[:2])
