@@ -140,7 +140,7 @@ def test_every_page_works_without_javascript(server, visit, a_file):
     page.locator("input[type=file]").set_input_files(a_file(document()))
     button(page, "Import Library").click()
     page.get_by_role("radio", name="Keep mine").check()
-    button(page, "Show this plan").click()
+    button(page, "Update the plan").click()
     expect(page.get_by_role("radio", name="Keep mine")).to_be_checked()
     page.locator("#confirm button").click()
     expect(heading(page, "Import finished")).to_be_visible()
