@@ -175,7 +175,7 @@ def test_the_copy_of_htmx_serves_when_the_cdn_is_cut_off(server, visit, a_file):
     [
         ("not a library", "can’t be read"),
         (json.dumps(document(version=3)), "newer version: 3"),
-        (json.dumps({"version": 2, "movies": [{"imdb_id": "../../etc"}]}), "tt"),
+        (json.dumps({"version": 2, "movies": [{"imdb_id": "../../etc"}]}), "not an IMDb title ID"),
     ],
 )
 def test_a_bad_file_shows_its_message_and_changes_nothing(server, visit, a_file, content, words):
