@@ -206,7 +206,7 @@ def test_what_was_left_out_is_shown_and_can_be_downloaded(server, visit, a_file)
     )
     page.locator("#confirm button").click()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download what was left out").click()
+        page.get_by_role("link", name="Download it").click()
     left_out = json.loads(download.value.path().read_text())
     assert left_out[0]["path"] == "movies[3].watch_history.my_rating"
 

@@ -1,4 +1,4 @@
-"""The pages without a browser: who sees them, what a fragment gets, and what a failure looks like."""
+"""The pages without a browser: who sees them, what a fragment gets, what a failure looks like."""
 
 import io
 import json
