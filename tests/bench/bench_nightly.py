@@ -55,7 +55,7 @@ def make_users(count, films):
             password_hash="",
             backup_enabled=True,
         )
-        accounts._seed_quick_recommenders(user)
+        accounts.seed_quick_recommenders(user)
         portable.apply(portable.plan(user.id, incoming))
         users.append(user)
     return users

@@ -715,5 +715,5 @@ def accounts_of(name):
     user = User.create(
         email=name, email_key=name, username=name, username_key=name, password_hash="", created_at=T
     )
-    accounts._seed_quick_recommenders(user)
+    accounts.seed_quick_recommenders(user)
     return user
