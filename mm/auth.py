@@ -109,6 +109,19 @@ def account() -> User:
     return current_user._get_current_object()
 
 
+def account_required(view: Callable) -> Callable:
+    """For views about a user's own data: 401 without a log-in, 403 for ADMIN_TOKEN, which has no
+    library."""
+
+    @login_required
+    @wraps(view)
+    def guarded(*args, **kwargs):
+        account()
+        return view(*args, **kwargs)
+
+    return guarded
+
+
 def admin_required(view: Callable) -> Callable:
     @login_required
     @wraps(view)
@@ -121,7 +134,7 @@ def admin_required(view: Callable) -> Callable:
 
 
 def attempt_log_in(name: str, password: str) -> User:
-    """The account with this e-mail address or username, and password. Raises UnauthenticatedError,
+    """The account with this email address or username, and password. Raises UnauthenticatedError,
     for an unknown name in the same time and words, or TooManyRequestsError (see login_limits)."""
     candidate = models.user_by_name(name)
     # The same key for both names of an account.
@@ -249,10 +262,7 @@ def _require_same_origin() -> None:
     # Browsers leave it out on plain http outside localhost.
     is_ours = origin_is_ours() if site is None else site in ("same-origin", "none")
     if not is_ours:
-        raise ForbiddenError(
-            "This did not come from a page of this site, so nothing was done. Reload the page and "
-            "try again."
-        )
+        raise ForbiddenError("We couldn’t verify this request. Reload the page and try again.")
 
 
 def origin_is_ours() -> bool:

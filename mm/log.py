@@ -1,6 +1,6 @@
 """The log: one line an event, `time level event key=value …`, on standard error.
 
-Fields name the account by its id, the file, a number: never a film's title, an e-mail address or a
+Fields name the account by its id, the file, a number: never a film's title, an email address or a
 key. An unexpected error gets a short code: the page shows it, and the log has its traceback.
 """
 

@@ -114,7 +114,7 @@ def test_an_account_is_deleted_without_a_question_where_that_is_asked_for(run, a
 
 
 def test_an_unknown_account_is_named(run):
-    assert "No account has the name or e-mail address 'nobody'" in run(
+    assert "No account has the name or email address 'nobody'" in run(
         "export", "--user", "nobody", exit_code=1
     )
 
@@ -160,7 +160,7 @@ def test_a_dry_run_with_rows_says_what_becomes_of_each(run, alice, tmp_path):
         "movie  new  tt0000003",
         "vote  new  tt0000003  Ann · tt0000003",
     ]
-    assert said[7].startswith("movie  rejected  movies[4].imdb_id  'x' is not tt")
+    assert said[7].startswith("movie  rejected  movies[4].imdb_id  'x' is not an IMDb title ID")
     assert said[8] == "movie: 2 changed, 1 new, 1 same, 1 rejected"
     assert "tt0000004" not in "".join(said)
     assert services(Movie.select().count) == 3
@@ -202,7 +202,7 @@ def test_backups_are_made_listed_verified_restored_and_pruned(run, alice):
         "backup", "restore", "--user", "alice", "--dry-run", entry.filename
     )
     assert "Imported 5 films" in run("backup", "restore", "--user", "alice", entry.filename)
-    assert f"keep  {entry.filename}  made by hand" in run(
+    assert f"keep  {entry.filename}  Kept until you delete it" in run(
         "backup", "prune", "--user", "alice", "--dry-run"
     )
 

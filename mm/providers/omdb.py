@@ -43,9 +43,9 @@ def _read(answer: Answer, key: str = "") -> dict:
     if LIMIT_WORDS in error.lower():
         raise OverLimitError(f"OMDb says: {error}")
     if (answer.status == 401 and body) or KEY_WORDS in error.lower():
-        raise WrongKeyError(f"OMDb refuses the key: {error}")
+        raise WrongKeyError(f"OMDb rejected the key: {error}")
     if answer.status == 429:
-        raise TemporaryError("OMDb is asked too often.", answer.retry_after, too_fast=True)
+        raise TemporaryError("Too many requests to OMDb.", answer.retry_after, too_fast=True)
     # Outages are HTML pages, some of them with status 200.
     is_page = not answer.content.strip() or answer.content.lstrip().startswith(b"<")
     if answer.status >= 400 or is_page:
@@ -54,7 +54,7 @@ def _read(answer: Answer, key: str = "") -> dict:
         )
     if body is None:
         # Some titles have been answered so for years: they count as titles without ratings.
-        raise NotFoundError("OMDb's answer for this title cannot be read.")
+        raise NotFoundError("OMDb’s answer for this title can’t be read.")
     if body.get("Response") == "False":
         raise NotFoundError(f"OMDb says: {error}")
     return body

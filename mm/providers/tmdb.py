@@ -9,8 +9,8 @@ from mm.providers.limits import RateLimiter
 APPENDED = "credits,external_ids"
 # Lists of /find with other things than films and series, and what to say about those.
 OTHER_KINDS = {
-    "tv_episode_results": "This is one episode of a series; TMDB has no page for it by IMDb id.",
-    "tv_season_results": "This is one season of a series; TMDB has no page for it by IMDb id.",
+    "tv_episode_results": "This is an episode of a series, which TMDB can’t look up by IMDb ID.",
+    "tv_season_results": "This is a season of a series, which TMDB can’t look up by IMDb ID.",
     "person_results": "This is a person, not a film.",
 }
 
@@ -41,7 +41,7 @@ def look_up(account: Account, imdb_id: str) -> dict:
         if tmdb_id and isinstance(tmdb_id, int):
             return details(account, media_type, tmdb_id)
     others = [text for name, text in OTHER_KINDS.items() if found.get(name)]
-    raise NotFoundError(others[0] if others else "TMDB knows no film or series with this IMDb id.")
+    raise NotFoundError(others[0] if others else "TMDB has no film or series with this IMDb ID.")
 
 
 def details(account: Account, media_type: str, tmdb_id: int) -> dict:
@@ -54,7 +54,7 @@ def fetch(account: Account, path: str, **params: str) -> dict:
     """The answer to GET `path` with `params`. Raises as look_up()."""
     is_token = account.key.startswith("eyJ")
     if is_token and not account.key.isascii():
-        raise WrongKeyError("The TMDB key has characters that no key has.")
+        raise WrongKeyError("The TMDB key has invalid characters.")
     headers = {"Authorization": f"Bearer {account.key}"} if is_token else {}
     params |= {"language": account.language} | ({} if is_token else {"api_key": account.key})
     url = account.base_url.rstrip("/") + path
@@ -69,7 +69,7 @@ def fetch(account: Account, path: str, **params: str) -> dict:
 def _read(answer: Answer, key: str) -> dict:
     body = client.decoded(answer.content)
     if answer.status == 429:
-        raise TemporaryError("TMDB is asked too often.", answer.retry_after, too_fast=True)
+        raise TemporaryError("Too many requests to TMDB.", answer.retry_after, too_fast=True)
     if answer.status >= 500 or not isinstance(body, dict):
         what = "" if isinstance(body, dict) else ", and not with JSON"
         raise TemporaryError(f"TMDB answered with {answer.status}{what}.", answer.retry_after)
@@ -77,5 +77,5 @@ def _read(answer: Answer, key: str) -> dict:
         return body
     reason = client.reason(body.get("status_message", answer.status), key)
     if answer.status == 401:
-        raise WrongKeyError(f"TMDB refuses the key: {reason}")
+        raise WrongKeyError(f"TMDB rejected the key: {reason}")
     raise NotFoundError(f"TMDB answered with {answer.status}: {reason}")

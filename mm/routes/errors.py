@@ -7,6 +7,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from mm import htmx, server_errors
 from mm.errors import UnauthenticatedError, UserError
+from mm.services import validation
 
 TITLES = {
     400: "Something’s missing",
@@ -27,7 +28,7 @@ MESSAGES = {
     404: "This page doesn’t exist.",
     405: "This page doesn’t exist.",
     408: "Your request took too long to arrive. Nothing was changed. Try again.",
-    413: "This file is larger than the 64 MB limit. Nothing was changed.",
+    413: validation.TOO_LARGE,
 }
 
 

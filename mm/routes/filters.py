@@ -64,6 +64,7 @@ def init_app(app: Flask) -> None:
         place_label,
         details_label,
         backup_label,
+        sentence,
         hue,
         ink_on,
     )
@@ -173,6 +174,11 @@ def details_label(tmdb_state: str) -> str:
 
 def backup_label(kind: str | None) -> str:
     return BACKUP_LABELS.get(kind or "", "Unknown kind")
+
+
+def sentence(text: str) -> str:
+    """ "the file is gone" -> "The file is gone."."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def hue(text: str) -> int:

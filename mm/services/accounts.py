@@ -10,7 +10,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from mm import clock, config, log, models
 from mm.database import db, fold
 from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
-from mm.models import QUICK_RECOMMENDERS, EndedSession, Person, User
+from mm.models import EndedSession, User
 from mm.schemas import Problem
 
 PASSWORD_MIN = 8
@@ -25,10 +25,10 @@ _DECOY = generate_password_hash(uuid.uuid4().hex)
 
 def create(email: str, username: str, password: str, is_admin: bool = False) -> User:
     """A new account with the four quick recommenders. Raises InvalidError, or UserError for an
-    e-mail address or username in use."""
+    email address or username in use."""
     email, username = email.strip(), username.strip()
     if not EMAIL.fullmatch(email) or len(email) > 254:
-        raise _invalid("email", f"{email!r} is not an e-mail address.")
+        raise _invalid("email", f"{email!r} is not an email address.")
     _check_username(username)
     check_new_password(password)
     password_hash = generate_password_hash(password)
@@ -46,30 +46,13 @@ def create(email: str, username: str, password: str, is_admin: bool = False) -> 
             is_admin=is_admin,
             created_at=clock.now(),
         )
-        seed_quick_recommenders(user)
+        updated_at = models.next_update(db.obj)
+        models.add_quick_recommenders(db.obj, user.id, user.created_at, updated_at)
     return user
 
 
-def seed_quick_recommenders(user: User) -> None:
-    """Call inside a transaction."""
-    updated_at = models.next_update(db.obj)
-    Person.insert_many(
-        {
-            "user": user,
-            "name": name,
-            "name_key": fold(name),
-            "color": color,
-            "emoji": emoji,
-            "quick_key": quick_key,
-            "last_modified": user.created_at,
-            "updated_at": updated_at,
-        }
-        for quick_key, name, color, emoji in QUICK_RECOMMENDERS
-    ).execute()
-
-
 def log_in(name: str, password: str) -> User | None:
-    """The active account with this e-mail address or username, and password, or None. Takes as long
+    """The active account with this email address or username, and password, or None. Takes as long
     for an unknown name."""
     user = models.user_by_name(name)
     matches = check_password_hash(user.password_hash if user else _DECOY, password[:PASSWORD_MAX])
@@ -77,10 +60,10 @@ def log_in(name: str, password: str) -> User | None:
 
 
 def find(text: str) -> User:
-    """By e-mail address or username. Raises NotFoundError."""
+    """By email address or username. Raises NotFoundError."""
     user = models.user_by_name(text)
     if user is None:
-        raise NotFoundError(f"No account has the name or e-mail address {text!r}.")
+        raise NotFoundError(f"No account has the name or email address {text!r}.")
     return user
 
 

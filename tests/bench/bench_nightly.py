@@ -12,7 +12,7 @@ from pathlib import Path
 from mm import clock, models, tasks
 from mm.database import db
 from mm.models import Job, User, Watch
-from mm.services import accounts, jobs, portable
+from mm.services import jobs, portable
 from mm.services.backup import schedule
 from tests.bench.bench_portable import open_database
 from tests.support.libraries import as_bytes, many
@@ -55,7 +55,7 @@ def make_users(count, films):
             password_hash="",
             backup_enabled=True,
         )
-        accounts.seed_quick_recommenders(user)
+        models.add_quick_recommenders(db.obj, user.id, user.created_at, models.next_update(db.obj))
         portable.apply(portable.plan(user.id, incoming))
         users.append(user)
     return users
@@ -69,7 +69,7 @@ def night(users):
     night.nights += 1
     try:
         start = time.perf_counter()
-        for job in schedule.tick():
+        for job in schedule.due_jobs():
             if job.kind != "recheck":
                 jobs.run(job.id, *tasks.WORK[job.kind])
         spent = time.perf_counter() - start

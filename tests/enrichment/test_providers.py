@@ -69,10 +69,10 @@ def test_a_series_is_looked_up_as_tv(film):
 @pytest.mark.parametrize(
     "imdb_id, reason",
     [
-        (stand.EPISODE_ID, "one episode of a series"),
-        (stand.SEASON_ID, "one season of a series"),
+        (stand.EPISODE_ID, "an episode of a series"),
+        (stand.SEASON_ID, "a season of a series"),
         (stand.PERSON_ID, "a person"),
-        (stand.UNKNOWN_ID, "knows no film or series"),
+        (stand.UNKNOWN_ID, "has no film or series"),
     ],
 )
 def test_what_is_neither_film_nor_series_is_not_found_and_the_reason_says_what_it_is(
@@ -114,7 +114,7 @@ def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, 
 def test_a_wrong_tmdb_key_is_not_tried_again(film, standin, slept):
     standin.tmdb.fault = "wrong_key"
 
-    with pytest.raises(WrongKeyError, match="TMDB refuses the key: Invalid API key"):
+    with pytest.raises(WrongKeyError, match="TMDB rejected the key: Invalid API key"):
         film()
     assert (len(standin.tmdb.asked), slept) == (1, [])
 
@@ -208,7 +208,7 @@ def test_no_wait_between_two_tries_goes_past_the_deadline(standin, limiter, slep
     standin.tmdb.fault, standin.tmdb.retry_after = "busy", "7"
     account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", limiter, 4, time.monotonic() + 5)
 
-    with pytest.raises(TemporaryError, match="asked too often") as caught:
+    with pytest.raises(TemporaryError, match="Too many requests") as caught:
         tmdb.look_up(account, stand.FILM_IDS[0])
     assert (caught.value.retry_after, slept, len(standin.tmdb.asked)) == (7, [], 1)
 
@@ -430,7 +430,7 @@ def test_the_daily_limit_and_a_wrong_key_are_told_apart(ratings, standin):
 def test_invalid_json_from_omdb_means_no_ratings(ratings, standin):
     standin.omdb.fault = "invalid_json"
 
-    with pytest.raises(NotFoundError, match="cannot be read"):
+    with pytest.raises(NotFoundError, match="can’t be read"):
         ratings()
     assert len(standin.omdb.asked) == 1
 
@@ -446,7 +446,7 @@ def test_invalid_json_from_omdb_means_no_ratings(ratings, standin):
     ],
 )
 def test_an_answer_that_could_not_be_stored_counts_as_unreadable(raw, limiter, content):
-    with pytest.raises(NotFoundError, match="cannot be read"):
+    with pytest.raises(NotFoundError, match="can’t be read"):
         omdb.look_up(omdb.Account(KEY, raw(content=content), limiter), stand.FILM_IDS[0])
 
 

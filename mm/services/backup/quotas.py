@@ -27,49 +27,23 @@ RESERVE_OF_A_SMALL_DISK = 1 / 5
 
 
 def require(entries: Iterable[BackupEntry], size_bytes: int = 0) -> None:
-    """Raises NoRoomError or TooManyRequestsError where one more of `size_bytes` would be too much."""
+    """Raises NoRoomError or TooManyRequestsError where one more file would be too much."""
     by_hand = [entry for entry in entries if entry.kind in BY_HAND and entry.state != "foreign"]
     if not by_hand:
         return
     oldest = min(by_hand, key=lambda entry: (entry.created_at or 0, entry.filename))
     if len(by_hand) >= MOST_FILES:
         raise NoRoomError(
-            f"You keep {len(by_hand)} backups made by hand, and {MOST_FILES} is the most. {_delete(oldest)}"
+            f"You have {len(by_hand)} manual backups; the limit is {MOST_FILES}. {_delete(oldest)}"
         )
     total = sum(entry.size_bytes for entry in by_hand)
     if total + size_bytes > MOST_BYTES:
         raise NoRoomError(
-            f"Your backups made by hand take {disk.megabytes(total)}, and "
-            f"{disk.megabytes(MOST_BYTES)} is the most. {_delete(oldest)}"
+            f"Your manual backups take {disk.megabytes(total)}; the limit is "
+            f"{disk.megabytes(MOST_BYTES)}. {_delete(oldest)}"
         )
-    _require_patience(by_hand)
-
-
-def require_reserve(folder: Path, size_bytes: int) -> None:
-    """Raises NoRoomError where only nightly backups may still be written."""
-    kept = reserve(shutil.disk_usage(folder).total)
-    needed, free = size_bytes + kept, disk.free_bytes(folder)
-    if free < needed:
-        raise NoRoomError(
-            f"{files.not_enough(needed, free)} The last {disk.megabytes(kept)} are for the nightly "
-            "backups. Delete backups that you no longer need."
-        )
-
-
-def reserve(total_bytes: int) -> int:
-    """Of a disk of so many bytes."""
-    share = min(max(total_bytes * RESERVE_SHARE, RESERVE_LEAST), RESERVE_MOST)
-    return int(min(share, total_bytes * RESERVE_OF_A_SMALL_DISK))
-
-
-def _delete(oldest: BackupEntry) -> str:
-    day = clock.local(oldest.created_at or 0, config.current.zone)
-    return f"Delete one first; the oldest is of {day:%-d %B %Y}: {oldest.filename}"
-
-
-def _require_patience(by_hand: list[BackupEntry]) -> None:
-    """A time of the future says nothing: the clock was wrong."""
     now = clock.now()
+    # A time in the future says nothing: the clock was wrong.
     recent = sorted(
         entry.created_at
         for entry in by_hand
@@ -79,7 +53,29 @@ def _require_patience(by_hand: list[BackupEntry]) -> None:
         seconds = math.ceil(recent[-MOST_AN_HOUR] + HOUR - now)
         minutes = math.ceil(seconds / 60)
         raise TooManyRequestsError(
-            f"You made {len(recent)} backups in the last hour, and {MOST_AN_HOUR} is the most. "
+            f"You made {len(recent)} backups in the last hour; the limit is {MOST_AN_HOUR}. "
             f"Try again in {minutes} minute{'s' * (minutes > 1)}.",
             seconds,
         )
+
+
+def require_reserve(folder: Path, size_bytes: int) -> None:
+    """Raises NoRoomError where only nightly backups may still be written."""
+    kept = reserve(shutil.disk_usage(folder).total)
+    needed, free = size_bytes + kept, disk.free_bytes(folder)
+    if free < needed:
+        raise NoRoomError(
+            f"{files.not_enough(needed, free)} The last {disk.megabytes(kept)} are kept for the "
+            "nightly backups. Delete backups you no longer need."
+        )
+
+
+def reserve(total_bytes: int) -> int:
+    """How much is kept free of a disk of this size."""
+    share = min(max(total_bytes * RESERVE_SHARE, RESERVE_LEAST), RESERVE_MOST)
+    return int(min(share, total_bytes * RESERVE_OF_A_SMALL_DISK))
+
+
+def _delete(oldest: BackupEntry) -> str:
+    day = clock.local(oldest.created_at or 0, config.current.zone)
+    return f"Delete one first. The oldest is from {day:%-d %B %Y}: {oldest.filename}"
