@@ -178,7 +178,7 @@ def log_out() -> None:
 
 
 def issue_token(user: User) -> str:
-    """For `Authorization: Bearer`, valid for 30 days or until token_version of the account rises."""
+    """For `Authorization: Bearer`, valid for 30 days or until token_version is raised."""
     return _encode(user.id, user.token_version, LOG_IN_SECONDS)
 
 

@@ -42,7 +42,7 @@ def start(settings: config.Config) -> None:
 
 
 def adopt(name: str, settings: config.Config) -> None:
-    """Write what a library logs in our format: its warnings and errors, at level DEBUG all of it."""
+    """Write what a library logs in our format: warnings and errors, at level DEBUG all of it."""
     library = logging.getLogger(name)
     library.handlers = [_StandardError()]
     library.propagate = False
@@ -93,7 +93,7 @@ def unexpected(event: str, problem: BaseException, **fields: object) -> str:
 
 
 class Caught:
-    """`error`: what ended the block, None where nothing did; `code`: that of its entry in the log."""
+    """`error`: what ended the block, None if nothing did; `code`: that of its log entry."""
 
     error: Exception | None = None
     code: str | None = None

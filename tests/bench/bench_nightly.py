@@ -33,12 +33,14 @@ def main():
             before = memory()
             full = night(users)
             print(
-                f"full run: {full:.1f} s, {full / args.users * 1000:.1f} ms a user, +{memory() - before} MB at the most"
+                f"full run: {full:.1f} s, {full / args.users * 1000:.1f} ms a user, "
+                f"+{memory() - before} MB at most"
             )
             change(users[: max(1, int(args.users * args.changed))])
             few = night(users)
             print(
-                f"{args.changed:.0%} changed: {few:.2f} s, {100 * few / full:.1f} % of the full run (must be under 5)"
+                f"{args.changed:.0%} changed: {few:.2f} s, {100 * few / full:.1f} % of the full run "
+                "(must be under 5)"
             )
 
 
