@@ -39,8 +39,8 @@ def main():
             change(users[: max(1, int(args.users * args.changed))])
             few = night(users)
             print(
-                f"{args.changed:.0%} changed: {few:.2f} s, {100 * few / full:.1f} % of the full run "
-                "(must be under 5)"
+                f"{args.changed:.0%} changed: {few:.2f} s, {100 * few / full:.1f} % "
+                "of the full run (must be under 5)"
             )
 
 
