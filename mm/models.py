@@ -299,7 +299,7 @@ class Job(Table):
 
 
 class EndedSession(Table):
-    """A session that was ended by logging out, before its cookie expires. `key` is in the cookie."""
+    """A session ended by logging out, before its cookie expires. `key` is in the cookie."""
 
     key = TextField(primary_key=True)
     ended_at = DoubleField(index=True)

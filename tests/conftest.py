@@ -2,28 +2,25 @@
 administers."""
 
 import functools
-import os
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
-
-# What reads the environment must not find the developer's own data.
-os.environ["MM_DATA_DIR"] = tempfile.mkdtemp(prefix="mm-tests-")
 
 import pytest
 from werkzeug.security import generate_password_hash
 
-from mm import auth, clock, config, create_app, log, models, schema
+from mm import auth, clock, config, create_app, log, schema
 from mm.database import connect, db
 from mm.services import accounts
+from tests import RUN_FOLDER
 from tests.support import markup, postgres
 from tests.support.browser import chromium, visit  # noqa: F401
 from tests.support.postgres import postgres_url  # noqa: F401
 from tests.support.standin import standin_fixture  # noqa: F401
 
 PASSWORD = "correct horse battery"
-QUICK_HASH = functools.partial(generate_password_hash, method="scrypt:1024:8:1")
+QUICK_HASH = functools.partial(generate_password_hash, method="pbkdf2:sha256:1")
+DECOY = QUICK_HASH("decoy")
 
 
 def pytest_generate_tests(metafunc):
@@ -51,12 +48,12 @@ class Clock:
 def quick_hashes(monkeypatch):
     """The real ones take a twelfth of a second each, by design."""
     monkeypatch.setattr(accounts, "generate_password_hash", QUICK_HASH)
-    monkeypatch.setattr(accounts, "_DECOY", QUICK_HASH("decoy"))
+    monkeypatch.setattr(accounts, "_DECOY", DECOY)
 
 
 @pytest.fixture
 def frozen_clock(monkeypatch):
-    """2026-03-01 12:00 UTC, moved by the test."""
+    """2026-03-01 12:00 UTC, until the test moves it."""
     frozen = Clock(1772366400.0)
     monkeypatch.setattr(clock, "now", frozen)
     monkeypatch.setattr(clock, "monotonic", frozen)
@@ -65,20 +62,20 @@ def frozen_clock(monkeypatch):
 
 @pytest.fixture
 def settings(tmp_path):
-    """The configuration of the test's server. Override in a test module to change a variable."""
+    """The configuration of the test's server. Modules override it to change a variable."""
     return config.Config(data_dir=tmp_path / "data")
 
 
 @functools.cache
 def app_of_defaults():
-    """Made once, because its routes and templates are compiled for a tenth of a second."""
-    return create_app(config.Config(data_dir=Path(tempfile.mkdtemp(prefix="mm-tests-"))))
+    """Made once, because compiling its routes and templates takes a tenth of a second."""
+    return create_app(config.Config(data_dir=Path(RUN_FOLDER.name, "app")))
 
 
 @functools.cache
 def migrated():
     """A database at the current schema, to copy."""
-    settings = config.use(config.Config(data_dir=Path(tempfile.mkdtemp(prefix="mm-tests-"))))
+    settings = config.use(config.Config(data_dir=Path(RUN_FOLDER.name, "template")))
     config.prepare(settings)
     connect(settings.database)
     schema.upgrade()
@@ -95,13 +92,15 @@ def engine(request):
 
 @pytest.fixture
 def app(settings, engine, request):
-    """The app on a data directory of the test's own; with variables of its own it is an app of its
-    own."""
+    """The app on the test's own data directory and database. Tests without settings share one."""
     template = migrated()
     if engine == "postgres":
         settings = replace(settings, database_url=request.getfixturevalue("postgres_url"))
-    of_its_own = {"data_dir": config.Config().data_dir, "database_url": ""}
-    if replace(settings, **of_its_own) == config.Config():
+    defaults = config.Config()
+    has_defaults = defaults == replace(
+        settings, data_dir=defaults.data_dir, database_url=defaults.database_url
+    )
+    if has_defaults:
         app = app_of_defaults()
         app.extensions["failed_log_ins"].storage.reset()
         config.use(settings)
@@ -130,7 +129,7 @@ def database(app):
 
 @pytest.fixture
 def lines(app, settings, capsys):
-    """lines(): what the log wrote since the test began, or since it was last asked."""
+    """lines(): what the log wrote since the test began, or since the last call."""
     log.start(settings)
     return lambda: capsys.readouterr().err.splitlines()
 
@@ -153,33 +152,30 @@ def page(client, alice):
 def as_user(app):
     """as_user(alice): a client of the API that sends alice's token."""
 
-    def speaking(user):
-        speaker = app.test_client()
+    def client_of(user):
+        client = app.test_client()
         with app.app_context():
-            speaker.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {auth.issue_token(user)}"
-        return speaker
+            client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {auth.issue_token(user)}"
+        return client
 
-    return speaking
+    return client_of
 
 
-def _user(app, name, **values):
+def _create(name, **values):
     with db.connection_context():
-        user = accounts.create(f"{name}@example.org", name, PASSWORD)
-        if values:
-            models.User.update(**values).where(models.User.id == user.id).execute()
-        return models.User.get_by_id(user.id)
+        return accounts.create(f"{name}@example.org", name, PASSWORD, **values)
 
 
 @pytest.fixture
 def alice(app):
-    return _user(app, "alice")
+    return _create("alice")
 
 
 @pytest.fixture
 def bob(app):
-    return _user(app, "bob")
+    return _create("bob")
 
 
 @pytest.fixture
 def carol(app):
-    return _user(app, "carol", is_admin=True)
+    return _create("carol", is_admin=True)

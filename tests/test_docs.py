@@ -88,6 +88,38 @@ def test_the_guide_to_sync_has_every_action():
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) <= set(actions.ACTIONS)
 
 
+def test_the_guide_to_sync_quotes_the_errors_as_they_are(client, as_user, alice):
+    guide, phone = text_of("docs/sync.md"), as_user(alice)
+    film = {"imdb_id": "tt9000005"}
+    answers = [
+        client.post("/api/auth/login", json={"email": "alice@example.org", "password": "wrong"}),
+        client.get("/api/sync/changes"),
+        phone.get("/api/sync/changes?offset=here"),
+        phone.get("/api/sync/changes?limit=1000"),
+        phone.post("/api/sync", json=action("markWatched", {"imdb_id": "x"})),
+        phone.post("/api/sync", json=action("updateRating", {**film, "my_rating": 4})),
+        phone.post("/api/sync/batch", json={"actions": [action("fly", {})] * 1001}),
+        phone.post("/api/sync/batch", json={"actions": [action("fly", {})]}),
+        phone.post(
+            "/api/sync/batch", json={"actions": [action("markWatched", film | {"rating": 11})]}
+        ),
+    ]
+    quoted = [words for answer in answers for words in errors_in(answer.json)]
+    assert len(quoted) == len(answers)
+    assert [words for words in quoted if words not in guide] == []
+
+
+def action(name, data):
+    return {"action": name, "data": data, "timestamp": 1795271100}
+
+
+def errors_in(answer):
+    """The sentences of an error, of an answer to an action, or of those to a batch."""
+    for result in answer.get("results", [answer]):
+        detail = result.get("detail") or result["error"]
+        yield from [detail] if isinstance(detail, str) else [problem["msg"] for problem in detail]
+
+
 def roots_of(name):
     """Where a dotted name may begin: in mm, or in the services."""
     first = name.split(".")[0]

@@ -1,4 +1,4 @@
-"""The clock was ahead for a while and is right again: what was written meanwhile holds nothing up."""
+"""The clock was ahead for a while and is right again: what was written then blocks nothing."""
 
 import contextlib
 

@@ -68,7 +68,7 @@ def made_an_hour_ago(users):
 
 
 def good_files(users):
-    """{path: sha256} of what the list calls verified; fails on anything that it cannot vouch for."""
+    """{path: sha256} of what the list calls verified; fails on anything half-written."""
     found = {}
     for user in users:
         for entry in backups.listing(user.id):

@@ -34,19 +34,20 @@ FILMS = {
 def alices(alice, database):
     """Four films of different kinds, and one that nobody has looked up;
     added in this order."""
-    for number, (imdb_id, row) in enumerate(FILMS.items()):
-        movies.add(alice.id, imdb_id, at=T + number)
-        title, year, genres, rating, kind, text = row
-        Title.update(
-            title=title,
-            year=year,
-            genres=genres,
-            imdb_rating=rating,
-            media_type=kind,
-            search_text=text,
-            tmdb_state="ready",
-        ).where(Title.imdb_id == imdb_id).execute()
-    movies.add(alice.id, "tt0000009", at=T + 9)
+    with db.atomic():
+        for number, (imdb_id, row) in enumerate(FILMS.items()):
+            movies.add(alice.id, imdb_id, at=T + number)
+            title, year, genres, rating, kind, text = row
+            Title.update(
+                title=title,
+                year=year,
+                genres=genres,
+                imdb_rating=rating,
+                media_type=kind,
+                search_text=text,
+                tmdb_state="ready",
+            ).where(Title.imdb_id == imdb_id).execute()
+        movies.add(alice.id, "tt0000009", at=T + 9)
     return alice.id
 
 
@@ -291,18 +292,20 @@ def scrolled(user_id, view, size, between=lambda cards: None):
 def alike(alice, database):
     """40 films to watch: in each order some are equal and some have no value, and
     some were watched long ago, before 1970."""
-    for number in range(1, 41):
-        imdb_id = f"tt{number:07}"
-        movies.add(alice.id, imdb_id, at=T + number // 3)
-        if number % 4 == 0:
-            rating = None if number % 8 else 5 + number % 3
-            movies.watch(alice.id, imdb_id, -1e9 + number // 5, rating)
-            movies.set_status(alice.id, imdb_id, "toWatch")
-        if number % 5:
-            columns = {"title": f"Film {number % 7}", "search_text": f"film {number % 7} ünï"}
-            columns |= {"year": 1990 + number % 6 if number % 3 else None}
-            columns |= {"imdb_rating": 7.1 + number % 2 / 10 if number % 7 else None}
-            Title.update(columns).where(Title.imdb_id == imdb_id).execute()
+    # In one transaction: each commit waits for the disk.
+    with db.atomic():
+        for number in range(1, 41):
+            imdb_id = f"tt{number:07}"
+            movies.add(alice.id, imdb_id, at=T + number // 3)
+            if number % 4 == 0:
+                rating = None if number % 8 else 5 + number % 3
+                movies.watch(alice.id, imdb_id, -1e9 + number // 5, rating)
+                movies.set_status(alice.id, imdb_id, "toWatch")
+            if number % 5:
+                columns = {"title": f"Film {number % 7}", "search_text": f"film {number % 7} ünï"}
+                columns |= {"year": 1990 + number % 6 if number % 3 else None}
+                columns |= {"imdb_rating": 7.1 + number % 2 / 10 if number % 7 else None}
+                Title.update(columns).where(Title.imdb_id == imdb_id).execute()
     return alice.id
 
 

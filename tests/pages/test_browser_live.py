@@ -105,7 +105,7 @@ def shelf(page, name):
 
 
 def notice(page):
-    return page.locator("#elsewhere button")
+    return page.locator("[data-news] button")
 
 
 def test_a_film_that_is_added_rated_and_deleted_in_one_tab_shows_in_the_other(tabs):

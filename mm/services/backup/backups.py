@@ -89,7 +89,8 @@ def _notices(listed: list[BackupEntry]) -> Iterator[str]:
         if entry.kept_because == BEFORE_DROP and entry.counts:
             yield (
                 f"The backup after {entry.filename} held under half of its "
-                f"{entry.counts.movies:,} films. It is pinned, so that it stays until you delete it."
+                f"{entry.counts.movies:,} films. It is pinned, so that it stays until you delete "
+                "it."
             )
         if entry.state == "damaged":
             yield f"{entry.filename} is damaged: {entry.problem}"
@@ -320,8 +321,8 @@ def prune_held(user: User, dry_run: bool = False) -> list[Decision]:
 
 
 def request(user: User, kind: str, params: dict) -> Job:
-    """A job of kind backup or verify, for the caller to enqueue. Raises BusyError as `require_idle`, and
-    for a backup NoRoomError or TooManyRequestsError where there are too many already."""
+    """A job of kind backup or verify, for the caller to enqueue. Raises BusyError as `require_idle`
+    does, and for a backup NoRoomError or TooManyRequestsError where there are too many already."""
     if kind == "backup":
         with _folder_in_reach(user.id):
             quotas.require(entries(user.id))

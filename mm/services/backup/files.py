@@ -27,12 +27,12 @@ USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOT_FOUND = "Backup file not found"
 DELETING = ".deleting-"
 PUBLISHING = ".publishing-"
-OURS = (files.DRAFT, DELETING, PUBLISHING)
+UNFINISHED = (files.DRAFT, DELETING, PUBLISHING)
 META = ".meta.json"
 SIDECAR_MAX = 2**20
 # 2200-01-01; nobody can show a time far beyond it.
 MOMENT_MAX = 7_258_118_400
-# What a note or a pledge of ours ends in: the name of a backup.
+# What follows after DELETING or PUBLISHING: the name of a backup.
 BACKUP_NAME = re.compile(r"\d{4}-\d{2}-\d{2}[0-9T-]*[a-z-]*[0-9-]*\.json", re.ASCII)
 
 
@@ -43,21 +43,15 @@ def folder_of(user_id: str) -> Path:
 
 
 def kind_of(filename: str) -> BackupKind | None:
-    """None for a name that no backup of ours can have."""
-    if not _starts_with_a_date(filename):
+    """None for a name that no backup can have."""
+    try:
+        date.fromisoformat(filename[:10])
+    except ValueError:
         return None
     if SCHEDULED_NAME.fullmatch(filename):
         return "scheduled"
     match = OTHER_NAME.fullmatch(filename)
     return match["kind"] if match else None  # type: ignore[return-value]
-
-
-def _starts_with_a_date(filename: str) -> bool:
-    try:
-        date.fromisoformat(filename[:10])
-    except ValueError:
-        return False
-    return True
 
 
 def name_for(folder: Path, kind: BackupKind, moment: float) -> str:
@@ -73,13 +67,13 @@ def name_for(folder: Path, kind: BackupKind, moment: float) -> str:
 def path_of(user_id: str, filename: str) -> Path:
     """Raises NotFoundError for anything but a listed backup of this user."""
     path = folder_of(user_id) / filename if kind_of(filename) else None
-    if path is None or not files.is_file(path) or files.is_file(note_of(path)):
+    if path is None or not files.is_file(path) or files.is_file(deletion_marker(path)):
         raise NotFoundError(NOT_FOUND)
     return path
 
 
 def read(user_id: str, filename: str) -> bytes:
-    """The file, refused as InvalidError when it is not what was written."""
+    """The file. Raises InvalidError for one that was changed or damaged since it was written."""
     path = path_of(user_id, filename)
     sidecar = read_sidecar(path)
     data = path.read_bytes()
@@ -92,23 +86,22 @@ def entries(user_id: str) -> list[BackupEntry]:
     folder = folder_of(user_id)
     if not folder.is_dir():
         return []
-    with os.scandir(folder) as found:
-        regular = {each.name: each.is_file(follow_symlinks=False) for each in found}
-    names = {name for name in regular if not name.startswith(OURS)}
-    described = {name.removesuffix(META) for name in names if _is_sidecar(name, regular)}
+    with os.scandir(folder) as files_in:
+        regular = {file.name: file.is_file(follow_symlinks=False) for file in files_in}
+    names = {name for name in regular if not name.startswith(UNFINISHED)}
+    described = {
+        name.removesuffix(META)
+        for name in names
+        if name.endswith(META) and regular[name] and kind_of(name.removesuffix(META))
+    }
     sidecars = {name + META for name in described}
-    # Noted for deletion by a process that was killed; the next sweep finishes it.
+    # Marked for deletion by a process that was killed; the next sweep finishes it.
     deleted = {
         name.removeprefix(DELETING)
         for name, is_file in regular.items()
         if name.startswith(DELETING) and is_file
     }
     return [entry(folder / name) for name in sorted(names - sidecars - deleted | described)]
-
-
-def _is_sidecar(name: str, regular: dict[str, bool]) -> bool:
-    described = name.removesuffix(META)
-    return regular[name] and described != name and kind_of(described) is not None
 
 
 def entry(path: Path) -> BackupEntry:
@@ -118,12 +111,8 @@ def entry(path: Path) -> BackupEntry:
         return _bare(path, None, "foreign", "not a Movie Manager backup; it is left alone")
     sidecar = read_sidecar(path)
     if sidecar is None:
-        return _bare(
-            path,
-            kind,
-            "unverified",
-            "its description is missing or unreadable; test it to know more",
-        )
+        problem = "its description is missing or unreadable; test it to know more"
+        return _bare(path, kind, "unverified", problem)
     return _described(path, sidecar, file.st_size if file else None)
 
 
@@ -139,10 +128,10 @@ def _described(path: Path, sidecar: Sidecar, size: int | None) -> BackupEntry:
         problem = "the file is gone; only its description is left"
     elif size != sidecar.size_bytes:
         # How much of it is there, where it was cut off.
-        found, written = map(humanize.naturalsize, (size, sidecar.size_bytes))
-        problem = f"the file is incomplete ({found} of {written})"
+        actual, written = map(humanize.naturalsize, (size, sidecar.size_bytes))
+        problem = f"the file is incomplete ({actual} of {written})"
         if size > sidecar.size_bytes:
-            problem = f"the file was changed: it has {found} instead of {written}"
+            problem = f"the file was changed: it has {actual} instead of {written}"
     state = "damaged" if problem else "verified" if sidecar.verified_at else "unverified"
     return BackupEntry(
         filename=path.name,
@@ -167,12 +156,12 @@ def publish(temporary: Path, target: Path, sidecar: Sidecar) -> None:
     The sidecar is on the disk first, under a name from which `sweep` completes the pair when this
     is killed half-way: a disk that fills up leaves neither.
     """
-    pledge = target.with_name(PUBLISHING + target.name)
+    pending_sidecar = target.with_name(PUBLISHING + target.name)
     with files.draft(target.parent) as description:
         files.write(description, _encode(sidecar))
-        os.replace(description, pledge)
+        os.replace(description, pending_sidecar)
     os.replace(temporary, target)
-    os.replace(pledge, sidecar_path(target))
+    os.replace(pending_sidecar, sidecar_path(target))
     files.sync_folder(target.parent)
 
 
@@ -181,7 +170,7 @@ def sidecar_path(path: Path) -> Path:
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
-    """None where it is missing or cannot be read: such a file is half-known."""
+    """None where it is missing or cannot be read."""
     return _decode(sidecar_path(path))
 
 
@@ -200,9 +189,9 @@ def _read_small(path: Path) -> bytes:
     a link or a device there: opening must not wait for it, and reading must come to an end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > SIDECAR_MAX:
-            raise OSError("not a file of ours")
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > SIDECAR_MAX:
+            raise OSError("not a sidecar")
         return file.read(SIDECAR_MAX)
 
 
@@ -214,29 +203,29 @@ def write_sidecar(path: Path, sidecar: Sidecar) -> None:
 
 
 def delete(path: Path) -> None:
-    """File and sidecar. The renamed sidecar is the note from which `sweep` finishes the deletion if
-    this is killed half-way."""
-    note = note_of(path)
+    """File and sidecar. The renamed sidecar marks the deletion, which `sweep` finishes if this is
+    killed half-way."""
+    marker = deletion_marker(path)
     meta = sidecar_path(path)
     if files.is_file(meta):
-        os.replace(meta, note)
+        os.replace(meta, marker)
     path.unlink(missing_ok=True)
-    note.unlink(missing_ok=True)
+    marker.unlink(missing_ok=True)
     files.sync_folder(path.parent)
 
 
-def note_of(path: Path) -> Path:
-    """What is there while `path` is being deleted."""
+def deletion_marker(path: Path) -> Path:
+    """What exists while `path` is being deleted."""
     return path.with_name(DELETING + path.name)
 
 
 def sweep(folder: Path) -> None:
     """Remove drafts of killed processes and finish what they were about to do. Hold the folder's
-    lock. What is not a file of ours is left alone; one that cannot be removed costs only itself."""
+    lock. Other files are left alone; one that cannot be removed does not stop the rest."""
     if not folder.is_dir():
         return
-    leftovers = [path for path in folder.iterdir() if path.name.startswith(OURS)]
-    # Pledges before drafts before notes, as they were begun.
+    leftovers = [path for path in folder.iterdir() if path.name.startswith(UNFINISHED)]
+    # In the order in which they were begun.
     for prefix, finish in (
         (PUBLISHING, _finish_publishing),
         (files.DRAFT, _remove_draft),
@@ -250,23 +239,23 @@ def sweep(folder: Path) -> None:
                     log.warning("leftover.not_removed", file=path.name, reason=error.strerror)
 
 
+def _finish_publishing(pending_sidecar: Path, target: Path) -> None:
+    sidecar = _decode(pending_sidecar)
+    if sidecar and files.is_file(target) and files.sha256(target) == sidecar.sha256:
+        os.replace(pending_sidecar, sidecar_path(target))
+    else:
+        pending_sidecar.unlink(missing_ok=True)
+
+
 def _remove_draft(path: Path, _target: Path) -> None:
     if files.DRAFT_NAME.fullmatch(path.name):
         path.unlink(missing_ok=True)
 
 
-def _finish_deleting(note: Path, target: Path) -> None:
+def _finish_deleting(marker: Path, target: Path) -> None:
     if BACKUP_NAME.fullmatch(target.name):
         target.unlink(missing_ok=True)
-        note.unlink(missing_ok=True)
-
-
-def _finish_publishing(pledge: Path, target: Path) -> None:
-    sidecar = _decode(pledge)
-    if sidecar and files.is_file(target) and files.sha256(target) == sidecar.sha256:
-        os.replace(pledge, sidecar_path(target))
-    else:
-        pledge.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
 
 
 def _encode(sidecar: Sidecar) -> bytes:

@@ -27,7 +27,7 @@ RESERVE_OF_A_SMALL_DISK = 1 / 5
 
 
 def require(entries: Iterable[BackupEntry], size_bytes: int = 0) -> None:
-    """Raises NoRoomError or TooManyRequestsError where one more of `size_bytes` would be too much."""
+    """Raises NoRoomError or TooManyRequestsError where one more file would be too much."""
     by_hand = [entry for entry in entries if entry.kind in BY_HAND and entry.state != "foreign"]
     if not by_hand:
         return
@@ -42,7 +42,21 @@ def require(entries: Iterable[BackupEntry], size_bytes: int = 0) -> None:
             f"Your manual backups take {disk.megabytes(total)}; the limit is "
             f"{disk.megabytes(MOST_BYTES)}. {_delete(oldest)}"
         )
-    _require_patience(by_hand)
+    now = clock.now()
+    # A time in the future says nothing: the clock was wrong.
+    recent = sorted(
+        entry.created_at
+        for entry in by_hand
+        if entry.created_at and now - HOUR < entry.created_at <= now
+    )
+    if len(recent) >= MOST_AN_HOUR:
+        seconds = math.ceil(recent[-MOST_AN_HOUR] + HOUR - now)
+        minutes = math.ceil(seconds / 60)
+        raise TooManyRequestsError(
+            f"You made {len(recent)} backups in the last hour; the limit is {MOST_AN_HOUR}. "
+            f"Try again in {minutes} minute{'s' * (minutes > 1)}.",
+            seconds,
+        )
 
 
 def require_reserve(folder: Path, size_bytes: int) -> None:
@@ -57,7 +71,7 @@ def require_reserve(folder: Path, size_bytes: int) -> None:
 
 
 def reserve(total_bytes: int) -> int:
-    """Of a disk of so many bytes."""
+    """How much is kept free of a disk of this size."""
     share = min(max(total_bytes * RESERVE_SHARE, RESERVE_LEAST), RESERVE_MOST)
     return int(min(share, total_bytes * RESERVE_OF_A_SMALL_DISK))
 
@@ -65,21 +79,3 @@ def reserve(total_bytes: int) -> int:
 def _delete(oldest: BackupEntry) -> str:
     day = clock.local(oldest.created_at or 0, config.current.zone)
     return f"Delete one first. The oldest is from {day:%-d %B %Y}: {oldest.filename}"
-
-
-def _require_patience(by_hand: list[BackupEntry]) -> None:
-    """A time of the future says nothing: the clock was wrong."""
-    now = clock.now()
-    recent = sorted(
-        entry.created_at
-        for entry in by_hand
-        if entry.created_at and now - HOUR < entry.created_at <= now
-    )
-    if len(recent) >= MOST_AN_HOUR:
-        seconds = math.ceil(recent[-MOST_AN_HOUR] + HOUR - now)
-        minutes = math.ceil(seconds / 60)
-        raise TooManyRequestsError(
-            f"You made {len(recent)} backups in the last hour; the limit is {MOST_AN_HOUR}. "
-            f"Try again in {minutes} minute{'s' * (minutes > 1)}.",
-            seconds,
-        )

@@ -1,12 +1,11 @@
 """Old backups are test-restored again: a seventh of the distinct contents a night, within a budget
 of time.
 
-The database is looked through as well. What is found is logged, and named by /api/health.
+The database is checked as well. Damage is logged, and named by /api/health.
 """
 
 import sqlite3
 import time
-from collections.abc import Iterator
 
 from peewee import DatabaseError, SqliteDatabase
 
@@ -37,8 +36,8 @@ def run(job: Job) -> dict:
     check_database()
     checked, failed = 0, 0
     damaged: list[str] = []
-    found, unread = _due_of_all()
-    for done, (user_id, entry) in enumerate(found):
+    due_files, unread = _due_of_all()
+    for done, (user_id, entry) in enumerate(due_files):
         if time.monotonic() > begun + BUDGET_SECONDS:
             break
         try:
@@ -55,9 +54,14 @@ def run(job: Job) -> dict:
             failed += 1
             reason = type(error).__name__
             log.warning("recheck.failed", user=user_id, file=entry.filename, reason=reason)
-        jobs.progress(job, done + 1, len(found), "Checking old backups")
-    _report(failed + unread)
-    result = {"checked": checked, "damaged": damaged, "failed": failed + unread}
+        jobs.progress(job, done + 1, len(due_files), "Checking old backups")
+    failed += unread
+    if failed:
+        count = "1 old backup" if failed == 1 else f"{failed:,} old backups"
+        problems.put("recheck", f"Last night {count} could not be checked. The log says why.")
+    else:
+        problems.clear("recheck")
+    result = {"checked": checked, "damaged": damaged, "failed": failed}
     seconds = time.monotonic() - begun
     log.info("recheck.done", **{**result, "damaged": len(damaged)}, seconds=seconds)
     return result
@@ -88,30 +92,29 @@ def due(user_id: str) -> list[BackupEntry]:
 def still_damaged() -> int:
     """How many of the backups that the last check found damaged are still there, and still so."""
     folders = config.current.backups_dir
-    known = ((folders / user_id / name) for user_id, name in models.setting(DAMAGED) or ())
-    return sum(backup_files.entry(path).state == "damaged" for path in known if path.is_file())
+    paths = ((folders / user_id / name) for user_id, name in models.setting(DAMAGED) or ())
+    return sum(backup_files.entry(path).state == "damaged" for path in paths if path.is_file())
 
 
 def _due_of_all() -> tuple[list[tuple[str, BackupEntry]], int]:
     """(user id, entry) over all users, the longest unchecked first, so that a budget that is spent
     leaves nobody out for good; and how many folders could not be read."""
-    found: list[tuple[str, BackupEntry]] = []
+    due_files: list[tuple[str, BackupEntry]] = []
     damaged: list[tuple[str, str]] = []
     unread = 0
-    for user_id in _folders():
+    for path in sorted(config.current.backups_dir.iterdir()):
+        user_id = path.name
+        if not USER_ID.fullmatch(user_id):
+            continue
         with log.isolated("recheck.failed", user=user_id) as look:
             entries = backups.listing(user_id)
-            found += ((user_id, entry) for entry in _due_of(entries))
+            due_files += ((user_id, entry) for entry in _due_of(entries))
             damaged += ((user_id, entry.filename) for entry in entries if entry.state == "damaged")
         unread += look.code is not None
     with db.atomic():
         models.put_setting(DAMAGED, damaged[:DAMAGED_MAX])
-    return sorted(found, key=lambda one: one[1].verified_at or 0), unread
-
-
-def _folders() -> Iterator[str]:
-    folder = config.current.backups_dir
-    return (path.name for path in sorted(folder.iterdir()) if USER_ID.fullmatch(path.name))
+    due_files.sort(key=lambda due_file: due_file[1].verified_at or 0)
+    return due_files, unread
 
 
 def _due_of(entries: list[BackupEntry]) -> list[BackupEntry]:
@@ -130,14 +133,6 @@ def _check(user_id: str, entry: BackupEntry) -> list[str]:
     if checked.state == "verified":
         return []
     with db.atomic():
-        known = models.setting(DAMAGED) or []
-        models.put_setting(DAMAGED, [*known, [user_id, entry.filename]][-DAMAGED_MAX:])
+        damaged = [*(models.setting(DAMAGED) or []), [user_id, entry.filename]]
+        models.put_setting(DAMAGED, damaged[-DAMAGED_MAX:])
     return [f"{user_id}/{entry.filename}"]
-
-
-def _report(failed: int) -> None:
-    if failed:
-        backups_ = "1 old backup" if failed == 1 else f"{failed:,} old backups"
-        problems.put("recheck", f"Last night {backups_} could not be checked. The log says why.")
-    else:
-        problems.clear("recheck")

@@ -136,15 +136,15 @@ def _too_many(backups: list[BackupEntry], now: float) -> set[str]:
     return set(others[: max(excess, 0)])
 
 
-def _safety_doubt(made: float, now: float, moments: list[float]) -> str | None:
+def _safety_doubt(created_at: float, now: float, moments: list[float]) -> str | None:
     """It is old by the clock. It may go when something newer was made without a long pause between,
     or on so many days that time has surely passed: a clock alone never takes the last way back."""
-    newer = moments[bisect_right(moments, made) :]
+    newer = moments[bisect_right(moments, created_at) :]
     if not newer:
         return LAST_WAY_BACK
     if len({datetime.fromtimestamp(each, UTC).date() for each in newer}) >= SAFETY_DAYS:
         return None
-    steps = pairwise([made, *newer, now])
+    steps = pairwise([created_at, *newer, now])
     paused = any(later - earlier > PAUSE_DAYS * DAY for earlier, later in steps)
     return SAFETY_DOUBT if paused else None
 

@@ -4,6 +4,7 @@ night is caught up.
 `crontab` in the worker's clock would neither catch up nor survive a change of time zone.
 """
 
+import functools
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -39,8 +40,7 @@ def next_slot(now: float) -> float:
 
 
 def _slot_of(day: datetime) -> float:
-    """The scheduled time of that local day. A time that the change of clocks skips falls an hour
-    later."""
+    """The scheduled time of that local day; an hour later where the change of clocks skips it."""
     hour, minute = backup_minutes(config.current.backup_time)
     return day.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0).timestamp()
 
@@ -76,10 +76,10 @@ def postpone(user: User, message: str) -> None:
 def due_jobs() -> list[Job]:
     """Jobs for what has become due, to be enqueued. Where one kind of work cannot be looked for,
     the others are found all the same."""
-    found: list[Job] = []
+    created: list[Job] = []
     for part, (what, look) in LOOKS.items():
-        found += problems.attempt(part, what, look) or []
-    return found
+        created += problems.attempt(part, what, look) or []
+    return created
 
 
 def due_unchanged() -> list[str]:
@@ -93,10 +93,10 @@ def _due_backups() -> list[Job]:
     # Asked again where nobody else can write: two workers that look at once make one job each.
     with db.atomic():
         users = [user.id for user in _due(_changed())]
-        found = jobs.create_many("backup", users, {"kind": "scheduled"})
+        created = jobs.create_many("backup", users, {"kind": "scheduled"})
         if not jobs.active("unchanged") and due_unchanged():
-            found.append(jobs.create("unchanged"))
-    return found
+            created.append(jobs.create("unchanged"))
+    return created
 
 
 def _anything_due() -> bool:
@@ -122,40 +122,38 @@ def _due(which) -> ModelSelect:
 
 
 def _unknown(field):
-    """A time of the future was written while the clock was wrong, and says nothing."""
+    """A time in the future was written while the clock was wrong, and says nothing."""
     return field.is_null() | (field > clock.now() + 2 * DAY)
 
 
-def _due_recheck() -> list[Job]:
-    return _once_a_night("recheck", RECHECKED)
+def _once_a_night(kind: str, setting: str) -> list[Job]:
+    """A job of this kind after the backups' time; `setting` keeps when the last one was created."""
 
+    def was_created_tonight() -> bool:
+        now = clock.now()
+        return last_slot(now) <= (models.setting(setting) or 0) <= now + DAY
 
-def _due_tidying() -> list[Job]:
-    return _once_a_night("tidying", TIDIED)
-
-
-def _once_a_night(kind: str, mark: str) -> list[Job]:
-    """A job of this kind after the backups' time; `mark` is the setting that says when the last was
-    made."""
-    if _was_made_tonight(mark):
+    if was_created_tonight():
         return []
     with db.atomic():
-        if _was_made_tonight(mark):
+        # Another worker may have looked at the same time.
+        if was_created_tonight():
             return []
-        models.put_setting(mark, clock.now())
+        models.put_setting(setting, clock.now())
         return [jobs.create(kind)]
-
-
-def _was_made_tonight(mark: str) -> bool:
-    now = clock.now()
-    return last_slot(now) <= (models.setting(mark) or 0) <= now + DAY
 
 
 # part -> what health calls it, and the look
 LOOKS: dict[str, tuple[str, Callable[[], list[Job]]]] = {
     "schedule.backups": ("Starting the nightly backups", _due_backups),
-    "schedule.recheck": ("Starting the nightly check", _due_recheck),
-    "schedule.tidying": ("Starting the nightly tidying", _due_tidying),
+    "schedule.recheck": (
+        "Starting the nightly check",
+        functools.partial(_once_a_night, "recheck", RECHECKED),
+    ),
+    "schedule.tidying": (
+        "Starting the nightly tidying",
+        functools.partial(_once_a_night, "tidying", TIDIED),
+    ),
 }
 
 

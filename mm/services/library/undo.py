@@ -18,7 +18,17 @@ from peewee import Expression, fn
 from mm import clock, models
 from mm.database import chunks, db, insert_rows, update_rows
 from mm.errors import ConflictError, NotFoundError
-from mm.models import CustomList, Movie, Person, Ranking, Recommendation, UndoStep, Watch
+from mm.models import (
+    OWNED,
+    CustomList,
+    Movie,
+    Person,
+    Ranking,
+    Recommendation,
+    UndoStep,
+    Watch,
+    owned_names,
+)
 from mm.services import ranking_order, validation
 from mm.services.library import lists, people
 from mm.services.library.changes import (
@@ -34,16 +44,17 @@ from mm.services.ranking_order import Ranked
 
 KEPT_SECONDS = 600
 ROWS_MAX = 20_000
-MOVIE = (Movie.media_type, Movie.status, Movie.date_added, Movie.last_modified)
+# A film's place on a list, or off it.
 PLACE = (Movie.title, Movie.status, Movie.last_modified, CustomList.id)
-LIST = ("id", "name", "color", "icon", "position", "created_at", "last_modified")
+# As an import's, the rows' own last_modified does not tell that they were written now.
+WRITTEN = (Movie.updated_at, Movie.imported_at)
+VOTE = (Recommendation.movie, Recommendation.person, *OWNED[Recommendation])
 PARTS = {"films", "rankings", "people", "lists", "places", "with_votes"}
-PERSON = ("name", "name_key", "is_trusted", "color", "emoji", "quick_key", "last_modified")
 
 
 @dataclass
 class Step:
-    """`token` is there after the block, unless nothing was changed, or too much."""
+    """`token` is set after the block, unless nothing was changed, or too much."""
 
     token: str | None = None
 
@@ -56,50 +67,54 @@ def step(
     list_id: str | None = None,
     with_votes: bool = True,
 ) -> Iterator[Step]:
-    """One transaction around the verbs that change these rows. No look-ups inside: it holds the
+    """One transaction around the functions that change these rows. No look-ups inside: it holds the
     database's write lock. `with_votes`: keep the person's votes too, which may be many; needed
-    where the person may be deleted. What is spread over more than ROWS_MAX rows cannot be taken
-    back: keeping them would hold the lock for seconds.
+    where the person may be deleted. A change of more than ROWS_MAX rows cannot be undone: keeping
+    them would hold the lock for seconds.
 
-    Raises InvalidError for what cannot be an imdb_id; whatever is raised in the block undoes the block.
+    Raises InvalidError for what cannot be an imdb_id; whatever is raised in the block undoes it.
     """
-    taken = Step()
+    kept = Step()
     with db.atomic():
         films = list(map(validation.imdb_id, imdb_ids))
         if _is_too_much(user_id, films, person_id if with_votes else None, list_id):
-            yield taken
+            yield kept
             return
-        of = ([] if person_id is None else [person_id], [] if list_id is None else [list_id])
+        person_ids = [] if person_id is None else [person_id]
+        list_ids = [] if list_id is None else [list_id]
         members = _on_list(user_id, list_id)
-        before = _rows(user_id, films, *of, members, with_votes)
-        yield taken
-        after = _rows(user_id, films, *of, _places(user_id, members), with_votes)
+        before = _rows(user_id, films, person_ids, list_ids, members, with_votes)
+        yield kept
+        places = _places(user_id, members)
+        after = _rows(user_id, films, person_ids, list_ids, places, with_votes)
         if before != after:
-            taken.token = _keep(user_id, before, after)
+            kept.token = _keep(user_id, before, after)
 
 
 def back(user_id: str, token: str) -> None:
-    """Put the rows back as they were; what hung on something that was deleted since stays away.
+    """Put the rows back as they were. What belonged to something that was deleted since stays away.
 
-    Raises NotFoundError after ten minutes or a second time, and ConflictError where the rows were changed
-    since.
+    Raises NotFoundError after ten minutes or a second time, and ConflictError where the rows were
+    changed since.
     """
-    with write(user_id) as made:
-        kept = _kept(user_id, token)
+    with write(user_id) as change:
+        kept = _find(user_id, token)
         before: dict = kept.rows
-        of = (before["films"], map(int, before["people"]), before["lists"])
-        now = _rows(user_id, *of, _places(user_id, before["places"]), before["with_votes"])
+        person_ids = map(int, before["people"])
+        places = _places(user_id, before["places"])
+        with_votes = before["with_votes"]
+        now = _rows(user_id, before["films"], person_ids, before["lists"], places, with_votes)
         if _digest(now) != kept.after:
             raise ConflictError("This can’t be undone: it was changed again since.")
         for list_id, row in _differing(before, now, "lists"):
-            _put_list(made, list_id, row)
+            _put_list(change, list_id, row)
         for person_id, row in _differing(before, now, "people"):
-            _put_person(made, int(person_id), row, now["people"][person_id])
-        _put_places(made, dict(_differing(before, now, "places")))
+            _put_person(change, int(person_id), row, now["people"][person_id])
+        _put_places(change, dict(_differing(before, now, "places")))
         # A list or a person that was put back has already changed films.
-        _put_films(made, before["films"])
-        _put_rankings(made, before["rankings"], now["rankings"])
-        models.spread_updates(db.obj, user_id, made.updated_at)
+        _put_films(change, before["films"])
+        _put_rankings(change, before["rankings"], now["rankings"])
+        models.spread_updates(db.obj, user_id, change.updated_at)
         kept.delete_instance()
 
 
@@ -124,7 +139,7 @@ def sweep() -> None:
 
 
 def _recent() -> Expression:
-    """One of the future was made while the clock was ahead."""
+    """Not those dated in the future, by a clock that was ahead."""
     now = clock.now()
     return UndoStep.created_at.between(now - KEPT_SECONDS, now + KEPT_SECONDS)
 
@@ -142,7 +157,7 @@ def _keep(user_id: str, before: dict, after: dict) -> str:
     return token
 
 
-def _kept(user_id: str, token: str) -> UndoStep:
+def _find(user_id: str, token: str) -> UndoStep:
     mine = (UndoStep.token == token) & (UndoStep.user == user_id)
     kept = UndoStep.get_or_none(mine & _recent())
     if kept is None:
@@ -194,36 +209,25 @@ def _rows(
 
 
 def _films(user_id: str, imdb_ids: Iterable[str]) -> dict[str, dict | None]:
-    found: dict[str, dict | None] = dict.fromkeys(imdb_ids)
+    films: dict[str, dict | None] = dict.fromkeys(imdb_ids)
     by_pk: dict[int, dict] = {}
-    for part in chunks(found):
-        rows = Movie.select(Movie.id, Movie.title, CustomList.id, *MOVIE).left_outer_join(
-            CustomList
-        )
-        for pk, imdb_id, list_id, *movie in rows.where(
+    names = owned_names(Movie)
+    columns = (Movie.id, Movie.title, CustomList.id, *OWNED[Movie])
+    for part in chunks(films):
+        rows = Movie.select(*columns).left_outer_join(CustomList)
+        for pk, imdb_id, list_id, *values in rows.where(
             (Movie.user == user_id) & Movie.title.in_(part)
         ).tuples():
-            found[imdb_id] = by_pk[pk] = {
-                "movie": movie,
-                "list": list_id,
-                "watches": [],
-                "votes": [],
-            }
+            film = {"movie": dict(zip(names, values, strict=True)), "list": list_id}
+            films[imdb_id] = by_pk[pk] = {**film, "watches": [], "votes": []}
     for part in chunks(by_pk):
-        watches = Watch.select(Watch.movie, Watch.date_watched, Watch.my_rating).where(
-            Watch.movie.in_(part)
-        )
-        votes = Recommendation.select(
-            Recommendation.movie,
-            Recommendation.person,
-            Recommendation.date_recommended,
-            Recommendation.vote_type,
-        ).where(Recommendation.movie.in_(part))
+        watches = Watch.select(Watch.movie, *OWNED[Watch]).where(Watch.movie.in_(part))
         for pk, *watch in watches.order_by(Watch.date_watched).tuples():
             by_pk[pk]["watches"].append(watch)
+        votes = Recommendation.select(*VOTE).where(Recommendation.movie.in_(part))
         for pk, *vote in votes.order_by(Recommendation.person).tuples():
             by_pk[pk]["votes"].append(vote)
-    return found
+    return films
 
 
 def _rankings(user_id: str, films: Collection[str]) -> dict[str, list]:
@@ -240,13 +244,12 @@ def _person(user_id: str, person_id: int, with_votes: bool) -> dict | None:
     person = Person.get_or_none((Person.id == person_id) & (Person.user == user_id))
     if person is None:
         return None
-    columns = {name: getattr(person, name) for name in PERSON}
+    names = (*owned_names(Person), "name_key", "quick_key")
+    columns = {name: getattr(person, name) for name in names}
     if not with_votes:
         return {"person": columns, "votes": []}
     votes = (
-        Recommendation.select(
-            Movie.title, Recommendation.date_recommended, Recommendation.vote_type
-        )
+        Recommendation.select(Movie.title, *OWNED[Recommendation])
         .join(Movie)
         .where(Recommendation.person == person_id)
         .order_by(Movie.title)
@@ -256,7 +259,8 @@ def _person(user_id: str, person_id: int, with_votes: bool) -> dict | None:
 
 def _list(user_id: str, list_id: str) -> dict | None:
     row = CustomList.get_or_none((CustomList.id == list_id) & (CustomList.user == user_id))
-    return {name: getattr(row, name) for name in LIST} if row else None
+    names = ("id", *owned_names(CustomList))
+    return {name: getattr(row, name) for name in names} if row else None
 
 
 def _on_list(user_id: str, list_id: str | None) -> dict[str, list]:
@@ -270,78 +274,65 @@ def _on_list(user_id: str, list_id: str | None) -> dict[str, list]:
 
 
 def _places(user_id: str, imdb_ids: Iterable[str]) -> dict[str, list | None]:
-    found: dict[str, list | None] = dict.fromkeys(imdb_ids)
+    places: dict[str, list | None] = dict.fromkeys(imdb_ids)
     rows = Movie.select(*PLACE).left_outer_join(CustomList).where(Movie.user == user_id)
-    for part in chunks(found):
-        those = db.execute(rows.where(Movie.title.in_(part)))
-        found |= {imdb_id: place for imdb_id, *place in those}
-    return found
+    for part in chunks(places):
+        placed = db.execute(rows.where(Movie.title.in_(part)))
+        places |= {imdb_id: place for imdb_id, *place in placed}
+    return places
 
 
 # Putting back.
 
 
-def _put_list(made: Write, list_id: str, row: dict | None) -> None:
+def _put_list(change: Write, list_id: str, row: dict | None) -> None:
     if row is None:
-        return lists.delete(made.user_id, list_id)
-    remove_tombstones(made, "list", list_id)
-    mine = (CustomList.user == made.user_id) & (CustomList.id == list_id)
-    marked = {**row, **_marks(made)}
-    if not CustomList.update(**marked).where(mine).execute():
-        require_room(made.user_id, CustomList, "lists")
-        CustomList.create(user=made.user_id, **marked)
-    return None
+        lists.delete(change.user_id, list_id)
+        return
+    remove_tombstones(change, "list", list_id)
+    values = {**row, "updated_at": change.updated_at, "imported_at": change.updated_at}
+    existing = (CustomList.user == change.user_id) & (CustomList.id == list_id)
+    if not CustomList.update(**values).where(existing).execute():
+        require_room(change.user_id, CustomList, "lists")
+        CustomList.create(user=change.user_id, **values)
 
 
-def _marks(made: Write) -> dict[str, float]:
-    """As an import's, the rows' own last_modified does not tell that they were written now."""
-    return {"updated_at": made.updated_at, "imported_at": made.updated_at}
-
-
-def _put_person(made: Write, person_id: int, row: dict | None, now: dict | None) -> None:
+def _put_person(change: Write, person_id: int, row: dict | None, now: dict | None) -> None:
     if row is None:
-        return people.delete(made.user_id, person_id)
-    _require_free(made.user_id, person_id, row["person"])
-    marked = {**row["person"], **_marks(made)}
-    if now is None:
-        require_room(made.user_id, Person, "people")
-        # Under the old id, which the sync feed's clients know and nobody else was given.
-        Person.create(id=person_id, user=made.user_id, **marked)
-        remove_tombstones(made, "person", str(person_id))
-        _put_votes_of(person_id, made.user_id, row["votes"])
-    else:
-        Person.update(**marked).where(Person.id == person_id).execute()
-    if now is None or any(row["person"][field] != now["person"][field] for field in people.SHOWN):
-        mark_films_changed(made, person_id)
-    return None
-
-
-def _put_places(made: Write, places: dict[str, list]) -> None:
-    """After the list itself."""
-    pks = _list_pks(made.user_id)
-    columns = [
-        Movie.status,
-        Movie.last_modified,
-        Movie.custom_list,
-        Movie.updated_at,
-        Movie.imported_at,
-    ]
-    rows = (
-        (
-            status,
-            last_modified,
-            pks[list_id],
-            made.updated_at,
-            made.updated_at,
-            made.user_id,
-            imdb_id,
+        people.delete(change.user_id, person_id)
+        return
+    person = row["person"]
+    others = Person.select().where((Person.user == change.user_id) & (Person.id != person_id))
+    if others.where(Person.name_key == person["name_key"]).exists():
+        raise ConflictError(
+            f"Somebody else is called {person['name']} by now, so this was left as it is."
         )
+    values = {**person, "updated_at": change.updated_at, "imported_at": change.updated_at}
+    if now is None:
+        require_room(change.user_id, Person, "people")
+        # Under the old id, which the sync feed's clients know and nobody else was given.
+        Person.create(id=person_id, user=change.user_id, **values)
+        remove_tombstones(change, "person", str(person_id))
+        _put_votes_of(person_id, change.user_id, row["votes"])
+    else:
+        Person.update(**values).where(Person.id == person_id).execute()
+    if now is None or any(person[field] != now["person"][field] for field in people.SHOWN):
+        mark_films_changed(change, person_id)
+
+
+def _put_places(change: Write, places: dict[str, list]) -> None:
+    """After the list itself."""
+    pks = _list_pks(change.user_id)
+    columns = (Movie.status, Movie.last_modified, Movie.custom_list, *WRITTEN)
+    written = (change.updated_at, change.updated_at)
+    rows = (
+        (status, last_modified, pks[list_id], *written, change.user_id, imdb_id)
         for imdb_id, (status, last_modified, list_id) in places.items()
     )
     update_rows(db.obj, columns, [Movie.user, Movie.title], rows)
     # They were not watched while they were on the list.
     unwatched = Movie.select(Movie.id).where(
-        (Movie.user == made.user_id) & (Movie.status != "watched")
+        (Movie.user == change.user_id) & (Movie.status != "watched")
     )
     Ranking.delete().where(Ranking.movie.in_(unwatched)).execute()
 
@@ -351,34 +342,16 @@ def _list_pks(user_id: str) -> dict[str, int]:
     return dict(rows.tuples())
 
 
-def _require_free(user_id: str, person_id: int, row: dict) -> None:
-    others = Person.select().where((Person.user == user_id) & (Person.id != person_id))
-    if others.where(Person.name_key == row["name_key"]).exists():
-        raise ConflictError(
-            f"Somebody else is called {row['name']} by now, so this was left as it is."
-        )
-
-
 def _put_votes_of(person_id: int, user_id: str, votes: list) -> None:
     pks = _pks(user_id, [imdb_id for imdb_id, *_ in votes])
     rows = [(pks[imdb_id], person_id, *vote) for imdb_id, *vote in votes if imdb_id in pks]
-    fields = [
-        Recommendation.movie,
-        Recommendation.person,
-        Recommendation.date_recommended,
-        Recommendation.vote_type,
-    ]
-    insert_rows(db.obj, fields, rows, ignore=True)
-    _require_room_for_votes(pks.values())
-
-
-def _require_room_for_votes(movies: Iterable[int]) -> None:
-    """Others may have recommended the films since. Only a person who comes back adds votes: those
-    of a film that is put back were in the library together."""
+    insert_rows(db.obj, VOTE, rows, ignore=True)
+    # Others may have recommended the films since. Only a person who comes back adds votes: those of
+    # a film that is put back were in the library together.
     most = validation.VOTES_MAX
-    for part in chunks(movies):
-        votes = Recommendation.select(Recommendation.movie).where(Recommendation.movie.in_(part))
-        full = votes.group_by(Recommendation.movie).having(fn.COUNT(Recommendation.id) > most)
+    for part in chunks(pks.values()):
+        votes_of = Recommendation.select(Recommendation.movie).where(Recommendation.movie.in_(part))
+        full = votes_of.group_by(Recommendation.movie).having(fn.COUNT(Recommendation.id) > most)
         if full.exists():
             raise ConflictError(
                 f"This can’t be undone: one of the films has new recommendations since, and the "
@@ -386,58 +359,65 @@ def _require_room_for_votes(movies: Iterable[int]) -> None:
             )
 
 
-def _put_films(made: Write, films: dict[str, dict | None]) -> None:
-    now = _films(made.user_id, films)
+def _put_films(change: Write, films: dict[str, dict | None]) -> None:
+    user_id = change.user_id
+    now = _films(user_id, films)
     differing = {imdb_id: row for imdb_id, row in films.items() if row != now[imdb_id]}
-    _put_movies(made, differing, now)
+    _put_movies(change, differing, now)
     back = {imdb_id: row for imdb_id, row in differing.items() if row is not None}
-    pks = _pks(made.user_id, back)
-    _replace_watches({pks[imdb_id]: row["watches"] for imdb_id, row in back.items()})
-    known = {pk for (pk,) in Person.select(Person.id).where(Person.user == made.user_id).tuples()}
-    _replace_votes(
-        {pks[imdb_id]: [v for v in row["votes"] if v[0] in known] for imdb_id, row in back.items()}
+    pks = _pks(user_id, back)
+    people_ids = {key for (key,) in Person.select(Person.id).where(Person.user == user_id).tuples()}
+    for part in chunks(pks.values()):
+        Watch.delete().where(Watch.movie.in_(part)).execute()
+        Recommendation.delete().where(Recommendation.movie.in_(part)).execute()
+    watches = ((pks[key], *watch) for key, row in back.items() for watch in row["watches"])
+    insert_rows(db.obj, (Watch.movie, *OWNED[Watch]), watches)
+    votes = (
+        (pks[key], *vote)
+        for key, row in back.items()
+        for vote in row["votes"]
+        if vote[0] in people_ids
     )
+    insert_rows(db.obj, VOTE, votes)
     counted: set[int] = set()
     for imdb_id, row in differing.items():
         counted |= _counted_in(row) ^ _counted_in(now[imdb_id])
     for part in chunks(counted):
-        mark_people_changed(made, Person.id.in_(part))
+        mark_people_changed(change, Person.id.in_(part))
 
 
 def _counted_in(row: dict | None) -> set[int]:
     """The people in whose movie_count the film is."""
-    if row is None or row["movie"][1] == "deleted":
+    if row is None or row["movie"]["status"] == "deleted":
         return set()
     return {vote[0] for vote in row["votes"]}
 
 
-def _put_movies(made: Write, films: dict[str, dict | None], now: dict[str, dict | None]) -> None:
-    pks = _list_pks(made.user_id)
-    columns = [*MOVIE, Movie.custom_list, Movie.updated_at, Movie.imported_at]
-    marks = (made.updated_at, made.updated_at)
-    rows = {
-        key: (*_movie(row, pks), *marks, made.user_id, key) for key, row in films.items() if row
-    }
-    update_rows(db.obj, columns, [Movie.user, Movie.title], (rows[key] for key in rows if now[key]))
-    new = [key for key in rows if not now[key]]
+def _put_movies(change: Write, films: dict[str, dict | None], now: dict[str, dict | None]) -> None:
+    pks = _list_pks(change.user_id)
+    rows: dict[str, tuple] = {}
+    for imdb_id, row in films.items():
+        if row is not None:
+            values, pk = dict(row["movie"]), pks.get(row["list"])
+            if values["status"] == "custom" and pk is None:
+                # The list was deleted since: the film goes where that would have put it.
+                values["status"] = "watched" if row["watches"] else "toWatch"
+            written = (change.updated_at, change.updated_at)
+            key = (change.user_id, imdb_id)
+            rows[imdb_id] = (*(values[name] for name in owned_names(Movie)), pk, *written, *key)
+    columns = (*OWNED[Movie], Movie.custom_list, *WRITTEN)
+    changed = (rows[imdb_id] for imdb_id in rows if now[imdb_id])
+    update_rows(db.obj, columns, [Movie.user, Movie.title], changed)
+    new = [imdb_id for imdb_id in rows if not now[imdb_id]]
     if new:
-        require_room(made.user_id, Movie, "films", len(new))
-    insert_rows(db.obj, [*columns, Movie.user, Movie.title], (rows[key] for key in new))
-    remove_tombstones(made, "movie", *new)
-    gone = [key for key in films if key not in rows]
+        require_room(change.user_id, Movie, "films", len(new))
+    insert_rows(db.obj, (*columns, Movie.user, Movie.title), (rows[imdb_id] for imdb_id in new))
+    remove_tombstones(change, "movie", *new)
+    gone = [imdb_id for imdb_id in films if imdb_id not in rows]
     for part in chunks(gone):
-        Movie.delete().where((Movie.user == made.user_id) & Movie.title.in_(part)).execute()
-    add_tombstones(made, "movie", *gone)
-
-
-def _movie(row: dict, pks: dict[str, int]) -> list:
-    """The columns of MOVIE and the list; where that is gone, the film goes where its deletion would
-    have put it."""
-    media_type, status, *dates = row["movie"]
-    pk = pks.get(row["list"])
-    if status == "custom" and pk is None:
-        status = "watched" if row["watches"] else "toWatch"
-    return [media_type, status, *dates, pk]
+        deleted = (Movie.user == change.user_id) & Movie.title.in_(part)
+        Movie.delete().where(deleted).execute()
+    add_tombstones(change, "movie", *gone)
 
 
 def _pks(user_id: str, imdb_ids: Iterable[str]) -> dict[str, int]:
@@ -449,35 +429,15 @@ def _pks(user_id: str, imdb_ids: Iterable[str]) -> dict[str, int]:
     }
 
 
-def _replace_watches(watches: dict[int, list]) -> None:
-    for part in chunks(watches):
-        Watch.delete().where(Watch.movie.in_(part)).execute()
-    rows = ((pk, *watch) for pk in watches for watch in watches[pk])
-    insert_rows(db.obj, [Watch.movie, Watch.date_watched, Watch.my_rating], rows)
-
-
-def _replace_votes(votes: dict[int, list]) -> None:
-    for part in chunks(votes):
-        Recommendation.delete().where(Recommendation.movie.in_(part)).execute()
-    rows = ((pk, *vote) for pk in votes for vote in votes[pk])
-    fields = [
-        Recommendation.movie,
-        Recommendation.person,
-        Recommendation.date_recommended,
-        Recommendation.vote_type,
-    ]
-    insert_rows(db.obj, fields, rows)
-
-
-def _put_rankings(made: Write, before: dict[str, list], now: dict[str, list]) -> None:
+def _put_rankings(change: Write, before: dict[str, list], now: dict[str, list]) -> None:
     """Films that lost or changed their place go back to it; the others keep their order."""
     was, is_now = _unplaced(before), _unplaced(now)
     moved = {key for key in before.keys() | now.keys() if was.get(key) != is_now.get(key)}
     if not moved:
         return
-    order = [row for row in ranking_order.read(db.obj, made.user_id) if row.imdb_id not in moved]
+    order = [row for row in ranking_order.read(db.obj, change.user_id) if row.imdb_id not in moved]
     groups = {liked: [row for row in order if row.liked == liked] for liked in (True, False)}
     back = [Ranked(key, *place) for key, place in before.items() if key in moved]
     for row in sorted(back, key=lambda row: row.position):
         groups[row.liked].insert(row.position - 1, row)
-    ranking_order.replace(db.obj, made.user_id, [*groups[True], *groups[False]])
+    ranking_order.replace(db.obj, change.user_id, [*groups[True], *groups[False]])

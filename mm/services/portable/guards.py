@@ -85,11 +85,11 @@ def members(data: bytes, counted: Counter, trusted: bool) -> dict[str, list[Raw]
             )
         return _Key(name)
 
-    found: dict[str, list[Raw]] = defaultdict(list)
+    values: dict[str, list[Raw]] = defaultdict(list)
     decoder = msgspec.json.Decoder(_MEMBERS, dec_hook=keep)
     for key, value in _decode(decoder, data, "", counted).items():
-        found[key.name].append(value)
-    return found
+        values[key.name].append(value)
+    return values
 
 
 def single(value: Raw, path: str, counted: Counter):
@@ -159,13 +159,13 @@ def _without_halves(data: bytes) -> tuple[bytes, int]:
     """JSON with each escaped surrogate that has no partner replaced, and how many there were."""
     count = escapes = 0
 
-    def replace(found: re.Match) -> bytes:
+    def replace(match: re.Match) -> bytes:
         nonlocal count, escapes
         escapes += 1
         if escapes > ESCAPES_MAX:
             raise UnusableFileError(NO_JSON.format("it has too many broken characters"))
-        if not found["half"]:
-            return found[0]
+        if not match["half"]:
+            return match[0]
         count += 1
         return rb"\ufffd"
 

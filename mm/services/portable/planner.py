@@ -62,8 +62,8 @@ def plan(
     conflicts: Conflicts = "overwrite",
     database: Database | None = None,
 ) -> Plan:
-    """Merge: nothing is removed. Reads the library once, in one snapshot. Raises UnusableFileError where the
-    library would grow past what an import takes."""
+    """Merge: nothing is removed. Reads the library once, in one snapshot. Raises UnusableFileError
+    where the library would grow past what an import takes."""
     database = database or db.obj
     with snapshot(database):
         version = User.select(User.library_version).where(User.id == user_id).scalar(database)

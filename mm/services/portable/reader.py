@@ -220,21 +220,21 @@ def _single(reader: _Reader, document: dict[str, list[Raw]], key: str):
 
 def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list[Raw]]:
     """The rows of each section, not decoded yet. A section that is there twice is read as one."""
-    found: dict[str, list[Raw]] = {}
+    sections: dict[str, list[Raw]] = {}
     for name in SECTIONS:
         values = document.get(name, [])
         for value in values:
             if guards.is_list(value):
-                found.setdefault(name, []).extend(guards.rows(value, name, reader.counted))
+                sections.setdefault(name, []).extend(guards.rows(value, name, reader.counted))
             elif not _is_empty(reader, value, name):
                 reader.reject(name, "expected a list")
         if len(values) > 1:
             again = f"The file holds {name!r} {len(values)} times: all of them were read as one."
             reader.warnings.add("twice", again)
-        if (count := len(found.get(name, []))) > validation.FILMS_MAX:
+        if (count := len(sections.get(name, []))) > validation.FILMS_MAX:
             limit = f"the limit is {validation.FILMS_MAX:,}"
             raise UnusableFileError(f"The file holds {count:,} {name}; {limit}.")
-    if not found:
+    if not sections:
         raise UnusableFileError(
             f"The file is JSON, but has none of the lists {SECTIONS_IN_WORDS}: "
             "nothing in it can be imported."
@@ -243,7 +243,7 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
         values = document[name]
         if count := sum(guards.count_entries(value, name, reader.counted) for value in values):
             _count_unknown(reader, name, count)
-    return {name: found.get(name, []) for name in SECTIONS}
+    return {name: sections.get(name, []) for name in SECTIONS}
 
 
 def _is_empty(reader: _Reader, value: Raw, path: str) -> bool:
@@ -350,7 +350,11 @@ def _votes(reader: _Reader, film_path: str, row: dict) -> Iterator[FileVote]:
     for index, entry in enumerate(entries):
         path = f"{film_path}.recommendations[{index}]"
         try:
-            vote = _vote(entry)
+            if not isinstance(entry, dict):
+                raise FieldError("", "expected an object")
+            name = validation.name(entry.get("person_name"), "person_name")
+            moment = validation.moment(entry.get("date_recommended"), "date_recommended")
+            vote = FileVote(fold(name), name, moment, validation.vote(entry.get("vote_type")))
         except FieldError as error:
             reader.reject(_join(path, error.path), error.reason)
             continue
@@ -359,18 +363,6 @@ def _votes(reader: _Reader, film_path: str, row: dict) -> Iterator[FileVote]:
             continue
         first[vote.key] = path
         yield vote
-
-
-def _vote(entry) -> FileVote:
-    if not isinstance(entry, dict):
-        raise FieldError("", "expected an object")
-    person_name = validation.name(entry.get("person_name"), "person_name")
-    return FileVote(
-        key=fold(person_name),
-        person_name=person_name,
-        date_recommended=validation.moment(entry.get("date_recommended"), "date_recommended"),
-        vote_type=validation.vote(entry.get("vote_type")),
-    )
 
 
 def _person(reader: _Reader, path: str, row: dict) -> FilePerson:
