@@ -487,7 +487,4 @@ def test_a_read_token_with_impossible_characters_stops_tmdb(alice):
     run()
 
     assert states() == ("stub", "ready")
-    assert (
-        "The TMDB key has invalid characters"
-        in enrichment_runner.progress(alice.id).notices[0]
-    )
+    assert "The TMDB key has invalid characters" in enrichment_runner.progress(alice.id).notices[0]
