@@ -73,7 +73,7 @@ def test_the_hard_library_loses_nothing_on_its_way_in(alice):
     assert written["rankings"] == library["rankings"]
 
 
-def test_importing_the_own_export_again_changes_nothing(alice):
+def test_importing_ones_own_export_again_changes_nothing(alice):
     put(alice, hard_document())
     before = export(alice)
     counts = portable.count(portable.plan(alice.id, portable.read(before)))
@@ -114,7 +114,7 @@ def test_lists_of_one_name_stay_two(alice):
     assert len(exported(alice)["lists"]) == 2
 
 
-def test_a_list_joins_by_name_onto_one_that_was_there_and_keeps_its_id(alice):
+def test_a_list_joins_an_existing_one_by_name_and_keeps_its_id(alice):
     put(alice, document(lists=[custom_list("mine", "Horror")]))
     put(
         alice,
@@ -180,7 +180,7 @@ def test_people_that_differ_in_case_only_are_one_with_both_rows_votes(alice):
     assert Recommendation.select().join(Person).where(Person.name_key == "bob").count() == 2
 
 
-def test_people_whom_only_votes_name_are_made(alice):
+def test_people_named_only_by_votes_are_created(alice):
     put(alice, document([film(1, recommendations=[vote("Zoë", up=False)])]))
     assert exported(alice)["people"]["Zoë"]["color"] == "#0a84ff"
     assert exported(alice)["movies"]["tt0000001"]["recommendations"] == [vote("Zoë", up=False)]
@@ -199,7 +199,7 @@ def test_a_file_cannot_make_somebody_a_quick_recommender(alice):
     assert "1 people have an unknown quick_key, which was ignored." in plan.warnings
 
 
-def test_a_rename_onto_another_persons_name_keeps_mine_and_is_reported(alice):
+def test_a_rename_onto_another_persons_name_is_not_done_but_reported(alice):
     put(alice, document(people=[person("Bob")]))
     rows = [film(1, recommendations=[vote("bob")])]
     plan = put(alice, document(rows, [person("Bob", quick_key="google", color="#000000")]))
@@ -244,7 +244,7 @@ def test_newest_takes_what_is_newer_and_only_adds_votes_to_what_is_not(alice):
     assert portable.count(plan)["vote"] == {"new": 1}
 
 
-def test_skip_leaves_rows_that_are_there_and_adds_the_others(alice):
+def test_skip_leaves_existing_rows_and_adds_the_others(alice):
     put(alice, document([film(1, recommendations=[vote("Ann")])], [person("Ann", color="#111111")]))
     file = document(
         [seen(1, recommendations=[vote("Ben")]), film(2)], [person("Ann", color="#222222")]
@@ -291,7 +291,7 @@ def test_a_view_of_somebody_who_is_gone_is_exported_without_them(alice):
     assert backups.create(alice).state == "verified"
 
 
-def test_a_view_of_nobody_known_is_taken_without_them(alice):
+def test_a_view_of_an_unknown_person_is_imported_without_that_filter(alice):
     plan = put(
         alice, document(views=[view("Theirs", {"person": "Nobody", "list": "none", "q": "x"})])
     )
@@ -329,7 +329,7 @@ def test_a_second_plan_of_the_same_file_leaves_out_as_much_as_the_first(alice, c
     assert portable.view(portable.plan(alice.id, incoming, conflicts)) == first
 
 
-def test_skipping_makes_nobody_whose_votes_are_not_taken(alice):
+def test_skipping_creates_no_person_whose_votes_are_skipped(alice):
     put(alice, document([film(1)]))
     put(alice, document([film(1, recommendations=[vote("Zoë")])]), "skip")
     assert "Zoë" not in exported(alice)["people"]
@@ -424,7 +424,7 @@ def test_what_comes_back_is_no_longer_deleted(alice):
     assert [row.key for row in Tombstone.select()] == ["tt0000009"]
 
 
-def test_an_import_makes_a_stub_for_each_new_film_and_leaves_known_titles(alice):
+def test_an_import_creates_a_stub_for_each_new_film_and_leaves_existing_titles(alice):
     Title.create(imdb_id="tt0000001", title="Known", tmdb_state="ready")
     plan = put(alice, document([film(1), film(2)]))
     assert {row.imdb_id: row.tmdb_state for row in Title.select()} == {

@@ -50,7 +50,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
-def test_what_is_no_library_is_refused_whole(data):
+def test_a_file_that_is_no_library_is_refused_as_a_whole(data):
     with pytest.raises(InvalidError) as refused:
         portable.read(data)
     assert refused.value.status == 422
@@ -102,7 +102,7 @@ def test_millions_of_broken_characters_are_refused():
         portable.read(data)
 
 
-def test_a_key_that_is_there_twice_is_read_as_one_and_said():
+def test_a_repeated_key_is_read_as_one_with_a_warning():
     first, second = b'[{"imdb_id": "tt0000001"}]', b'[{"imdb_id": "tt0000002"}, 3]'
     incoming = portable.read(b'{"movies": %s, "movies": %s}' % (first, second))
     assert [row.imdb_id for row in incoming.films] == ["tt0000001", "tt0000002"]
@@ -125,7 +125,7 @@ def of_64_mib(piece):
 
 
 @pytest.mark.parametrize("piece", [b"[],", b'{"":0},', b"0,", b'"a",', b"[[[]]],"])
-def test_what_would_become_gigabytes_is_refused_before_it_is_decoded(piece):
+def test_a_file_that_would_need_gigabytes_is_refused_before_it_is_decoded(piece):
     with pytest.raises(InvalidError, match="more brackets or commas than any library"):
         portable.read(of_64_mib(piece))
 
@@ -206,14 +206,14 @@ def test_entries_under_an_unknown_key_are_counted_without_reading_them():
     ]
 
 
-def test_of_very_many_unknown_keys_twenty_are_named():
+def test_only_twenty_unknown_keys_are_named():
     rows = [film(number, **{f"key{number}": 1}) for number in range(1, 251)]
     warnings = portable.read(as_bytes(document(rows))).warnings
     assert len(warnings) == 21
     assert "230 entries under other keys are unknown to this version and were left out." in warnings
 
 
-def test_of_warnings_of_one_kind_the_first_are_told_and_then_their_number():
+def test_of_many_warnings_of_one_kind_the_first_are_shown_and_the_rest_counted():
     people = [person("Ann") for _ in range(1_001)]
     warnings = portable.read(as_bytes(document(people=people))).warnings
     assert warnings[0] == "people[1] and people[0] are the same person and were combined."
