@@ -10,8 +10,8 @@ __version__ = "0.2.0.dev0"
 
 
 def create_app(config: configuration.Config | None = None) -> Flask:
-    """The WSGI application. Opens no connection and changes no schema: `flask --app mm upgrade`
-    does that."""
+    """The WSGI application. Opens no connection, and does not change the schema, which is for
+    `flask --app mm upgrade`."""
     config = configuration.use(config or configuration.from_environ())
     ownership.require(config)
     with disk.exit_if_full(config.data_dir):
@@ -22,11 +22,11 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     root = configuration.ROOT
     app = Flask(__name__, template_folder=str(root / "templates"), static_folder=None)
     app.config.update(SECRET_KEY=secret_key, MAX_CONTENT_LENGTH=64 * 2**20 + 2**16)
-    # "//x" must not be led to "/x": in an address that ends in a name, they are two names.
+    # No redirect from "//x" to "/x": at the end of a URL they are two different names.
     app.url_map.merge_slashes = False
-    # A request's first query opens its connection, so what needs none opens none.
+    # A request's first query opens the connection.
     app.teardown_request(lambda _error: db.close())
-    # The handlers of unexpected errors log them, and without the address.
+    # Our handlers of unexpected errors log them, without the path.
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]
     from mm import api, auth, cli, routes
 

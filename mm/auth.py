@@ -39,15 +39,15 @@ from mm.models import User
 from mm.services import accounts
 
 LOG_IN_SECONDS = accounts.LOG_IN_SECONDS
-ADMIN_SECONDS = 12 * 3600
+ADMIN_SECONDS = 12 * clock.HOUR
 ADMINISTRATOR = "administrator"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-# In a session: what log-out writes down to end it.
+# Under this name a session holds the key by which log-out ends it.
 SESSION_KEY = "key"
 
 
 class TokenAdministrator(UserMixin):
-    """Who logged in with ADMIN_TOKEN: may administer, and has no library."""
+    """Logged in with ADMIN_TOKEN: may manage the server, and has no library."""
 
     id = None
     is_admin = True
@@ -55,12 +55,12 @@ class TokenAdministrator(UserMixin):
 
 class _Sessions(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: Flask) -> bool:
-        """The same server is often reached by https through a proxy and by plain http at home."""
+        # The same server is often reached by https through a proxy and by plain http at home.
         return request.is_secure
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Static files are the same for everybody: `Vary: Cookie` would fetch them anew after a
-        log-in."""
+        # With the `Vary: Cookie` of a session, browsers would fetch static files anew after each
+        # log-in.
         if request.endpoint != "static":
             super().save_session(app, session, response)
 
@@ -72,9 +72,10 @@ def init_app(app: Flask) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=timedelta(seconds=LOG_IN_SECONDS),
-        # No cookie can have this name. A remembered log-in is a session that outlives the browser:
-        # flask-login's own cookie never expires on the server, hides a bearer token, and fails on a
-        # value outside ASCII.
+        # Switches flask-login's own cookie off, because no cookie can have this name: "Remember me"
+        # is a permanent session here. Never setting that cookie is not enough: flask-login reads
+        # one that another site on this host has set, ignores the bearer token then, and fails where
+        # it is not ASCII.
         REMEMBER_COOKIE_NAME=";",
     )
     app.session_interface = _Sessions()
@@ -94,7 +95,7 @@ def is_api() -> bool:
 
 
 def is_logged_in() -> bool:
-    """For what comes after the answer: where that cannot be found out, no."""
+    """False also when the database cannot tell; for what runs after an answer was made."""
     try:
         return current_user.is_authenticated
     except UnavailableError:
@@ -102,10 +103,23 @@ def is_logged_in() -> bool:
 
 
 def account() -> User:
-    """The account that is asking. Raises ForbiddenError for an administrator who came with ADMIN_TOKEN."""
+    """The account of this request. Raises ForbiddenError for a TokenAdministrator, who has none."""
     if current_user.id is None:
         raise ForbiddenError("The admin token has no library of its own. Log in with an account.")
     return current_user._get_current_object()
+
+
+def account_required(view: Callable) -> Callable:
+    """For views about a user's own data: 401 without a log-in, 403 for ADMIN_TOKEN, which has no
+    library."""
+
+    @login_required
+    @wraps(view)
+    def guarded(*args, **kwargs):
+        account()
+        return view(*args, **kwargs)
+
+    return guarded
 
 
 def admin_required(view: Callable) -> Callable:
@@ -120,12 +134,12 @@ def admin_required(view: Callable) -> Callable:
 
 
 def attempt_log_in(name: str, password: str) -> User:
-    """The account of this e-mail address or user name, and password. Raises UnauthenticatedError, or
-    TooManyRequestsError (see `attempts.counted`); an unknown name is answered in the same time and words."""
-    known = models.user_by_name(name)
-    # One account, whichever of its names is used.
-    key = f"account {known.id}" if known else f"name {fold(name)[:254]}"
-    with _counting_failures(key, known.id if known else None):
+    """The account with this e-mail address or username, and password. Raises UnauthenticatedError,
+    for an unknown name in the same time and words, or TooManyRequestsError (see login_limits)."""
+    candidate = models.user_by_name(name)
+    # The same key for both names of an account.
+    key = f"account {candidate.id}" if candidate else f"name {fold(name)[:254]}"
+    with _count_failures(key, candidate.id if candidate else None):
         user = accounts.log_in(name, password)
         if user is None:
             raise UnauthenticatedError("Incorrect email or password")
@@ -133,15 +147,16 @@ def attempt_log_in(name: str, password: str) -> User:
 
 
 def confirm_password(user: User, password: str) -> None:
-    """Before a change to the account. Raises UserError or TooManyRequestsError: 401 would say that the log-in
-    itself is bad."""
-    with _counting_failures(f"account {user.id}", user.id):
+    """Check the password again before the account is changed. Raises UserError or
+    TooManyRequestsError."""
+    with _count_failures(f"account {user.id}", user.id):
         if accounts.log_in(user.email, password) is None:
+            # Not 401, which would mean that the session or the token is bad.
             raise UserError("The current password is incorrect")
 
 
 def log_in(user: User, remember: bool = False) -> None:
-    """Start a session of this browser, ending any other; `remember` keeps it for 30 days."""
+    """Start a session in this browser, in place of any other; `remember` keeps it for 30 days."""
     session.clear()
     session.permanent = remember
     session[SESSION_KEY] = secrets.token_urlsafe(16)
@@ -149,10 +164,10 @@ def log_in(user: User, remember: bool = False) -> None:
 
 
 def log_out() -> None:
-    """End this session on the server, so that a copy of its cookie is worth nothing either. This
-    browser is logged out in any case, also where the database is full, busy or gone."""
+    """End this session on the server too, so that a copy of its cookie is worth nothing. The
+    browser is logged out even if the database cannot be written."""
     key = session.get(SESSION_KEY)
-    # First, because without it nobody has to be looked up.
+    # First, so that flask-login has no account to look up.
     session.clear()
     logout_user()
     if key:
@@ -163,23 +178,23 @@ def log_out() -> None:
 
 
 def issue_token(user: User) -> str:
-    """For `Authorization: Bearer`, good for 30 days or until the account's token_version is raised."""
+    """For `Authorization: Bearer`, valid for 30 days or until token_version of the account rises."""
     return _encode(user.id, user.token_version, LOG_IN_SECONDS)
 
 
 def issue_admin_token(admin_token: str) -> str:
-    """Good for 12 hours or until ADMIN_TOKEN is changed. Raises UnauthenticatedError, TooManyRequestsError, or
-    UnavailableError where ADMIN_TOKEN is unset."""
+    """Valid for 12 hours or until ADMIN_TOKEN is changed. Raises UnauthenticatedError,
+    TooManyRequestsError, or UnavailableError where ADMIN_TOKEN is not set."""
     if not config.current.admin_token:
         raise UnavailableError("ADMIN_TOKEN is not set on this server")
-    with _counting_failures("admin token", ADMINISTRATOR):
+    with _count_failures("admin token", ADMINISTRATOR):
         if not hmac.compare_digest(admin_token.encode(), config.current.admin_token.encode()):
             raise UnauthenticatedError("Invalid admin token")
     return _encode(ADMINISTRATOR, _admin_version(), ADMIN_SECONDS)
 
 
 def local_path(target: str | None, default: str = "/") -> str:
-    """`target` when it is a path of this site, else `default`.
+    """`target` if it is a path on this site, else `default`.
 
     Browsers read a backslash as a slash and drop tabs and line ends, so `/\\evil` and `/<tab>/evil`
     leave the site.
@@ -195,7 +210,7 @@ def _load_from_session(session_id: str) -> User | None:
     user_id, _, version = session_id.rpartition(":")
     user = _active_account(user_id, int(version), session.get(SESSION_KEY))
     if user is None:
-        # A session that is changed gets a new cookie, which would outlive the mark of its end.
+        # Or a later change to it would renew its cookie beyond the time its end is remembered.
         session.clear()
     return user
 
@@ -208,7 +223,7 @@ def _load_from_token(incoming: Request) -> User | TokenAdministrator | None:
 
 
 def account_of(token: str) -> User | TokenAdministrator | None:
-    """Whose token this is; None for one that is not ours, has expired or was ended."""
+    """Whose token this is; None for one that is not ours, has expired or was revoked."""
     claims = _decode(token)
     if claims is None:
         return None
@@ -218,19 +233,18 @@ def account_of(token: str) -> User | TokenAdministrator | None:
 
 
 def _active_account(
-    user_id: str,
-    token_version: int,
-    session_key: str | None = None,
+    user_id: str, token_version: int, session_key: str | None = None
 ) -> User | None:
-    """None would be shown as a bad log-in, so a database that does not answer raises UnavailableError."""
-    found = User.select().where(User.id == user_id, User.token_version == token_version)
-    found = found.where(User.is_active)
+    """Raises UnavailableError where the database does not answer: None would mean a bad log-in."""
+    matching = User.select().where(
+        User.id == user_id, User.token_version == token_version, User.is_active
+    )
     if session_key is not None:
-        found = found.where(~fn.EXISTS(accounts.ended_sessions(session_key)))
+        matching = matching.where(~fn.EXISTS(accounts.ended_sessions(session_key)))
     try:
-        return found.first()
+        return matching.first()
     except (DatabaseError, InterfaceError) as error:
-        # The error page asks again who is there.
+        # So that the error page does not ask the database once more.
         g._login_user = AnonymousUserMixin()
         raise UnavailableError(
             "The database does not answer right now. Try again in a minute."
@@ -242,19 +256,13 @@ def _refuse_anonymous():
 
 
 def _require_same_origin() -> None:
-    """Browsers on plain http outside localhost send no Sec-Fetch-Site; for them the Origin must be
-    ours."""
     if request.method in SAFE_METHODS or is_api():
         return
     site = request.headers.get("Sec-Fetch-Site")
-    if site is None:
-        own = origin_is_ours()
-    else:
-        own = site in ("same-origin", "none")
-    if not own:
-        raise ForbiddenError(
-            "This did not come from a page of this site, so nothing was done. Reload it and try again."
-        )
+    # Browsers leave it out on plain http outside localhost.
+    is_ours = origin_is_ours() if site is None else site in ("same-origin", "none")
+    if not is_ours:
+        raise ForbiddenError("We couldn’t verify this request. Reload the page and try again.")
 
 
 def origin_is_ours() -> bool:
@@ -262,11 +270,12 @@ def origin_is_ours() -> bool:
 
 
 @contextlib.contextmanager
-def _counting_failures(account_key: str, user_id: str | None) -> Iterator[None]:
-    """Count what ends in a UserError, and log it. `user_id` is None for an unknown name."""
+def _count_failures(account_key: str, user_id: str | None) -> Iterator[None]:
+    """A UserError in this block is a failed log-in: count and log it. `user_id` is None for an
+    unknown name."""
     network = login_limits.network_of(request.remote_addr)
     limiter: MovingWindowRateLimiter = current_app.extensions["failed_log_ins"]
-    with login_limits.counted(limiter, account_key, network):
+    with login_limits.count_attempt(limiter, account_key, network):
         try:
             yield
         except UserError:
@@ -280,7 +289,7 @@ def _encode(subject: str, version: int | str, seconds: int) -> str:
 
 
 def _decode(token: str) -> dict | None:
-    """The claims of a token of ours that has not expired, by our own clock."""
+    """The claims of a valid token of ours. Expiry is checked here, by mm.clock."""
     options: Options = {"verify_exp": False, "verify_iat": False, "require": ["sub", "ver", "exp"]}
     try:
         key = current_app.config["SECRET_KEY"]
@@ -291,6 +300,6 @@ def _decode(token: str) -> dict | None:
 
 
 def _admin_version() -> str:
-    """Changes with ADMIN_TOKEN, so that a new one ends what was issued for the old one."""
+    """Changes with ADMIN_TOKEN, so that tokens issued for the old one end."""
     key = current_app.config["SECRET_KEY"].encode()
     return hmac.new(key, config.current.admin_token.encode(), hashlib.sha256).hexdigest()

@@ -1,5 +1,5 @@
-"""`flask --app mm …`: the same services as the pages and the worker. A UserError is one line and
-exit code 1."""
+"""`flask --app mm …`: the same services as the pages and the worker. A UserError is printed as one
+line, with exit code 1."""
 
 import functools
 import json
@@ -13,8 +13,8 @@ from flask.cli import AppGroup
 from mm import clock, config, log, schema, tasks
 from mm.database import db
 from mm.errors import UserError
-from mm.models import Job, User
-from mm.schemas import BackupEntry, Change, ImportResult
+from mm.models import Job, Movie, User
+from mm.schemas import BackupEntry, ImportResult
 from mm.services import accounts, health, jobs, portable
 from mm.services.backup import backups, imports
 from mm.services.enrichment import queue as enrichment_queue
@@ -30,10 +30,14 @@ conflicts_option = click.option(
     show_default=True,
     help="What happens to rows that are in both.",
 )
-rows_option = click.option("--rows", is_flag=True, help="With --dry-run: say it of each row.")
+rows_option = click.option("--rows", is_flag=True, help="With --dry-run: list every row.")
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Say what would be done, and change nothing."
 )
+FIRST_USER = """
+There is no account yet. Create one in another terminal, in this folder:
+    .venv/bin/flask --app mm user create you@example.org you --admin
+"""
 
 
 def init_app(app: Flask) -> None:
@@ -42,7 +46,7 @@ def init_app(app: Flask) -> None:
 
 
 def command(function):
-    """Open the database, and turn what a user can meet into one line."""
+    """Open the database for a command, and print a UserError as one line."""
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
@@ -72,12 +76,6 @@ def upgrade() -> None:
             click.echo(problem, err=True)
 
 
-FIRST_USER = """
-There is no account yet. Make one in another terminal, in this folder:
-    .venv/bin/flask --app mm user create you@example.org you --admin
-"""
-
-
 @user_group.command("create")
 @click.argument("email")
 @click.argument("username")
@@ -85,9 +83,9 @@ There is no account yet. Make one in another terminal, in this folder:
 @click.password_option(envvar="MM_PASSWORD", help="Asked for, or from MM_PASSWORD.")
 @command
 def user_create(email: str, username: str, admin: bool, password: str) -> None:
-    """Make an account with the four quick recommenders."""
+    """Create an account with the four quick recommenders."""
     user = accounts.create(email, username, password, is_admin=admin)
-    click.echo(f"Made the account {user.username} <{user.email}>.")
+    click.echo(f"Created the account {user.username} <{user.email}>.")
 
 
 @user_group.command("password")
@@ -100,26 +98,77 @@ def user_password(name: str, password: str) -> None:
     click.echo("The password is changed, and every session of the account has ended.")
 
 
+@user_group.command("deactivate")
+@click.argument("name")
+@command
+def user_deactivate(name: str) -> None:
+    """Let nobody log in to the account; every session and token of it ends. Its library stays."""
+    user = accounts.change(accounts.find(name), is_active=False)
+    click.echo(f"{user.username} is deactivated, and every session of the account has ended.")
+
+
+@user_group.command("activate")
+@click.argument("name")
+@command
+def user_activate(name: str) -> None:
+    """Let a deactivated account log in again."""
+    user = accounts.change(accounts.find(name), is_active=True)
+    click.echo(f"{user.username} is active.")
+
+
+@user_group.command("promote")
+@click.argument("name")
+@command
+def user_promote(name: str) -> None:
+    """Make the account an administrator, who may manage the server."""
+    user = accounts.change(accounts.find(name), is_admin=True)
+    click.echo(f"{user.username} is an administrator.")
+
+
+@user_group.command("demote")
+@click.argument("name")
+@command
+def user_demote(name: str) -> None:
+    """Make an administrator an ordinary account."""
+    user = accounts.change(accounts.find(name), is_admin=False)
+    click.echo(f"{user.username} is no longer an administrator.")
+
+
+@user_group.command("delete")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@command
+def user_delete(name: str, yes: bool) -> None:
+    """Delete the account and its library for good. Its backups stay on the server."""
+    user = accounts.find(name)
+    if not yes:
+        films = Movie.select().where(Movie.user == user.id, Movie.status != "deleted").count()
+        library = "1 film" if films == 1 else f"{films:,} films"
+        question = f"Delete the account {user.username} <{user.email}> and its library ({library})?"
+        click.confirm(question, abort=True)
+    folder = accounts.remove(user)
+    click.echo(f"Deleted the account {user.username}.")
+    if folder:
+        click.echo(f"Its backups stay in {folder}")
+
+
 @user_group.command("list")
 @command
 def user_list() -> None:
     """Every account: name, e-mail address, what it may do, and its last good backup."""
     for user in User.select().order_by(User.username_key):
-        marks = [
-            mark
-            for mark, is_set in (("admin", user.is_admin), ("inactive", not user.is_active))
-            if is_set
-        ]
-        click.echo(f"{user.username} <{user.email}> {' '.join(marks)} {_saved(user)}")
-
-
-def _saved(user: User) -> str:
-    """One whose backups cannot be reached is still listed."""
-    try:
-        last_good = backups.health(user).last_good
-    except UserError as error:
-        return error.message
-    return f"last backup {_when(last_good.created_at)}" if last_good else "no backup yet"
+        marks = "admin " * user.is_admin + "inactive " * (not user.is_active)
+        try:
+            last_good = backups.health(user).last_good
+        except UserError as error:
+            # An account whose backups cannot be read is still listed.
+            backup = error.message
+        else:
+            backup = "no backup yet"
+            if last_good:
+                moment = clock.local(last_good.created_at or 0, config.current.zone)
+                backup = f"last backup {moment:%Y-%m-%d %H:%M}"
+        click.echo(f"{user.username} <{user.email}> {marks}{backup}")
 
 
 @backup_group.command("create")
@@ -146,20 +195,19 @@ def backup_list(name: str) -> None:
 def backup_verify(name: str, filenames: tuple[str, ...]) -> None:
     """Test-restore the named backups, or all of them; exit code 1 when one is damaged."""
     user = accounts.find(name)
-    known = [entry.filename for entry in backups.listing(user.id) if entry.state != "foreign"]
-    good = [_verify(user, filename) for filename in filenames or known]
-    sys.exit(not all(good))
-
-
-def _verify(user: User, filename: str) -> bool:
-    """One that cannot be checked does not keep the others from it."""
-    try:
-        entry = backups.verify(user, filename)
-    except UserError as error:
-        click.echo(f"{filename}  {error.message}")
-        return False
-    click.echo(_line(entry))
-    return entry.state == "verified"
+    ours = [entry.filename for entry in backups.listing(user.id) if entry.state != "foreign"]
+    all_good = True
+    for filename in filenames or ours:
+        try:
+            entry = backups.verify(user, filename)
+        except UserError as error:
+            # The others are checked all the same.
+            click.echo(f"{filename}  {error.message}")
+            all_good = False
+        else:
+            click.echo(_line(entry))
+            all_good &= entry.state == "verified"
+    sys.exit(not all_good)
 
 
 @backup_group.command("restore")
@@ -260,9 +308,15 @@ def _say(outcome: ImportResult) -> None:
 
 
 def _say_plan(plan: portable.Plan, rows: bool) -> None:
-    """`rows`: each that would not stay the same, one by one, because there may be millions."""
+    """`rows`: also list each row that would change; one at a time, for there may be millions."""
     for change in portable.changes(plan) if rows else ():
-        click.echo(_row(change))
+        label = change.label if change.label != change.key else None
+        fields = []
+        for name, values in change.fields.items():
+            old, new = (json.dumps(value, ensure_ascii=False) for value in values)
+            fields.append(f"{name}: {old} -> {new}")
+        parts = [change.kind, change.outcome, change.key, label, change.reason, ", ".join(fields)]
+        click.echo(_plain("  ".join(part for part in parts if part)))
     for kind, counts in portable.count(plan).items():
         numbers = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         click.echo(f"{kind}: {numbers or 'none'}")
@@ -272,21 +326,8 @@ def _say_plan(plan: portable.Plan, rows: bool) -> None:
         click.echo(f"left out: {_plain(f'{problem.path}: {problem.reason}')}", err=True)
 
 
-def _row(change: Change) -> str:
-    """kind outcome key label reason field: from -> to, …"""
-    label = change.label if change.label != change.key else None
-    values = change.fields.items()
-    fields = ", ".join(f"{name}: {_value(old)} -> {_value(new)}" for name, (old, new) in values)
-    parts = [change.kind, change.outcome, change.key, label, change.reason, fields]
-    return _plain("  ".join(part for part in parts if part))
-
-
-def _value(value) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _plain(text: str) -> str:
-    """A file's text cannot move the cursor or colour the terminal."""
+    """`text` from a file, which must not move the cursor or colour the terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
@@ -295,9 +336,3 @@ def _line(entry: BackupEntry) -> str:
     remark = entry.problem or entry.kept_because or ""
     parts = [entry.filename, f"{entry.size_bytes:,} bytes", films, entry.state, remark]
     return "  ".join(filter(None, parts))
-
-
-def _when(moment: float | None) -> str:
-    return (
-        "never" if moment is None else f"{clock.local(moment, config.current.zone):%Y-%m-%d %H:%M}"
-    )

@@ -2,7 +2,10 @@
 `time.time`."""
 
 import time
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
+
+# In seconds.
+MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def now() -> float:
@@ -17,3 +20,7 @@ def monotonic() -> float:
 
 def local(moment: float, zone: tzinfo) -> datetime:
     return datetime.fromtimestamp(moment, zone)
+
+
+def today(zone: tzinfo) -> date:
+    return local(now(), zone).date()

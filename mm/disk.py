@@ -25,7 +25,7 @@ POSTGRES_FULL = "53100"
 AMBIGUOUS_CODES = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 TOO_LITTLE_BYTES = 2**17
 FULL = (
-    "The server's disk is full, so this was not saved. Delete backups that you no longer need, or "
+    "The server's disk is full, so this was not saved. Delete backups you no longer need, or "
     "ask whoever runs the server to make room."
 )
 CANNOT_START = (

@@ -1,8 +1,8 @@
-"""How often, and how many at once, may try to log in.
+"""Limits of log-in attempts.
 
-Failures are counted by the network they come from and by the account they aim at. Checking a
-password is slow by design, so only a few are checked at once and few may wait for that: however
-many log in, most of the server's threads stay free for everybody else.
+Failures are counted for the network they come from and for the account. Checking a password is slow
+by design, so few are checked at a time and few may wait for that: however many people log in, most
+of the server's threads stay free for everybody else.
 """
 
 import contextlib
@@ -13,44 +13,45 @@ from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
+from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.strategies import MovingWindowRateLimiter
 
 from mm import clock
 from mm.errors import TooManyRequestsError, UserError
 
 FAILED = RateLimitItemPerMinute(10, 15)
-# Of all networks together: strangers could otherwise keep an account closed with ten tries.
+# From all networks together. Higher, so that a stranger cannot lock an account with ten failures.
 FAILED_ANYWHERE = RateLimitItemPerMinute(50, 15)
 SUCCEEDED = RateLimitItemPerMinute(60, 15)
-# A network from which somebody logged in to the account.
+# Remembers a network from which somebody has logged in to the account.
 KNOWN = RateLimitItemPerDay(1, 30)
+# gunicorn.conf.py adds up what may hold its threads.
 AT_ONCE = 2
 WAITING = 4
 WAIT_SECONDS = 2
 UNKNOWN_NETWORK = "unknown"
 WITH_PORT = re.compile(r"\[(?P<v6>[^\]]*)\](:\d+)?|(?P<v4>[\d.]+):\d+")
 
-_places = threading.BoundedSemaphore(AT_ONCE + WAITING)
+_admitted = threading.BoundedSemaphore(AT_ONCE + WAITING)
 _checking = threading.BoundedSemaphore(AT_ONCE)
 _lock = threading.Lock()
-# Checks that have not ended, by the limit that they would count for.
-_unfinished: Counter[tuple] = Counter()
+# Checks in progress, by the limits that they would count for.
+_in_progress: Counter[tuple] = Counter()
 
 
 @contextlib.contextmanager
-def counted(limiter: MovingWindowRateLimiter, account: str, network: str) -> Iterator[None]:
+def count_attempt(limiter: MovingWindowRateLimiter, account: str, network: str) -> Iterator[None]:
     """Check a password in this block; a UserError in it is a failure.
 
-    Raises TooManyRequestsError after 10 failures of the network, after 50 at the account (unless somebody has
-    logged in to it from this network within 30 days), after 60 log-ins of the account, all within
-    15 minutes; and where too many are logging in at the same moment.
+    Raises TooManyRequestsError when, within 15 minutes, the network had 10 failures, the account 50
+    (unless somebody has logged in to it from this network within 30 days) or 60 log-ins; and when
+    too many people are logging in at the same moment.
     """
     limits: list[tuple] = [(FAILED, f"address {network}"), (SUCCEEDED, account)]
     if limiter.test(KNOWN, account, network):
         limits.append((FAILED_ANYWHERE, account))
     _require_attempts_left(limiter, limits)
-    with _place(), _unfinished_check(limiter, limits):
+    with _slot(), _check_in_progress(limiter, limits):
         try:
             yield
         except UserError:
@@ -62,11 +63,11 @@ def counted(limiter: MovingWindowRateLimiter, account: str, network: str) -> Ite
 
 
 def network_of(address: str | None) -> str:
-    """The IPv4 address, or the /64 of an IPv6 address: whoever has one of its addresses has them
-    all. A proxy may have added a port; what is no address at all is one network."""
+    """The IPv4 address, or the /64 of an IPv6 address, all of which usually belongs to one
+    customer. A port that a proxy added is ignored; anything else is UNKNOWN_NETWORK."""
     text = (address or "").strip()
-    if found := WITH_PORT.fullmatch(text):
-        text = found["v6"] or found["v4"] or ""
+    if match := WITH_PORT.fullmatch(text):
+        text = match["v6"] or match["v4"] or ""
     try:
         ip = ip_address(text.partition("%")[0])
     except ValueError:
@@ -78,9 +79,10 @@ def network_of(address: str | None) -> str:
 
 
 @contextlib.contextmanager
-def _place() -> Iterator[None]:
-    """One of the AT_ONCE; raises TooManyRequestsError where too many wait for one, or where it takes long."""
-    if not _places.acquire(blocking=False):
+def _slot() -> Iterator[None]:
+    """One of AT_ONCE slots. Raises TooManyRequestsError when too many wait for one, or after
+    WAIT_SECONDS."""
+    if not _admitted.acquire(blocking=False):
         raise _busy()
     try:
         if not _checking.acquire(timeout=WAIT_SECONDS):
@@ -90,47 +92,41 @@ def _place() -> Iterator[None]:
         finally:
             _checking.release()
     finally:
-        _places.release()
+        _admitted.release()
 
 
 @contextlib.contextmanager
-def _unfinished_check(limiter: MovingWindowRateLimiter, limits: list[tuple]) -> Iterator[None]:
-    """Count it as a failure until it has ended: else parallel ones would all be let in before the
+def _check_in_progress(limiter: MovingWindowRateLimiter, limits: list[tuple]) -> Iterator[None]:
+    """Counts as a failure until it ends, or parallel attempts would all be admitted before the
     first failure is counted."""
     with _lock:
         _require_attempts_left(limiter, limits)
         for item, key in limits:
-            if not limiter.test(item, key, cost=1 + _unfinished[item, key]):
+            if not limiter.test(item, key, cost=1 + _in_progress[item, key]):
                 raise _busy()
-        _unfinished.update(limits)
+        _in_progress.update(limits)
     try:
         yield
     finally:
         with _lock:
-            _unfinished.subtract(limits)
+            _in_progress.subtract(limits)
             for limit in limits:
-                if not _unfinished[limit]:
-                    del _unfinished[limit]
+                if not _in_progress[limit]:
+                    del _in_progress[limit]
 
 
 def _require_attempts_left(limiter: MovingWindowRateLimiter, limits: list[tuple]) -> None:
     for item, key in limits:
-        if not limiter.test(item, key):
-            raise _too_many(limiter, item, key)
-
-
-def _too_many(
-    limiter: MovingWindowRateLimiter, item: RateLimitItem, key: str
-) -> TooManyRequestsError:
-    seconds = math.ceil(limiter.get_window_stats(item, key).reset_time - clock.now())
-    seconds = min(max(1, seconds), item.get_expiry())
-    minutes = math.ceil(seconds / 60)
-    what = "log-ins" if item is SUCCEEDED else "failed log-ins"
-    words = f"Too many {what}. Try again in {minutes} minute{'s' * (minutes > 1)}."
-    return TooManyRequestsError(words, seconds)
+        if limiter.test(item, key):
+            continue
+        seconds = math.ceil(limiter.get_window_stats(item, key).reset_time - clock.now())
+        seconds = min(max(1, seconds), item.get_expiry())
+        minutes = math.ceil(seconds / clock.MINUTE)
+        what = "log-ins" if item is SUCCEEDED else "failed log-ins"
+        message = f"Too many {what}. Try again in {minutes} minute{'s' * (minutes > 1)}."
+        raise TooManyRequestsError(message, seconds)
 
 
 def _busy() -> TooManyRequestsError:
-    return TooManyRequestsError(
-        "Too many are logging in at this moment. Try again in a few seconds.", 2
-    )
+    message = "Too many people are logging in right now. Try again in a few seconds."
+    return TooManyRequestsError(message, WAIT_SECONDS)

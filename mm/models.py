@@ -14,6 +14,7 @@ from peewee import (
     BooleanField,
     Database,
     DoubleField,
+    Field,
     ForeignKeyField,
     IntegerField,
     JSONField,
@@ -324,6 +325,36 @@ TABLES: list[type[Table]] = [
     EndedSession,
 ]
 
+# The columns a user owns, for each row of a library: an export writes them, an import compares and
+# takes them, and Undo puts them back. Each list is in the order of the row's fields in
+# `schemas/portable`. Not here, and named where they are needed: other rows that a row points to (a
+# film's list, a vote's person), and what never changes (imdb_id, a list's id, quick_key).
+OWNED: dict[type[Table], tuple[Field, ...]] = {
+    Movie: (Movie.media_type, Movie.status, Movie.date_added, Movie.last_modified),
+    Watch: (Watch.date_watched, Watch.my_rating),
+    Recommendation: (Recommendation.date_recommended, Recommendation.vote_type),
+    Person: (Person.name, Person.is_trusted, Person.color, Person.emoji, Person.last_modified),
+    CustomList: (
+        CustomList.name,
+        CustomList.color,
+        CustomList.icon,
+        CustomList.position,
+        CustomList.created_at,
+        CustomList.last_modified,
+    ),
+    SavedView: (SavedView.name, SavedView.filters, SavedView.position, SavedView.last_modified),
+    Ranking: (Ranking.liked, Ranking.position, Ranking.ranked_at),
+}
+
+
+def owned_names(table: type[Table]) -> list[str]:
+    return [column.name for column in OWNED[table]]
+
+
+def new_values(table: type[Table], given: dict) -> dict:
+    """What a new row's owned columns hold: the given values, else the columns' defaults."""
+    return {column.name: column.default for column in OWNED[table]} | given
+
 
 def scratch() -> SqliteDatabase:
     """An empty database in memory with the current tables, open; the caller closes it."""
@@ -407,3 +438,16 @@ def touch_library(database: Database, user_id: str) -> None:
     User.update(library_version=User.library_version + 1).where(User.id == user_id).execute(
         database
     )
+
+
+def add_quick_recommenders(
+    database: Database, user_id: str, last_modified: float, updated_at: float
+) -> None:
+    """The people that each account is born with."""
+    columns = (*OWNED[Person], Person.name_key, Person.quick_key, Person.user, Person.updated_at)
+    rows = []
+    for quick_key, name, color, emoji in QUICK_RECOMMENDERS:
+        shown = {"name": name, "color": color, "emoji": emoji, "last_modified": last_modified}
+        values = new_values(Person, shown)
+        rows.append((*values.values(), fold(name), quick_key, user_id, updated_at))
+    insert_rows(database, columns, rows)

@@ -1,6 +1,6 @@
-"""Whose data it is: what a command that root gives would write, the server could not read."""
+"""Refuses commands that root gives for somebody else's data: the server could not read the files
+that they write."""
 
-import contextlib
 import os
 import pwd
 import shlex
@@ -14,37 +14,28 @@ ROOT = 0
 
 
 def require(config: Config) -> None:
-    """Refuses a command that root gives where the database, or before there is one the data folder,
-    belongs to somebody else. A server that is started as root may do as it likes, and
-    MM_ALLOW_ROOT says that it is: as in a container whose data folder is one of the host.
+    """Raises ClickException for a command that root gives while the database, or the data folder
+    before there is one, belongs to somebody else. MM_ALLOW_ROOT says that the server itself runs as
+    root, as in a container with a data folder of the host.
 
-    To become the owner instead would be kinder, but the owner may not be able to read root's
-    Python, or the file that root names on the command line.
+    Switching to the owner would be kinder, but the owner may not be able to read root's Python, or
+    the file that root named on the command line.
     """
-    if click.get_current_context(silent=True) is None or os.geteuid() != ROOT:
+    is_command = click.get_current_context(silent=True) is not None
+    if not is_command or os.geteuid() != ROOT or config.allow_root:
         return
-    if config.allow_root:
+    database = config.data_dir / "mm.db"
+    path = database if database.exists() else config.data_dir
+    if not path.exists() or path.stat().st_uid == ROOT:
         return
-    owner = _owner(config)
-    if owner not in (None, ROOT):
-        name = _name(owner)
-        command = shlex.join(["sudo", "-u", name, *sys.argv])
-        raise click.ClickException(
-            f"You are root, and the data folder belongs to {name}, who could not read what is "
-            f"written now. Where the server itself runs as root, as in a container, set "
-            f"MM_ALLOW_ROOT=1. Else give the command as {name}: {command}"
-        )
-
-
-def _owner(config: Config) -> int | None:
-    for path in (config.data_dir / "mm.db", config.data_dir):
-        with contextlib.suppress(FileNotFoundError):
-            return path.stat().st_uid
-    return None
-
-
-def _name(uid: int) -> str:
+    owner = path.stat().st_uid
     try:
-        return pwd.getpwuid(uid).pw_name
+        name = pwd.getpwuid(owner).pw_name
     except KeyError:
-        return f"#{uid}"
+        name = f"#{owner}"
+    command = shlex.join(["sudo", "-u", name, *sys.argv])
+    raise click.ClickException(
+        f"You are root, but the data folder belongs to {name}, who could not read what this "
+        "command writes. If the server itself runs as root, as in a container, set "
+        f"MM_ALLOW_ROOT=1. Otherwise run the command as {name}: {command}"
+    )

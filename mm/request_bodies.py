@@ -1,6 +1,6 @@
-"""Request bodies as gunicorn hands them over, with what it leaves to the application: a body that
-trickles ends after a while, one that is cut off is not taken for a whole one, and one that is
-badly framed is the sender's mistake and not an error of the server."""
+"""Request bodies under gunicorn, which leaves this to the application: a body that arrives too
+slowly is ended, one that is cut off is not mistaken for a whole one, and bad framing is the
+client's error (400) and not the server's."""
 
 import contextlib
 import io
@@ -13,21 +13,22 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, RequestTimeout
 from werkzeug.wsgi import get_content_length
 
+# A body may take so long, and then longer the more of it has arrived.
 GRACE_SECONDS = 30
-# Bytes a second: what a body must make after that.
-SLOWEST = 16 * 2**10
-PART = 2**16
+BYTES_PER_SECOND_MIN = 16 * 2**10
+CHUNK_BYTES = 2**16
 
 
 class Body(io.RawIOBase):
-    """`wsgi.input` of a request. Reading raises RequestTimeout, ClientDisconnected, BadRequest."""
+    """The `wsgi.input` of a request. Reading raises RequestTimeout, ClientDisconnected or
+    BadRequest."""
 
     def __init__(self, environ: dict):
         super().__init__()
         self._raw = environ["wsgi.input"]
         self._socket: socket.socket = environ["gunicorn.socket"]
         self._expected = get_content_length(environ)
-        self._taken = 0
+        self._received = 0
         self._timer: threading.Timer | None = None
         self._started = 0.0
         self._grace: float = GRACE_SECONDS
@@ -38,25 +39,26 @@ class Body(io.RawIOBase):
         return True
 
     def readinto(self, buffer) -> int:
-        if not self._is_watched and self._taken != self._expected:
+        if not self._is_watched and self._received != self._expected:
             self._is_watched, self._started = True, time.monotonic()
-            self._wake_in(self._grace)
+            self._check_in(self._grace)
         data = self._read(len(buffer))
         buffer[: len(data)] = data
-        self._taken += len(data)
-        if not data or self._taken == self._expected:
+        self._received += len(data)
+        if not data or self._received == self._expected:
             self.stop_watching()
-        if not data and self._taken < (self._expected or 0):
+        if not data and self._received < (self._expected or 0):
             raise ClientDisconnected()
         return len(data)
 
-    def drop(self, seconds: float) -> None:
-        """Read what is left and forget it, for so long at most."""
+    def drain(self, seconds: float) -> None:
+        """Read the rest and throw it away, for so long at most."""
         self.stop_watching()
-        self._grace, self._taken = seconds, 0
+        self._grace, self._received = seconds, 0
         with contextlib.suppress(HTTPException):
-            while self.read(PART):
-                self._taken = 0
+            while self.read(CHUNK_BYTES):
+                # So that what arrives earns no more time.
+                self._received = 0
 
     def stop_watching(self) -> None:
         self._is_watched = False
@@ -74,26 +76,27 @@ class Body(io.RawIOBase):
             raise RequestTimeout("The body of the request took too long to arrive.")
         return data
 
-    def _wake_in(self, seconds: float) -> None:
+    def _check_in(self, seconds: float) -> None:
         self._timer = threading.Timer(seconds, self._cut_if_late)
         self._timer.daemon = True
         self._timer.start()
 
     def _cut_if_late(self) -> None:
-        """Closing one direction wakes the thread that waits for more, and it can still answer."""
-        left = self._started + self._grace + self._taken / SLOWEST - time.monotonic()
+        allowed = self._grace + self._received / BYTES_PER_SECOND_MIN
+        left = self._started + allowed - time.monotonic()
         if not self._is_watched:
             return
         if left > 0:
-            self._wake_in(left)
+            self._check_in(left)
             return
         self._is_cut = True
+        # Wakes the thread that waits for more, which can still answer.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
 
 
 def guarded(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """`wsgi_app` with a Body for each request under gunicorn; elsewhere as it is."""
+    """`wsgi_app` with a Body for each request under gunicorn; unchanged under other servers."""
 
     def application(environ: dict, start_response: Callable) -> Iterable[bytes]:
         if "gunicorn.socket" not in environ:

@@ -1,4 +1,4 @@
-"""Bringing the database to the current schema: a command, run before web and worker start."""
+"""The database's schema and its migrations, which a command applies before web and worker start."""
 
 from playhouse.migrations import Runner
 
@@ -14,12 +14,12 @@ class SchemaError(Exception):
 
 
 def pending() -> list[str]:
-    """Names of the migrations not yet applied, in order. Needs an open connection."""
+    """Names of the migrations to apply, in order. Needs an open connection."""
     return [row.name for row in _runner().status() if row.path and not row.applied]
 
 
 def unknown() -> list[str]:
-    """Applied migrations that this version does not have: a newer version wrote this database."""
+    """Names of applied migrations that this version does not have: a newer one applied them."""
     return [row.name for row in _runner().status() if not row.path]
 
 
@@ -34,9 +34,8 @@ def require_current() -> None:
 
 
 def upgrade() -> list[str]:
-    """Apply what is pending, one process at a time; returns the names. A failing migration leaves
-    the database as it was. Web and worker may both ask at their start: the second waits and finds
-    nothing to do."""
+    """Apply the pending migrations; returns their names. A failing one leaves the database as it
+    was. Web and worker may both call this at their start: the second waits for the first."""
     with db.connection_context(), locks.wait_for("upgrade", WAIT_SECONDS):
         _refuse_newer()
         return list(_runner().up())
@@ -45,10 +44,10 @@ def upgrade() -> list[str]:
 def _refuse_newer() -> None:
     if names := unknown():
         raise SchemaError(
-            f"The database was made by a newer version of Movie Manager ({', '.join(names)})."
+            f"The database was upgraded by a newer version of Movie Manager ({', '.join(names)})."
         )
 
 
 def _runner() -> Runner:
-    # The proxy itself will not do: the migrator is chosen by the class of the database.
+    # Not the proxy: Runner chooses the migrator by the class of the database.
     return Runner(db.obj, str(MIGRATIONS))

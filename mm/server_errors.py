@@ -1,6 +1,9 @@
-"""What pages and API answer to errors that nobody raised on purpose: one decision for both."""
+"""How pages and API answer errors of the database and the disk, and errors that are bugs: decided
+here once for both."""
 
-from flask import g, request
+from collections.abc import Callable
+
+from flask import Blueprint, Flask, Response, g, request
 from peewee import (
     DatabaseError,
     DataError,
@@ -13,31 +16,36 @@ from peewee import (
 from mm import disk, log
 from mm.errors import NoRoomError, UnavailableError, UserError
 
-# What `to_show` looks at.
-OUTSIDE = (DatabaseError, InterfaceError, OSError)
-# Of the database's errors, those that say the statement is at fault and not the database.
-OUR_FAULT = (DataError, IntegrityError, InternalError, ProgrammingError)
+# Those errors of the database that mean a wrong statement, and so a bug of ours.
+BUGS = (DataError, IntegrityError, InternalError, ProgrammingError)
 
 
-def to_show(problem: Exception) -> UserError | None:
-    """What to tell the user about an error of the database or the disk, or None for one that is
-    our fault. It is logged here."""
-    if disk.is_full(problem):
-        log.warning("disk.full", **_asked())
-        return NoRoomError(disk.FULL)
-    if isinstance(problem, (OSError, *OUR_FAULT)):
-        return None
-    log.warning("database.unavailable", problem=str(problem), **_asked())
-    return UnavailableError("The database does not answer right now. Try again in a minute.")
+def register(surface: Flask | Blueprint, show: Callable[[UserError], Response]) -> None:
+    """Answer a full disk and a database that does not answer with `show`. What is a bug is raised
+    again, and ends as an InternalServerError."""
+
+    def handle(problem: Exception) -> Response:
+        if disk.is_full(problem):
+            log.warning("disk.full", **_request_fields())
+            return show(NoRoomError(disk.FULL))
+        if isinstance(problem, (OSError, *BUGS)):
+            raise problem
+        log.warning("database.unavailable", problem=str(problem), **_request_fields())
+        return show(
+            UnavailableError("The database does not answer right now. Try again in a minute.")
+        )
+
+    for kind in (DatabaseError, InterfaceError, OSError):
+        surface.register_error_handler(kind, handle)
 
 
 def unexpected(problem: BaseException) -> str:
-    """Log what the program was not made for; returns the code to show."""
-    return log.unexpected("request.failed", problem, **_asked())
+    """Log a bug; returns the code to show."""
+    return log.unexpected("request.failed", problem, **_request_fields())
 
 
-def _asked() -> dict:
-    """Never the address itself, which names films and people."""
+def _request_fields() -> dict:
+    """For the log. Never the path itself, which names films and people."""
     route = request.url_rule.rule if request.url_rule else "none"
     user_id = getattr(g.get("_login_user"), "id", None)
     return {"method": request.method, "route": route, **({"user": user_id} if user_id else {})}

@@ -113,7 +113,7 @@ def _read(filename: str, parts: tuple[Path, ...], _states: tuple[tuple[int, int]
         text = IMPORT.sub("", body.decode())
         text = SHEET_COMMENT.sub("", text) if is_ours else text
         body = _with_hashed_names(text, folder).encode()
-    elif mimetype == "text/javascript" and is_ours:
+    elif filename.endswith(".js") and is_ours:
         body = SCRIPT_COMMENT.sub("", body.decode()).encode()
     compressed = gzip.compress(body, mtime=0) if mimetype.startswith(COMPRESSIBLE) else None
     if compressed and len(compressed) >= len(body):

@@ -1,7 +1,7 @@
 """The queue and its tasks: each opens the database and makes one call.
 
 The names of tasks are stored in the queue: renaming one strands what is queued. Locks, catch-up and
-repetition are not huey's: see services/locks, schedule and jobs.
+repetition are not huey's: see mm/locks, services/jobs and services/backup/schedule.
 """
 
 import contextlib
@@ -20,16 +20,10 @@ from mm import clock, config, disk, log, schema
 from mm.database import connect, db
 from mm.models import Job
 from mm.services import health, heartbeat, jobs, problems, tidying
-from mm.services.backup import backups, imports, nightly, recheck, schedule
+from mm.services.backup import backups, imports, nightly, recheck, schedule, uploads
 from mm.services.enrichment import posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
 from mm.services.sync import queue as sync_queue
-
-ADDS_TITLES = ("import", "restore")
-# Work of minutes or hours that nobody waits for: it leaves one of the worker's threads to the rest.
-LONG = ("enrich", "posters", "recheck")
-# Somebody looks at the progress of these: they go before a night's backups.
-AWAITED = ("import", "restore", "verify")
 
 # What the queue's storage raises when it is locked, full, damaged or gone.
 QUEUE_ERRORS: tuple[type[Exception], ...] = (HueyException, sqlite3.Error, OSError)
@@ -38,21 +32,13 @@ with contextlib.suppress(ImportError):
 
     QUEUE_ERRORS += (psycopg.Error,)
 
-# Jobs of nobody's: no page shows that one failed, so health does, until one of its kind succeeds.
-OF_THE_SERVER = {
-    "unchanged": "The night of libraries without a change",
-    "recheck": "The check of old backups",
-    "enrich": "The look-up of titles",
-    "posters": "The download of posters",
-    "tidying": "The nightly tidying",
-}
-
 
 def _name_failure(job: Job, message: str) -> None:
-    problems.put(f"job.{job.kind}", f"{OF_THE_SERVER[job.kind]} failed. {message}")
+    """No page shows that a job of the server's own failed, so health does, until one succeeds."""
+    problems.put(f"job.{job.kind}", f"{jobs.KINDS[job.kind].noun} failed. {message}")
 
 
-# kind of job -> its work, and who else is told of a failure
+# What is done for each of `jobs.KINDS`, and when that failed.
 WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "backup": (nightly.run, nightly.failed),
     "unchanged": (nightly.run_unchanged, _name_failure),
@@ -153,16 +139,16 @@ class Queue(Huey):
 
 
 def _queue_file() -> Path:
-    given = config.current.huey_url.removeprefix("sqlite:///")
-    return Path(given) if given else config.current.queue_file
+    path = config.current.huey_url.removeprefix("sqlite:///")
+    return Path(path) if path else config.current.queue_file
 
 
 def _identity(path: Path) -> tuple:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return (path,)
-    return (path, found.st_dev, found.st_ino)
+    return (path, status.st_dev, status.st_ino)
 
 
 def _open_file(name: str, path: Path) -> SqliteStorage:
@@ -182,12 +168,12 @@ def _open_file(name: str, path: Path) -> SqliteStorage:
 def _fault_of(storage: SqliteStorage) -> str | None:
     """What is wrong with the file; a locked or full one is not damaged."""
     try:
-        [(found,)] = storage.sql("pragma quick_check(1)", results=True)
+        [(answer,)] = storage.sql("pragma quick_check(1)", results=True)
     except sqlite3.OperationalError:
         return None
     except sqlite3.DatabaseError as error:
         return str(error)
-    return None if found == "ok" else found
+    return None if answer == "ok" else answer
 
 
 def _set_aside(path: Path, fault: str) -> None:
@@ -225,16 +211,13 @@ def _allow_long_work(threads: int) -> None:
 def enqueue(job: Job) -> None:
     """Hand a queued job to the worker. A queue that cannot be reached is no loss: the minute tick
     finds the row."""
+    kind = jobs.KINDS[job.kind]
+    by_hand = job.kind == "backup" and job.params.get("kind") == "manual"
+    priority = 2 if kind.is_awaited or by_hand else 0 if kind.is_long else 1
     try:
-        run_job(job.id, job.kind, priority=_priority(job))
+        run_job(job.id, job.kind, priority=priority)
     except QUEUE_ERRORS as error:
         log.warning("queue.unreachable", job=job.id, kind=job.kind, error=repr(error))
-
-
-def _priority(job: Job) -> int:
-    if job.kind in AWAITED or (job.kind == "backup" and job.params.get("kind") == "manual"):
-        return 2
-    return 0 if job.kind in LONG else 1
 
 
 def start_enrichment() -> None:
@@ -259,27 +242,26 @@ def start_posters() -> None:
 
 @huey.task()
 def run_job(job_id: str, kind: str) -> None:
+    properties = jobs.KINDS[kind]
     with contextlib.ExitStack() as held:
-        if kind in LONG:
+        if properties.is_long:
             if not _long_work.acquire(blocking=False):
                 # The row stays queued until another one has ended.
                 return
             held.callback(_go_on_with_long_work)
             held.callback(_long_work.release)
         with db.connection_context():
-            again = jobs.run(job_id, *WORK[kind])
-            if kind in OF_THE_SERVER and jobs.is_done(job_id):
+            is_left = jobs.run(job_id, *WORK[kind])
+            if not properties.words and jobs.is_done(job_id):
                 problems.clear(f"job.{kind}")
-            if kind in ADDS_TITLES:
+            if properties.adds_titles:
                 start_enrichment()
             if kind == "enrich":
                 start_posters()
             # Not at a shut-down: the next start finds the row.
-            again = (
-                again and not enrichment_runner.stopping.is_set() and jobs.goes_on_trying(job_id)
-            )
-    if again:
-        run_job.schedule((job_id, kind), delay=jobs.AGAIN_SECONDS)
+            retry = is_left and not enrichment_runner.stopping.is_set() and jobs.may_retry(job_id)
+    if retry:
+        run_job.schedule((job_id, kind), delay=jobs.RETRY_SECONDS)
 
 
 def _go_on_with_long_work() -> None:
@@ -287,7 +269,7 @@ def _go_on_with_long_work() -> None:
     if not enrichment_runner.stopping.is_set():
         with db.connection_context():
             for job in jobs.waiting_for_a_worker(seconds=0):
-                if job.kind in LONG:
+                if jobs.KINDS[job.kind].is_long:
                     enqueue(job)
 
 
@@ -298,8 +280,20 @@ def enqueue_lost() -> None:
             enqueue(job)
 
 
+def take_up_interrupted() -> None:
+    """Jobs whose process died: done again, or given up when it died each time."""
+    lost, given_up = jobs.recover()
+    for job in lost:
+        enqueue(job)
+    for job in given_up:
+        _, failed = WORK[job.kind]
+        with log.isolated("given_up.failed", job=job.id):
+            if failed:
+                failed(job, jobs.GIVEN_UP)
+
+
 def enqueue_due() -> None:
-    for job in schedule.tick():
+    for job in schedule.due_jobs():
         enqueue(job)
 
 
@@ -308,11 +302,12 @@ PARTS = {
     "queue": ("Looking after the queue", huey.mend),
     # Before anything is put there: what is in the queue now is all that was not lost.
     "lost": ("Finding lost tasks", enqueue_lost),
+    "schedule.lost": ("Taking up interrupted jobs", take_up_interrupted),
     "due": ("Starting what is due", enqueue_due),
     "enrichment": ("Starting the look-up of titles", _enrich_if_due),
     "posters": ("Starting the download of posters", start_posters),
-    "titles": ("Preparing titles for phones", title_json.make_missing),
-    "sweep.uploads": ("Deleting old uploads", imports.sweep),
+    "titles": ("Preparing titles for phones", title_json.build_missing),
+    "sweep.uploads": ("Deleting old uploads", uploads.sweep),
     "sweep.sync": ("Deleting old answers to phones", sync_queue.sweep),
     "sweep.jobs": ("Deleting old jobs", jobs.sweep),
 }

@@ -11,7 +11,7 @@ import pytest
 from mm import config
 from mm.database import db
 from mm.models import Movie, User
-from mm.services import portable
+from mm.services import accounts, portable
 from mm.services.backup import backups, imports
 from mm.services.backup import files as backup_files
 from tests.conftest import PASSWORD
@@ -72,8 +72,49 @@ def test_a_password_is_changed_and_ends_every_session(run, alice):
         assert User.get_by_id(alice.id).token_version == alice.token_version + 1
 
 
+def test_a_deactivated_account_cannot_log_in_until_it_is_activated(run, alice):
+    assert "alice is deactivated" in run("user", "deactivate", "alice")
+    assert services(accounts.log_in, "alice", PASSWORD) is None
+    assert services(accounts.get, alice.id).token_version == alice.token_version + 1
+    assert "alice <alice@example.org> inactive" in run("user", "list")
+    run("user", "activate", "alice")
+    assert services(accounts.log_in, "alice", PASSWORD) == alice
+
+
+def test_an_administrator_is_made_and_unmade(run, alice, carol):
+    assert run("user", "promote", "alice") == "alice is an administrator.\n"
+    run("user", "demote", "carol")
+    admins = [user.username for user in services(accounts.listing) if user.is_admin]
+    assert admins == ["alice"]
+
+
+@pytest.mark.parametrize("arguments", [("demote",), ("deactivate",), ("delete", "--yes")])
+def test_the_last_administrator_stays_one(run, carol, arguments):
+    said = run("user", *arguments, "carol", exit_code=1)
+    assert said.startswith("Error: This is the last active administrator.")
+    assert services(accounts.get, carol.id).is_admin
+
+
+def test_an_account_is_deleted_after_a_question_and_its_backups_stay(run, alice, bob):
+    services(put, alice, document([film(1), film(2)]))
+    run("backup", "create", "--user", "alice")
+    question = "Delete the account alice <alice@example.org> and its library (2 films)?"
+    assert question in run("user", "delete", "alice", exit_code=1, input="n\n")
+    assert [user.username for user in services(accounts.listing)] == ["alice", "bob"]
+
+    folder = config.current.backups_dir / alice.id
+    assert f"Its backups stay in {folder}" in run("user", "delete", "alice", input="y\n")
+    assert [user.username for user in services(accounts.listing)] == ["bob"]
+    assert any(folder.iterdir())
+
+
+def test_an_account_is_deleted_without_a_question_where_that_is_asked_for(run, alice):
+    assert run("user", "delete", "alice", "--yes") == "Deleted the account alice.\n"
+    assert services(User.select().count) == 0
+
+
 def test_an_unknown_account_is_named(run):
-    assert "No account has the name or e-mail address 'nobody'" in run(
+    assert "No account has the name or email address 'nobody'" in run(
         "export", "--user", "nobody", exit_code=1
     )
 
@@ -119,7 +160,7 @@ def test_a_dry_run_with_rows_says_what_becomes_of_each(run, alice, tmp_path):
         "movie  new  tt0000003",
         "vote  new  tt0000003  Ann · tt0000003",
     ]
-    assert said[7].startswith("movie  rejected  movies[4].imdb_id  'x' is not tt")
+    assert said[7].startswith("movie  rejected  movies[4].imdb_id  'x' is not an IMDb title ID")
     assert said[8] == "movie: 2 changed, 1 new, 1 same, 1 rejected"
     assert "tt0000004" not in "".join(said)
     assert services(Movie.select().count) == 3
@@ -161,7 +202,7 @@ def test_backups_are_made_listed_verified_restored_and_pruned(run, alice):
         "backup", "restore", "--user", "alice", "--dry-run", entry.filename
     )
     assert "Imported 5 films" in run("backup", "restore", "--user", "alice", entry.filename)
-    assert f"keep  {entry.filename}  made by hand" in run(
+    assert f"keep  {entry.filename}  Kept until you delete it" in run(
         "backup", "prune", "--user", "alice", "--dry-run"
     )
 

@@ -39,11 +39,11 @@ def test_an_unexpected_error_is_told_in_plain_words_with_the_code_of_its_line(al
     with pytest.raises(PermissionError):
         jobs.run(job.id, broken)
     message = jobs.get(job.id, alice.id).message
-    assert message == jobs.went_wrong(message[-6:-1])
+    assert message == jobs.went_wrong(message[-7:-2])
     assert message.startswith("Something went wrong on the server. Your library was not changed.")
     assert "/srv" not in message
     [line] = [line for line in lines() if " ERROR backup.failed " in line]
-    assert f"code={message[-6:-1]} user={alice.id}" in line
+    assert f"code={message[-7:-2]} user={alice.id}" in line
 
 
 def test_a_job_that_recorded_its_success_stays_done_when_tidying_up_fails(alice):
@@ -60,17 +60,17 @@ def test_a_job_that_recorded_its_success_stays_done_when_tidying_up_fails(alice)
 
 def test_of_two_copies_of_a_task_that_waits_one_goes_on(alice, frozen_clock):
     job = jobs.create("backup", alice.id)
-    assert jobs.goes_on_trying(job.id)
+    assert jobs.may_retry(job.id)
     frozen_clock.move(1)
-    assert not jobs.goes_on_trying(job.id)
+    assert not jobs.may_retry(job.id)
     frozen_clock.move(2)
-    assert jobs.goes_on_trying(job.id)
+    assert jobs.may_retry(job.id)
 
 
 def test_a_row_that_a_task_tries_is_not_lost(alice, frozen_clock):
     job = jobs.create("backup", alice.id)
     frozen_clock.move(61)
-    jobs.goes_on_trying(job.id)
+    jobs.may_retry(job.id)
     assert jobs.waiting_for_a_worker() == []
     frozen_clock.move(61)
     assert [found.id for found in jobs.waiting_for_a_worker()] == [job.id]
@@ -79,7 +79,7 @@ def test_a_row_that_a_task_tries_is_not_lost(alice, frozen_clock):
 def test_a_clock_that_was_ahead_does_not_hide_a_row(alice, frozen_clock):
     job = jobs.create("backup", alice.id)
     frozen_clock.move(86400)
-    jobs.goes_on_trying(job.id)
+    jobs.may_retry(job.id)
     frozen_clock.move(-86400 + 61)
     assert [found.id for found in jobs.waiting_for_a_worker()] == [job.id]
 
@@ -135,14 +135,14 @@ def test_a_job_that_takes_its_process_down_each_time_is_given_up(alice):
     Job.update(state="running", starts=jobs.STARTS).execute()
     lost, given_up = jobs.recover()
     assert (lost, [found.id for found in given_up]) == ([], [job.id])
-    assert (state_of(job), "Given up" in jobs.get(job.id, alice.id).message) == ("failed", True)
+    assert (state_of(job), "Gave up" in jobs.get(job.id, alice.id).message) == ("failed", True)
 
 
 def test_a_job_stopped_by_a_shut_down_goes_back_to_the_queue_and_that_start_does_not_count(alice):
     job = jobs.create("enrich", alice.id)
 
     def stop(job):
-        raise jobs.Stopped
+        raise jobs.StoppedError
 
     jobs.run(job.id, stop)
     assert (state_of(job), Job.get_by_id(job.id).starts) == ("queued", 0)

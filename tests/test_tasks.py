@@ -13,8 +13,8 @@ import pytest
 from mm import clock, config, locks, models, tasks
 from mm.database import db
 from mm.models import Job
-from mm.services import health, heartbeat, jobs, problems
-from mm.services.backup import backups, imports, nightly, schedule
+from mm.services import health, heartbeat, jobs, portable, problems
+from mm.services.backup import backups, nightly, schedule, uploads
 from mm.services.enrichment import runner as enrichment_runner
 from tests.support.libraries import many, put, reload
 from tests.support.neighbours import somebody_wrote
@@ -60,7 +60,7 @@ def break_part(monkeypatch, part, error):
     monkeypatch.setitem(tasks.PARTS, part, (tasks.PARTS[part][0], fail))
 
 
-def uploads(settings):
+def kept_files(settings):
     return sorted(path.name for path in settings.tmp_dir.iterdir())
 
 
@@ -111,12 +111,31 @@ def test_a_part_of_the_tick_that_fails_is_named_by_health_and_the_others_go_on(
     assert len(tell(lines, "problem.over")) == 1
 
 
+def test_each_kind_of_job_has_its_work_and_its_words():
+    assert tasks.WORK.keys() == jobs.KINDS.keys()
+    # The page shows a user's own, health names the server's.
+    of_the_server = {
+        kind for kind, (_, failed) in tasks.WORK.items() if failed == tasks._name_failure
+    }
+    assert of_the_server == jobs.KINDS.keys() - set(jobs.OF_A_USER)
+
+
 def test_where_one_kind_of_due_work_cannot_be_found_the_others_are(alice, clean_queue, monkeypatch):
     nightly.enable(alice, True)
     Job.delete().execute()
     monkeypatch.setattr(jobs, "recover", lambda: 1 // 0)
-    assert [job.kind for job in schedule.tick()] == ["backup", "recheck", "tidying"]
-    assert "Taking up interrupted jobs" in health.check()["problems"][1]
+    tick()
+    kinds = [job.kind for job in Job.select().order_by(Job.created_at)]
+    assert kinds == ["backup", "recheck", "tidying"]
+    assert "Taking up interrupted jobs" in health.check()["problems"][0]
+
+
+def test_a_job_of_the_servers_own_that_is_given_up_is_named_by_health(clean_queue):
+    job = jobs.create("recheck")
+    Job.update(state="running", starts=jobs.STARTS).where(Job.id == job.id).execute()
+    tick()
+    [problem] = problems.texts()
+    assert problem.startswith("The check of old backups failed. Gave up")
 
 
 def test_the_worker_is_seen_only_once_the_tick_is_through(clean_queue, monkeypatch):
@@ -144,7 +163,7 @@ def test_two_workers_that_look_at_once_make_one_job_each(app, alice, bob, monkey
 
     def look():
         with db.connection_context():
-            schedule.tick()
+            schedule.due_jobs()
 
     monkeypatch.setattr(schedule, "_anything_due", both_find_something)
     threads = [threading.Thread(target=look) for _ in range(2)]
@@ -202,8 +221,8 @@ def test_only_old_files_with_the_names_of_uploads_and_drafts_are_swept(alice, se
     age(settings.tmp_dir / ".tmp-01")
     os.mkfifo(settings.tmp_dir / ".tmp-02")
     age(settings.tmp_dir / ".tmp-02")
-    imports.sweep()
-    assert uploads(settings) == sorted([*kept, ".tmp-00", ".tmp-01", ".tmp-02"])
+    uploads.sweep()
+    assert kept_files(settings) == sorted([*kept, ".tmp-00", ".tmp-01", ".tmp-02"])
 
 
 def test_an_upload_that_cannot_be_deleted_does_not_keep_the_others(alice, settings, monkeypatch):
@@ -219,8 +238,8 @@ def test_an_upload_that_cannot_be_deleted_does_not_keep_the_others(alice, settin
 
     monkeypatch.setattr(type(settings.tmp_dir), "unlink", stuck)
     with pytest.raises(PermissionError):
-        imports.sweep()
-    assert uploads(settings) == [".tmp-1"]
+        uploads.sweep()
+    assert kept_files(settings) == [".tmp-1"]
 
 
 # Jobs that wait.
@@ -475,14 +494,14 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
     worker()
     put(alice, many(1, start=50))
     put(bob, many(1, start=50))
-    take = backups._take
+    dump = portable.dump
 
-    def broken(user, kind):
-        if user.id == bob.id:
+    def broken(user_id, *scratch, **more):
+        if user_id == bob.id:
             raise PermissionError(13, "Permission denied", "/srv/data/backups")
-        return take(user, kind)
+        return dump(user_id, *scratch, **more)
 
-    monkeypatch.setattr(backups, "_take", broken)
+    monkeypatch.setattr(portable, "dump", broken)
     frozen_clock.move(24 * HOURS)
     lines()
     tick()
@@ -505,8 +524,8 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
     [linked] = [fields for _, event, fields in found if event == "backup.linked"]
     assert f"user={carol.id}" in linked
     told = reload(bob).last_error
-    assert told.startswith("Your backups on the server cannot be reached")
+    assert told.startswith("Your backups can’t be reached")
     assert "/srv" not in told
     [folder] = [fields for _, event, fields in found if event == "backup_folder.failed"]
-    assert f"code={told[-6:-1]}" in folder
+    assert f"code={told[-7:-2]}" in folder
     assert clock.now() < schedule.next_run(reload(bob))

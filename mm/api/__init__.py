@@ -18,7 +18,6 @@ from mm.api import (
     movies,
     people,
     ranking,
-    refresh,
     sync,
     transfer,
 )
@@ -33,7 +32,6 @@ BLUEPRINTS = (
     lists.bp,
     ranking.bp,
     sync.bp,
-    refresh.bp,
     compat.bp,
     external.bp,
     backup.bp,
@@ -45,8 +43,8 @@ PREFLIGHT_SECONDS = 3600
 
 
 class NameConverter(BaseConverter):
-    """All that is left of an address: a name may hold slashes, at its ends and side by side too.
-    `path` would lead "//Bob" to "/Bob", who is another person."""
+    """Matches the rest of a path: a name may hold slashes, also at its ends and several in a row.
+    Werkzeug's `path` would redirect "//Bob" to "/Bob", who is another person."""
 
     regex = ".+?"
     part_isolating = False
@@ -58,21 +56,20 @@ def init_app(app: Flask) -> None:
     for child in BLUEPRINTS:
         bp.register_blueprint(child)
     errors.init_blueprint(bp)
-    bp.after_request(_keep_private)
+
+    @bp.after_request
+    def keep_private(response: Response) -> Response:
+        """Tokens and libraries must not be cached; routes that serve files set their own header."""
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
     app.register_blueprint(bp)
     app.register_blueprint(docs.bp)
     live.init_app(app)
     app.after_request(_allow_origins)
-    # Of the pages too.
+    # These two serve the pages as well, which also receive uploads that are too large.
     app.after_request(transfer.compress)
-    # Of the pages too: an upload that is too large is sent to them as well.
     app.after_request(transfer.drain_body)
-
-
-def _keep_private(response: Response) -> Response:
-    """Tokens and libraries are for who asked; a file says itself how it may be asked for again."""
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response
 
 
 def _allow_origins(response: Response) -> Response:

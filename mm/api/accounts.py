@@ -1,4 +1,4 @@
-"""Everybody's accounts, for administrators."""
+"""All accounts, for administrators."""
 
 from flask import Blueprint
 from flask_login import current_user
@@ -41,16 +41,15 @@ def change(user_id: str, json: AccountChange):
     A new password and a deactivation end its sessions and tokens. 409 for the last active
     administrator.
     """
-    return _answer(
-        accounts.change(accounts.get(user_id), json.is_active, json.is_admin, json.password)
-    )
+    user = accounts.get(user_id)
+    return _answer(accounts.change(user, json.is_active, json.is_admin, json.password))
 
 
 @bp.delete("/<user_id>")
 @auth.admin_required
 @api.validate(resp=answers(401, 403, 404, 409, 503, HTTP_200=RemovedAccount), tags=["Accounts"])
 def remove(user_id: str):
-    """Remove an account and its library. Its backups stay on the server, and the answer says where."""
+    """Remove an account and its library. The answer says where on the server its backups stay."""
     folder = accounts.remove(accounts.get(user_id))
     log.warning("account.removed", user=user_id, by=current_user.id or auth.ADMINISTRATOR)
     return RemovedAccount(str(folder) if folder else None)
@@ -58,11 +57,11 @@ def remove(user_id: str):
 
 def _answer(user: User) -> ManagedAccount:
     return ManagedAccount(
-        user.id,
-        user.email,
-        user.username,
-        user.created_at,
-        user.is_active,
-        user.is_admin,
-        user.backup_enabled,
+        id=user.id,
+        email=user.email,
+        username=user.username,
+        created_at=user.created_at,
+        is_active=user.is_active,
+        is_admin=user.is_admin,
+        backup_enabled=user.backup_enabled,
     )

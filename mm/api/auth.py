@@ -1,7 +1,6 @@
-"""Logging in, and what everybody may do with the own account."""
+"""Logging in, and what users may do with their own account."""
 
 from flask import Blueprint
-from flask_login import login_required
 
 from mm import auth
 from mm.api.openapi import answers, api
@@ -20,7 +19,7 @@ def log_in(json: Credentials):
     `email` may be the user name as well. 429 with Retry-After after 10 failures in 15 minutes from
     one address, or 50 at one account; and when too many log in at the same moment.
     """
-    return _log_in_answer(auth.attempt_log_in(json.email, json.password))
+    return _log_in(auth.attempt_log_in(json.email, json.password))
 
 
 @bp.post("/admin/login")
@@ -32,15 +31,15 @@ def log_in_as_administrator(json: AdminCredentials):
 
 
 @bp.get("/me")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=Account), tags=["Auth"])
 def me():
     """Your account."""
-    return account_answer(auth.account())
+    return _account(auth.account())
 
 
 @bp.post("/logout-all")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_204=None), tags=["Auth"])
 def log_out_everywhere():
     """End every session and token of your account, this one included."""
@@ -49,19 +48,25 @@ def log_out_everywhere():
 
 
 @bp.put("/password")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(400, 401, 403, 413, 415, 429, 503, HTTP_200=LogIn), tags=["Auth"])
 def change_password(json: PasswordChange):
-    """Change your password. Ends every session and token of your account; the answer has a new one."""
+    """Change your password. This ends all your sessions and tokens; the answer has a new token."""
     user = auth.account()
     auth.confirm_password(user, json.current)
     accounts.check_new_password(json.new, "new")
-    return _log_in_answer(accounts.change(user, password=json.new))
+    return _log_in(accounts.change(user, password=json.new))
 
 
-def account_answer(user: User) -> Account:
-    return Account(user.id, user.email, user.username, user.created_at, user.is_active)
+def _account(user: User) -> Account:
+    return Account(
+        id=user.id,
+        email=user.email,
+        username=user.username,
+        created_at=user.created_at,
+        is_active=user.is_active,
+    )
 
 
-def _log_in_answer(user: User) -> LogIn:
-    return LogIn(auth.issue_token(user), account_answer(user))
+def _log_in(user: User) -> LogIn:
+    return LogIn(access_token=auth.issue_token(user), user=_account(user))

@@ -4,10 +4,9 @@ from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response, request, send_file
-from flask_login import login_required
 from msgspec import Meta, Struct
 
-from mm import auth, clock, config, tasks
+from mm import auth, tasks
 from mm.api.openapi import amend, answers, api
 from mm.errors import InvalidError, NotFoundError, UnusableFileError
 from mm.schemas import (
@@ -21,7 +20,8 @@ from mm.schemas import (
     Problem,
 )
 from mm.services import portable
-from mm.services.backup import backups, imports, nightly
+from mm.services.backup import backups, imports, large_files, nightly
+from mm.services.backup import files as backup_files
 
 bp = Blueprint("backup", __name__, url_prefix="/backup")
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
@@ -38,22 +38,19 @@ class ImportOptions(Struct):
 
 
 @bp.get("/export")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=Document), tags=["Backup"])
 def export():
     """Your library as a v2 document, to keep or to import elsewhere."""
-    body = portable.encode(portable.dump(auth.account().id), indent=True)
-    today = clock.local(clock.now(), config.current.zone).date()
+    filename, body = portable.export_file(auth.account().id)
     response = Response(body, mimetype="application/json")
-    response.headers.set(
-        "Content-Disposition", "attachment", filename=f"moviemanager-export-{today}.json"
-    )
+    response.headers.set("Content-Disposition", "attachment", filename=filename)
     response.headers["Cache-Control"] = PRIVATE
     return response
 
 
 @bp.post("/import")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 409, 413, 503, 507, HTTP_200=ImportResult), tags=["Backup"])
 def import_library(query: ImportOptions):
     """Merge a v1 or v2 document into your library, all of it or nothing.
@@ -64,15 +61,23 @@ def import_library(query: ImportOptions):
     """
     _require_merge(query)
     user = auth.account()
-    imports.require_turn(user.id, request.content_length or 0)
-    data = _document()
+    large_files.require_turn(user.id, request.content_length or 0)
+    # The form's field `file`, or else the body, whatever its type says.
+    if request.mimetype not in FORMS:
+        data = request.get_data()
+    elif file := request.files.get("file"):
+        data = file.read()
+    else:
+        raise UnusableFileError(
+            "Send the document as the body, or as the field `file` of a multipart form."
+        )
     if query.dry_run:
         return _answer(portable.view(imports.plan_bytes(user, data, query.conflicts)))
     return _answer(imports.import_bytes(user, data, query.conflicts))
 
 
 @bp.get("/settings")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=BackupSettings), tags=["Backup"])
 def settings():
     """Whether your library is backed up every night."""
@@ -80,7 +85,7 @@ def settings():
 
 
 @bp.put("/settings")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 409, 413, 415, 503, HTTP_200=BackupSettings), tags=["Backup"])
 def change_settings(json: BackupSettings):
     """Switch the nightly backup on or off. Switching on makes a first backup at once."""
@@ -90,10 +95,10 @@ def change_settings(json: BackupSettings):
 
 
 @bp.get("/list")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=BackupList), tags=["Backup"])
 def listing():
-    """Your backup files, newest first, with what is damaged or not a backup of ours named as such."""
+    """Your backup files, newest first, with what is damaged or not a backup of ours named so."""
     user = auth.account()
     health = backups.health(user)
     last_good = health.last_good.created_at if health.last_good else None
@@ -101,7 +106,7 @@ def listing():
 
 
 @bp.post("/create")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 409, 429, 503, 507, HTTP_201=BackupEntry), tags=["Backup"])
 def create():
     """Back up your library now; the answer comes when the file has been verified by a test restore.
@@ -112,7 +117,7 @@ def create():
 
 
 @bp.post("/verify/<path:filename>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 409, 503, 507, HTTP_200=BackupEntry), tags=["Backup"])
 def verify(filename: str):
     """Test-restore a backup. `verified_at` is null and `problem` says why when it failed."""
@@ -120,7 +125,7 @@ def verify(filename: str):
 
 
 @bp.get("/download/<path:filename>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=Document), tags=["Backup"])
 def download(filename: str):
     """A backup file as it is. Takes Range and If-None-Match."""
@@ -128,13 +133,13 @@ def download(filename: str):
     try:
         response = send_file(path, "application/json", as_attachment=True, download_name=filename)
     except FileNotFoundError as error:  # deleted since it was listed
-        raise NotFoundError("Backup file not found") from error
+        raise NotFoundError(backup_files.NOT_FOUND) from error
     response.headers["Cache-Control"] = PRIVATE
     return response
 
 
 @bp.post("/restore/<path:filename>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 409, 503, 507, HTTP_200=ImportResult), tags=["Backup"])
 def restore(filename: str, query: ImportOptions):
     """Merge one of your backups into your library, all of it or nothing. A dry run answers the
@@ -147,7 +152,7 @@ def restore(filename: str, query: ImportOptions):
 
 
 @bp.delete("/<path:filename>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 409, 503, HTTP_204=None), tags=["Backup"])
 def delete(filename: str):
     """Delete a backup file for good."""
@@ -155,34 +160,22 @@ def delete(filename: str):
     return "", 204
 
 
-def _document() -> bytes:
-    """What is to be imported: a form's `file`, else the body whatever it calls itself."""
-    if request.mimetype not in FORMS:
-        return request.get_data()
-    if file := request.files.get("file"):
-        return file.read()
-    raise UnusableFileError(
-        "Send the document as the body, or as the field `file` of a multipart form."
-    )
-
-
 def _require_merge(options: ImportOptions) -> None:
     if options.mode != "merge":
-        reason = (
-            f"{options.mode!r} is not available: an import merges into the library (mode=merge)"
-        )
+        merges = "an import merges into the library (mode=merge)"
+        reason = f"{options.mode!r} is not available: {merges}"
         raise InvalidError(reason, [Problem("mode", reason)])
 
 
 def _answer(result: ImportResult | PlanView) -> Response:
-    """spectree knows one model a status, hence the encoding here."""
+    """Encoded here, because spectree takes only one model for each status."""
     if isinstance(result, ImportResult):
         tasks.start_enrichment()
     return Response(msgspec.json.encode(result), mimetype="application/json")
 
 
 def _either(description: str, *names: str) -> dict:
-    """An answer that is one of two kinds."""
+    """For the document: an answer with one of these schemas."""
     schema = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 

@@ -11,8 +11,9 @@ name that it repeats, because services and schemas know nothing of this module:
 - `Feed.timestamp` repeats `server_timestamp` (older docs): schemas/sync.
 - `ImportResult.movies_imported` and its like repeat `imported_counts` (older docs):
   schemas/portable.
-- `watchMovie` and `updateMovieStatus` are older docs' names of `markWatched` and `updateStatus`;
-  `rating` and `mediaType` those of `my_rating` and `media_type`: schemas/sync, services/sync/actions.
+- `watchMovie` and `updateMovieStatus` are older docs' names of `markWatched` and `updateStatus`,
+  `rating` and `mediaType` those of `my_rating` and `media_type`: schemas/sync and
+  services/sync/actions.
 - `UnratedMovieView` is a film with the flat fields of iOS's fallback; `film` below fills it.
 - A ranking's `year` is text, because iOS fails on a number there: schemas/rankings.
 """
@@ -22,20 +23,21 @@ from datetime import UTC, datetime
 
 import msgspec
 from flask import Blueprint
-from flask_login import login_required
 from msgspec import Raw, Struct
 
-from mm.api.openapi import api
-from mm.api.refresh import ERRORS, refreshed
+from mm import auth
+from mm.api.openapi import answers, api
 from mm.schemas import (
     MovieView,
     NewMovie,
     NewRecommendation,
     NewRecommendations,
+    Refreshed,
     SyncAnswer,
     UnratedMovieView,
 )
 from mm.services import validation
+from mm.services.library import movies
 
 bp = Blueprint("compat", __name__, url_prefix="/movies")
 # Scripts written from the older docs say "series" or "show" where TMDB says "tv".
@@ -43,25 +45,25 @@ SERIES = ("tv", "series", "show")
 
 
 @bp.get("/<imdb_id>/refresh")
-@login_required
-@api.validate(resp=ERRORS, tags=["Movies"])
+@auth.account_required
+@api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=Refreshed), tags=["Movies"])
 def refresh_by_get(imdb_id: str):
     """As POST, for clients that ask so."""
     # Older docs name a GET, though it changes the stored title.
-    return refreshed(imdb_id)
+    return movies.refresh(auth.account().id, imdb_id)
 
 
 def recommenders(new: NewMovie) -> list[str]:
-    """Those of a film that is added. Older docs: a single one is `recommender`."""
+    """The names for a film that is added. Older docs: a single one is `recommender`."""
     single = [validation.name(new.recommender, "recommender")] if new.recommender else []
     return [*(new.recommenders or ()), *single]
 
 
 def voter(new: NewRecommendation) -> str | int | None:
-    """Whose vote it is. React sends `person_id`, iOS `person`; `person_name` is the name in all of
-    our answers."""
-    given = (new.person_id, new.person_name, new.person)
-    return next((person for person in given if person is not None), None)
+    """Whose vote it is: a name, or an id as a number. React sends `person_id`, iOS `person`;
+    `person_name` is the field in all of our answers."""
+    persons = (new.person_id, new.person_name, new.person)
+    return next((person for person in persons if person is not None), None)
 
 
 def voters(new: NewRecommendations) -> list[str | int]:
@@ -109,6 +111,7 @@ def film(view: MovieView) -> MovieView:
         return msgspec.structs.replace(view, watch_history=None)
     tmdb, omdb = _read(view.tmdb_data, _Tmdb), _read(view.omdb_data, _Omdb)
     year = tmdb.year or omdb.year
+    watched = datetime.fromtimestamp(watch.date_watched, UTC)
     fields = {name: getattr(view, name) for name in MovieView.__struct_fields__}
     return UnratedMovieView(
         **fields,
@@ -124,26 +127,22 @@ def film(view: MovieView) -> MovieView:
         rotten_tomatoes_rating=omdb.rtRating,
         metacritic_score=omdb.metascore,
         actors=tmdb.cast or omdb.actors,
-        date_watched=_iso(watch.date_watched),
+        # Milliseconds and Z, as the clients' parsers want it.
+        date_watched=watched.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
 
 
-def answer(given: SyncAnswer) -> SyncAnswer:
-    """The answer to a queued action, its state as plain JSON values; a film as `film` makes it."""
-    state = given.server_state
+def answer(original: SyncAnswer) -> SyncAnswer:
+    """The answer to a queued action with its state as plain JSON values; a film as `film` makes
+    it."""
+    state = original.server_state
     if state is None:
-        return given
-    shown = film(state) if isinstance(state, MovieView) else state
-    plain = msgspec.json.decode(msgspec.json.encode(shown))
-    return msgspec.structs.replace(given, server_state=plain)
+        return original
+    view = film(state) if isinstance(state, MovieView) else state
+    plain = msgspec.json.decode(msgspec.json.encode(view))
+    return msgspec.structs.replace(original, server_state=plain)
 
 
 def _read(data, model):
-    """Raw JSON as it comes from the service, or nothing."""
+    """From the Raw JSON that services give, or None."""
     return model() if data is None else msgspec.json.decode(Raw(data), type=model)
-
-
-def _iso(moment: float) -> str:
-    """Milliseconds and Z, as the clients' parsers want it."""
-    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")

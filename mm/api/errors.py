@@ -1,7 +1,7 @@
-"""One shape for every failure of the API: {"detail": …} with a true status.
+"""One shape for every error of the API: {"detail": …} with a true status.
 
-`detail` is one sentence. Only for a body or query of the wrong shape it is a list of what is wrong
-where, made by `problems`.
+`detail` is one sentence. Only for a body or query of the wrong shape is it a list, made by
+`problems`, of what is wrong where.
 """
 
 import re
@@ -19,7 +19,10 @@ MESSAGES = {
     404: "Not found",
     405: "Method not allowed",
     408: "The body of the request took too long to arrive",
-    413: "The request is too large: an import takes 64 MiB, a queue of actions 16 MiB, anything else 1 MiB",
+    413: (
+        "The request is too large: "
+        "an import takes 64 MiB, a queue of actions 16 MiB, anything else 1 MiB"
+    ),
 }
 PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
@@ -28,14 +31,13 @@ def init_blueprint(bp: Blueprint) -> None:
     bp.register_error_handler(UserError, show_user_error)
     bp.register_error_handler(HTTPException, show_http_error)
     bp.register_error_handler(InternalServerError, show_unexpected)
-    for kind in server_errors.OUTSIDE:
-        bp.register_error_handler(kind, show_outside_error)
+    server_errors.register(bp, show_user_error)
     bp.before_app_request(refuse_unrouted)
 
 
 def refuse_unrouted() -> Response | None:
-    """A path or method without a route belongs to no blueprint, so its error would be shown as a
-    page."""
+    """A path or method without a route belongs to no blueprint, so without this its error would be
+    shown as a page."""
     if auth.is_api() and request.routing_exception is not None:
         return show_http_error(request.routing_exception)
     return None
@@ -58,13 +60,6 @@ def show_http_error(error: HTTPException) -> Response:
     return response
 
 
-def show_outside_error(error: Exception) -> Response:
-    known = server_errors.to_show(error)
-    if known is None:
-        raise error
-    return show_user_error(known)
-
-
 def show_unexpected(error: InternalServerError) -> Response:
     code = server_errors.unexpected(error.original_exception or error)
     return answer(500, f"Internal server error (code {code})")
@@ -75,9 +70,12 @@ def answer(status: int, detail: str | list) -> Response:
 
 
 def problems(rows: Iterable[tuple[str, str]]) -> list[dict]:
-    """(path, reason) pairs as a detail: "movies[3].status" -> ["movies", 3, "status"]."""
-    return [{"loc": _location(path), "msg": reason, "type": "value_error"} for path, reason in rows]
-
-
-def _location(path: str) -> list[str | int]:
-    return [int(index) if index else name for index, name in PATH_PART.findall(path)]
+    """(path, reason) pairs as a detail. "movies[3].status" becomes ["movies", 3, "status"]."""
+    return [
+        {
+            "loc": [int(index) if index else name for index, name in PATH_PART.findall(path)],
+            "msg": reason,
+            "type": "value_error",
+        }
+        for path, reason in rows
+    ]

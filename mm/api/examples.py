@@ -1,4 +1,4 @@
-"""One example of each body, in the document beside its schema."""
+"""One example of each body, shown in the OpenAPI document with its schema."""
 
 import msgspec
 from msgspec import Struct
@@ -74,140 +74,302 @@ EMAIL, PASSWORD = "alice@example.org", "correct horse battery"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9…"
 TITLE = "The Shawshank Redemption"
 POSTER = "https://image.tmdb.org/t/p/w500/9cqNxx0GxF0bflZmeSMuL5tnGzr.jpg"
-SMALL = POSTER.replace("w500", "w185")
+POSTER_SMALL = POSTER.replace("w500", "w185")
 PLOT = "Imprisoned for a crime that he did not commit, a banker does not give up hope."
 
-account = Account(USER, EMAIL, "alice", T, True)
-managed = ManagedAccount(USER, EMAIL, "alice", T, True, False, True)
-counts = Counts(movies=1, people=1, lists=1)
-backup = BackupEntry(
-    "2026-02-13.json", "scheduled", T, 2048, counts, "9f86d081884c7d65…", T, "verified"
+ACCOUNT = Account(id=USER, email=EMAIL, username="alice", created_at=T, is_active=True)
+COUNTS = Counts(movies=1, people=1, lists=1)
+BACKUP = BackupEntry(
+    filename="2026-02-13.json",
+    kind="scheduled",
+    created_at=T,
+    size_bytes=2048,
+    counts=COUNTS,
+    sha256="9f86d081884c7d65…",
+    verified_at=T,
+    state="verified",
 )
-tmdb = TmdbData(
-    278,
-    FILM,
-    TITLE,
-    1994,
-    "movie",
-    POSTER,
-    SMALL,
-    PLOT,
-    ["Drama", "Crime"],
-    ["Tim Robbins", "Morgan Freeman"],
-    "Frank Darabont",
-    142,
-    8.7,
-    28000,
+TMDB = TmdbData(
+    tmdbId=278,
+    imdbId=FILM,
+    title=TITLE,
+    year=1994,
+    mediaType="movie",
+    poster=POSTER,
+    posterSmall=POSTER_SMALL,
+    plot=PLOT,
+    genres=["Drama", "Crime"],
+    cast=["Tim Robbins", "Morgan Freeman"],
+    director="Frank Darabont",
+    runtime=142,
+    voteAverage=8.7,
+    voteCount=28000,
 )
-omdb = OmdbData(
-    FILM,
-    TITLE,
-    1994,
-    "R",
-    "14 Oct 1994",
-    "142 min",
-    ["Drama"],
-    "Frank Darabont",
-    "Stephen King, Frank Darabont",
-    ["Tim Robbins", "Morgan Freeman"],
-    PLOT,
-    "English",
-    "United States",
-    "Nominated for 7 Oscars.",
-    None,
-    9.3,
-    "2,900,000",
-    89,
-    82,
-    "$28,767,189",
-    None,
-    None,
+OMDB = OmdbData(
+    imdbId=FILM,
+    title=TITLE,
+    year=1994,
+    rated="R",
+    released="14 Oct 1994",
+    runtime="142 min",
+    genres=["Drama"],
+    director="Frank Darabont",
+    writer="Stephen King, Frank Darabont",
+    actors=["Tim Robbins", "Morgan Freeman"],
+    plot=PLOT,
+    language="English",
+    country="United States",
+    awards="Nominated for 7 Oscars.",
+    poster=None,
+    imdbRating=9.3,
+    imdbVotes="2,900,000",
+    rtRating=89,
+    metascore=82,
+    boxOffice="$28,767,189",
+    production=None,
+    website=None,
 )
-result = SearchResult(278, TITLE, 1994, "movie", POSTER, SMALL, PLOT, 8.7, 28000)
-vote = RecommendationView(7, FILM, USER, 5, "Eve", "Eve", T, True)
-watch = WatchView(FILM, USER, T, 8.5)
-movie = MovieView(FILM, USER, tmdb, omdb, "movie", "watched", None, T, T, [vote], watch)
-person = PersonView(5, "Eve", USER, True, "#0a84ff", "🎬", None, T, 1)
-stats = PersonStats(5, "Eve", True, 1, 1, 8.5, [movie], "#0a84ff", "🎬", None)
-own_list = ListView(LIST, USER, "Favourites", "#0a84ff", "star", 0, T, T)
-document = Document(
-    2,
-    T,
-    [MovieEntry(FILM, "movie", "watched", None, T, T, [Vote("Eve", T, True)], WatchEntry(T, 8.5))],
-    [PersonEntry("Eve", True, "#0a84ff", "🎬", None, T)],
-    [ListEntry(LIST, "Favourites", "#0a84ff", "star", 0, T, T)],
-    [ViewEntry("Unseen dramas", {"status": "toWatch", "genre": "Drama"}, 0, T)],
-    [RankingEntry(FILM, True, 1, T)],
+SEARCH_RESULT = SearchResult(
+    id=278,
+    title=TITLE,
+    year=1994,
+    mediaType="movie",
+    poster=POSTER,
+    posterSmall=POSTER_SMALL,
+    overview=PLOT,
+    voteAverage=8.7,
+    voteCount=28000,
 )
-problem = Problem("movies[3].watch_history.my_rating", "11 is above 10")
-new_film = Change("movie", "new", FILM, key=FILM)
-action = SyncAction("markWatched", {"imdb_id": FILM, "my_rating": 8.5}, T, "phone-1-0042")
-answer = SyncAnswer(True, T)
+VOTE = RecommendationView(
+    id=7,
+    imdb_id=FILM,
+    user_id=USER,
+    person_id=5,
+    person_name="Eve",
+    person="Eve",
+    date_recommended=T,
+    vote_type=True,
+)
+WATCH = WatchView(imdb_id=FILM, user_id=USER, date_watched=T, my_rating=8.5)
+MOVIE = MovieView(
+    imdb_id=FILM,
+    user_id=USER,
+    tmdb_data=TMDB,
+    omdb_data=OMDB,
+    media_type="movie",
+    status="watched",
+    custom_list_id=None,
+    date_added=T,
+    last_modified=T,
+    recommendations=[VOTE],
+    watch_history=WATCH,
+)
+PERSON = PersonView(
+    id=5,
+    name="Eve",
+    user_id=USER,
+    is_trusted=True,
+    color="#0a84ff",
+    emoji="🎬",
+    quick_key=None,
+    last_modified=T,
+    movie_count=1,
+)
+CUSTOM_LIST = ListView(
+    id=LIST,
+    user_id=USER,
+    name="Favourites",
+    color="#0a84ff",
+    icon="star",
+    position=0,
+    created_at=T,
+    last_modified=T,
+)
+DOCUMENT = Document(
+    version=2,
+    exported_at=T,
+    movies=[
+        MovieEntry(
+            imdb_id=FILM,
+            media_type="movie",
+            status="watched",
+            custom_list_id=None,
+            date_added=T,
+            last_modified=T,
+            recommendations=[Vote(person_name="Eve", date_recommended=T, vote_type=True)],
+            watch_history=WatchEntry(date_watched=T, my_rating=8.5),
+        )
+    ],
+    people=[
+        PersonEntry(
+            name="Eve",
+            is_trusted=True,
+            color="#0a84ff",
+            emoji="🎬",
+            quick_key=None,
+            last_modified=T,
+        )
+    ],
+    lists=[
+        ListEntry(
+            id=LIST,
+            name="Favourites",
+            color="#0a84ff",
+            icon="star",
+            position=0,
+            created_at=T,
+            last_modified=T,
+        )
+    ],
+    views=[
+        ViewEntry(
+            name="Unseen dramas",
+            filters={"status": "toWatch", "genre": "Drama"},
+            position=0,
+            last_modified=T,
+        )
+    ],
+    rankings=[RankingEntry(imdb_id=FILM, liked=True, position=1, ranked_at=T)],
+)
+PROBLEM = Problem(path="movies[3].watch_history.my_rating", reason="11 is above 10")
+ACTION = SyncAction(
+    action="markWatched",
+    data={"imdb_id": FILM, "my_rating": 8.5},
+    timestamp=T,
+    id="phone-1-0042",
+)
+ANSWER = SyncAnswer(success=True, last_modified=T)
 EXAMPLES: tuple[Struct, ...] = (
-    Health("healthy", T, "ok", "ok", T, []),
-    ErrorDetail("Movie not found"),
-    ValidationDetail([FieldProblem(["status"], "Invalid enum value 'seen'", "value_error")]),
-    Credentials(EMAIL, PASSWORD),
+    # Health and errors
+    Health(
+        status="healthy",
+        timestamp=T,
+        database="ok",
+        worker="ok",
+        last_backup=T,
+        problems=[],
+    ),
+    ErrorDetail(detail="Movie not found"),
+    ValidationDetail(
+        detail=[
+            FieldProblem(loc=["status"], msg="Invalid enum value 'seen'", type="value_error"),
+        ]
+    ),
+    # Accounts
+    Credentials(email=EMAIL, password=PASSWORD),
     AdminCredentials("the server's ADMIN_TOKEN"),
-    Token(TOKEN),
-    LogIn(TOKEN, account),
-    account,
-    managed,
-    NewAccount(EMAIL, "alice", PASSWORD),
+    Token(access_token=TOKEN),
+    LogIn(access_token=TOKEN, user=ACCOUNT),
+    ACCOUNT,
+    ManagedAccount(
+        id=USER,
+        email=EMAIL,
+        username="alice",
+        created_at=T,
+        is_active=True,
+        is_admin=False,
+        backup_enabled=True,
+    ),
+    NewAccount(email=EMAIL, username="alice", password=PASSWORD),
     AccountChange(is_active=False),
-    RemovedAccount(f"/srv/movies/data/backups/{USER}"),
-    PasswordChange(PASSWORD, "another horse battery"),
-    movie,
-    vote,
-    watch,
-    NewMovie(FILM, media_type="movie", recommenders=["Eve", "Oscar Winner/Nominee"]),
+    RemovedAccount(backups=f"/srv/movies/data/backups/{USER}"),
+    PasswordChange(current=PASSWORD, new="another horse battery"),
+    # Films
+    MOVIE,
+    VOTE,
+    WATCH,
+    NewMovie(imdb_id=FILM, media_type="movie", recommenders=["Eve", "Oscar Winner/Nominee"]),
     NewRecommendation(person_name="Eve", vote_type=True),
     NewRecommendations(people=["Eve", "Kim"], vote_type=True),
-    WatchChange(T, 8.5),
-    StatusChange("custom", LIST),
-    StatusView(FILM, "custom", LIST, T),
-    person,
-    stats,
-    NewPerson("Eve", True, emoji="🎬"),
-    PersonChange(is_trusted=True, emoji=None),
-    own_list,
-    NewList("Favourites", icon="star"),
-    ListChange(position=2),
-    RankingView(FILM, 1, 10.0, True, T, TITLE, POSTER, "1994"),
-    NewRanking(FILM, 1, True),
-    UnrankedView(FILM, TITLE, POSTER, "1994"),
-    Feed([movie], [person], [own_list], ["tt0068646"], [9], [], False, False, None, T, T),
-    action,
-    SyncBatch([action]),
-    answer,
-    SyncAnswers([answer], T),
-    Refreshed(True, Updated(True, False), T),
-    result,
-    tmdb,
-    omdb,
-    CacheInfo(12, 500, 3600),
-    document,
-    BackupSettings(True),
-    backup,
-    BackupList([backup], T, T + 86400, None),
-    ImportResult(
-        True,
-        1,
-        1,
-        1,
-        counts,
-        [FILM],
-        [f"{problem.path}: {problem.reason}"],
-        [problem],
-        [],
-        "2026-02-13T16-26-40-before-import.json",
+    WatchChange(date_watched=T, my_rating=8.5),
+    StatusChange(status="custom", custom_list_id=LIST),
+    StatusView(imdb_id=FILM, status="custom", custom_list_id=LIST, last_modified=T),
+    # People, lists and the ranking
+    PERSON,
+    PersonStats(
+        id=5,
+        name="Eve",
+        is_trusted=True,
+        total_movies=1,
+        watched_movies=1,
+        average_rating=8.5,
+        movies=[MOVIE],
+        color="#0a84ff",
+        emoji="🎬",
+        quick_key=None,
     ),
-    PlanView("merge", "overwrite", 42, {"movie": {"new": 1}}, [new_film], [problem], []),
+    NewPerson(name="Eve", is_trusted=True, emoji="🎬"),
+    PersonChange(is_trusted=True, emoji=None),
+    CUSTOM_LIST,
+    NewList(name="Favourites", icon="star"),
+    ListChange(position=2),
+    RankingView(
+        imdb_id=FILM,
+        position=1,
+        score=10.0,
+        liked=True,
+        ranked_at=T,
+        title=TITLE,
+        poster_path=POSTER,
+        year="1994",
+    ),
+    NewRanking(imdb_id=FILM, position=1, liked=True),
+    UnrankedView(imdb_id=FILM, title=TITLE, poster_path=POSTER, year="1994"),
+    # Sync
+    Feed(
+        movies=[MOVIE],
+        people=[PERSON],
+        lists=[CUSTOM_LIST],
+        deleted_movie_ids=["tt0068646"],
+        deleted_people=[9],
+        deleted_lists=[],
+        reset=False,
+        has_more=False,
+        next_offset=None,
+        server_timestamp=T,
+        timestamp=T,
+    ),
+    ACTION,
+    SyncBatch(actions=[ACTION]),
+    ANSWER,
+    SyncAnswers(results=[ANSWER], server_timestamp=T),
+    # The providers
+    Refreshed(success=True, updated=Updated(tmdb=True, omdb=False), last_modified=T),
+    SEARCH_RESULT,
+    TMDB,
+    OMDB,
+    CacheInfo(current_size=12, max_size=500, ttl=3600),
+    # Backups
+    DOCUMENT,
+    BackupSettings(backup_enabled=True),
+    BACKUP,
+    BackupList(backups=[BACKUP], last_good=T, next_run=T + 86400, last_error=None),
+    ImportResult(
+        success=True,
+        movies_imported=1,
+        people_imported=1,
+        lists_imported=1,
+        imported_counts=COUNTS,
+        imdb_ids_needing_enrichment=[FILM],
+        errors=[f"{PROBLEM.path}: {PROBLEM.reason}"],
+        problems=[PROBLEM],
+        warnings=[],
+        safety_backup="2026-02-13T16-26-40-before-import.json",
+    ),
+    PlanView(
+        mode="merge",
+        conflicts="overwrite",
+        library_version=42,
+        counts={"movie": {"new": 1}},
+        changes=[Change(kind="movie", outcome="new", label=FILM, key=FILM)],
+        errors=[PROBLEM],
+        warnings=[],
+    ),
 )
 
 
 def add_to(schemas: dict[str, dict]) -> None:
-    """To each schema that is a body or a row of one."""
+    """Add its example to each schema of the OpenAPI document that has one."""
     examples = {type(example).__name__: msgspec.to_builtins(example) for example in EXAMPLES}
     for name, schema in schemas.items():
         if name in examples:

@@ -3,22 +3,22 @@
 from typing import Annotated, Literal
 
 from flask import Blueprint
-from flask_login import login_required
 from msgspec import Meta, Struct
 
 from mm import auth
 from mm.api.openapi import answers, api
 from mm.schemas import CacheInfo, OmdbData, SearchResult, TmdbData
+from mm.schemas.types import TEXT_MAX, Year
 from mm.services import validation
 from mm.services.enrichment import lookups
 
 bp = Blueprint("external", __name__, url_prefix="/external")
-Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Text = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
 
 
 class SearchQuery(Struct):
     q: Text
-    year: Annotated[int, Meta(ge=1870, le=2200)] | None = None
+    year: Year | None = None
 
 
 class GenreQuery(Struct):
@@ -35,14 +35,14 @@ class PersonQuery(Struct):
 class ListQuery(Struct):
     """`days` narrows now_playing and coming_soon; `time_window` is for trending."""
 
-    kind: lookups.Listed
+    kind: lookups.ListKind
     region: Annotated[str, Meta(pattern="^[A-Za-z]{2}$")] = "US"
     days: Annotated[int, Meta(ge=1, le=90)] | None = None
     time_window: Literal["day", "week"] = "day"
 
 
 @bp.get("/tmdb/search")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 502, 503, HTTP_200=list[SearchResult]), tags=["External"])
 def search(query: SearchQuery):
     """Films, series and people by name."""
@@ -50,7 +50,7 @@ def search(query: SearchQuery):
 
 
 @bp.get("/tmdb/movie/<int:tmdb_id>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=TmdbData), tags=["External"])
 def movie(tmdb_id: int):
     """A film by TMDB's id."""
@@ -58,7 +58,7 @@ def movie(tmdb_id: int):
 
 
 @bp.get("/tmdb/tv/<int:tmdb_id>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=TmdbData), tags=["External"])
 def series(tmdb_id: int):
     """A series by TMDB's id."""
@@ -66,7 +66,7 @@ def series(tmdb_id: int):
 
 
 @bp.get("/tmdb/discover/genre")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 502, 503, HTTP_200=list[SearchResult]), tags=["External"])
 def discover_by_genre(query: GenreQuery):
     """Popular films of any of these genres; none where TMDB has no such genre."""
@@ -74,7 +74,7 @@ def discover_by_genre(query: GenreQuery):
 
 
 @bp.get("/tmdb/discover/person")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 502, 503, HTTP_200=list[SearchResult]), tags=["External"])
 def discover_by_person(query: PersonQuery):
     """The films with an actor, or by a director, popular ones first."""
@@ -82,17 +82,17 @@ def discover_by_person(query: PersonQuery):
 
 
 @bp.get("/tmdb/discover/list")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 502, 503, HTTP_200=list[SearchResult]), tags=["External"])
 def discover_list(query: ListQuery):
     """Popular, now playing, top rated and trending films; coming soon by release date."""
     user_id = auth.account().id
     region = query.region.upper()
-    return lookups.listed(query.kind, region, query.days, query.time_window, user_id)
+    return lookups.film_list(query.kind, region, query.days, query.time_window, user_id)
 
 
 @bp.get("/omdb/movie/<imdb_id>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=OmdbData), tags=["External"])
 def ratings(imdb_id: str):
     """A film with its ratings, by IMDb id."""
@@ -101,9 +101,8 @@ def ratings(imdb_id: str):
 
 
 @bp.get("/cache/info")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=CacheInfo), tags=["External"])
 def cache_info():
     """How many of these answers are kept, of how many at most, and for how many seconds."""
-    auth.account()
     return lookups.cache_info()

@@ -2,11 +2,10 @@
 
 import msgspec
 from flask import Blueprint
-from flask_login import login_required
 
 from mm import auth
 from mm.api import transfer
-from mm.api.movies import chosen
+from mm.api.movies import matching_films
 from mm.api.openapi import answers, api
 from mm.schemas import ListChange, ListView, MovieFilters, MovieView, NewList
 from mm.services.library import lists, serializers
@@ -15,7 +14,7 @@ bp = Blueprint("lists", __name__, url_prefix="/lists")
 
 
 @bp.get("")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=list[ListView]), tags=["Lists"])
 def listing():
     """Your lists by position."""
@@ -23,17 +22,17 @@ def listing():
 
 
 @bp.post("")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 413, 415, 503, HTTP_201=ListView), tags=["Lists"])
 def create(json: NewList):
     """Add a list."""
-    return lists.view(
-        lists.create(auth.account().id, json.name, json.color, json.icon, json.position)
-    ), 201
+    user_id = auth.account().id
+    created = lists.create(user_id, json.name, json.color, json.icon, json.position)
+    return lists.view(created), 201
 
 
 @bp.get("/<list_id>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=ListView), tags=["Lists"])
 def show(list_id: str):
     """One list."""
@@ -41,7 +40,7 @@ def show(list_id: str):
 
 
 @bp.put("/<list_id>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=ListView), tags=["Lists"])
 def change(list_id: str, json: ListChange):
     """Change a list."""
@@ -49,7 +48,7 @@ def change(list_id: str, json: ListChange):
 
 
 @bp.delete("/<list_id>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Lists"])
 def delete(list_id: str):
     """Remove a list. Its films go back to watched if they have a watch, else to toWatch."""
@@ -58,14 +57,14 @@ def delete(list_id: str):
 
 
 @bp.get("/<list_id>/movies")
-@login_required
+@auth.account_required
 @api.validate(
     resp=answers(401, 403, 404, 503, HTTP_200=list[MovieView], HTTP_304=None), tags=["Lists"]
 )
 def movies(list_id: str):
     """The films of a list, the last added first. Takes If-None-Match."""
-    user = auth.account()
-    found = lists.find(user.id, list_id)
+    user_id = auth.account().id
+    filters = MovieFilters(list=lists.find(user_id, list_id).id)
     return transfer.conditional(
-        serializers.state(user.id), lambda: chosen(user.id, MovieFilters(list=found.id))
+        serializers.state(user_id), lambda: matching_films(user_id, filters)
     )

@@ -1,9 +1,9 @@
-"""News of one's own library over a WebSocket: `GET /ws/sync`.
+"""Changes of a user's own library over a WebSocket: `GET /ws/sync`.
 
-Each open connection holds one of the server's threads, so only some are given away, and few to one
-user; whoever comes later gets 404 and asks the feed instead, or tries again later. (To end the
-oldest connection instead would only make it come back and end another.) The token comes in the
-query, because a browser can send no header with a WebSocket; the query is written to no log.
+Each open connection holds one of the server's threads, so their number is limited, in all and for
+one user; any others get 404 and poll the feed instead, or try again later. (Closing the oldest
+connection instead would only make it come back and close another.) The token comes in the query,
+because a browser can send no header with a WebSocket; the query is not logged.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ from mm.services.sync import live
 # gunicorn.conf.py adds up what may hold its threads.
 CONNECTIONS = 12
 PER_USER = 6
-# What a client says has no meaning, so that a long message is a mistake or worse.
+# Messages of clients are ignored; a long one is a mistake or worse.
 MESSAGE_BYTES = 1024
 LOOK_SECONDS = 1.0
-# How long a stop of the server waits for a connection at most.
-STEP_SECONDS = 0.5
-# Clients that vanished without a word are noticed by the missing answer.
+# How long a stopping server waits for a connection at most.
+STOP_SECONDS = 0.5
+# A client that has vanished is noticed by the missing answer.
 PING_SECONDS = 25
 
 bp = Blueprint("live", __name__)
@@ -47,8 +47,8 @@ sock = Sock()
 
 
 class _Process:
-    """What gunicorn tells of this process: see gunicorn.conf.py. Without it nothing ends. And the
-    open connections, by user."""
+    """This process: the gunicorn worker that it is (see gunicorn.conf.py), without which it never
+    stops, and its open connections by user."""
 
     def __init__(self) -> None:
         self.worker = None
@@ -60,14 +60,14 @@ class _Process:
     def is_stopping(self) -> bool:
         return self.worker is not None and not self.worker.alive
 
-    def take(self, user_id: str) -> bool:
+    def acquire(self, user_id: str) -> bool:
         with self._guard:
             if self._open.total() >= self.connections or self._open[user_id] >= PER_USER:
                 return False
             self._open[user_id] += 1
             return True
 
-    def leave(self, user_id: str) -> None:
+    def release(self, user_id: str) -> None:
         with self._guard:
             self._open -= Counter({user_id: 1})
 
@@ -76,7 +76,7 @@ process = _Process()
 
 
 def serve_in(worker, threads: int) -> None:
-    """Called by gunicorn once its worker is up."""
+    """Called by gunicorn when its worker has started."""
     process.worker = worker
     process.connections = min(CONNECTIONS, max(1, threads // 2))
 
@@ -88,77 +88,76 @@ def init_app(app: Flask) -> None:
 
 
 @bp.before_request
-def take_a_seat() -> None:
-    """Before the handshake, after which no status can be answered."""
-    g.listener = _listener()
-    if not process.take(g.listener.id):
+def acquire_connection() -> None:
+    """Before the handshake, after which no status can be sent."""
+    if token := request.args.get("token"):
+        user = auth.account_of(token)
+        if user is not None and not isinstance(user, User):
+            raise ForbiddenError(
+                "The admin token has no library of its own. Log in with an account."
+            )
+    # Pages of other sites could use the session too, so it counts only with our own Origin.
+    elif current_user.is_authenticated and auth.origin_is_ours():
+        user = auth.account()
+    else:
+        user = None
+    if user is None:
+        raise UnauthenticatedError("Not authenticated")
+    g.listener = user
+    if not process.acquire(user.id):
         abort(404)
-    g.has_seat = True
+    g.has_connection = True
 
 
 @bp.teardown_request
-def leave(_error: BaseException | None) -> None:
-    if g.pop("has_seat", False):
-        process.leave(g.listener.id)
+def release_connection(_error: BaseException | None) -> None:
+    if g.pop("has_connection", False):
+        process.release(g.listener.id)
 
 
 @sock.route("/ws/sync", bp=bp)
-def tell(ws: Server) -> None:
+def send_changes(ws: Server) -> None:
     user = g.listener
-    # Our own pages say which library they show, and are told with each event which it is now.
+    # Our own pages send the version of the library that they show, and get the new one with each
+    # event.
     since = request.args.get("since", type=int)
     try:
         cursor = live.cursor(user.id, user.token_version)
         if cursor is not None and since not in (None, cursor.library_version):
             _send(ws, live.EVERYTHING, {"version": cursor.library_version})
-        while cursor is not None and not _waited(ws):
+        while cursor is not None and not _wait(ws):
             events, cursor = live.events_since(user.id, user.token_version, cursor)
-            # Between two looks nothing is held open.
+            # No connection to the database stays open between two looks.
             db.close()
             if cursor is not None:
                 _send(ws, events, {} if since is None else {"version": cursor.library_version})
     except (DatabaseError, InterfaceError) as problem:
-        # Here and not in the handler for all requests, whose answer nobody could read.
+        # The handler for all requests would send an answer that nobody could read.
         code = log.unexpected("live.failed", problem, user=user.id)
         _hang_up(ws, CloseReason.INTERNAL_ERROR, f"Something went wrong ({code}).")
     finally:
         _hang_up(ws)
 
 
-def _send(ws: Server, events: Iterable[dict], more: dict) -> None:
+def _send(ws: Server, events: Iterable[dict], extra: dict) -> None:
     for event in events:
-        ws.send(json.dumps({**event, **more}))
+        ws.send(json.dumps({**event, **extra}))
 
 
-def _hang_up(ws: Server, reason: CloseReason | None = None, words: str | None = None) -> None:
-    """Its reading thread would wait for the next ping, and the end of the process for that thread."""
+def _hang_up(ws: Server, reason: CloseReason | None = None, message: str | None = None) -> None:
+    """Also shuts the socket down: else its reading thread would wait for the next ping, and the end
+    of the process for that thread."""
     with contextlib.suppress(ConnectionClosed, OSError):
-        ws.close(reason, words)
+        ws.close(reason, message)
     with contextlib.suppress(OSError):
         ws.sock.shutdown(socket.SHUT_RDWR)
-    ws.thread.join(STEP_SECONDS)
+    ws.thread.join(STOP_SECONDS)
 
 
-def _waited(ws: Server) -> bool:
-    """True when the server stops meanwhile. What a client says is read and of no meaning, and makes
-    the wait no shorter."""
+def _wait(ws: Server) -> bool:
+    """Wait for the next look; True when the server stops meanwhile. Messages of the client are read
+    and ignored, and do not shorten the wait."""
     until = time.monotonic() + LOOK_SECONDS
     while not process.is_stopping and (left := until - time.monotonic()) > 0:
-        ws.receive(timeout=min(STEP_SECONDS, left))
+        ws.receive(timeout=min(STOP_SECONDS, left))
     return process.is_stopping
-
-
-def _listener() -> User:
-    """By the token; or by the session of a page, which another site's page could use as well, so
-    that it counts only from our own."""
-    if token := request.args.get("token"):
-        user = auth.account_of(token)
-        if isinstance(user, User):
-            return user
-        if user is not None:
-            raise ForbiddenError(
-                "The admin token has no library of its own. Log in with an account."
-            )
-    elif current_user.is_authenticated and auth.origin_is_ours():
-        return auth.account()
-    raise UnauthenticatedError("Not authenticated")

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from flask import Blueprint
-from flask_login import login_required
 
 from mm import auth, tasks
 from mm.api import compat, transfer
@@ -17,6 +16,7 @@ from mm.schemas import (
     NewRecommendations,
     Problem,
     RecommendationView,
+    Refreshed,
     StatusChange,
     StatusView,
     WatchChange,
@@ -29,31 +29,36 @@ bp = Blueprint("movies", __name__, url_prefix="/movies")
 
 
 @bp.get("")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=list[MovieView], HTTP_304=None), tags=["Movies"])
 def listing(query: MovieFilters):
     """Your films, or those that the filters leave. Takes If-None-Match."""
     user = auth.account()
-    return transfer.conditional(serializers.state(user.id), lambda: chosen(user.id, query))
+    return transfer.conditional(serializers.state(user.id), lambda: matching_films(user.id, query))
 
 
 @bp.post("")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 413, 415, 502, 503, HTTP_201=MovieView), tags=["Movies"])
 def add(json: NewMovie):
     """Add a film, or add to one that is there. Its details follow when the server has looked them
     up."""
-    user = auth.account()
-    names = compat.recommenders(json)
+    user_id = auth.account().id
+    recommenders = compat.recommenders(json)
     movie = movies.add(
-        user.id, _imdb_id(json), json.media_type, json.status, names, json.custom_list_id
+        user_id,
+        _imdb_id(json, user_id),
+        media_type=json.media_type,
+        status=json.status,
+        recommenders=recommenders,
+        custom_list_id=json.custom_list_id,
     )
     tasks.start_enrichment()
-    return compat.film(serializers.movie_view(user.id, movie.imdb_id)), 201
+    return compat.film(serializers.movie_view(user_id, movie.imdb_id)), 201
 
 
 @bp.get("/<imdb_id>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=MovieView), tags=["Movies"])
 def show(imdb_id: str):
     """One film. Details that are not there yet follow; refresh asks for them at once."""
@@ -61,7 +66,7 @@ def show(imdb_id: str):
 
 
 @bp.delete("/<imdb_id>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
 def delete(imdb_id: str):
     """Remove a film with its votes and watches. The status `deleted` is the way to keep them."""
@@ -70,7 +75,7 @@ def delete(imdb_id: str):
 
 
 @bp.post("/<imdb_id>/recommendations")
-@login_required
+@auth.account_required
 @api.validate(
     resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=RecommendationView), tags=["Movies"]
 )
@@ -78,32 +83,43 @@ def recommend(imdb_id: str, json: NewRecommendation):
     """Set the vote of one person on a film. Makes the film and a named person where missing."""
     person = compat.voter(json)
     if person is None:
-        raise _missing("person_name", "is missing: send person_id, person_name or person")
-    user_id, vote_type, date = auth.account().id, json.vote_type, json.date_recommended
-    vote = movies.recommend(user_id, imdb_id, person, vote_type, date, json.media_type)
+        raise _invalid("person_name", "is missing: send person_id, person_name or person")
+    vote = movies.recommend(
+        auth.account().id,
+        imdb_id,
+        person,
+        vote_type=json.vote_type,
+        date_recommended=json.date_recommended,
+        media_type=json.media_type,
+    )
     tasks.start_enrichment()
     return serializers.recommendation_view(vote), 201
 
 
 @bp.post("/<imdb_id>/recommendations/bulk")
-@login_required
+@auth.account_required
 @api.validate(
     resp=answers(401, 403, 404, 413, 415, 503, HTTP_201=list[RecommendationView]), tags=["Movies"]
 )
 def recommend_many(imdb_id: str, json: NewRecommendations):
     """Set the same vote of several people on a film, all or none."""
-    persons = compat.voters(json)
-    if not persons:
-        raise _missing("people", "is missing or empty: send person_ids or people")
+    voters = compat.voters(json)
+    if not voters:
+        raise _invalid("people", "is missing or empty: send person_ids or people")
     votes = movies.recommend_many(
-        auth.account().id, imdb_id, persons, json.vote_type, json.date_recommended, json.media_type
+        auth.account().id,
+        imdb_id,
+        voters,
+        vote_type=json.vote_type,
+        date_recommended=json.date_recommended,
+        media_type=json.media_type,
     )
     tasks.start_enrichment()
     return [serializers.recommendation_view(vote) for vote in votes], 201
 
 
 @bp.delete("/<imdb_id>/recommendations/<name:person>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
 def unrecommend(imdb_id: str, person: str):
     """Take back the vote of a person, found by name or else by id."""
@@ -114,20 +130,20 @@ def unrecommend(imdb_id: str, person: str):
 
 
 @bp.put("/<imdb_id>/watch")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=WatchView), tags=["Movies"])
 def watch(imdb_id: str, json: WatchChange):
     """Change the latest watch of a film that is watched; any other film, one that is not in the
     library too, is watched once more. The film becomes watched and leaves its list."""
-    seen = movies.watch(
+    added = movies.watch(
         auth.account().id, imdb_id, json.date_watched, json.my_rating, json.again or None
     )
     tasks.start_enrichment()
-    return serializers.watch_view(seen)
+    return serializers.watch_view(added)
 
 
 @bp.delete("/<imdb_id>/watch")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Movies"])
 def unwatch(imdb_id: str):
     """Take back the latest watch. After the only one the film is to be watched again."""
@@ -136,36 +152,51 @@ def unwatch(imdb_id: str):
 
 
 @bp.put("/<imdb_id>/status")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=StatusView), tags=["Movies"])
 def set_status(imdb_id: str, json: StatusChange):
     """Move a film between the states, and onto a list."""
     movie = movies.set_status(auth.account().id, imdb_id, json.status, json.custom_list_id)
     custom_list = movie.custom_list
     return StatusView(
-        movie.imdb_id, movie.status, custom_list.id if custom_list else None, movie.last_modified
+        imdb_id=movie.imdb_id,
+        status=movie.status,
+        custom_list_id=custom_list.id if custom_list else None,
+        last_modified=movie.last_modified,
     )
 
 
-def chosen(user_id: str, filters: MovieFilters) -> Iterator[bytes]:
-    """The films that the filters leave, as JSON in pieces."""
+@bp.post("/<imdb_id>/refresh")
+@auth.account_required
+@api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=Refreshed), tags=["Movies"])
+def refresh(imdb_id: str):
+    """Look a film up at TMDB and OMDb.
+
+    What was fetched within the hour is not asked for again. 502 with the provider's error, 503
+    where it does not answer or the server has no key.
+    """
+    return movies.refresh(auth.account().id, imdb_id)
+
+
+def matching_films(user_id: str, filters: MovieFilters) -> Iterator[bytes]:
+    """The films that pass the filters, as JSON in pieces."""
     pieces = serializers.in_batches(user_id, serializers.matching_ids(user_id, filters))
     return transfer.array(compat.for_phones(pieces))
 
 
-def _imdb_id(new: NewMovie) -> str:
+def _imdb_id(new: NewMovie, user_id: str) -> str:
     if new.imdb_id is not None:
         return new.imdb_id
     if new.tmdb_id is None:
-        raise _missing("imdb_id", "is missing: send imdb_id or tmdb_id")
+        raise _invalid("imdb_id", "is missing: send imdb_id or tmdb_id")
     kind = "tv" if new.media_type in compat.SERIES else "movie"
-    imdb_id = lookups.imdb_id_of(new.tmdb_id, kind, auth.account().id)
+    imdb_id = lookups.imdb_id_of(new.tmdb_id, kind, user_id)
     if imdb_id is None:
-        raise _missing(
-            "tmdb_id", "TMDB knows no IMDb id of this film, and without one it cannot be added"
+        raise _invalid(
+            "tmdb_id", "TMDB has no IMDb id for this film, and without one it cannot be added"
         )
     return imdb_id
 
 
-def _missing(field: str, reason: str) -> InvalidError:
+def _invalid(field: str, reason: str) -> InvalidError:
     return InvalidError(f"{field}: {reason}", [Problem(field, reason)])

@@ -1,4 +1,4 @@
-"""The one place that reads request bodies and queries, and knows the OpenAPI document they make."""
+"""The one place that reads request bodies and queries, and makes the OpenAPI document of them."""
 
 import functools
 import re
@@ -24,31 +24,32 @@ from mm.schemas import ErrorDetail, PlanView, SyncAction, SyncBatch, ValidationD
 from mm.services import portable
 
 BODY_MAX = 2**20
-# A phone may have been offline for weeks, and older ones send along what they know of each film.
+# A phone may have been offline for weeks, and older ones send all their data on each film along.
 QUEUE_MAX = 16 * 2**20
 QUEUES = (SyncAction, SyncBatch)
-# A queue of 16 MiB in which phones tell all they know of each film has a third less.
+# Half as many again as in a queue of 16 MiB that has all of a phone's data on each film.
 BRACKETS_MAX = 500_000
 COMMAS_MAX = 2_000_000
 # Bodies that may be left out.
 OPTIONAL = (WatchChange,)
-WHERE = re.compile(r" - at `\$\.?(?P<path>.*)`$")
+ERROR_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _amendments: dict[tuple[str, str], dict[str, dict]] = {}
 
 
 class _Adapter(MsgspecModelAdapter):
     def validation_errors(self, err: Exception) -> dict:
         message = str(err)
-        found = WHERE.search(message)
-        return {"detail": problems([(found["path"] if found else "", WHERE.sub("", message))])}
+        match = ERROR_PATH.search(message)
+        path = match["path"] if match else ""
+        return {"detail": problems([(path, ERROR_PATH.sub("", message))])}
 
 
 class _Plugin(FlaskPlugin):
     def request_validation(self, request, query, json, form, headers, cookies) -> None:
-        """spectree's own reading takes "7.5" for a number, and a body that is not JSON for an empty
-        one."""
+        """Replaces spectree's own, which takes "7.5" for a number, and a body that is not JSON for
+        an empty one."""
         request.context = Context(
-            self.model_adapter.validate_obj(query, _given(query, request.args)) if query else None,
+            self.model_adapter.validate_obj(query, _query(query, request.args)) if query else None,
             read_json(json) if json else None,
             None,
             None,
@@ -56,7 +57,7 @@ class _Plugin(FlaskPlugin):
         )
 
     def validate_response(self, resp, *args, **kwargs):
-        """A finished answer goes as it is: its body may be a file that is still to be streamed."""
+        """Leaves finished responses alone: their body may be a file that is yet to be streamed."""
         if isinstance(resp, FlaskResponse):
             return resp, None
         return super().validate_response(resp, *args, **kwargs)
@@ -79,9 +80,9 @@ def read_json(model: Any) -> Any:
         raise msgspec.ValidationError("JSON is nested too deeply") from error
 
 
-def _given(model: Any, args: MultiDict) -> dict:
-    """The query without what is left empty where it may be left out, as forms and generated clients
-    send it. But how something is written is not guessed."""
+def _query(model: Any, args: MultiDict) -> dict:
+    """The query without optional parameters that are empty, as forms and generated clients send
+    them; in requests that write, an empty parameter is an error."""
     items = get_multidict_items(args, model)
     if request.method not in ("GET", "HEAD"):
         return items
@@ -90,14 +91,14 @@ def _given(model: Any, args: MultiDict) -> dict:
 
 
 def answers(*errors: int, **models: Any) -> Response:
-    """What a route answers, for the document: `HTTP_200=Model`, and the statuses of its errors."""
+    """What a route can answer, for the document: `HTTP_200=Model`, and the statuses of errors."""
     empty = [name for name, model in models.items() if model is None]
     filled = {name: model for name, model in models.items() if model is not None}
     return Response(*empty, **filled, **{f"HTTP_{status}": ErrorDetail for status in errors})
 
 
 def amend(path: str, method: str, **parts: dict) -> None:
-    """Add `parts` to the operation of `path` in the document: what spectree has no words for."""
+    """Add to an operation of the document what spectree cannot express."""
     _amendments[path, method] = parts
 
 
@@ -110,36 +111,24 @@ def document() -> dict:
     )
     spec["components"]["schemas"] |= schemas
     examples.add_to(spec["components"]["schemas"])
+    optional = {f"#/components/schemas/{model.__name__}" for model in OPTIONAL}
     for operation in (item for methods in spec["paths"].values() for item in methods.values()):
-        _drop_needless_validation(operation)
-        _describe_own_converters(operation)
-        _free_optional_body(operation)
+        body = operation.get("requestBody")
+        # spectree promises a 422 for every route, even those without any input.
+        if body is None and not any(item["in"] == "query" for item in operation["parameters"]):
+            operation["responses"].pop("422", None)
+        # spectree knows only Werkzeug's own converters.
+        for parameter in operation["parameters"]:
+            parameter["schema"] = parameter["schema"] or {"type": "string", "minLength": 1}
+        # spectree takes every body for required.
+        content = body["content"].values() if body else ()
+        if optional & {media["schema"].get("$ref") for media in content}:
+            body["required"] = False
     for (path, method), parts in _amendments.items():
         operation = spec["paths"][path][method]
         for name, value in parts.items():
             operation[name] = operation.get(name, {}) | value
     return spec
-
-
-def _drop_needless_validation(operation: dict) -> None:
-    """spectree promises a 422 for every route, those without any input included."""
-    queries = any(parameter["in"] == "query" for parameter in operation["parameters"])
-    if not queries and "requestBody" not in operation:
-        operation["responses"].pop("422", None)
-
-
-def _describe_own_converters(operation: dict) -> None:
-    """Of what stands in a path spectree knows only Werkzeug's own kinds."""
-    for parameter in operation["parameters"]:
-        parameter["schema"] = parameter["schema"] or {"type": "string", "minLength": 1}
-
-
-def _free_optional_body(operation: dict) -> None:
-    """spectree takes every body for required."""
-    names = {f"#/components/schemas/{model.__name__}" for model in OPTIONAL}
-    body = operation.get("requestBody", {"content": {}})
-    if names & {content["schema"].get("$ref") for content in body["content"].values()}:
-        body["required"] = False
 
 
 def _schema_name(model: Any) -> str:
@@ -150,13 +139,14 @@ def _schema_name(model: Any) -> str:
 
 
 def _ignore(*_) -> None:
-    """spectree logs each request that it refuses as an error, which is the sender's and not ours."""
+    """Instead of spectree's hooks, which log each request that it refuses as an error of ours."""
 
 
 _BEARER = SecuritySchemeData(type=SecureType.HTTP, scheme="bearer", bearer_format="JWT")
 api = SpecTree(
     backend=_Plugin,
-    model_adapter=_Adapter(),  # type: ignore[arg-type]  # spectree's own adapter does not fit its protocol either
+    # spectree's own adapter does not fit its protocol either.
+    model_adapter=_Adapter(),  # type: ignore[arg-type]
     validation_error_model=ValidationDetail,
     naming_strategy=_schema_name,
     nested_naming_strategy=lambda _parent, child: child,

@@ -2,7 +2,6 @@
 
 import msgspec
 from flask import Blueprint
-from flask_login import login_required
 
 from mm import auth
 from mm.api import compat, transfer
@@ -14,7 +13,7 @@ bp = Blueprint("people", __name__, url_prefix="/people")
 
 
 @bp.get("")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=list[PersonView]), tags=["People"])
 def listing():
     """Your people by name, the four quick recommenders among them."""
@@ -22,7 +21,7 @@ def listing():
 
 
 @bp.post("")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 409, 413, 415, 503, HTTP_201=PersonView), tags=["People"])
 def create(json: NewPerson):
     """Add a person. Names are the same whatever their case."""
@@ -31,7 +30,7 @@ def create(json: NewPerson):
 
 
 @bp.put("/<name:name>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 409, 413, 415, 503, HTTP_200=PersonView), tags=["People"])
 def change(name: str, json: PersonChange):
     """Change a person, found by name. Their films show a new name at once."""
@@ -40,7 +39,7 @@ def change(name: str, json: PersonChange):
 
 
 @bp.delete("/<name:name>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(400, 401, 403, 404, 503, HTTP_204=None), tags=["People"])
 def delete(name: str):
     """Remove a person, found by name, with their votes. Quick recommenders stay."""
@@ -50,7 +49,7 @@ def delete(name: str):
 
 
 @bp.get("/<name:name>/stats")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_200=PersonStats), tags=["People"])
 def stats(name: str):
     """How the films of a person, found by name, turned out."""

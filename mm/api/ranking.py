@@ -1,7 +1,6 @@
-"""The own order of what was watched."""
+"""A user's own order of the films they watched."""
 
 from flask import Blueprint
-from flask_login import login_required
 
 from mm import auth
 from mm.api.openapi import answers, api
@@ -13,7 +12,7 @@ INSERTED = answers(400, 401, 403, 404, 413, 415, 503, HTTP_201=RankingView)
 
 
 @bp.get("")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=list[RankingView]), tags=["Ranking"])
 def listing():
     """Your ranking: the liked films first, then the others, each by position."""
@@ -21,7 +20,7 @@ def listing():
 
 
 @bp.get("/unranked")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=list[UnrankedView]), tags=["Ranking"])
 def unranked():
     """Your watched films that have no place yet, the last watched first."""
@@ -29,7 +28,7 @@ def unranked():
 
 
 @bp.post("/insert")
-@login_required
+@auth.account_required
 @api.validate(resp=INSERTED, tags=["Ranking"])
 def insert(json: NewRanking):
     """Give a watched film a place. Those from there on move down by one."""
@@ -38,7 +37,7 @@ def insert(json: NewRanking):
 
 
 @bp.delete("/<imdb_id>")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 404, 503, HTTP_204=None), tags=["Ranking"])
 def remove(imdb_id: str):
     """Take a film out of your ranking. It stays watched."""

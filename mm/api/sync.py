@@ -1,7 +1,6 @@
-"""For clients that keep a library of their own: what changed here, and what was done there."""
+"""For clients that keep a copy of the library: the change feed, and their queued actions."""
 
 from flask import Blueprint, Response
-from flask_login import login_required
 
 from mm import auth, tasks
 from mm.api import compat, transfer
@@ -23,23 +22,23 @@ bp = Blueprint("sync", __name__, url_prefix="/sync")
 
 
 @bp.get("")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=Feed), tags=["Sync"])
 def everything_since(query: SinceQuery):
     """All that changed since a moment, in one answer."""
-    return _told(feed.everything_since(auth.account().id, query.since))
+    return _feed(feed.everything_since(auth.account().id, query.since))
 
 
 @bp.get("/changes")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=Feed), tags=["Sync"])
 def changes(query: ChangesQuery):
     """What changed since a moment, in pages that stay whole while rows change."""
-    return _told(feed.page(auth.account().id, query.since, query.limit, query.offset))
+    return _feed(feed.page(auth.account().id, query.since, query.limit, query.offset))
 
 
 @bp.post("")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 413, 415, 503, HTTP_200=SyncAnswer), tags=["Sync"])
 def perform(json: SyncAction):
     """Do one action of a queue. Sent again, it is answered as before and changes nothing."""
@@ -49,7 +48,7 @@ def perform(json: SyncAction):
 
 
 @bp.post("/batch")
-@login_required
+@auth.account_required
 @api.validate(resp=answers(401, 403, 413, 415, 503, HTTP_200=SyncAnswers), tags=["Sync"])
 def perform_all(json: SyncBatch):
     """Do the actions of a queue in order, each by itself: one that fails or is malformed stops no
@@ -60,6 +59,6 @@ def perform_all(json: SyncBatch):
     return SyncAnswers([compat.answer(result) for result in results], feed.newest(user_id))
 
 
-def _told(changes: feed.Changes) -> Response:
+def _feed(changes: feed.Changes) -> Response:
     shown = serializers.in_batches(auth.account().id, changes.film_ids)
     return transfer.in_pieces(transfer.filled(changes.feed, "movies", compat.for_phones(shown)))

@@ -1,4 +1,4 @@
-"""How answers travel: compressed where the client takes that, piece by piece where they are long,
+"""How answers are sent: compressed where the client accepts that, in pieces where they are long,
 and not at all where the client has them already."""
 
 import hashlib
@@ -20,7 +20,7 @@ COMPRESS_FROM = 1400
 LEVEL = 2
 # zlib's number for its largest window with a gzip header.
 GZIP = 31
-# A longer answer is sent while it is made.
+# A longer answer is streamed.
 STREAM_FROM = 4 * 2**20
 COMPRESSED = ("application/json", "text/html")
 REFUSED_BEFORE_THE_BODY = (
@@ -31,8 +31,8 @@ REFUSED_SECONDS = 10
 
 
 def conditional(state: str, make: Callable[[], Iterable[bytes]]) -> Response:
-    """The JSON text that `make` returns in pieces, with an ETag; 304 for who has it. `state`: a
-    text that changes when that does."""
+    """The JSON that `make` returns in pieces, with an ETag; 304 for a client that has it. `state`:
+    a text that changes whenever the JSON does."""
     etag = hashlib.sha256(f"{__version__} {state}".encode()).hexdigest()[:32]
     if request.if_none_match.contains_weak(etag):
         response = Response(status=304, mimetype="application/json")
@@ -45,7 +45,7 @@ def conditional(state: str, make: Callable[[], Iterable[bytes]]) -> Response:
 
 
 def array(pieces: Iterable[list]) -> Iterator[bytes]:
-    """Lists of rows as the JSON text of one list."""
+    """Several lists of rows as the JSON of one list."""
     separator = b"["
     for rows in pieces:
         if rows:
@@ -56,8 +56,8 @@ def array(pieces: Iterable[list]) -> Iterator[bytes]:
 
 
 def filled(answer: Struct, name: str, pieces: Iterable[list]) -> Iterator[bytes]:
-    """The JSON text of `answer`, whose list `name` is empty, with these rows in it."""
-    # Inside a text a quote is escaped, so this is nowhere else.
+    """The JSON of `answer`, with these rows in its list `name`, which is empty."""
+    # Quotes inside a text are escaped, so this occurs only once.
     empty = f'"{name}":[]'.encode()
     before, _, after = msgspec.json.encode(answer).partition(empty)
     yield before + empty[:-2]
@@ -66,20 +66,19 @@ def filled(answer: Struct, name: str, pieces: Iterable[list]) -> Iterator[bytes]
 
 
 def in_pieces(parts: Iterable[bytes]) -> Response:
-    """A JSON answer of any length: a long one takes no more memory than one piece of it."""
+    """A JSON answer of any length; a long one is sent while it is made, so that it takes no more
+    memory than its first pieces."""
     parts, head, size = iter(parts), [], 0
     for part in parts:
         head.append(part)
         size += len(part)
         if size >= STREAM_FROM:
-            return _streamed(itertools.chain(head, parts))
-    return Response(b"".join(head), mimetype="application/json")
-
-
-def _streamed(parts: Iterable[bytes]) -> Response:
-    parts = _after_request(parts, request.endpoint)
+            break
+    else:
+        return Response(b"".join(head), mimetype="application/json")
+    streamed = _after_request(itertools.chain(head, parts), request.endpoint)
     is_zipped = request.accept_encodings["gzip"] > 0
-    response = Response(_zipped(parts) if is_zipped else parts, mimetype="application/json")
+    response = Response(_zipped(streamed) if is_zipped else streamed, mimetype="application/json")
     response.vary.add("Accept-Encoding")
     if is_zipped:
         response.headers["Content-Encoding"] = "gzip"
@@ -87,8 +86,8 @@ def _streamed(parts: Iterable[bytes]) -> Response:
 
 
 def _after_request(parts: Iterable[bytes], endpoint: str | None) -> Iterator[bytes]:
-    """The request has ended and closed its connection, so what is still read opens one, and closes
-    it. An answer that breaks off can no longer say why; the log can."""
+    """The request has ended and closed its database connection, so reading on opens another one,
+    which is closed here. An answer that breaks off cannot say why, so the log does."""
     try:
         yield from parts
     except (DatabaseError, InterfaceError) as error:
@@ -107,13 +106,16 @@ def _zipped(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def drain_body(response: Response) -> Response:
-    """After a refusal that did not wait for the body, so that the connection can go on: gunicorn
-    drops the `Connection: close` of an application. Strangers and slow ones may never see the
-    answer."""
+    """Read the rest of a body that was refused before it had arrived, so that the connection can be
+    used again: gunicorn drops an application's `Connection: close`.
+
+    Not for clients that are not logged in, and only for REFUSED_SECONDS: those may never see the
+    answer.
+    """
     body = request.environ["wsgi.input"]
     may_be_unread = response.status_code in REFUSED_BEFORE_THE_BODY
     if may_be_unread and isinstance(body, request_bodies.Body) and auth.is_logged_in():
-        body.drop(REFUSED_SECONDS)
+        body.drain(REFUSED_SECONDS)
     return response
 
 

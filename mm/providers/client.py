@@ -1,4 +1,4 @@
-"""What the clients of TMDB and OMDb share: one session, four tries, and errors that never show a
+"""HTTP for the clients of TMDB and OMDb: one session, up to four tries, and errors without the
 key."""
 
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from time import sleep
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import requests
@@ -20,21 +20,21 @@ from mm import clock, log
 from mm.providers.limits import CONNECTIONS, NoSlotError, RateLimiter
 
 CONNECT_SECONDS = 5
-# Without a byte; and for a whole answer, however slowly its bytes come.
+# Between two parts of an answer, and for a whole answer.
 READ_SECONDS = 15
 WHOLE_SECONDS = 60
-# A request that has less than this before its deadline is not begun: that the answer did not come
-# would say nothing about the provider.
-FAIR_SECONDS = 1
-CHUNK = 2**16
+# A request is not started with less time before its deadline: a missing answer would then say
+# nothing about the provider.
+DEADLINE_MARGIN_SECONDS = 1
+CHUNK_BYTES = 2**16
 BYTES_MAX = 16 * 2**20
-BACKOFF = (1, 2, 4)
-# A provider that asks for a longer pause than this is left alone by everybody, not waited for.
-PATIENCE = 60
+BACKOFF_SECONDS = (1, 2, 4)
+# A longer pause than this is not waited for: everybody leaves the provider alone meanwhile.
+PATIENCE_SECONDS = 60
 REASON_MAX = 200
 KEY = re.compile(r"\b(api_?key=)[^&\s\"'<>)]+", re.IGNORECASE)
 
-BROKEN_OFF = (
+INCOMPLETE_ERRORS = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
     urllib3.exceptions.ProtocolError,
@@ -45,8 +45,8 @@ Result = TypeVar("Result")
 
 
 class Error(Exception):
-    """What a provider answered, in words that may be shown: no URL, no key. `status`: that of its
-    answer, where there was one."""
+    """Why a look-up failed, in words that may be shown: no URL, no key. `status`: the HTTP status,
+    where there was an answer."""
 
     status: int | None = None
 
@@ -56,11 +56,11 @@ class WrongKeyError(Error):
 
 
 class NotFoundError(Error):
-    """The provider has no such title. Asking again soon is of no use."""
+    """The provider does not have the title. Another try soon is useless."""
 
 
 class OverLimitError(Error):
-    """The provider will not be asked for `retry_after` seconds; None: until its next day."""
+    """The provider must not be asked for `retry_after` seconds; None: until its next day."""
 
     def __init__(self, message: str, retry_after: float | None = None):
         super().__init__(message)
@@ -68,7 +68,7 @@ class OverLimitError(Error):
 
 
 class TemporaryError(Error):
-    """Worth another try. `too_fast`: the provider said 429, so everybody has to slow down.
+    """Worth another try. `too_fast`: the provider answered 429, so all requests have to slow down.
     `silent`: it did not answer at all."""
 
     def __init__(
@@ -85,11 +85,11 @@ class TemporaryError(Error):
 
 
 class NotAskedError(Error):
-    """The deadline passed before it was this look-up's turn: this says nothing about the title."""
+    """The deadline passed before the request could start. Says nothing about the title."""
 
 
 class TooLargeError(ValueError):
-    """The answer is larger than anything that a provider sends about a title."""
+    """The answer is larger than any that a provider sends about a title."""
 
 
 class Answer(NamedTuple):
@@ -101,7 +101,7 @@ class Answer(NamedTuple):
 
 
 class _Redact(logging.Filter):
-    """urllib3 logs whole URLs, at level debug and for odd headers."""
+    """Hides keys in what urllib3 logs: whole URLs, at level DEBUG and about malformed headers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = KEY.sub(r"\1…", record.getMessage()), ()
@@ -112,14 +112,9 @@ for _name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retr
     logging.getLogger(_name).addFilter(_Redact())
 
 
-def _new_session() -> requests.Session:
-    session = requests.Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
-    return session
-
-
-_session = _new_session()
+_session = requests.Session()
+for _scheme in ("https://", "http://"):
+    _session.mount(_scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
 
 
 def get(
@@ -130,21 +125,29 @@ def get(
     headers: dict | None = None,
     deadline: float | None = None,
 ) -> Answer:
-    """One paced try. Raises TemporaryError when no whole answer came.
+    """One try. Raises TemporaryError when no complete answer came.
 
-    `deadline`, of time.monotonic(): when the answer must be whole. Raises NotAskedError when there is no
-    turn FAIR_SECONDS before it.
+    `deadline`, of time.monotonic(): when the answer must be complete. Raises NotAskedError when
+    `limiter` has no slot DEADLINE_MARGIN_SECONDS before it.
     """
-    latest = None if deadline is None else deadline - FAIR_SECONDS
+    latest_start = None if deadline is None else deadline - DEADLINE_MARGIN_SECONDS
     try:
-        if latest is not None and time.monotonic() > latest:
+        if latest_start is not None and time.monotonic() > latest_start:
             raise NoSlotError
-        with limiter.turn(latest):
-            return _ask(url, params, headers, deadline)
+        with limiter.slot(latest_start):
+            seconds = WHOLE_SECONDS if deadline is None else max(0.01, deadline - time.monotonic())
+            ends_at = time.monotonic() + seconds
+            timeout = (min(CONNECT_SECONDS, seconds), min(READ_SECONDS, seconds))
+            with _session.get(
+                url, params=params, headers=headers, timeout=timeout, stream=True
+            ) as response:
+                body = read_body(response, ends_at, BYTES_MAX)
+                pause = _retry_after_seconds(response.headers.get("Retry-After", ""))
+                return Answer(response.status_code, body, pause)
     except NoSlotError:
         problem: Error = NotAskedError(slow(provider))
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        problem = _problem(provider, error)
+        problem = _as_temporary(provider, error)
     # Raised here and not above: those exceptions carry the URL, and with it the key.
     raise problem
 
@@ -153,15 +156,25 @@ def read_body(response: requests.Response, deadline: float, limit: int) -> bytes
     """The body of a streamed response. Raises urllib3's errors, its ReadTimeoutError at the
     deadline, and TooLargeError above `limit` bytes.
 
-    iter_content waits for a whole chunk, so bytes that trickle would never meet the deadline.
+    Not with iter_content, which waits for a whole chunk, so that the deadline would not hold for
+    bytes that trickle.
     """
-    parts, size = [], 0
-    while part := _next_part(response.raw, deadline):
+    raw: Any = response.raw
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise urllib3.exceptions.ReadTimeoutError(raw._pool, "", "The deadline has passed.")
+        if raw.connection is not None and raw.connection.sock is not None:
+            raw.connection.sock.settimeout(min(READ_SECONDS, left))
+        part = raw.read1(CHUNK_BYTES, decode_content=True)
+        if not part:
+            return b"".join(parts)
         parts.append(part)
         size += len(part)
         if size > limit:
             raise TooLargeError
-    return b"".join(parts)
 
 
 def retried(
@@ -170,33 +183,39 @@ def retried(
     tries: int,
     deadline: float | None = None,
 ) -> Result:
-    """The outcome of `ask`, which is tried again after 1, 2 and 4 seconds, or after what the
-    provider asked for; up to `tries` (4) times in all, and only where a wait ends before the
-    deadline.
+    """The result of `ask`, tried again after 1, 2 and 4 seconds, or after the pause the provider
+    asked for: up to `tries` (4) times in all, and while a wait ends before the deadline.
 
-    Each try takes its own turn in the pace. Raises OverLimitError instead of TemporaryError when the provider
-    asks for a long pause, or still says that it is asked too often.
+    Each try takes its own slot of `limiter`. Raises OverLimitError instead of TemporaryError when
+    the provider asks for a long pause, or answers 429 to the last try too.
     """
-    for backoff in BACKOFF[: tries - 1]:
+    for backoff in BACKOFF_SECONDS[: tries - 1]:
         try:
             return ask()
         except TemporaryError as error:
-            wait = _wait(error, backoff)
+            # Jitter, because threads that fail together would come back together.
+            if error.retry_after is None:
+                wait = backoff * random.uniform(1, 1.5)  # noqa: S311
+            elif error.retry_after > PATIENCE_SECONDS:
+                raise _over_limit(error, error.retry_after) from None
+            else:
+                wait = error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
             if error.too_fast:
                 limiter.hold_back(wait)
-            if deadline is not None and time.monotonic() + wait > deadline - FAIR_SECONDS:
+            latest_start = None if deadline is None else deadline - DEADLINE_MARGIN_SECONDS
+            if latest_start is not None and time.monotonic() + wait > latest_start:
                 raise
         sleep(wait)
     try:
         return ask()
     except TemporaryError as error:
         if error.too_fast:
-            raise _over_limit(error, max(error.retry_after or 0, PATIENCE)) from None
+            raise _over_limit(error, max(error.retry_after or 0, PATIENCE_SECONDS)) from None
         raise
 
 
 def checked(answer: Answer, read: Callable[[Answer], Result]) -> Result:
-    """What `read` makes of an answer; its errors carry the answer's status."""
+    """`read(answer)`, whose errors are given the answer's HTTP status."""
     try:
         return read(answer)
     except Error as error:
@@ -213,7 +232,7 @@ def decoded(content: bytes):
 
 
 def reason(text: object, key: str = "") -> str:
-    """A provider's own words, short, on one line, and without the key or any other secret."""
+    """A provider's message on one line, shortened, and without the key or any other secret."""
     words = " ".join(str(text).split())
     if len(key) >= log.SECRET_MIN:
         words = words.replace(key, log.HIDDEN)
@@ -224,50 +243,21 @@ def slow(provider: str) -> str:
     return f"{provider} is slow right now. Try again in a minute."
 
 
-def _ask(url: str, params: dict, headers: dict | None, deadline: float | None) -> Answer:
-    left = WHOLE_SECONDS if deadline is None else max(0.01, deadline - time.monotonic())
-    ends = time.monotonic() + left
-    timeout = (min(CONNECT_SECONDS, left), min(READ_SECONDS, left))
-    asked = _session.get(url, params=params, headers=headers, timeout=timeout, stream=True)
-    with asked as response:
-        body = read_body(response, ends, BYTES_MAX)
-        return Answer(response.status_code, body, _seconds(response.headers.get("Retry-After", "")))
-
-
 def _over_limit(error: TemporaryError, seconds: float) -> OverLimitError:
     over = OverLimitError(str(error), seconds)
     over.status = error.status
     return over
 
 
-def _wait(error: TemporaryError, backoff: float) -> float:
-    """Jitter, because threads that fail together would come back together."""
-    if error.retry_after is None:
-        return backoff * random.uniform(1, 1.5)  # noqa: S311
-    if error.retry_after > PATIENCE:
-        raise _over_limit(error, error.retry_after) from None
-    return error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
-
-
-def _next_part(raw, deadline: float) -> bytes:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise urllib3.exceptions.ReadTimeoutError(raw._pool, "", "The deadline has passed.")
-    connection = raw.connection
-    if connection is not None and connection.sock is not None:
-        connection.sock.settimeout(min(READ_SECONDS, left))
-    return raw.read1(CHUNK, decode_content=True)
-
-
-def _problem(provider: str, error: Exception) -> TemporaryError:
-    """In words. An address that cannot be used makes different errors, all of them ValueErrors."""
+def _as_temporary(provider: str, error: Exception) -> TemporaryError:
     if isinstance(error, TooLargeError):
         return TemporaryError(f"{provider} answered with more than {BYTES_MAX >> 20} MiB.")
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return TemporaryError(f"{provider} did not answer in time.", silent=True)
-    if isinstance(error, BROKEN_OFF):
+    if isinstance(error, INCOMPLETE_ERRORS):
         return TemporaryError(f"{provider} broke off in the middle of its answer.")
     if isinstance(error, ValueError):
+        # A URL that cannot be used raises several errors, all of which are ValueErrors.
         name = f"{provider.upper()}_BASE_URL"
         return TemporaryError(
             f"{provider} cannot be asked: {name} is no usable address.", silent=True
@@ -276,8 +266,8 @@ def _problem(provider: str, error: Exception) -> TemporaryError:
     return TemporaryError(f"{provider} could not be reached ({kind}).", silent=True)
 
 
-def _seconds(header: str) -> float | None:
-    """Retry-After is a number of seconds or a date."""
+def _retry_after_seconds(header: str) -> float | None:
+    """A Retry-After header is a number of seconds or a date."""
     if header.strip().isdecimal():
         return float(header)
     try:

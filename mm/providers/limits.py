@@ -1,5 +1,5 @@
-"""The pace of requests to a provider: evenly spaced, and never more than a ceiling within any one
-second."""
+"""Rate limits of the providers: requests evenly spaced, and never more than a ceiling within any
+one second."""
 
 import contextlib
 import threading
@@ -7,9 +7,9 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-# Slightly over the second that providers count in, for the last microseconds of a comparison.
-WINDOW = 1.002
-LOOK_AGAIN = 0.01
+# A little over the second in which providers count.
+WINDOW_SECONDS = 1.002
+POLL_SECONDS = 0.01
 
 
 class NoSlotError(Exception):
@@ -17,37 +17,37 @@ class NoSlotError(Exception):
 
 
 class RateLimiter:
-    """`per_second` requests, evenly spaced; `ceiling` is what the provider can count in a second at
-    the very worst.
+    """`per_second` requests, evenly spaced. `ceiling`: the most that the provider may count within
+    any one second.
 
-    Spacing alone does not bound what the provider counts: a stall on either side lets requests that
-    left one by one arrive together. Every request is counted by the provider between its start and
-    its answer, so a request starts only while fewer than `ceiling` others are under way or were
+    Spacing alone does not bound what the provider counts: after a stall on either side, requests
+    that left one by one arrive together. The provider counts a request some time between its start
+    and its answer, so a request starts only while fewer than `ceiling` others are in flight or were
     answered within the last second.
     """
 
     def __init__(self, per_second: float, ceiling: int):
         self.started = 0
-        self._told = 0
+        self._reported = 0
         self._gap = 1 / per_second
         self._ceiling = ceiling
         self._turnstile = threading.Lock()
         self._state = threading.Lock()
-        self._slot = 0.0
+        self._last_slot = 0.0
         self._held_until = 0.0
-        self._under_way = 0
+        self._in_flight = 0
         self._answered: deque[float] = deque()
 
     @contextlib.contextmanager
-    def turn(self, deadline: float | None = None) -> Iterator[None]:
-        """Wait for the next slot; the request is under way until the block ends.
+    def slot(self, deadline: float | None = None) -> Iterator[None]:
+        """Wait for the next slot; the request is in flight until the block ends.
 
-        Raises NoSlotError when there is none before the deadline, which is one of time.monotonic().
+        Raises NoSlotError when there is none before the deadline, which is of time.monotonic().
         """
-        # One thread waits for the slot and the others for that thread, so that not all of them wake
-        # for each slot.
-        left = -1 if deadline is None else max(0, deadline - time.monotonic())
-        if not self._turnstile.acquire(timeout=left):
+        # One thread waits for the slot and the others wait for that thread, so that not all of them
+        # wake for each slot.
+        timeout = -1 if deadline is None else max(0, deadline - time.monotonic())
+        if not self._turnstile.acquire(timeout=timeout):
             raise NoSlotError
         try:
             while (delay := self._start()) > 0:
@@ -59,53 +59,50 @@ class RateLimiter:
         try:
             yield
         finally:
-            self._end()
+            with self._state:
+                self._in_flight -= 1
+                self._answered.append(time.monotonic())
 
     def hold_back(self, seconds: float) -> None:
-        """Start nothing for so long: the provider said that it is asked too often."""
+        """Start no request for so long, because the provider answered 429."""
         with self._state:
             self._held_until = max(self._held_until, time.monotonic() + seconds)
 
     def newly_started(self) -> int:
-        """Requests since the last call; each is told once, whichever thread asks."""
+        """Requests started since the last call, by any thread."""
         with self._state:
-            told, self._told = self._told, self.started
-            return self.started - told
+            reported, self._reported = self._reported, self.started
+            return self.started - reported
 
     def _start(self) -> float:
-        """Take a slot and return 0 or less, or return the seconds until the next look."""
+        """Take a slot and return 0 or less, or return the seconds until it is worth asking again."""
         with self._state:
             now = time.monotonic()
-            delay = max(self._slot + self._gap, self._held_until, self._room_at(now)) - now
+            while self._answered and self._answered[0] <= now - WINDOW_SECONDS:
+                self._answered.popleft()
+            if self._in_flight + len(self._answered) < self._ceiling:
+                free_at = now
+            elif self._answered:
+                free_at = self._answered[0] + WINDOW_SECONDS
+            else:
+                free_at = now + POLL_SECONDS
+            delay = max(self._last_slot + self._gap, self._held_until, free_at) - now
             if delay <= 0:
-                # Lateness is made up by one slot at most: no bursts.
-                self._slot = max(self._slot + self._gap, now - self._gap)
-                self._under_way += 1
+                # Lateness is made up for by one slot at most, so that there are no bursts.
+                self._last_slot = max(self._last_slot + self._gap, now - self._gap)
+                self._in_flight += 1
                 self.started += 1
             return delay
 
-    def _room_at(self, now: float) -> float:
-        while self._answered and self._answered[0] <= now - WINDOW:
-            self._answered.popleft()
-        if self._under_way + len(self._answered) < self._ceiling:
-            return now
-        return self._answered[0] + WINDOW if self._answered else now + LOOK_AGAIN
 
-    def _end(self) -> None:
-        with self._state:
-            self._under_way -= 1
-            self._answered.append(time.monotonic())
-
-
-# TMDB allows about 40 a second and 20 connections to one address. Worker and pages are two
-# processes that do not see each other's requests, so it is the two ceilings that together must not
-# pass 40.
+# TMDB allows about 40 requests a second and 20 connections to one address. The worker and the web
+# server do not see each other's requests, so their two ceilings together must not pass 40.
 CONNECTIONS = 20
 tmdb_worker = RateLimiter(36, ceiling=37)
 tmdb_interactive = RateLimiter(4, ceiling=3)
-# OMDb names no rate, only a number of calls a day.
+# OMDb states no rate, only a number of requests a day.
 omdb_worker = RateLimiter(10, ceiling=12)
 omdb_interactive = RateLimiter(4, ceiling=4)
-# The image host names no limit: the worker, which nobody waits for, goes gently.
+# The image host states no limit; the worker is gentle, because nobody waits for it.
 posters_worker = RateLimiter(8, ceiling=8)
 posters_interactive = RateLimiter(40, ceiling=40)

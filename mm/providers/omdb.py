@@ -7,7 +7,7 @@ from mm.providers import client
 from mm.providers.client import Answer, NotFoundError, OverLimitError, TemporaryError, WrongKeyError
 from mm.providers.limits import RateLimiter
 
-# Over the limit and a wrong key have the same status; only the words differ.
+# Both have the same status; only the message differs.
 LIMIT_WORDS = "limit reached"
 KEY_WORDS = "api key"
 
@@ -23,7 +23,7 @@ class Account:
 
 
 def look_up(account: Account, imdb_id: str) -> dict:
-    """OMDb's body: every value is a string, a missing one "N/A".
+    """OMDb's answer, in which every value is a string and a missing one "N/A".
 
     Raises NotFoundError, WrongKeyError, OverLimitError (its daily limit) or TemporaryError.
     """
@@ -38,36 +38,34 @@ def look_up(account: Account, imdb_id: str) -> dict:
 
 
 def _read(answer: Answer, key: str = "") -> dict:
-    body = _lenient(answer.content)
+    body = _decode(answer.content)
     error = client.reason(body.get("Error", ""), key) if body else ""
     if LIMIT_WORDS in error.lower():
         raise OverLimitError(f"OMDb says: {error}")
     if (answer.status == 401 and body) or KEY_WORDS in error.lower():
-        raise WrongKeyError(f"OMDb refuses the key: {error}")
+        raise WrongKeyError(f"OMDb rejected the key: {error}")
     if answer.status == 429:
-        raise TemporaryError("OMDb is asked too often.", answer.retry_after, too_fast=True)
-    if answer.status >= 400 or _is_page(answer.content):
+        raise TemporaryError("Too many requests to OMDb.", answer.retry_after, too_fast=True)
+    # Outages are HTML pages, some of them with status 200.
+    is_page = not answer.content.strip() or answer.content.lstrip().startswith(b"<")
+    if answer.status >= 400 or is_page:
         raise TemporaryError(
             f"OMDb answered with {answer.status} and a page instead of ratings.", answer.retry_after
         )
     if body is None:
-        # Some titles have such an answer for years: it counts as one without ratings.
-        raise NotFoundError("OMDb's answer for this title cannot be read.")
+        # Some titles have been answered so for years: they count as titles without ratings.
+        raise NotFoundError("OMDb’s answer for this title can’t be read.")
     if body.get("Response") == "False":
         raise NotFoundError(f"OMDb says: {error}")
     return body
 
 
-def _lenient(content: bytes) -> dict | None:
-    """OMDb leaves control characters and stray bytes in its strings."""
+def _decode(content: bytes) -> dict | None:
+    """Leniently, because OMDb leaves control characters and stray bytes in its strings. None for
+    what is no JSON object, or could not be stored as one."""
     try:
         body = json.loads(content.decode("utf-8", "replace"), strict=False)
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
-
-
-def _is_page(content: bytes) -> bool:
-    """Outages are HTML pages, some of them with status 200."""
-    return not content.strip() or content.lstrip().startswith(b"<")

@@ -7,10 +7,10 @@ from mm.providers.client import Answer, NotFoundError, TemporaryError, WrongKeyE
 from mm.providers.limits import RateLimiter
 
 APPENDED = "credits,external_ids"
-# Lists of /find that hold something else than a film or a series, and what to tell of it.
+# Lists of /find with other things than films and series, and what to say about those.
 OTHER_KINDS = {
-    "tv_episode_results": "This is one episode of a series; TMDB has no page for it by IMDb id.",
-    "tv_season_results": "This is one season of a series; TMDB has no page for it by IMDb id.",
+    "tv_episode_results": "This is an episode of a series, which TMDB can’t look up by IMDb ID.",
+    "tv_season_results": "This is a season of a series, which TMDB can’t look up by IMDb ID.",
     "person_results": "This is a person, not a film.",
 }
 
@@ -31,34 +31,30 @@ class Account:
 def look_up(account: Account, imdb_id: str) -> dict:
     """The details with credits and external ids, and `media_type`, "movie" or "tv".
 
-    Raises NotFoundError with what it is instead, WrongKeyError, OverLimitError or TemporaryError.
+    Raises NotFoundError, WrongKeyError, OverLimitError or TemporaryError.
     """
     found = fetch(account, f"/find/{imdb_id}", external_source="imdb_id")
     for name, media_type in (("movie_results", "movie"), ("tv_results", "tv")):
-        if tmdb_id := _first_id(found, name):
+        results = found.get(name)
+        first = results[0] if isinstance(results, list) and results else None
+        tmdb_id = first.get("id") if isinstance(first, dict) else None
+        if tmdb_id and isinstance(tmdb_id, int):
             return details(account, media_type, tmdb_id)
     others = [text for name, text in OTHER_KINDS.items() if found.get(name)]
-    raise NotFoundError(others[0] if others else "TMDB knows no film or series with this IMDb id.")
+    raise NotFoundError(others[0] if others else "TMDB has no film or series with this IMDb ID.")
 
 
 def details(account: Account, media_type: str, tmdb_id: int) -> dict:
-    """As `look_up`, by TMDB's own id."""
+    """As look_up(), by TMDB's own id."""
     body = fetch(account, f"/{media_type}/{tmdb_id}", append_to_response=APPENDED)
     return {**body, "media_type": media_type}
 
 
-def _first_id(found: dict, name: str) -> int | None:
-    results = found.get(name)
-    first = results[0] if isinstance(results, list) and results else None
-    tmdb_id = first.get("id") if isinstance(first, dict) else None
-    return tmdb_id if isinstance(tmdb_id, int) else None
-
-
 def fetch(account: Account, path: str, **params: str) -> dict:
-    """The body of any other answer. Raises as `look_up`."""
+    """The answer to GET `path` with `params`. Raises as look_up()."""
     is_token = account.key.startswith("eyJ")
     if is_token and not account.key.isascii():
-        raise WrongKeyError("The TMDB key has characters that no key has.")
+        raise WrongKeyError("The TMDB key has invalid characters.")
     headers = {"Authorization": f"Bearer {account.key}"} if is_token else {}
     params |= {"language": account.language} | ({} if is_token else {"api_key": account.key})
     url = account.base_url.rstrip("/") + path
@@ -73,13 +69,13 @@ def fetch(account: Account, path: str, **params: str) -> dict:
 def _read(answer: Answer, key: str) -> dict:
     body = client.decoded(answer.content)
     if answer.status == 429:
-        raise TemporaryError("TMDB is asked too often.", answer.retry_after, too_fast=True)
+        raise TemporaryError("Too many requests to TMDB.", answer.retry_after, too_fast=True)
     if answer.status >= 500 or not isinstance(body, dict):
         what = "" if isinstance(body, dict) else ", and not with JSON"
         raise TemporaryError(f"TMDB answered with {answer.status}{what}.", answer.retry_after)
     if answer.status == 200:
         return body
-    said = client.reason(body.get("status_message", answer.status), key)
+    reason = client.reason(body.get("status_message", answer.status), key)
     if answer.status == 401:
-        raise WrongKeyError(f"TMDB refuses the key: {said}")
-    raise NotFoundError(f"TMDB answered with {answer.status}: {said}")
+        raise WrongKeyError(f"TMDB rejected the key: {reason}")
+    raise NotFoundError(f"TMDB answered with {answer.status}: {reason}")

@@ -9,8 +9,8 @@ from flask_login import current_user, login_required
 from mm import auth, htmx, tasks
 from mm.errors import NotFoundError
 from mm.routes.contexts import active_job, health_context, job_context, today
-from mm.services import jobs, portable
-from mm.services.backup import backups, imports, nightly
+from mm.services import jobs, portable, validation
+from mm.services.backup import backups, nightly, uploads
 from mm.services.backup import files as backup_files
 
 bp = Blueprint("backups", __name__, url_prefix="/backup")
@@ -24,6 +24,8 @@ def index() -> Response:
     return htmx.render(
         "backups/index.html",
         history=backups.listing(current_user.id),
+        file_max=validation.FILE_MAX,
+        too_large=validation.TOO_LARGE,
         **health_context(),
         **job_context(job),
     )
@@ -92,7 +94,7 @@ def verify(filename: str) -> Response:
 @bp.post("/files/<filename>/restore")
 @login_required
 def restore(filename: str) -> Response:
-    job = imports.offer(auth.account(), filename)
+    job = uploads.copy_backup(auth.account(), filename)
     return htmx.go(url_for("imports.plan", job_id=job.id))
 
 

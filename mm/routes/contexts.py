@@ -8,21 +8,12 @@ from mm import auth, clock, config
 from mm.models import Job
 from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, uploads
 from mm.services.enrichment import runner
 
 # Too early to tell how long the rest will take.
 GUESS_AFTER = 3
 UNEXPECTED = "Something went wrong on the server; its log says what. Try again, or ask who runs it."
-
-
-class JobWords(NamedTuple):
-    """`heading` is for its page."""
-
-    heading: str
-    doing: str
-    done: str
-    failed: str
 
 
 class Verdict(NamedTuple):
@@ -33,28 +24,10 @@ class Verdict(NamedTuple):
     headline: str
 
 
-JOB_WORDS = {
-    "backup": JobWords(
-        heading="Backup",
-        doing="Backing up your library",
-        done="Backed up and verified",
-        failed="The backup failed",
-    ),
-    "verify": JobWords(
-        heading="Test restore",
-        doing="Testing the backup",
-        done="The backup can be restored",
-        failed="The test restore failed",
-    ),
-    "import": JobWords("Import", "Importing", "Import finished", "The import failed"),
-    "restore": JobWords("Restore", "Restoring", "Restore finished", "The restore failed"),
-}
-
-
 def active_job(user_id: str) -> Job | None:
     """What runs for this user now, or came back to them because it could not be done."""
-    active = next(filter(None, (jobs.active(kind, user_id) for kind in JOB_WORDS)), None)
-    return active or imports.came_back(user_id)
+    active = next(filter(None, (jobs.active(kind, user_id) for kind in jobs.OF_A_USER)), None)
+    return active or uploads.came_back(user_id)
 
 
 def job_context(job: Job | None) -> dict:
@@ -63,7 +36,7 @@ def job_context(job: Job | None) -> dict:
         return {"job": None}
     context = {
         "job": job,
-        "words": JOB_WORDS[job.kind],
+        "words": jobs.KINDS[job.kind].words,
         "active": job.state in jobs.ACTIVE,
         "left": _seconds_left(job),
         "late": job.state == "queued" and heartbeat.worker_is_late(),
@@ -115,7 +88,7 @@ def health_context() -> dict:
 
 def today() -> str:
     """In the server's time zone, as an ISO date."""
-    return clock.local(clock.now(), config.current.zone).date().isoformat()
+    return clock.today(config.current.zone).isoformat()
 
 
 def _reason(job: Job) -> str:

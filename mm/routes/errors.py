@@ -7,6 +7,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from mm import htmx, server_errors
 from mm.errors import UnauthenticatedError, UserError
+from mm.services import validation
 
 TITLES = {
     400: "Something’s missing",
@@ -27,7 +28,7 @@ MESSAGES = {
     404: "This page doesn’t exist.",
     405: "This page doesn’t exist.",
     408: "Your request took too long to arrive. Nothing was changed. Try again.",
-    413: "This file is larger than the 64 MB limit. Nothing was changed.",
+    413: validation.TOO_LARGE,
 }
 
 
@@ -36,8 +37,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(UserError, show_user_error)
     app.register_error_handler(HTTPException, show_http_error)
     app.register_error_handler(InternalServerError, show_unexpected)
-    for kind in server_errors.OUTSIDE:
-        app.register_error_handler(kind, show_outside_error)
+    server_errors.register(app, show_user_error)
 
 
 def log_in_first(error: UnauthenticatedError) -> Response:
@@ -63,13 +63,6 @@ def show_http_error(error: HTTPException) -> Response:
     return _answer(
         MESSAGES.get(status, error.description or "The request could not be answered."), status
     )
-
-
-def show_outside_error(error: Exception) -> Response:
-    known = server_errors.to_show(error)
-    if known is None:
-        raise error
-    return show_user_error(known)
 
 
 def show_unexpected(error: InternalServerError) -> Response:

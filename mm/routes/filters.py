@@ -8,9 +8,9 @@ import humanize
 from flask import Flask
 
 from mm import clock, config
+from mm.clock import DAY, HOUR, MINUTE
 from mm.services.library.browse import STATUS_LABELS
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
 EVENING, MORNING = 18, 6
 # The luminance at which both inks have the same contrast.
 DARK_INK_FROM = 0.18
@@ -64,6 +64,7 @@ def init_app(app: Flask) -> None:
         place_label,
         details_label,
         backup_label,
+        sentence,
         hue,
         ink_on,
     )
@@ -105,7 +106,7 @@ def ago(moment: float) -> str:
     passed = clock.now() - moment
     if passed < MINUTE:
         return "just now"
-    if (_local(clock.now()).date() - _local(moment).date()).days == 1 and passed > 12 * HOUR:
+    if (clock.today(config.current.zone) - _local(moment).date()).days == 1 and passed > 12 * HOUR:
         return "yesterday"
     return f"{duration(passed)} ago" if passed < 30 * DAY else day(moment)
 
@@ -173,6 +174,11 @@ def details_label(tmdb_state: str) -> str:
 
 def backup_label(kind: str | None) -> str:
     return BACKUP_LABELS.get(kind or "", "Unknown kind")
+
+
+def sentence(text: str) -> str:
+    """ "the file is gone" -> "The file is gone."."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def hue(text: str) -> int:

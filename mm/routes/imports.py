@@ -9,7 +9,8 @@ from mm import auth, htmx, tasks
 from mm.errors import ConflictError, InvalidError
 from mm.models import Job
 from mm.schemas import Change, Conflicts, PlanView
-from mm.services.backup import imports
+from mm.services import portable
+from mm.services.backup import imports, large_files, uploads
 
 KINDS = {
     "movie": "Films",
@@ -44,25 +45,25 @@ bp = Blueprint("imports", __name__, url_prefix="/backup/import")
 @bp.post("")
 @login_required
 def upload() -> Response:
-    imports.require_turn(current_user.id, request.content_length or 0)
+    large_files.require_turn(current_user.id, request.content_length or 0)
     file = request.files.get("file")
     if file is None or not file.filename:
         raise InvalidError("Choose a file first: a Movie Manager export or backup.")
-    job = imports.receive(auth.account(), file.stream)
+    job = uploads.receive(auth.account(), file.stream)
     return htmx.go(url_for(".plan", job_id=job.id))
 
 
 @bp.get("/<job_id>")
 @login_required
 def plan(job_id: str) -> Response:
-    job = imports.find(job_id, current_user.id)
+    job = uploads.find(job_id, current_user.id)
     return _plan(job) if job.state == "waiting" else htmx.go(url_for("jobs.show", job_id=job.id))
 
 
 @bp.post("/<job_id>/confirm")
 @login_required
 def confirm(job_id: str) -> Response:
-    job = imports.find(job_id, current_user.id)
+    job = uploads.find(job_id, current_user.id)
     if job.state != "waiting":  # sent twice
         return htmx.go(url_for("jobs.show", job_id=job.id))
     try:
@@ -77,7 +78,7 @@ def confirm(job_id: str) -> Response:
 @bp.post("/<job_id>/discard")
 @login_required
 def discard(job_id: str) -> Response:
-    imports.discard(imports.find(job_id, current_user.id))
+    uploads.discard(uploads.find(job_id, current_user.id))
     htmx.toast("Cancelled. Nothing was changed.")
     return htmx.go(url_for("backups.index"))
 
@@ -87,7 +88,7 @@ def _plan(job: Job, conflict: ConflictError | None = None) -> Response:
     films = view.counts.get("movie", {})
     notice = conflict.message if conflict else job.message
     # Who has met a change once may want no more of them to stop the import.
-    met_a_change = notice.startswith((imports.CHANGED, imports.CHANGED_MEANWHILE))
+    met_a_change = notice.startswith((portable.CHANGED, imports.CHANGED_MEANWHILE))
     status = conflict.status if conflict else 200
     return htmx.render(
         "imports/plan.html",

@@ -10,7 +10,8 @@ from mm.routes.contexts import today
 from mm.routes.filters import status_label
 from mm.schemas import Problem
 from mm.services import validation
-from mm.services.enrichment import lookups, pauses
+from mm.services.enrichment import pauses
+from mm.services.enrichment.refresh import refresh_title
 from mm.services.library import browse, film_details, lists, movies, people, undo
 from mm.services.library.film_details import FilmDetails
 
@@ -138,7 +139,7 @@ def remove_vote(imdb_id: str, person_id: int) -> Response:
 @login_required
 def refresh(imdb_id: str) -> Response:
     film = film_details.find(current_user.id, imdb_id)
-    updated = lookups.refresh(film.title.imdb_id, current_user.id)
+    updated = refresh_title(film.title.imdb_id, current_user.id)
     names = [pauses.NAMES[provider] for provider in pauses.PROVIDERS if getattr(updated, provider)]
     htmx.toast(f"Details updated from {' and '.join(names)}.")
     return _changed(imdb_id)

@@ -17,7 +17,7 @@ bp = Blueprint("posters", __name__)
 @bp.get("/posters/<size>/<file>")
 @login_required
 def show(size: str, file: str) -> Response:
-    path = posters.obtain(size, file)
+    path = posters.get_or_fetch(size, file)
     kind = posters.kind_of(path) if path else None
     if path is None or kind is None:
         return _drawn(size, file)
@@ -35,8 +35,8 @@ def poster(path: str | None, size: str = posters.GRID) -> str | None:
 
 def _drawn(size: str, file: str) -> Response:
     """In its place, until the image host answers."""
-    is_given_up = posters.is_given_up(posters.path_of(size, file))
+    is_unavailable = posters.is_unavailable(posters.path_of(size, file))
     response = make_response(render_template("posters/drawn.svg", title=posters.title_of(file)))
     response.headers["Content-Type"] = "image/svg+xml"
-    response.headers["Cache-Control"] = FOR_A_MINUTE if is_given_up else FOR_A_MOMENT
+    response.headers["Cache-Control"] = FOR_A_MINUTE if is_unavailable else FOR_A_MOMENT
     return response

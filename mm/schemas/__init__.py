@@ -34,8 +34,6 @@ from mm.schemas.movies import (
     NewMovie,
     NewRecommendation,
     NewRecommendations,
-    PersonId,
-    Rating,
     RecommendationView,
     Sort,
     StatusChange,

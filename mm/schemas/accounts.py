@@ -55,7 +55,7 @@ class NewAccount(Struct):
 
 
 class AccountChange(Struct):
-    """What is left out or null stays."""
+    """Fields that are left out or null stay as they are."""
 
     is_active: bool | None = None
     is_admin: bool | None = None
@@ -63,7 +63,7 @@ class AccountChange(Struct):
 
 
 class RemovedAccount(Struct):
-    """`backups`: the folder on the server in which the account's backups stay, or null where it had
+    """`backups`: the folder on the server where the account's backups stay, or null if it had
     none."""
 
     backups: str | None

@@ -1,9 +1,11 @@
+"""How far the look-up of a user's films has come."""
+
 from msgspec import Struct
 
 
 class EnrichmentProgress(Struct):
-    """Of one user's films: `ready` + `waiting` + `missing` + `failed` = `total`, by their TMDB
-    state. `notices` says what is paused and until when, in words."""
+    """One user's films by their TMDB state: `ready` + `waiting` + `missing` + `failed` = `total`.
+    `notices`: sentences about what is paused and until when."""
 
     total: int
     ready: int

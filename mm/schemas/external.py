@@ -1,4 +1,4 @@
-"""What the providers tell, in the names that the API's clients read."""
+"""What TMDB and OMDb have on titles, under the names that the API's clients read."""
 
 from typing import Literal
 
@@ -6,7 +6,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 
 class SearchResult(Struct):
-    """`id` is TMDB's. Of a person only: `name`, which is the `title`, and `knownFor`, titles."""
+    """`id` is TMDB's. Only a person has `name`, which repeats `title`, and `knownFor`, titles of
+    films."""
 
     id: int
     title: str
@@ -80,7 +81,7 @@ class CacheInfo(Struct):
 
 
 class Updated(Struct):
-    """Whether a title now has what the provider tells, fetched within the last hour."""
+    """Whether a title now has the provider's data, fetched within the last hour."""
 
     tmdb: bool
     omdb: bool

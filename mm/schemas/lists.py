@@ -1,12 +1,8 @@
-"""A user's own lists of films, as the API shows and takes them."""
+"""A user's own lists of films."""
 
-from typing import Annotated
+from msgspec import Struct
 
-from msgspec import Meta, Struct
-
-from mm.schemas.types import Color, Name, Text
-
-Position = Annotated[int, Meta(ge=-(2**31) + 1, le=2**31 - 1)]
+from mm.schemas.types import Color, Name, Position, Text
 
 
 class ListView(Struct):
@@ -23,7 +19,7 @@ class ListView(Struct):
 
 
 class NewList(Struct):
-    """The last of the lists where no position is given."""
+    """Without a position it becomes the last of the lists."""
 
     name: Name
     color: Color | None = None
@@ -32,7 +28,7 @@ class NewList(Struct):
 
 
 class ListChange(Struct):
-    """What is left out or null stays."""
+    """Fields that are left out or null stay as they are."""
 
     name: Name | None = None
     color: Color | None = None

@@ -1,4 +1,4 @@
-"""Films, their votes and watches, as the API shows and takes them."""
+"""Films, their recommendations and watches."""
 
 from typing import Annotated, Literal
 
@@ -6,25 +6,37 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from mm.schemas.external import OmdbData, TmdbData
 from mm.schemas.portable import Status
-from mm.schemas.types import NAMES_MAX, ImdbId, Moment, Name, Names, Text
+from mm.schemas.types import (
+    NAMES_MAX,
+    NUMBER_MAX,
+    TEXT_MAX,
+    ImdbId,
+    Moment,
+    Name,
+    Names,
+    Rating,
+    RowId,
+    Text,
+)
 
-Rating = Annotated[float, Meta(ge=1, le=10)]
 # Older clients also send "1", "true" or 1.
 VoteType = Annotated[
     bool | int | str,
     Meta(
-        description='true or "upvote", false or "downvote"; left out, a vote that is there stays and a new one is up',
+        description=(
+            'true or "upvote", false or "downvote"; '
+            "left out, a vote that is there stays and a new one is up"
+        ),
         examples=[True],
     ),
 ]
-PersonId = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-# Documented here; the services say in words what is too many.
-PersonIds = Annotated[list[PersonId], Meta(extra_json_schema={"maxItems": NAMES_MAX})]
+# Only documented here; the services refuse too many of them, with a message in plain words.
+PersonIds = Annotated[list[RowId], Meta(extra_json_schema={"maxItems": NAMES_MAX})]
 Sort = Literal["added", "modified", "watched", "my_rating", "imdb_rating", "year", "title"]
 
 
-# Rows of answers of any length: none can be a part of a cycle, and the garbage collector need not
-# look at tens of thousands of them again and again.
+# gc=False for the rows of answers of any length: they are never part of a reference cycle, and the
+# garbage collector need not look through tens of thousands of them.
 
 
 class RecommendationView(Struct, gc=False):
@@ -91,17 +103,17 @@ class MovieFilters(Struct):
 
     status: Status | None = None
     list: str | None = None
-    q: Annotated[str, Meta(max_length=500)] | None = None
+    q: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
     sort: Sort = "added"
-    limit: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    offset: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
+    limit: Annotated[int, Meta(ge=1, le=NUMBER_MAX)] | None = None
+    offset: Annotated[int, Meta(ge=0, le=NUMBER_MAX)] = 0
 
 
 class NewMovie(Struct):
     """`imdb_id` or `tmdb_id`; `recommender` is one more of the `recommenders`."""
 
     imdb_id: ImdbId | None = None
-    tmdb_id: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    tmdb_id: RowId | None = None
     media_type: Text | None = None
     status: Status | None = None
     custom_list_id: str | None = None
@@ -113,7 +125,7 @@ class NewRecommendation(Struct):
     """By `person_id`, `person_name` or `person`, in that order; a name that is new makes the
     person."""
 
-    person_id: PersonId | None = None
+    person_id: RowId | None = None
     person_name: Name | None = None
     person: Name | None = None
     date_recommended: Moment | None = None
@@ -122,8 +134,8 @@ class NewRecommendation(Struct):
 
 
 class NewRecommendations(Struct):
-    """Several people's at once: `person_ids`, and names as `people` or `recommenders`; 100 in all
-    at most."""
+    """Of several people at once: `person_ids`, and names as `people` or `recommenders`; at most
+    100 in all."""
 
     person_ids: PersonIds | None = None
     people: Names | None = None
@@ -134,8 +146,9 @@ class NewRecommendations(Struct):
 
 
 class WatchChange(Struct):
-    """Of a film that is watched: what is left out stays, `my_rating` null clears the rating, and
-    `again` adds a watch. Any other film gets one more watch: now and not rated, unless given."""
+    """For a film that is watched: fields that are left out stay as they are, a `my_rating` of null
+    clears the rating, and `again` adds a watch. Any other film gets one more watch: now and not
+    rated, unless given."""
 
     date_watched: Moment | None = None
     my_rating: Rating | UnsetType | None = UNSET

@@ -1,4 +1,4 @@
-"""Who recommends films, as the API shows and takes them."""
+"""People who recommend films."""
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -7,8 +7,8 @@ from mm.schemas.types import Color, Name, Text
 
 
 class PersonView(Struct):
-    """`quick_key` names one of the four quick recommenders, which cannot be deleted. `movie_count`:
-    of films that are not deleted."""
+    """`quick_key` names one of the four quick recommenders, which cannot be deleted. `movie_count`
+    leaves out deleted films."""
 
     id: int
     name: str
@@ -22,8 +22,8 @@ class PersonView(Struct):
 
 
 class PersonStats(Struct):
-    """Of the films with a vote of this person, up or down, that are not deleted. `average_rating`
-    is mine, null where none of them is rated."""
+    """Counts the films with a vote of this person, up or down, that are not deleted.
+    `average_rating` is of your own ratings, and null where none of the films is rated."""
 
     id: int
     name: str
@@ -45,7 +45,7 @@ class NewPerson(Struct):
 
 
 class PersonChange(Struct):
-    """What is left out stays; an emoji of null clears it."""
+    """Fields that are left out stay as they are; an emoji of null clears it."""
 
     name: Name | None = None
     is_trusted: bool | None = None

@@ -1,4 +1,4 @@
-"""A user's own order of what they watched, as the API shows and takes it."""
+"""A user's own order of the films they watched."""
 
 from msgspec import Struct
 
@@ -7,8 +7,8 @@ from mm.schemas.types import ImdbId
 
 class RankingView(Struct):
     """`position` counts from 1 within the liked films, and from 1 within the others. `score`: 10.0
-    down to above 5 for liked films, 5.0 down to above 1 for the others. `title`: the IMDb id while
-    no title is known. `year` is text."""
+    down to above 5 for liked films, 5.0 down to above 1 for the others. `title` is the IMDb id
+    while no title is known. `year` is text."""
 
     imdb_id: str
     position: int

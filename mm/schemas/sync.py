@@ -1,4 +1,4 @@
-"""The change feed, and what a client did while it was offline."""
+"""The change feed, and the actions that clients queue while they are offline."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ _STATES = [
     {"$ref": f"#/components/schemas/{view.__name__}"} for view in (MovieView, PersonView, ListView)
 ]
 ServerState = Annotated[Any, Meta(extra_json_schema={"anyOf": [*_STATES, {"type": "null"}]})]
-# The most actions of one batch.
+# Actions that one batch may bring.
 ACTIONS_MAX = 1000
 SentAction = Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schemas/SyncAction"})]
 ActionId = Annotated[str, Meta(max_length=200)] | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -101,8 +101,8 @@ class SyncAnswer(Struct):
 
 
 class SyncAnswers(Struct):
-    """An answer for each action, in their order. `server_timestamp` is no `since`: it passes over
-    what others changed meanwhile. Ask the feed from its own last `server_timestamp`."""
+    """An answer for each action, in their order. Do not use this `server_timestamp` as `since`: it
+    would skip what others changed meanwhile. Ask the feed from its own last `server_timestamp`."""
 
     results: list[SyncAnswer]
     server_timestamp: float

@@ -1,40 +1,65 @@
-"""What texts and times may be, for readers of the API's document. The services hold everybody to
-it, in words."""
+"""The limits of what a user may enter, each written once, and the types that tell readers of the
+API's document about them. services/validation enforces them, with messages in plain words."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
+TEXT_MAX = 500
+# Names that one request may bring.
+NAMES_MAX = 100
+# Positions, counts and ids: what an integer column holds in every database.
+NUMBER_MAX = 2**31 - 1
+FIRST_YEAR, LAST_YEAR = 1870, 2200
+# Times above this are milliseconds: as seconds they would lie beyond the year 2286.
+MILLISECONDS_FROM = 1e10
+RATING_MIN, RATING_MAX = 1, 10
+IMDB_ID_DIGITS = 7
+COLOR_PATTERN = "^#[0-9a-fA-F]{6}$"
+
 
 def _documented(description: str, **schema) -> Meta:
+    """In the document only: msgspec itself does not check it."""
     return Meta(description=description, extra_json_schema=schema)
 
 
 Name = Annotated[
     str,
     _documented(
-        "1 to 500 characters, no control characters, and neither . nor ..",
+        f"1 to {TEXT_MAX} characters, no control characters, and neither . nor ..",
         minLength=1,
-        maxLength=500,
+        maxLength=TEXT_MAX,
         examples=["Eve"],
     ),
 ]
-Color = Annotated[str, _documented("#rrggbb", pattern="^#[0-9a-fA-F]{6}$", examples=["#0a84ff"])]
+Color = Annotated[str, _documented("#rrggbb", pattern=COLOR_PATTERN, examples=["#0a84ff"])]
 Text = Annotated[
-    str, _documented("Up to 500 characters; spaces around it are not kept.", maxLength=500)
+    str,
+    _documented(
+        f"Up to {TEXT_MAX} characters; spaces around it are not kept.",
+        maxLength=TEXT_MAX,
+    ),
 ]
 ImdbId = Annotated[
     str,
-    _documented("tt and 7 or more digits; case and spaces are forgiven", examples=["tt0111161"]),
+    _documented(
+        f"tt and {IMDB_ID_DIGITS} or more digits; case and spaces are forgiven",
+        examples=["tt0111161"],
+    ),
 ]
-# The most names that one request may bring.
-NAMES_MAX = 100
 Names = Annotated[
-    list[Name], _documented(f"{NAMES_MAX} names a request at most", maxItems=NAMES_MAX)
+    list[Name],
+    _documented(f"{NAMES_MAX} names a request at most", maxItems=NAMES_MAX),
 ]
 Moment = Annotated[
     float,
     _documented(
-        "Unix seconds, 1870 to 2200; above 1e10 they are milliseconds", examples=[1771000000.0]
+        f"Unix seconds, {FIRST_YEAR} to {LAST_YEAR}; above 1e10 they are milliseconds",
+        examples=[1771000000.0],
     ),
 ]
+# These msgspec checks.
+Rating = Annotated[float, Meta(ge=RATING_MIN, le=RATING_MAX)]
+RowId = Annotated[int, Meta(ge=1, le=NUMBER_MAX)]
+Position = Annotated[int, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
+Year = Annotated[int, Meta(ge=FIRST_YEAR, le=LAST_YEAR)]

@@ -10,14 +10,14 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from mm import clock, config, log, models
 from mm.database import db, fold
 from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
-from mm.models import QUICK_RECOMMENDERS, EndedSession, Person, User
+from mm.models import EndedSession, User
 from mm.schemas import Problem
 
 PASSWORD_MIN = 8
 PASSWORD_MAX = 500
 NAME_MAX = 100
 # How long a session's cookie and a token are good for.
-LOG_IN_SECONDS = 30 * 86400
+LOG_IN_SECONDS = 30 * clock.DAY
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
 # Compared when no account has the address, so that an unknown one takes as long as a wrong
 # password.
@@ -46,7 +46,8 @@ def create(email: str, username: str, password: str, is_admin: bool = False) -> 
             is_admin=is_admin,
             created_at=clock.now(),
         )
-        _seed_quick_recommenders(user)
+        updated_at = models.next_update(db.obj)
+        models.add_quick_recommenders(db.obj, user.id, user.created_at, updated_at)
     return user
 
 
@@ -62,7 +63,7 @@ def find(text: str) -> User:
     """By e-mail address or username; NotFoundError otherwise."""
     user = models.user_by_name(text)
     if user is None:
-        raise NotFoundError(f"No account has the name or e-mail address {text!r}.")
+        raise NotFoundError(f"No account has the name or email address {text!r}.")
     return user
 
 
@@ -181,7 +182,7 @@ def _change_and_end_sessions(user: User, **values) -> None:
 
 def _check_email(email: str) -> None:
     if not EMAIL.fullmatch(email) or len(email) > 254:
-        raise _invalid("email", f"{email!r} is not an e-mail address.")
+        raise _invalid("email", f"{email!r} is not an email address.")
 
 
 def _check_username(username: str) -> None:
@@ -191,18 +192,3 @@ def _check_username(username: str) -> None:
 
 def _invalid(field: str, reason: str) -> InvalidError:
     return InvalidError(reason, [Problem(field, reason)])
-
-
-def _seed_quick_recommenders(user: User) -> None:
-    updated_at = models.next_update(db.obj)
-    for quick_key, name, color, emoji in QUICK_RECOMMENDERS:
-        Person.create(
-            user=user,
-            name=name,
-            name_key=fold(name),
-            color=color,
-            emoji=emoji,
-            quick_key=quick_key,
-            last_modified=user.created_at,
-            updated_at=updated_at,
-        )

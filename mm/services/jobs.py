@@ -6,39 +6,108 @@ nobody holds that lock belonged to a process that died.
 
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from peewee import Expression, Field
 
 from mm import clock, disk, locks, log
+from mm.clock import DAY
 from mm.database import db
 from mm.errors import NotFoundError, UserError
 from mm.models import Job
 
-DAY = 86400
 KEEP_SECONDS = 7 * DAY
 ACTIVE = ("queued", "running")
 # A queued row this old was lost between the database and the queue, or its worker was not running.
 REQUEUE_AFTER = 60
 # How often a job that dies with its process is started before it is given up.
 STARTS = 10
-GIVEN_UP = f"Given up: the worker stopped {STARTS} times while doing this."
-# When a worker that found a job's library in use looks again; two looks closer together are two
+GIVEN_UP = f"Gave up: the worker stopped {STARTS} times while doing this."
+# How long a worker waits that found a job's library in use. Two tries closer together are two
 # copies of one task, and one of them ends.
-AGAIN_SECONDS = 3
-SAME_LOOK_SECONDS = 2.5
+RETRY_SECONDS = 3
+RETRIES_APART_SECONDS = 2.5
 
 
 Work = Callable[[Job], dict | None]
 Failed = Callable[[Job, str], None]
 
 
-class Stopped(Exception):
+class Words(NamedTuple):
+    """The headings of a job's page: its title, then while the job runs, and how it ended."""
+
+    heading: str
+    doing: str
+    done: str
+    failed: str
+
+
+class Kind(NamedTuple):
+    """What the program knows of a kind of job, but for its work, which is in `tasks.WORK`.
+
+    `noun` begins a sentence. `words` are None for the server's own jobs, which belong to nobody and
+    have no page: health names one that failed.
+    """
+
+    noun: str
+    words: Words | None = None
+    # Minutes or hours that nobody waits for: leaves one of the worker's threads to the rest.
+    is_long: bool = False
+    # Somebody looks at its progress: goes before a night's backups.
+    is_awaited: bool = False
+    # Titles to be looked up may be new afterwards.
+    adds_titles: bool = False
+
+
+KINDS = {
+    "backup": Kind(
+        "A backup",
+        Words(
+            heading="Backup",
+            doing="Backing up your library",
+            done="Backed up and verified",
+            failed="The backup failed",
+        ),
+    ),
+    "verify": Kind(
+        "A check",
+        Words(
+            heading="Test restore",
+            doing="Testing the backup",
+            done="The backup can be restored",
+            failed="The test restore failed",
+        ),
+        is_awaited=True,
+    ),
+    "import": Kind(
+        "An import",
+        Words("Import", "Importing", "Import finished", "The import failed"),
+        is_awaited=True,
+        adds_titles=True,
+    ),
+    "restore": Kind(
+        "A restore",
+        Words("Restore", "Restoring", "Restore finished", "The restore failed"),
+        is_awaited=True,
+        adds_titles=True,
+    ),
+    "unchanged": Kind("The night of libraries without a change"),
+    "recheck": Kind("The check of old backups", is_long=True),
+    "enrich": Kind("The look-up of titles", is_long=True),
+    "posters": Kind("The download of posters", is_long=True),
+    "tidying": Kind("The nightly tidying"),
+}
+# The kinds that a user's page shows. Only one of them runs at a time for the same user.
+OF_A_USER = tuple(name for name, kind in KINDS.items() if kind.words)
+
+
+class StoppedError(Exception):
     """The worker is shutting down, or what the job needs is in use: the job goes back to the queue
     and is repeated."""
 
 
-class Unconfirmed(Exception):
-    """What the job's user confirmed is no longer so: the job waits for them again. The message says
+class UnconfirmedError(Exception):
+    """What the user confirmed no longer holds: the job waits for them again. The message says
     why."""
 
 
@@ -52,37 +121,38 @@ def create(
 
 
 def create_unless_active(kind: str) -> Job | None:
-    """A job of the server's; None where one is active. Two who look at once make one."""
+    """A job of the server's own; None where one is active. Two processes that ask at once make one
+    job."""
     with db.atomic():
         return None if active(kind) else create(kind)
 
 
 def create_many(kind: str, user_ids: Iterable[str], params: dict) -> list[Job]:
-    """A job for each user, in one statement a few hundred."""
+    """A job for each user, a few hundred in one statement."""
     now = clock.now()
-    made = [Job(kind=kind, user=user_id, params=params, created_at=now) for user_id in user_ids]
+    created = [Job(kind=kind, user=user_id, params=params, created_at=now) for user_id in user_ids]
     with db.atomic():
-        Job.bulk_create(made, batch_size=500)
-    return made
+        Job.bulk_create(created, batch_size=500)
+    return created
 
 
 def get(job_id: str, user_id: str) -> Job:
     """A job of this user; NotFoundError for any other."""
     job = Job.get_or_none((Job.id == job_id) & (Job.user == user_id))
     if job is None:
-        words = "That job is gone: jobs are kept for 7 days, uploads until a newer one takes over."
-        raise NotFoundError(words)
+        raise NotFoundError(
+            "This job no longer exists: jobs are kept for 7 days, uploads until a newer one "
+            "replaces them."
+        )
     return job
 
 
 def active(kind: str, user_id: str | None = None) -> Job | None:
     """The newest queued or running job of a kind (of one user)."""
-    jobs = (
-        Job.select()
-        .where((Job.kind == kind) & Job.state.in_(ACTIVE))
-        .order_by(Job.created_at.desc())
-    )
-    return (jobs.where(Job.user == user_id) if user_id else jobs).first()
+    rows = Job.select().where((Job.kind == kind) & Job.state.in_(ACTIVE))
+    if user_id:
+        rows = rows.where(Job.user == user_id)
+    return rows.order_by(Job.created_at.desc()).first()
 
 
 def progress(job: Job, done: int, total: int, message: str = "") -> None:
@@ -90,57 +160,63 @@ def progress(job: Job, done: int, total: int, message: str = "") -> None:
 
 
 def run(job_id: str, work: Work, failed: Failed | None = None) -> bool:
-    """Run `work(job)` under the job's lock, and record its result or its failure on the row;
-    `failed(job, message)` is told of a failure. True when the job is still to be done: it was
+    """Run `work(job)` under the job's lock, and record its result or its failure on the row; a
+    failure is also passed to `failed(job, message)`. True when the job is still to be done: it was
     stopped, or what it needs is in use.
 
     Does nothing for a job that is finished or that another process runs, so a task delivered twice
-    is harmless.
+    is harmless. An error that nobody foresaw is raised again.
     """
     try:
         with locks.hold(f"job-{job_id}"):
             job = _claim(job_id)
-            return job is not None and _run_held(job, work, failed or _nobody_to_tell)
+            return job is not None and _run_held(job, work, failed)
     except locks.BusyError:
-        # Somebody runs it, or only looks whether somebody does.
+        # Another process runs it, or only looks whether somebody does.
         return Job.select().where((Job.id == job_id) & (Job.state == "queued")).exists()
 
 
 def _claim(job_id: str) -> Job | None:
-    mine = (Job.id == job_id) & Job.state.in_(ACTIVE)
-    claim = Job.update(state="running", starts=Job.starts + 1, started_at=clock.now()).where(mine)
+    unfinished = (Job.id == job_id) & Job.state.in_(ACTIVE)
+    begun = {"state": "running", "starts": Job.starts + 1, "started_at": clock.now()}
     with db.atomic():
-        return next(iter(claim.returning(Job).execute()), None)
+        return next(iter(Job.update(**begun).where(unfinished).returning(Job).execute()), None)
 
 
-def _run_held(job: Job, work: Work, failed: Failed) -> bool:
+def _run_held(job: Job, work: Work, failed: Failed | None) -> bool:
     begun = time.monotonic()
     try:
-        result = work(job)
-    except (Stopped, locks.BusyError):
+        with log.caught(besides=(StoppedError, UnconfirmedError, UserError)) as attempt:
+            result = work(job)
+    except (StoppedError, locks.BusyError):
         _update(job, state="queued", starts=job.starts - 1)
         return True
-    except Unconfirmed as why:
+    except UnconfirmedError as why:
         _update(job, state="waiting", message=str(why), done=0, total=0, starts=0, started_at=None)
+        return False
     except UserError as error:
         log.warning(f"{job.kind}.failed", user=job.user_id, job=job.id, reason=type(error).__name__)
-        fail(job, error.message)
-        failed(job, error.message)
-    except Exception as error:
-        if full := disk.is_full(error):
-            message = disk.FULL
-            log.warning(f"{job.kind}.failed", user=job.user_id, job=job.id, reason="disk full")
-        else:
-            code = log.unexpected(f"{job.kind}.failed", error, user=job.user_id, job=job.id)
-            message = went_wrong(code)
-        fail(job, message)
-        failed(job, message)
-        if not full:
-            raise
-    else:
-        _update(job, state="done", result=result, finished_at=clock.now())
+        fail(job, error.message, failed)
+        return False
+    if attempt.error is None:
+        finish(job, result)
         log.debug("job.done", kind=job.kind, job=job.id, seconds=time.monotonic() - begun)
+    elif disk.is_full(attempt.error):
+        log.warning(f"{job.kind}.failed", user=job.user_id, job=job.id, reason="disk full")
+        fail(job, disk.FULL, failed)
+    else:
+        code = log.unexpected(f"{job.kind}.failed", attempt.error, user=job.user_id, job=job.id)
+        fail(job, went_wrong(code), failed)
+        raise attempt.error
     return False
+
+
+def finish(job: Job, result: dict | None) -> None:
+    """Record that the job is done. Its work may call this within its own transaction: a process
+    that dies right after the commit must not do it, or call it failed, a second time."""
+    with db.atomic():
+        ended = Job.update(state="done", done=Job.total, result=result, finished_at=clock.now())
+        ended.where((Job.id == job.id) & (Job.state != "done")).execute()
 
 
 def is_done(job_id: str) -> bool:
@@ -149,78 +225,73 @@ def is_done(job_id: str) -> bool:
 
 def went_wrong(code: str) -> str:
     """What a user is told of an error that nobody foresaw."""
-    return f"Something went wrong on the server. Your library was not changed. (code {code})"
+    return (
+        "Something went wrong on the server. Your library was not changed. "
+        f"Ask whoever runs this server (details in the log, code {code})."
+    )
 
 
-def fail(job: Job, message: str) -> None:
+def fail(job: Job, message: str, failed: Failed | None = None) -> None:
     """A job that has recorded its success keeps it, whatever went wrong while it tidied up."""
     with db.atomic():
         ended = Job.update(state="failed", message=message, finished_at=clock.now())
         ended.where((Job.id == job.id) & (Job.state != "done")).execute()
+    if failed:
+        failed(job, message)
 
 
-def goes_on_trying(job_id: str) -> bool:
-    """Note that what this job needs is in use. False for a second copy of a task that tries: it
-    shall end, or every copy that was ever made would go on for as long as the job waits."""
+def may_retry(job_id: str) -> bool:
+    """Note that what this job needs is in use. False for a second copy of a task that waits: it
+    must end, or every copy that was ever made would go on for as long as the job waits."""
     now = clock.now()
-    mine = (
-        (Job.id == job_id)
-        & (Job.state == "queued")
-        & _not_since(Job.tried_at, now - SAME_LOOK_SECONDS)
-    )
+    alone = _not_since(Job.tried_at, now - RETRIES_APART_SECONDS)
+    queued = (Job.id == job_id) & (Job.state == "queued") & alone
     with db.atomic():
-        return bool(Job.update(tried_at=now).where(mine).execute())
+        return bool(Job.update(tried_at=now).where(queued).execute())
 
 
 def recover() -> tuple[list[Job], list[Job]]:
     """Running jobs whose process died: those back in state queued, for the caller to enqueue, and
     those that took their process down each time, which are failed with that reason."""
-    lost, given_up = [], []
+    lost: list[Job] = []
+    given_up: list[Job] = []
     for job in list(Job.select().where(Job.state == "running")):
+        is_last = job.starts >= STARTS
+        values: dict = {"state": "queued"}
+        if is_last:
+            values = {"state": "failed", "message": GIVEN_UP, "finished_at": clock.now()}
+        # It may have ended since it was looked at.
+        running = (Job.id == job.id) & (Job.state == "running")
         try:
-            with locks.hold(f"job-{job.id}"):
-                if job.starts >= STARTS and _leave(
-                    job, state="failed", message=GIVEN_UP, finished_at=clock.now()
-                ):
-                    given_up.append(job)
-                    log.error(f"{job.kind}.given_up", user=job.user_id, job=job.id)
-                elif job.starts < STARTS and _leave(job, state="queued"):
-                    lost.append(job)
+            with locks.hold(f"job-{job.id}"), db.atomic():
+                if Job.update(**values).where(running).execute():
+                    (given_up if is_last else lost).append(job)
         except locks.BusyError:
             continue
+    for job in given_up:
+        log.error(f"{job.kind}.given_up", user=job.user_id, job=job.id)
     return lost, given_up
 
 
-def _leave(job: Job, **values) -> bool:
-    """False where the job has ended since it was looked at."""
-    with db.atomic():
-        return bool(
-            Job.update(**values).where((Job.id == job.id) & (Job.state == "running")).execute()
-        )
-
-
 def waiting_for_a_worker(seconds: float = REQUEUE_AFTER) -> list[Job]:
-    """Queued rows that no task has tried for so long that it was probably lost. Enqueuing one twice
-    is harmless."""
+    """Queued rows that no task has tried for so long that their task was probably lost. Enqueuing
+    one twice is harmless."""
     before = clock.now() - seconds
     old = _not_since(Job.created_at, before) & _not_since(Job.tried_at, before)
     return list(Job.select().where((Job.state == "queued") & old).order_by(Job.created_at))
 
 
 def _not_since(field: Field, moment: float) -> Expression:
-    """A time of the future was written while the clock was wrong."""
+    """A time in the future was written while the clock was wrong."""
     return field.is_null() | (field <= moment) | (field > clock.now())
 
 
 def sweep() -> None:
-    """Drop finished and abandoned rows after a week, and those that a clock that was ahead made."""
+    """Drop finished and abandoned rows after a week, and those dated in the future by a clock that
+    was ahead."""
     now = clock.now()
     old = (Job.created_at < now - KEEP_SECONDS) | (Job.created_at > now + DAY)
     Job.delete().where(old & Job.state.not_in(ACTIVE)).execute()
-
-
-def _nobody_to_tell(job: Job, message: str) -> None:
-    """The row says it all."""
 
 
 def _update(job: Job, **values) -> None:

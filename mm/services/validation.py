@@ -6,31 +6,39 @@ field, and returns it in the form that is stored. What breaks a rule raises Fiel
 """
 
 import re
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 
 from mm import config
 from mm.errors import InvalidError, NotFoundError
 from mm.models import STATUSES
 from mm.schemas import Problem
+from mm.schemas.types import (
+    COLOR_PATTERN,
+    FIRST_YEAR,
+    IMDB_ID_DIGITS,
+    LAST_YEAR,
+    MILLISECONDS_FROM,
+    NUMBER_MAX,
+    RATING_MAX,
+    RATING_MIN,
+    TEXT_MAX,
+)
 
 # In bytes; a library of 150,000 films takes about 40 MB.
 FILE_MAX = 64 * 2**20
+TOO_LARGE = f"This file is larger than the {FILE_MAX >> 20} MB limit. Nothing was changed."
 # Films, people, lists or views of one library, and recommendations of one film: what is more could
 # not be backed up.
 FILMS_MAX = 200_000
 VOTES_MAX = 10_000
-TEXT_MAX = 500
 TEXTS_MAX = 30
-NUMBER_MAX = 2**31 - 1
-# Times above this are milliseconds: as seconds they would lie beyond the year 2286.
-MILLISECONDS_FROM = 1e10
 # No quantity of a library is larger, and arithmetic with such numbers is exact.
 READABLE_MAX = 1e15
-EARLIEST = datetime.fromisoformat("1870-01-01T00:00:00+00:00").timestamp()
-LATEST = datetime.fromisoformat("2200-01-01T00:00:00+00:00").timestamp()
-IMDB_ID = re.compile(r"tt[0-9]{7,}")
+EARLIEST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp()
+LATEST = datetime(LAST_YEAR, 1, 1, tzinfo=UTC).timestamp()
+IMDB_ID = re.compile(rf"tt[0-9]{{{IMDB_ID_DIGITS},}}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+COLOR = re.compile(COLOR_PATTERN)
 VOTES = {
     True: True,
     "true": True,
@@ -119,7 +127,7 @@ def imdb_id(value: object) -> str:
     if not stripped:
         raise FieldError("imdb_id", "is missing or empty")
     if not IMDB_ID.fullmatch(stripped):
-        raise FieldError("imdb_id", f"{_short(stripped)} is not tt and 7 or more digits")
+        raise FieldError("imdb_id", f"{_short(stripped)} is not an IMDb title ID")
     return stripped
 
 
@@ -142,7 +150,7 @@ def color(value: object) -> str | None:
 def one_of(value: object, key: str, allowed: tuple[str, ...]) -> str | None:
     choice = text(value, key)
     if choice is not None and choice not in allowed:
-        raise FieldError(key, f"{_short(choice)} is none of {', '.join(allowed)}")
+        raise FieldError(key, f"unknown {key.replace('_', ' ')} {_short(choice)}")
     return choice
 
 
@@ -165,7 +173,7 @@ def number(value: object, key: str, expected: str = "a number") -> float | int |
         raise FieldError(key, _wrong_type(expected, value))
     # Written so that NaN is refused too.
     if not abs(value) <= READABLE_MAX:
-        raise FieldError(key, "is not a number that can be meant")
+        raise FieldError(key, "is not a usable number")
     return value
 
 
@@ -186,10 +194,10 @@ def rating(value: object) -> float | None:
     stars = number(value, "my_rating")
     if stars is None:
         return None
-    if stars > 10:
-        raise FieldError("my_rating", f"{stars:g} is above 10")
-    if stars < 1:
-        raise FieldError("my_rating", f"{stars:g} is below 1")
+    if stars > RATING_MAX:
+        raise FieldError("my_rating", f"{stars:g} is above {RATING_MAX}")
+    if stars < RATING_MIN:
+        raise FieldError("my_rating", f"{stars:g} is below {RATING_MIN}")
     return float(stars)
 
 
@@ -200,7 +208,7 @@ def vote(value: object) -> bool:
     spelling = value.strip().lower() if isinstance(value, str) else value
     if isinstance(spelling, str | bool | int) and spelling in VOTES:
         return VOTES[spelling]
-    raise FieldError("vote_type", f"{_short(str(value))} is neither upvote nor downvote")
+    raise FieldError("vote_type", f"{_short(str(value))} is not a vote (upvote or downvote)")
 
 
 def moment(value: object, key: str) -> float | None:
@@ -214,7 +222,8 @@ def moment(value: object, key: str) -> float | None:
             return None
         seconds = amount / 1000 if abs(amount) > MILLISECONDS_FROM else float(amount)
     if not EARLIEST <= seconds <= LATEST:
-        raise FieldError(key, f"{_short(str(value))} is not a time between 1870 and 2200")
+        expected = f"a time between {FIRST_YEAR} and {LAST_YEAR}"
+        raise FieldError(key, f"{_short(str(value))} is not {expected}")
     return seconds
 
 

@@ -14,6 +14,8 @@ const chosen = () => document.querySelectorAll("[name=film]:checked");
 // What the style sheet is to know of the page. It could look for it by itself, with :has(), and
 // would do so again for each of thousands of cards that come in.
 const arrange = () => {
+  // Going forward in the history may have put a film's page in its place.
+  if (!library()) return;
   const number = chosen().length;
   const states = {
     "library--selecting": one("[data-selecting]")?.checked,

@@ -9,7 +9,7 @@ import pytest
 
 from mm import config, locks, models
 from mm.models import Job, Title, User
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, large_files
 
 LIBRARY = {
     "version": 2,
@@ -43,7 +43,9 @@ def made(speaker):
 
 
 class TestExport:
-    def test_it_is_a_v2_document_to_be_saved_under_todays_name(self, as_user, alice, frozen_clock):
+    def test_it_is_a_v2_document_with_todays_date_in_its_file_name(
+        self, as_user, alice, frozen_clock
+    ):
         answer = as_user(alice).get(EXPORT)
         assert answer.status_code == 200
         assert answer.mimetype == "application/json"
@@ -52,7 +54,7 @@ class TestExport:
         assert answer.json["version"] == 2
         assert [person["quick_key"] for person in answer.json["people"]].count(None) == 0
 
-    def test_its_day_is_that_of_the_servers_time_zone(
+    def test_the_date_is_that_of_the_servers_time_zone(
         self, as_user, alice, frozen_clock, monkeypatch
     ):
         monkeypatch.setattr(
@@ -60,7 +62,7 @@ class TestExport:
         )
         assert "2026-03-02" in as_user(alice).get(EXPORT).headers["Content-Disposition"]
 
-    def test_an_export_imported_by_another_account_exports_as_the_same(self, as_user, alice, bob):
+    def test_an_export_imported_by_another_account_exports_the_same(self, as_user, alice, bob):
         as_user(alice).post(IMPORT, json=LIBRARY)
         document = as_user(alice).get(EXPORT).data
         as_user(bob).post(IMPORT, data=document, content_type="application/json")
@@ -68,7 +70,7 @@ class TestExport:
 
 
 class TestImport:
-    def test_it_answers_what_was_done(self, as_user, alice):
+    def test_the_answer_says_what_was_done(self, as_user, alice):
         answer = as_user(alice).post(IMPORT, json=LIBRARY)
         assert answer.status_code == 200
         assert answer.json["success"] is True
@@ -81,19 +83,19 @@ class TestImport:
     @pytest.mark.parametrize(
         "mimetype", ["application/json", "text/plain", "application/octet-stream", ""]
     )
-    def test_a_body_is_taken_whatever_it_calls_itself(self, as_user, alice, mimetype):
+    def test_a_body_of_any_content_type_is_accepted(self, as_user, alice, mimetype):
         body = b"\xef\xbb\xbf" + json.dumps(LIBRARY).encode()
         answer = as_user(alice).post(IMPORT, data=body, headers={"Content-Type": mimetype})
         assert answer.json["movies_imported"] == 2
 
-    def test_a_form_brings_it_as_file(self, as_user, alice):
+    def test_a_form_may_send_the_document_as_its_file(self, as_user, alice):
         form = {"file": (io.BytesIO(json.dumps(LIBRARY).encode()), "my library.json")}
         assert as_user(alice).post(IMPORT, data=form).json["movies_imported"] == 2
 
     @pytest.mark.parametrize(
         "form", [{"library": (io.BytesIO(b"{}"), "x.json")}, {"file": "{}"}, {}]
     )
-    def test_a_form_without_a_file_says_what_is_wanted(self, as_user, alice, form):
+    def test_a_form_without_a_file_is_refused_with_an_explanation(self, as_user, alice, form):
         answer = as_user(alice).post(IMPORT, data=form, content_type="multipart/form-data")
         assert answer.status_code == 422
         assert "`file`" in answer.json["detail"]
@@ -111,7 +113,7 @@ class TestImport:
         "conflicts, status",
         [("overwrite", "toWatch"), ("newest", "watched"), ("skip", "watched"), (None, "toWatch")],
     )
-    def test_conflicts_are_settled_as_asked(self, as_user, alice, conflicts, status):
+    def test_conflicts_are_resolved_as_requested(self, as_user, alice, conflicts, status):
         as_user(alice).post(IMPORT, json=LIBRARY)
         older = {
             "version": 2,
@@ -125,18 +127,18 @@ class TestImport:
         assert answer.status_code == 200
         assert models.Movie.get(models.Movie.title == "tt0111161").status == status
 
-    def test_a_library_that_was_there_is_backed_up_before(self, as_user, alice):
+    def test_an_existing_library_is_backed_up_before_the_import(self, as_user, alice):
         as_user(alice).post(IMPORT, json=LIBRARY)
         change = {"version": 2, "movies": [{"imdb_id": "tt0133093"}]}
         safety = as_user(alice).post(IMPORT, json=change).json["safety_backup"]
         assert safety.endswith("-before-import.json")
         assert safety in [entry["filename"] for entry in as_user(alice).get(LIST).json["backups"]]
 
-    def test_what_was_left_out_is_named_with_its_reason(self, as_user, alice):
+    def test_rejected_rows_are_listed_with_their_reasons(self, as_user, alice):
         rows = [{"imdb_id": "tt0111161"}, {"imdb_id": "../../etc"}]
         answer = as_user(alice).post(IMPORT, json={"version": 2, "movies": rows})
         assert answer.json["movies_imported"] == 1
-        reason = "'../../etc' is not tt and 7 or more digits"
+        reason = "'../../etc' is not an IMDb title ID"
         assert answer.json["errors"] == [f"movies[1].imdb_id: {reason}"]
         assert answer.json["problems"] == [{"path": "movies[1].imdb_id", "reason": reason}]
 
@@ -157,7 +159,7 @@ class TestImport:
             (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problems: movies[0].imdb_id"),
         ],
     )
-    def test_what_cannot_be_used_at_all_is_refused_and_nothing_written(
+    def test_an_unusable_document_is_refused_and_nothing_is_written(
         self, as_user, alice, body, words
     ):
         before = exported(as_user(alice))
@@ -175,14 +177,14 @@ class TestImport:
             ("dry_run=1&dry_run=0", "dry_run"),
         ],
     )
-    def test_options_that_are_not_known_are_refused(self, as_user, alice, path, query, loc):
+    def test_unknown_options_are_refused(self, as_user, alice, path, query, loc):
         answer = as_user(alice).post(f"{path}?{query}", json=LIBRARY)
         assert answer.status_code == 422
         assert answer.json["detail"][0]["loc"] == [loc]
 
     @pytest.mark.parametrize("path", [IMPORT, "/api/backup/restore/x.json"])
     @pytest.mark.parametrize("mode", ["replace", ""])
-    def test_another_mode_is_told_that_only_merge_is_there(self, as_user, alice, path, mode):
+    def test_any_mode_but_merge_is_refused(self, as_user, alice, path, mode):
         answer = as_user(alice).post(f"{path}?mode={mode}", json=LIBRARY)
         assert answer.status_code == 422
         assert "mode=merge" in answer.json["detail"]
@@ -190,15 +192,15 @@ class TestImport:
 
     @pytest.mark.parametrize("mimetype", ["application/json", "multipart/form-data; boundary=x"])
     @pytest.mark.parametrize("query", ["", "?dry_run=1"])
-    def test_a_large_file_that_finds_no_turn_is_refused_before_it_has_arrived(
+    def test_a_large_file_is_refused_before_it_has_arrived_when_it_gets_no_turn(
         self, as_user, alice, monkeypatch, mimetype, query
     ):
         class Unread(io.RawIOBase):
             def readinto(self, buffer):
                 raise AssertionError("read")
 
-        monkeypatch.setitem(imports._waiting, alice.id, 1)
-        body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(imports.LARGE_FILE)}
+        monkeypatch.setitem(large_files.waiting, alice.id, 1)
+        body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(large_files.LARGE_FILE)}
         speaker = as_user(alice)
         answer = speaker.post(IMPORT + query, content_type=mimetype, environ_overrides=body)
         words = "Another import is being read. Try again in a minute."
@@ -209,16 +211,16 @@ class TestImport:
     def test_65_mib_are_too_large(self, as_user, alice, mimetype):
         answer = as_user(alice).post(IMPORT, data=b" " * (65 * 2**20), content_type=mimetype)
         assert answer.status_code == 413
-        assert "64 MiB" in answer.json["detail"]
+        assert "64 M" in answer.json["detail"]
 
     def test_a_byte_over_64_mib_is_too_large(self, as_user, alice):
         answer = as_user(alice).post(
             IMPORT, data=b" " * (64 * 2**20 + 1), content_type="application/json"
         )
         assert answer.status_code == 413
-        assert "64 MiB" in answer.json["detail"]
+        assert "64 M" in answer.json["detail"]
 
-    def test_titles_are_looked_up_right_after(self, as_user, alice):
+    def test_titles_are_looked_up_right_after_the_import(self, as_user, alice):
         as_user(alice).post(IMPORT, json=LIBRARY)
         assert Job.select().where(Job.kind == "enrich").count() <= 1
         assert Title.select().where(Title.tmdb_state == "stub").count() == 2
@@ -233,14 +235,14 @@ class TestSettings:
         assert [job.kind for job in Job.select().where(Job.user == alice.id)] == ["backup"]
         assert as_user(alice).get(LIST).json["next_run"] is not None
 
-    def test_switching_off_is_kept(self, as_user, alice):
+    def test_switching_off_is_stored(self, as_user, alice):
         User.update(backup_enabled=True).execute()
         as_user(alice).put("/api/backup/settings", json={"backup_enabled": False})
         assert as_user(alice).get("/api/backup/settings").json == {"backup_enabled": False}
         assert as_user(alice).get(LIST).json["next_run"] is None
 
     @pytest.mark.parametrize("value", [None, 1, "true", "yes"])
-    def test_only_true_and_false_are_taken(self, as_user, alice, value):
+    def test_only_true_and_false_are_accepted(self, as_user, alice, value):
         answer = as_user(alice).put("/api/backup/settings", json={"backup_enabled": value})
         assert answer.json["detail"][0]["loc"] == ["backup_enabled"]
 
@@ -267,7 +269,7 @@ class TestFiles:
         assert hashlib.sha256(answer.data).hexdigest() == entry["sha256"]
         assert answer.headers["Content-Disposition"] == f"attachment; filename={entry['filename']}"
 
-    def test_a_download_goes_on_where_it_broke_off_and_is_not_sent_twice(self, as_user, alice):
+    def test_a_download_supports_range_and_if_none_match(self, as_user, alice):
         url = f"/api/backup/download/{made(as_user(alice))}"
         whole = as_user(alice).get(url, buffered=True)
         tag = whole.headers["ETag"]
@@ -280,7 +282,7 @@ class TestFiles:
             == 304
         )
 
-    def test_a_file_that_goes_while_it_is_asked_for_is_not_found(
+    def test_a_file_deleted_during_the_request_is_not_found(
         self, as_user, alice, tmp_path, monkeypatch
     ):
         monkeypatch.setattr(backups, "path_of", lambda *_: tmp_path / "gone.json")
@@ -288,7 +290,7 @@ class TestFiles:
             "detail": "Backup file not found"
         }
 
-    def test_a_file_that_was_changed_is_found_out(self, as_user, alice):
+    def test_a_changed_file_fails_verification(self, as_user, alice):
         name = made(as_user(alice))
         path = backups.path_of(alice.id, name)
         path.write_bytes(path.read_bytes().replace(b"Google", b"Goggle"))
@@ -307,7 +309,7 @@ class TestFiles:
             == frozen_clock.moment
         )
 
-    def test_a_restore_brings_back_what_is_gone_and_backs_up_before(self, as_user, alice):
+    def test_a_restore_brings_back_deleted_films_after_a_safety_backup(self, as_user, alice):
         as_user(alice).post(IMPORT, json=LIBRARY)
         before, name = exported(as_user(alice)), made(as_user(alice))
         models.Movie.delete().where(models.Movie.title == "tt0068646").execute()
@@ -346,7 +348,7 @@ class TestFiles:
             "x" * 5000,
         ],
     )
-    def test_anything_but_a_listed_name_is_not_found(self, as_user, alice, name):
+    def test_a_name_that_is_not_listed_is_not_found(self, as_user, alice, name):
         folder = config.current.backups_dir / alice.id
         made(as_user(alice))
         (folder / "notes.txt").write_text("mine")
@@ -371,7 +373,7 @@ class TestFiles:
             "detail": "Backup file not found"
         }
 
-    def test_while_one_runs_another_is_refused(self, as_user, alice, bob):
+    def test_a_second_operation_is_refused_while_one_runs(self, as_user, alice, bob):
         name = made(as_user(alice))
         with locks.hold(f"library-{alice.id}"):
             for method, path in (

@@ -104,7 +104,7 @@ def assert_validation(answer):
 
 class TestBodies:
     @pytest.mark.parametrize("method, path, body", ALL_BODIES)
-    def test_what_is_no_json_is_refused(self, carol_speaks, method, path, body):
+    def test_a_body_that_is_not_json_is_refused(self, carol_speaks, method, path, body):
         no_json = NO_JSON[1:] if path.endswith("/watch") else NO_JSON
         for data in (data.replace(b"KEY", next(iter(body)).encode()) for data in no_json):
             assert_validation(carol_speaks.open(path, method=method, data=data, content_type=JSON))
@@ -138,7 +138,9 @@ class TestBodies:
     @pytest.mark.parametrize(
         "mimetype", ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"]
     )
-    def test_a_form_or_text_is_another_media_type(self, carol_speaks, method, path, body, mimetype):
+    def test_a_body_of_another_media_type_is_refused(
+        self, carol_speaks, method, path, body, mimetype
+    ):
         data = body if "form" in mimetype else json.dumps(body)
         answer = carol_speaks.open(path, method=method, data=data, content_type=mimetype)
         assert answer.status_code == 415
@@ -151,20 +153,20 @@ class TestBodies:
         assert "1 MiB" in answer.json["detail"]
 
     @pytest.mark.parametrize("piece", [b'{"":0},', b"[],", b'"a",'])
-    def test_a_queue_that_would_fill_the_memory_is_refused_unread(self, carol_speaks, piece):
+    def test_a_queue_with_too_many_brackets_or_commas_is_refused_unread(self, carol_speaks, piece):
         start, end = b'{"actions": [], "x": [', b"0]}"
         body = start + piece * ((16 * 2**20 - 100) // len(piece)) + end
         answer = carol_speaks.post("/api/sync/batch", data=body, content_type=JSON)
         assert answer.status_code == 413
         assert "brackets" in answer.json["detail"]
 
-    def test_json_under_another_of_its_names_is_taken(self, client, alice):
+    def test_other_media_types_of_json_are_accepted(self, client, alice):
         body = json.dumps({"email": "alice@example.org", "password": "wrong"})
         for mimetype in ("application/json; charset=utf-8", "application/problem+json"):
             answer = client.post("/api/auth/login", data=body, content_type=mimetype)
             assert answer.status_code == 401
 
-    def test_a_refused_body_is_no_error_of_the_server(self, client, caplog):
+    def test_a_refused_body_is_not_logged_as_an_error(self, client, caplog):
         client.post("/api/auth/login", json={})
         assert not caplog.records
 
@@ -217,13 +219,13 @@ REFUSED_VALUES = [
         {"name": "Best", "color": "red"},
         "color: 'red' is not a colour like #0a84ff",
     ),
-    ("POST", "/api/movies", {"imdb_id": "x"}, "imdb_id: 'x' is not tt and 7 or more digits"),
+    ("POST", "/api/movies", {"imdb_id": "x"}, "imdb_id: 'x' is not an IMDb title ID"),
     ("POST", "/api/movies", {}, "imdb_id: is missing: send imdb_id or tmdb_id"),
     (
         "POST",
         "/api/movies/tt0111161/recommendations",
         {"person": "Eve", "vote_type": "sideways"},
-        "vote_type: 'sideways' is neither upvote nor downvote",
+        "vote_type: 'sideways' is not a vote (upvote or downvote)",
     ),
     ("GET", "/api/sync?since=nan", None, "since: is not a time"),
     (
@@ -242,7 +244,7 @@ REFUSED_VALUES = [
 
 
 @pytest.mark.parametrize("method, path, body, sentence", REFUSED_VALUES)
-def test_a_refused_value_is_answered_with_one_sentence(
+def test_an_invalid_value_is_answered_with_one_sentence(
     carol_speaks,
     carol,
     method,
@@ -266,16 +268,16 @@ class TestShape:
     @pytest.mark.parametrize(
         "path", ["/api", "/api/", "/api/nothing", "/api//health", "/api/health/", "/api/ws/sync"]
     )
-    def test_an_unknown_path_is_not_found_as_json(self, client, path):
+    def test_an_unknown_path_is_a_404_in_json(self, client, path):
         answer = client.get(path)
         assert (answer.status_code, answer.json) == (404, {"detail": "Not found"})
 
-    def test_a_method_without_a_route_says_which_there_are(self, client):
+    def test_a_wrong_method_is_answered_with_the_allowed_ones(self, client):
         answer = client.patch("/api/auth/login")
         assert (answer.status_code, answer.json) == (405, {"detail": "Method not allowed"})
         assert "POST" in answer.headers["Allow"]
 
-    def test_no_answer_is_kept_by_anybody_in_between(self, as_user, alice):
+    def test_answers_may_not_be_cached(self, as_user, alice):
         for path in ("/api/auth/me", "/api/backup/export", "/api/backup/list"):
             kept = as_user(alice).get(path).headers["Cache-Control"]
             assert kept == ("private, no-store" if path.endswith("export") else "no-store")
@@ -283,7 +285,7 @@ class TestShape:
     def test_a_path_outside_the_api_is_answered_as_a_page(self, client):
         assert client.get("/apinothing").mimetype == "text/html"
 
-    def test_what_nobody_expected_is_told_without_its_cause(
+    def test_an_unexpected_error_is_reported_without_its_cause(
         self, app, as_user, alice, monkeypatch, caplog
     ):
         def break_down(user_id):
@@ -316,9 +318,7 @@ class TestShape:
         assert client.post("/api/auth/login", json=BODIES[0][2]).status_code == 503
         assert client.get("/api/health").status_code == 503
 
-    def test_a_query_that_is_our_fault_is_not_called_unavailable(
-        self, app, as_user, alice, monkeypatch
-    ):
+    def test_a_faulty_query_of_ours_is_a_500_and_not_a_503(self, app, as_user, alice, monkeypatch):
         monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
         monkeypatch.setattr(backups, "listing", lambda _: models.Setting.create(key=None))
         assert as_user(alice).get("/api/backup/list").status_code == 500
@@ -338,7 +338,7 @@ def log_in_everywhere(connection, url):
 
 
 @pytest.mark.processes
-def test_after_what_is_too_large_the_connection_goes_on(tmp_path):
+def test_the_connection_can_be_used_after_a_413(tmp_path):
     """Over a real gunicorn, which else resets it, and the client may never see why."""
     bodies = [("/api/people", JSON, 2), ("/backup/import", "multipart/form-data; boundary=x", 65)]
     with (
@@ -405,12 +405,12 @@ class TestOtherOrigins:
     @pytest.mark.parametrize(
         "origin", ["https://evil.example", "null", "https://app.example.evil", ""]
     )
-    def test_another_origin_may_not(self, client, origin):
+    def test_an_unknown_origin_gets_no_cors_headers(self, client, origin):
         answer = client.get("/api/health", headers={"Origin": origin})
         assert "Access-Control-Allow-Origin" not in answer.headers
         assert "Origin" in answer.vary
 
-    def test_pages_are_for_nobody_else(self, client):
+    def test_pages_get_no_cors_headers(self, client):
         answer = client.get("/login", headers={"Origin": "https://app.example"})
         assert "Access-Control-Allow-Origin" not in answer.headers
 
@@ -421,6 +421,6 @@ class TestOtherOrigins:
         )
 
 
-def test_no_origin_is_allowed_unless_told(client):
+def test_no_origin_is_allowed_by_default(client):
     answer = client.get("/api/health", headers={"Origin": "https://app.example"})
     assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]

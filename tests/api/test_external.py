@@ -4,7 +4,7 @@ import pytest
 
 from mm import clock, config
 from mm.models import Title
-from mm.services.enrichment import lookups
+from mm.services.enrichment import interactive
 from mm.services.library import movies
 from tests.support import standin as stand
 from tests.support.enriching import HOUR
@@ -22,7 +22,7 @@ def client(frozen_clock, monkeypatch, as_user, alice):
     """Alice's."""
     monkeypatch.setattr("mm.providers.client.sleep", lambda _: None)
     monkeypatch.setattr("mm.providers.limits.RateLimiter.hold_back", lambda *_: None)
-    lookups.cache.clear()
+    interactive.cache.clear()
     return as_user(alice)
 
 
@@ -42,7 +42,7 @@ def detail(answer):
         "tmdb/discover/list?kind=trending&time_window=week",
     ],
 )
-def test_results_are_a_list_with_the_keys_that_clients_read(client, path):
+def test_search_results_have_the_keys_that_clients_read(client, path):
     answer = client.get(f"/api/external/{path}")
     assert answer.status_code == 200
     for row in answer.json:
@@ -68,7 +68,7 @@ def test_a_film_a_series_and_ratings_have_the_keys_that_clients_read(client):
     assert (ratings["imdbRating"], ratings["rtRating"], ratings["boxOffice"]) == (8.1, 81, None)
 
 
-def test_the_cache_is_told(client):
+def test_the_cache_info_has_its_sizes(client):
     client.get("/api/external/tmdb/movie/5000")
     answer = client.get("/api/external/cache/info")
     assert answer.json == {"current_size": 2, "max_size": 500, "ttl": 3600}
@@ -86,7 +86,7 @@ def test_the_cache_is_told(client):
         ("tmdb/discover/person?q=x&role=gaffer", "role"),
     ],
 )
-def test_a_wrong_query_is_refused_by_its_name(client, standin, path, name):
+def test_an_invalid_parameter_is_refused_by_name(client, standin, path, name):
     answer = client.get(f"/api/external/{path}")
     assert answer.status_code == 422
     assert answer.json["detail"][0]["loc"] == ([name] if name else [])
@@ -104,7 +104,7 @@ def test_what_the_provider_answers_is_told_with_its_status(client, standin):
     assert detail(client.get("/api/external/tmdb/search?q=x")) == (502, "TMDB API error: 401")
 
 
-def test_huge_and_negative_ids_are_no_films(client):
+def test_huge_and_negative_ids_are_not_found(client):
     assert client.get(f"/api/external/tmdb/movie/{10**30}").status_code == 502
     assert client.get("/api/external/tmdb/movie/-1").status_code == 404
 
@@ -114,7 +114,7 @@ class TestWithoutKeys:
     def settings(self, tmp_path):
         return config.Config(data_dir=tmp_path / "data")
 
-    def test_it_says_so(self, client, alice):
+    def test_every_look_up_answers_503(self, client, alice):
         movies.add(alice.id, FILM)
         missing = (503, "TMDB API key not configured")
         assert detail(client.get("/api/external/tmdb/search?q=x")) == missing
@@ -128,7 +128,7 @@ class TestWithoutKeys:
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_refresh_fills_a_stub_and_leaves_the_users_own_mark(client, alice, frozen_clock, method):
+def test_a_refresh_fills_a_stub_and_keeps_last_modified(client, alice, frozen_clock, method):
     movies.add(alice.id, FILM)
     added = clock.now()
     frozen_clock.move(HOUR)
@@ -145,7 +145,7 @@ def test_a_refresh_fills_a_stub_and_leaves_the_users_own_mark(client, alice, fro
     assert shown["last_modified"] == added
 
 
-def test_a_film_that_is_not_mine_is_not_refreshed(client, bob):
+def test_a_film_of_another_user_is_not_refreshed(client, bob):
     movies.add(bob.id, FILM)
     assert detail(client.post(f"/api/movies/{FILM}/refresh")) == (404, "Movie not found")
     assert detail(client.post("/api/movies/nonsense/refresh")) == (404, "Movie not found")
@@ -159,7 +159,7 @@ def test_a_refresh_that_no_provider_answers_says_why(client, alice, standin):
     assert Title.get_by_id(FILM).tmdb_state == "failed"
 
 
-def test_a_film_that_was_just_looked_at_is_complete_as_soon_as_it_is_added(client):
+def test_a_film_that_was_just_looked_up_is_complete_when_it_is_added(client):
     client.get("/api/external/tmdb/movie/5000")
     client.get(f"/api/external/omdb/movie/{FILM}")
     added = client.post(

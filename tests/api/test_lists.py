@@ -9,16 +9,11 @@ URL = "/api/lists"
 
 
 @pytest.fixture
-def phone(as_user, alice):
-    return as_user(alice)
-
-
-@pytest.fixture
 def shelf(phone):
     return phone.post(URL, json={"name": "Favourites"}).json
 
 
-def test_a_list_is_made_changed_and_removed(phone, alice):
+def test_a_list_is_created_changed_and_deleted(phone, alice):
     made = phone.post(
         URL, json={"name": "Favourites", "color": "#ff0000", "icon": "heart", "position": 3}
     )
@@ -48,14 +43,14 @@ def test_a_list_is_made_changed_and_removed(phone, alice):
     assert (answer.status_code, answer.json) == (404, {"detail": "List not found"})
 
 
-def test_lists_come_by_position(phone):
+def test_lists_are_sorted_by_position(phone):
     for name, position in (("Last", 9), ("First", -2), ("Middle", 0)):
         phone.post(URL, json={"name": name, "position": position})
     phone.post(URL, json={"name": "After all"})
     assert [row["name"] for row in phone.get(URL).json] == ["First", "Middle", "Last", "After all"]
 
 
-def test_the_films_of_a_deleted_list_go_back(phone, shelf):
+def test_films_of_a_deleted_list_become_watched_or_to_watch(phone, shelf):
     phone.post(
         "/api/movies", json={"imdb_id": FILM, "status": "custom", "custom_list_id": shelf["id"]}
     )
@@ -65,7 +60,7 @@ def test_the_films_of_a_deleted_list_go_back(phone, shelf):
     assert (movie["status"], movie["custom_list_id"]) == ("toWatch", None)
 
 
-def test_a_lists_films_are_sent_once(phone, shelf):
+def test_a_lists_films_are_not_sent_again_unchanged(phone, shelf):
     first = phone.get(f"{URL}/{shelf['id']}/movies")
     headers = {"If-None-Match": first.headers["ETag"]}
     assert phone.get(f"{URL}/{shelf['id']}/movies", headers=headers).status_code == 304
@@ -75,7 +70,7 @@ def test_a_lists_films_are_sent_once(phone, shelf):
     assert len(phone.get(f"{URL}/{shelf['id']}/movies", headers=headers).json) == 1
 
 
-def test_an_id_is_the_servers_to_give(phone):
+def test_the_server_assigns_the_id_of_a_list(phone):
     assert phone.post(URL, json={"name": "Favourites", "id": "mine"}).json["id"] != "mine"
 
 
@@ -92,7 +87,7 @@ def test_an_id_is_the_servers_to_give(phone):
         ({"name": "F", "position": 2**31}, ["position"]),
     ],
 )
-def test_what_is_no_list_is_refused_by_its_field(phone, shelf, body, loc):
+def test_an_invalid_list_is_refused_with_the_field(phone, shelf, body, loc):
     answers = [phone.post(URL, json=body)] + (
         [phone.put(f"{URL}/{shelf['id']}", json=body)] if loc else []
     )
@@ -102,7 +97,7 @@ def test_what_is_no_list_is_refused_by_its_field(phone, shelf, body, loc):
 
 
 @pytest.mark.parametrize("list_id", ["none", "%00", "..", "%20", "x" * 3000])
-def test_what_is_not_there_is_not_found(phone, list_id):
+def test_an_unknown_list_is_not_found(phone, list_id):
     for method, path in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/movies")):
         answer = phone.open(f"{URL}/{list_id}{path}", method=method, json={})
         assert (answer.status_code, answer.json["detail"]) == (404, "List not found")

@@ -40,13 +40,8 @@ NAMES = (
 )
 
 
-@pytest.fixture
-def phone(as_user, alice):
-    return as_user(alice)
-
-
 class TestPeople:
-    def test_a_person_is_made_changed_and_removed(self, phone, alice):
+    def test_a_person_is_created_changed_and_deleted(self, phone, alice):
         made = phone.post(
             URL, json={"name": " Eve ", "is_trusted": True, "color": "#ABCDEF", "emoji": "🎬"}
         )
@@ -72,7 +67,7 @@ class TestPeople:
         answer = phone.put(f"{URL}/eva", json={})
         assert (answer.status_code, answer.json) == (404, {"detail": "Person not found"})
 
-    def test_the_four_quick_recommenders_are_there_and_stay(self, phone):
+    def test_the_four_quick_recommenders_exist_and_cannot_be_deleted(self, phone):
         assert {person["quick_key"] for person in phone.get(URL).json} == {
             "youtube",
             "oscar",
@@ -85,7 +80,7 @@ class TestPeople:
             {"detail": "Quick recommenders cannot be deleted"},
         )
 
-    def test_a_quick_key_is_never_taken_from_a_client(self, phone):
+    def test_a_quick_key_from_a_client_is_ignored(self, phone):
         made = phone.post(URL, json={"name": "Eve", "quick_key": "oscar"}).json
         changed = phone.put(f"{URL}/Eve", json={"quick_key": "google"}).json
         assert (made["quick_key"], changed["quick_key"]) == (None, None)
@@ -114,11 +109,11 @@ class TestPeople:
             ({"name": "E", "emoji": 7}, ["emoji"]),
         ],
     )
-    def test_what_is_no_person_is_refused_by_its_field(self, phone, body, loc):
+    def test_an_invalid_person_is_refused_with_the_field(self, phone, body, loc):
         answer = phone.post(URL, json=body)
         assert location(answer) == loc
 
-    def test_stats_tell_of_the_films_that_a_person_recommended(self, phone):
+    def test_stats_count_the_films_that_a_person_recommended(self, phone):
         phone.post("/api/movies", json={"imdb_id": FILM, "recommender": "Eve"})
         phone.put(f"/api/movies/{FILM}/watch", json={"my_rating": 7})
         stats = phone.get(f"{URL}/eve/stats").json
@@ -141,7 +136,7 @@ class TestPeople:
         )
         assert stats["movies"] == [phone.get(f"/api/movies/{FILM}").json]
 
-    def test_a_name_in_figures_is_a_name_and_nobodys_id(self, phone):
+    def test_a_numeric_name_is_not_taken_for_an_id(self, phone):
         eve = phone.post(URL, json={"name": "Eve"}).json["id"]
         for name in (str(eve), f"00{eve}"):
             phone.post(URL, json={"name": name})
@@ -212,7 +207,7 @@ class TestNamesInAddresses:
         for name in NAMES:
             gunicorn("POST", URL, {"name": name})
 
-    def test_each_is_found_under_the_own_name(self, gunicorn):
+    def test_every_person_is_found_by_their_name(self, gunicorn):
         for name in NAMES:
             assert (
                 gunicorn("PUT", f"{URL}/{quote(name, safe='')}", {"is_trusted": True})["name"]
@@ -224,7 +219,7 @@ class TestNamesInAddresses:
         for name in NAMES:
             assert gunicorn("GET", f"{URL}/{quote(name)}/stats")["name"] == name
 
-    def test_a_vote_is_taken_back_from_the_right_one(self, gunicorn):
+    def test_only_the_named_persons_vote_is_deleted(self, gunicorn):
         gunicorn("POST", f"/api/movies/{FILM}/recommendations/bulk", {"people": NAMES})
         left = set(NAMES)
         for name in NAMES:
@@ -233,7 +228,7 @@ class TestNamesInAddresses:
             votes = gunicorn("GET", f"/api/movies/{FILM}")["recommendations"]
             assert {vote["person_name"] for vote in votes} == left
 
-    def test_the_right_one_is_removed(self, gunicorn):
+    def test_only_the_named_person_is_deleted(self, gunicorn):
         left = set(NAMES)
         for name in NAMES:
             gunicorn("DELETE", f"{URL}/{quote(name, safe='')}")

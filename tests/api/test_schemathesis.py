@@ -75,7 +75,7 @@ def api_schema(server):
     return schemathesis.openapi.from_wsgi("/docs/openapi.json", server)
 
 
-def test_every_answer_is_one_that_the_document_promises(server, api_schema, subtests):
+def test_every_answer_conforms_to_the_document(server, api_schema, subtests):
     """pytest's own parameters would need the document before there is an app."""
     for operation in (found.ok() for found in api_schema.get_all_operations()):
         with subtests.test(operation.label):

@@ -6,7 +6,7 @@ from mm import config, models
 from mm.database import db
 from mm.models import Tombstone
 from mm.providers import limits
-from mm.services.enrichment import lookups
+from mm.services.enrichment import interactive
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.library import movies
 from tests.conftest import PASSWORD
@@ -39,7 +39,7 @@ def phone(frozen_clock, monkeypatch, as_user, alice):
     monkeypatch.setattr("mm.providers.client.sleep", lambda _: None)
     for name in ("tmdb_interactive", "omdb_interactive"):
         monkeypatch.setattr(limits, name, limits.RateLimiter(2000, ceiling=2000))
-    lookups.cache.clear()
+    interactive.cache.clear()
     kept = {"status": "custom", "custom_list_id": "list-1"}
     films = [
         named(seen(1, rating=8), FULL, recommendations=[vote("Eve"), vote("Mum", up=False)]),
@@ -109,12 +109,12 @@ PLACES = {
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=repr)
-def test_every_client_decodes_the_films_wherever_they_are(phone, client):
+def test_every_client_decodes_films_in_every_answer(phone, client):
     for path, kind in PLACES.values():
         decode(phone.get(path), kind(client))
 
 
-def test_the_library_of_these_tests_has_all_that_is_hard(phone):
+def test_the_library_of_these_tests_has_every_difficult_film(phone):
     """Else they would prove little."""
     films = {row["imdb_id"]: row for row in phone.get("/api/movies").json}
     assert films[FULL]["omdb_data"]["year"] == 1994
@@ -173,7 +173,7 @@ def test_a_phone_decodes_the_films_when_some_have_no_rating(unrated, client):
 
 
 @pytest.mark.parametrize("client", PHONES, ids=repr)
-def test_a_phone_decodes_a_film_without_a_rating_by_itself(unrated, client):
+def test_a_phone_decodes_a_single_film_without_a_rating(unrated, client):
     for imdb_id in (SECOND, *UNRATED.values()):
         decode(unrated.get(f"/api/movies/{imdb_id}"), client.film)
 
@@ -238,7 +238,7 @@ def test_a_flat_film_says_what_the_providers_say(unrated):
     assert row["date_watched"] == "2026-03-01T12:00:00.000Z"
 
 
-def test_a_flat_film_whose_title_is_not_known_is_called_by_its_imdb_id(unrated):
+def test_a_flat_film_without_a_title_is_titled_by_its_imdb_id(unrated):
     row = unrated.get(f"/api/movies/{UNRATED['watched']}").json
     assert row["title"] == UNRATED["watched"]
     assert isinstance(row["id"], int)
@@ -255,7 +255,7 @@ def test_a_phone_decodes_the_state_of_a_conflict_about_a_film_without_a_rating(u
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=repr)
-def test_every_client_decodes_what_it_changes_of_a_film(phone, client):
+def test_every_client_decodes_the_answers_to_its_changes_of_a_film(phone, client):
     decode(phone.post("/api/movies", json={"imdb_id": "tt0000099"}), client.film, 201)
     url = f"/api/movies/{FULL}"
     body = {"person": "Dad", "vote_type": "downvote"}
@@ -299,7 +299,7 @@ def test_every_client_decodes_the_ranking(phone):
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=repr)
-def test_every_client_decodes_what_becomes_of_its_queue(phone, client):
+def test_every_client_decodes_the_answers_to_its_queue(phone, client):
     actions = [
         {"action": "addMovie", "data": {"imdb_id": "tt0000050"}, "timestamp": T + 9e6},
         {"action": "watchMovie", "data": {"imdb_id": FULL, "rating": 7}, "timestamp": T - 9e6},
@@ -362,7 +362,7 @@ def test_every_client_decodes_backups_and_imports(phone, alice):
     assert decode(restored, strict.IMPORTED)["success"]
 
 
-def test_every_client_decodes_an_import_of_which_something_was_left_out(phone):
+def test_every_client_decodes_an_import_with_rejected_rows(phone):
     file = document([film(20), {"imdb_id": "nonsense"}, film(21, status="seen")])
     answer = decode(phone.post("/api/backup/import", json=file), strict.IMPORTED)
     assert len(answer["errors"]) == 2
@@ -389,7 +389,7 @@ ERRORS = [
 ]
 
 
-def test_every_client_shows_an_error_as_words(phone):
+def test_every_client_shows_an_error_as_text(phone):
     for method, path, body, status in ERRORS:
         decode(phone.open(path, method=method, json=body), strict.ERROR, status)
 
@@ -417,7 +417,7 @@ class TestStrictness:
             (strict.iso_date, "2026-03-01T12:00:00Z"),
         ],
     )
-    def test_they_refuse_another_type_and_null(self, kind, value):
+    def test_the_decoders_refuse_another_type_and_null(self, kind, value):
         with pytest.raises(MismatchError):
             kind(value, "")
 
@@ -431,5 +431,5 @@ class TestStrictness:
             (strict.iso_date, "2026-03-01T12:00:00.000Z"),
         ],
     )
-    def test_they_take_what_swift_takes(self, kind, value):
+    def test_the_decoders_accept_what_swift_accepts(self, kind, value):
         kind(value, "")

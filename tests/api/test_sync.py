@@ -64,7 +64,7 @@ def test_a_new_client_gets_everything(ask, alice):
     assert answer["timestamp"] == answer["server_timestamp"] == feed.newest(alice.id)
 
 
-def test_the_next_time_there_is_what_changed_and_what_was_last_seen(ask, alice):
+def test_the_next_feed_has_what_changed_since(ask, alice):
     movies.add(alice.id, FILM)
     movies.add(alice.id, OTHER)
     since = ask("GET", "/api/sync")["server_timestamp"]
@@ -76,7 +76,7 @@ def test_the_next_time_there_is_what_changed_and_what_was_last_seen(ask, alice):
     assert answer["movies"][1]["status"] == "watched"
 
 
-def test_a_renamed_person_brings_their_films_again(ask, alice):
+def test_renaming_a_person_sends_their_films_again(ask, alice):
     movies.add(alice.id, FILM, recommenders=["Ann"])
     movies.add(alice.id, OTHER)
     since = ask("GET", "/api/sync")["server_timestamp"] + 1e-6
@@ -87,7 +87,7 @@ def test_a_renamed_person_brings_their_films_again(ask, alice):
     assert answer["movies"][0]["recommendations"][0]["person_name"] == "Anne"
 
 
-def test_deletions_of_every_kind_appear_and_an_id_is_alive_or_deleted(ask, alice):
+def test_deletions_appear_and_no_id_is_both_alive_and_deleted(ask, alice):
     movies.add(alice.id, FILM, recommenders=["Ann"])
     movies.add(alice.id, OTHER)
     lists.create(alice.id, "Best", list_id="l1")
@@ -147,7 +147,7 @@ def test_since_may_be_in_milliseconds(ask, alice, frozen_clock):
     assert ids(ask("GET", f"/api/sync?since={(clock.now() - 5) * 1000!r}")) == [OTHER]
 
 
-def test_whoever_was_away_when_deletions_were_forgotten_starts_anew(asked, frozen_clock, alice):
+def test_a_client_that_missed_swept_deletions_is_reset(asked, frozen_clock, alice):
     for number in range(1, 5):
         movies.add(alice.id, f"tt000000{number}")
     since = clock.now() - 5
@@ -168,9 +168,7 @@ def test_whoever_was_away_when_deletions_were_forgotten_starts_anew(asked, froze
     assert (third["reset"], third["movies"], third["people"]) == (False, [], [])
 
 
-def test_a_library_that_nobody_touched_for_months_is_not_sent_again_at_each_poll(
-    asked, frozen_clock, alice, bob
-):
+def test_an_idle_library_is_not_sent_again_at_each_poll(asked, frozen_clock, alice, bob):
     """Not when the deletions of another user were forgotten meanwhile either."""
     libraries.put(alice, libraries.many(20))
     movies.add(bob.id, FILM)
@@ -186,7 +184,7 @@ def test_a_library_that_nobody_touched_for_months_is_not_sent_again_at_each_poll
         since = answer["server_timestamp"]
 
 
-def test_deletions_that_nobody_swept_yet_are_still_told(asked, frozen_clock, alice):
+def test_old_deletions_that_were_not_swept_yet_still_appear(asked, frozen_clock, alice):
     movies.add(alice.id, FILM)
     since = asked(alice)("GET", "/api/sync")["server_timestamp"]
     movies.delete(alice.id, FILM)
@@ -212,7 +210,7 @@ def test_after_a_reset_the_next_poll_is_nearly_empty(asked, frozen_clock, alice)
     assert ids(third) == [FILM]
 
 
-def test_more_people_and_lists_than_one_statement_takes_are_told(ask, alice, monkeypatch):
+def test_more_people_and_lists_than_one_statement_takes_are_sent(ask, alice, monkeypatch):
     monkeypatch.setattr(chunks, "__defaults__", (2,))
     for number in range(5):
         people.create(alice.id, f"Person {number}")
@@ -226,14 +224,14 @@ def test_more_people_and_lists_than_one_statement_takes_are_told(ask, alice, mon
 # Pages.
 
 
-def test_pages_hold_each_row_once_in_the_order_of_its_change(ask, alice):
+def test_pages_have_each_row_once_in_the_order_of_change(ask, alice):
     libraries.put(alice, libraries.many(23, votes_each=1))
     phone = Phone(ask)
     assert phone.pull(limit=5) > 8
     assert phone.library() == server_library(ask)
 
 
-def test_a_page_stays_whole_while_its_rows_change(ask, alice):
+def test_paging_misses_nothing_while_rows_change(ask, alice):
     """With numbers of rows as offsets, the row after the changed one would be skipped."""
     libraries.put(alice, libraries.many(12))
     assert not ask("GET", "/api/sync/changes?limit=16")["has_more"]
@@ -260,12 +258,12 @@ def test_a_page_stays_whole_while_its_rows_change(ask, alice):
         ("?since=1e999", "since"),
     ],
 )
-def test_what_is_no_page_is_refused_by_its_name(as_user, alice, query, path):
+def test_invalid_page_parameters_are_refused_by_name(as_user, alice, query, path):
     answer = as_user(alice).get(f"/api/sync{query}")
     assert location(answer) == [path]
 
 
-def test_a_negative_since_is_the_beginning(ask, alice):
+def test_a_negative_since_means_everything(ask, alice):
     movies.add(alice.id, FILM)
     assert ids(ask("GET", "/api/sync?since=-5")) == [FILM]
 
@@ -310,7 +308,7 @@ def test_a_malformed_action_is_a_422_that_names_the_field(as_user, alice, body, 
     assert location(answer) == loc
 
 
-def test_a_batch_tells_the_largest_change_of_the_own_library(ask, alice):
+def test_a_batch_answers_the_latest_change_of_the_users_own_library(ask, alice):
     answer = ask("POST", "/api/sync/batch", {"actions": [], "client_timestamp": 1})
     assert answer == {"results": [], "server_timestamp": feed.newest(alice.id)}
 
@@ -334,7 +332,7 @@ def test_a_conflict_about_a_person_or_a_list_shows_it(ask, alice):
     )
 
 
-def test_a_queue_of_weeks_with_what_a_client_knows_of_each_film_is_taken(ask):
+def test_a_queue_of_weeks_with_data_on_each_film_is_accepted(ask):
     actions = [
         {
             "action": "addMovie",
@@ -354,7 +352,7 @@ def test_a_queue_over_16_mib_is_too_large(as_user, alice, path):
     assert "16 MiB" in answer.json["detail"]
 
 
-def test_what_is_empty_in_an_address_is_as_if_it_were_not_there(ask, alice):
+def test_empty_query_parameters_count_as_left_out(ask, alice):
     movies.add(alice.id, FILM)
     assert ids(ask("GET", "/api/sync?since=")) == [FILM]
     assert ids(ask("GET", "/api/sync/changes?since=&limit=&offset=")) == [FILM]
@@ -368,7 +366,7 @@ def test_a_batch_holds_a_thousand_actions_at_most(as_user, alice, count, status)
         assert "1,001 actions; send at most 1,000 at once" in answer.text
 
 
-def test_an_action_names_a_hundred_people_at_most(as_user, alice):
+def test_an_action_may_name_a_hundred_people_at_most(as_user, alice):
     names = [f"Person {number}" for number in range(101)]
     action = {
         "action": "addMovie",
@@ -377,16 +375,16 @@ def test_an_action_names_a_hundred_people_at_most(as_user, alice):
     }
     answer = as_user(alice).post("/api/sync", json=action)
     assert answer.status_code == 422
-    assert "names 101 people; 100 at once is the most" in answer.text
+    assert "names 101 people; the limit is 100 at once" in answer.text
     [answer] = as_user(alice).post("/api/sync/batch", json={"actions": [action]}).json["results"]
-    assert answer["error"] == "recommenders: names 101 people; 100 at once is the most"
+    assert answer["error"] == "recommenders: names 101 people; the limit is 100 at once"
 
 
 # Two phones, offline for a while.
 
 
 @pytest.mark.slow
-def test_two_phones_that_both_number_their_actions_from_1_lose_nothing(ask):
+def test_two_phones_may_use_the_same_action_ids(ask):
     """One of them was set up again, and starts anew with its numbers."""
     moment = clock.now() - 900
     films = {
@@ -415,9 +413,7 @@ def test_two_phones_that_both_number_their_actions_from_1_lose_nothing(ask):
 
 
 @pytest.mark.slow
-def test_two_phones_replay_their_queues_and_both_end_with_the_library_of_the_server(
-    ask, frozen_clock
-):
+def test_two_phones_end_with_the_servers_library_after_replaying_their_queues(ask, frozen_clock):
     """One of them twice; each conflict is reported once for each action."""
     films = [f"tt{number:07d}" for number in range(1, 26)]
     start = clock.now()

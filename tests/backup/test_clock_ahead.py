@@ -9,9 +9,10 @@ from mm.errors import NotFoundError
 from mm.models import Job, Title, UndoStep, User
 from mm.providers.cache import Cache
 from mm.services import heartbeat, jobs
-from mm.services.backup import imports, schedule
-from mm.services.enrichment import lookup_slots, lookups, pauses, posters
+from mm.services.backup import schedule, uploads
+from mm.services.enrichment import lookup_slots, pauses, posters
 from mm.services.enrichment import queue as enrichment_queue
+from mm.services.enrichment.refresh import refresh_title
 from mm.services.library import undo
 from tests.support import standin as stand
 from tests.support.enriching import DAY, FILM, brisk, hold, run, settings, states  # noqa: F401
@@ -69,7 +70,7 @@ def test_titles_looked_up_then_are_due_now(ahead, alice, standin, fault):
             case "missing":
                 enrichment_queue.mark_missing("tmdb", FILM, "not there")
             case "error":
-                enrichment_queue.mark_failed("tmdb", enrichment_queue.one("tmdb", FILM), "broken")
+                enrichment_queue.mark_failed("tmdb", enrichment_queue.get("tmdb", FILM), "broken")
         assert FILM not in ids_due()
     assert FILM in ids_due()
     run()
@@ -97,7 +98,7 @@ def test_a_renewal_asked_for_then_ends(ahead, alice, standin):
     run()
     with ahead():
         enrichment_queue.renew_all()
-    enrichment_queue.notice_language()
+    enrichment_queue.check_language()
     run()
     assert ids_due() == []
 
@@ -107,8 +108,10 @@ def test_somebody_who_opens_a_title_looked_up_then_gets_it_anew(ahead, alice, st
     with ahead():
         run()
         enrichment_queue.mark_missing("tmdb", stand.FILM_IDS[1], "not there")
-    assert not lookups._is_fresh(FILM, "tmdb")
-    assert lookups._missing(stand.FILM_IDS[1], "tmdb") is None
+    for imdb_id in (FILM, stand.FILM_IDS[1]):
+        asked = len(standin.tmdb.asked)
+        assert refresh_title(imdb_id).tmdb
+        assert len(standin.tmdb.asked) > asked
 
 
 def test_posters_are_fetched_again_after_what_was_marked_then(ahead, alice, standin):
@@ -138,14 +141,14 @@ def test_titles_looked_up_then_do_not_keep_the_posters_job_running(ahead, alice,
 
 
 def test_what_was_remembered_then_is_remembered_no_longer_than_usual(ahead, monkeypatch):
-    cache, silence = Cache(5, 60), lookup_slots.Silence()
+    cache, silent = Cache(5, 60), lookup_slots.SilentProviders()
     with ahead():
         cache.put("a", 1)
-        silence.remember("http://tmdb", "It does not answer.")
+        silent.remember("http://tmdb", "It does not answer.")
         assert cache.get("a") == 1
-        assert silence.words("http://tmdb")
-    assert silence.words("http://tmdb") is None
-    assert silence.claim("http://tmdb") is None
+        assert silent.message("http://tmdb")
+    assert silent.message("http://tmdb") is None
+    assert silent.claim_retry("http://tmdb") is None
     monkeypatch.setattr(clock, "monotonic", lambda: 1060.0)
     assert (cache.get("a"), len(cache)) == (None, 0)
 
@@ -160,13 +163,11 @@ def test_a_worker_seen_then_and_gone_since_is_late(ahead):
     assert heartbeat.worker_is_late()
 
 
-@pytest.mark.parametrize(
-    "kind, mark", [("recheck", schedule.RECHECKED), ("tidying", schedule.TIDIED)]
-)
-def test_a_nightly_check_of_then_does_not_take_the_place_of_tonights(ahead, kind, mark):
+@pytest.mark.parametrize("kind", ["recheck", "tidying"])
+def test_a_nightly_check_made_by_a_wrong_clock_does_not_take_the_place_of_tonights(ahead, kind):
     with ahead():
-        assert [job.kind for job in schedule._once_a_night(kind, mark)] == [kind]
-    assert [job.kind for job in schedule._once_a_night(kind, mark)] == [kind]
+        assert kind in [job.kind for job in schedule.due_jobs()]
+    assert kind in [job.kind for job in schedule.due_jobs()]
 
 
 def test_an_account_made_then_is_late_when_it_has_no_backup(ahead, alice):
@@ -185,10 +186,10 @@ def test_jobs_finished_then_and_uploads_made_then_are_swept(ahead, alice, bob, s
     with ahead():
         done = jobs.create("backup", alice.id)
         jobs.run(done.id, lambda job: None)
-        waiting = jobs.create("import", bob.id, state=imports.WAITING)
+        waiting = jobs.create("import", bob.id, state=uploads.WAITING)
     running = jobs.create("backup", alice.id)
     jobs.sweep()
-    imports.sweep()
+    uploads.sweep()
     assert [job.id for job in Job.select()] == [running.id]
     assert waiting.id != running.id
 

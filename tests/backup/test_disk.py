@@ -15,7 +15,7 @@ from mm.database import db
 from mm.errors import NoRoomError
 from mm.models import Job, Movie
 from mm.services import jobs, portable
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, imports, safety, uploads
 from mm.services.library import lists
 from tests.conftest import PASSWORD
 from tests.support import processes
@@ -240,7 +240,7 @@ def test_an_import_is_refused_before_it_writes_or_done_at_every_level_of_the_dis
 def test_an_import_that_runs_out_of_room_takes_its_safety_backup_back(
     app, alice, library, fill, monkeypatch
 ):
-    monkeypatch.setattr(imports, "DATABASE_ROOM", 0)
+    monkeypatch.setattr(safety, "DATABASE_ROOM", 0)
     apply = portable.apply
 
     def apply_on_a_full_disk(plan, **scratch):
@@ -257,10 +257,10 @@ def test_an_import_that_runs_out_of_room_takes_its_safety_backup_back(
                 imports.import_bytes(alice, data)
         assert kinds(alice) == ["manual"]
         fill(4 * MIB)
-        job = imports.receive(alice, io.BytesIO(data))
+        job = uploads.receive(alice, io.BytesIO(data))
         job = imports.confirm(job, "overwrite", models.User.get_by_id(alice.id).library_version)
-        with pytest.raises(NoRoomError):
-            imports._run_held(Job.get_by_id(job.id))
+        with pytest.raises(jobs.UnconfirmedError, match="disk is full"):
+            imports.run(Job.get_by_id(job.id))
         assert kinds(alice) == ["manual"]
         assert Movie.select().count() == 200
 

@@ -15,7 +15,7 @@ from mm import files, models
 from mm.database import db
 from mm.models import Job, Watch
 from mm.services import accounts, jobs
-from mm.services.backup import backups, imports, nightly
+from mm.services.backup import backups, imports, nightly, uploads
 from mm.services.backup import files as backup_files
 from tests.support.libraries import as_bytes, many, put
 from tests.support.processes import running
@@ -142,7 +142,7 @@ def test_the_night_of_a_killed_worker_is_made_up_after_its_restart(server):
 def test_an_import_whose_worker_is_killed_is_done_once_and_wholly(server):
     random.seed(7)
     [user] = people(1)
-    job = imports.receive(user, io.BytesIO(as_bytes(many(6000, 2, start=10_000))))
+    job = uploads.receive(user, io.BytesIO(as_bytes(many(6000, 2, start=10_000))))
     imports.confirm(job, "overwrite", models.User.get_by_id(user.id).library_version)
     Job.update(created_at=Job.created_at - 100).execute()
     for _ in range(3):

@@ -9,7 +9,7 @@ from mm.errors import NoRoomError, TooManyRequestsError
 from mm.models import Job
 from mm.schemas import BackupEntry, Counts
 from mm.services import jobs
-from mm.services.backup import backups, imports, nightly, quotas
+from mm.services.backup import backups, imports, nightly, quotas, uploads
 from mm.services.backup import files as backup_files
 from tests.support.libraries import as_bytes, many, put, reload
 
@@ -48,7 +48,7 @@ def test_the_reserve_is_five_percent_within_limits_and_at_most_a_fifth_of_a_smal
 def test_fifty_backups_made_by_hand_are_the_most_and_the_oldest_is_named(frozen_clock):
     quotas.require([*entries(40), *entries(9, "uploaded"), *entries(60, "scheduled")])
     with pytest.raises(
-        NoRoomError, match=r"50 is the most.*21 November 2025: 2025-01-01T00-00-00-manual-49.json"
+        NoRoomError, match=r"the limit is 50.*21 November 2025: 2025-01-01T00-00-00-manual-49.json"
     ) as full:
         quotas.require(entries(50))
     assert full.value.status == 507
@@ -56,7 +56,7 @@ def test_fifty_backups_made_by_hand_are_the_most_and_the_oldest_is_named(frozen_
 
 def test_a_gigabyte_of_backups_made_by_hand_is_the_most(frozen_clock):
     quotas.require(entries(10, size=99 * MB), 10 * MB)
-    with pytest.raises(NoRoomError, match=r"take 990.0 MB, and 1,000.0 MB is the most"):
+    with pytest.raises(NoRoomError, match=r"take 990.0 MB; the limit is 1,000.0 MB"):
         quotas.require(entries(10, size=99 * MB), 11 * MB)
 
 
@@ -93,7 +93,7 @@ def test_page_and_api_answer_429_and_507_before_anything_is_queued(
 def test_nightly_backups_and_safety_copies_may_use_the_reserve(service, alice, monkeypatch):
     put(alice, many(3))
     monkeypatch.setattr(quotas, "reserve", lambda total: total)
-    with pytest.raises(NoRoomError, match="are for the nightly backups"):
+    with pytest.raises(NoRoomError, match="are kept for the nightly backups"):
         backups.create(alice)
     assert nightly.run_scheduled(alice.id).state == "verified"
     assert backups.create(alice, "before-import").state == "verified"
@@ -109,7 +109,7 @@ def test_an_import_leaves_the_reserve_alone_and_a_restore_may_use_it(
     monkeypatch.setattr(quotas, "reserve", lambda total: total)
     answer = as_user(alice).post("/api/backup/import", json=many(1, start=30))
     assert answer.status_code == 507
-    assert "are for the nightly backups" in answer.json["detail"]
+    assert "are kept for the nightly backups" in answer.json["detail"]
     with db.connection_context():
         assert [entry.filename for entry in backups.listing(alice.id)] == [made.filename]
         assert imports.restore_backup(alice, made.filename, "overwrite").success
@@ -119,10 +119,10 @@ def test_an_import_that_was_confirmed_on_the_page_leaves_the_reserve_alone_too(
     service, alice, monkeypatch
 ):
     put(alice, many(3))
-    job = imports.receive(alice, BytesIO(as_bytes(many(1, start=30))))
+    job = uploads.receive(alice, BytesIO(as_bytes(many(1, start=30))))
     confirmed = imports.confirm(job, "overwrite", reload(alice).library_version)
     monkeypatch.setattr(quotas, "reserve", lambda total: total)
-    with pytest.raises(jobs.Unconfirmed, match="are for the nightly backups"):
+    with pytest.raises(jobs.UnconfirmedError, match="are kept for the nightly backups"):
         imports.run(confirmed)
     assert backups.listing(alice.id) == []
 

@@ -90,13 +90,13 @@ def test_a_folder_that_cannot_be_read_costs_that_folder(three, frozen_clock, mon
 
 
 def test_a_file_deleted_while_the_check_runs_is_no_failure(three, monkeypatch):
-    check = recheck._check
+    verify = backups.verify_held
 
-    def delete_first(user_id, entry):
+    def delete_first(user_id, filename):
         shutil.rmtree(backup_files.folder_of(three[0].id), ignore_errors=True)
-        return check(user_id, entry)
+        return verify(user_id, filename)
 
-    monkeypatch.setattr(recheck, "_check", delete_first)
+    monkeypatch.setattr(backups, "verify_held", delete_first)
     assert run() == {"checked": 2, "damaged": [], "failed": 0}
 
 
@@ -108,14 +108,14 @@ def test_a_library_in_use_is_left_for_another_night(three):
 def test_with_little_time_the_longest_unchecked_come_first(three, frozen_clock, monkeypatch):
     """Of all users: else the last of them are never reached."""
     order = []
-    check = recheck._check
+    verify = backups.verify_held
 
-    def spend(user_id, entry):
+    def spend(user_id, filename):
         order.append(user_id)
         monkeypatch.setattr(recheck, "BUDGET_SECONDS", -1)
-        return check(user_id, entry)
+        return verify(user_id, filename)
 
-    monkeypatch.setattr(recheck, "_check", spend)
+    monkeypatch.setattr(backups, "verify_held", spend)
     for _ in range(3):
         monkeypatch.setattr(recheck, "BUDGET_SECONDS", 60)
         run()

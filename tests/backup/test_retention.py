@@ -65,7 +65,8 @@ def made_at(days, kind="scheduled", **values):
 def test_after_the_run_of_a_day_the_files_of_that_day_and_fourteen_before_stay():
     names = kept(nightly(16))
     assert sorted(names) == sorted(f"{TODAY - timedelta(days=age)}.json" for age in range(15))
-    assert set(names.values()) == {"one of the last 15 days"}
+    last_day = TODAY + timedelta(days=14)
+    assert names[f"{TODAY}.json"] == f"Kept until {last_day.day} {last_day:%b}"
 
 
 def test_a_run_deletes_three_files_at_most_and_the_oldest_first():
@@ -73,7 +74,7 @@ def test_a_run_deletes_three_files_at_most_and_the_oldest_first():
     dropped = [decision.filename for decision in decisions if not decision.keep]
     assert sorted(dropped) == [f"{TODAY - timedelta(days=age)}.json" for age in (19, 18, 17)]
     waiting = {decision.reason for decision in decisions if decision.filename == "2026-03-04.json"}
-    assert waiting == {"goes with a later run: a run deletes 3 files at most"}
+    assert waiting == {"To be deleted: at most 3 files go in one night"}
     assert len(after_all_runs(nightly(20))) == 15
 
 

@@ -69,7 +69,7 @@ def night(users):
     night.nights += 1
     try:
         start = time.perf_counter()
-        for job in schedule.tick():
+        for job in schedule.due_jobs():
             if job.kind != "recheck":
                 jobs.run(job.id, *tasks.WORK[job.kind])
         spent = time.perf_counter() - start

@@ -96,7 +96,7 @@ def pages_of(session, server, seconds):
     return times
 
 
-def test_who_types_while_tmdb_is_silent_does_not_hold_up_the_others(server):
+def test_a_user_who_types_while_tmdb_is_silent_does_not_hold_up_others(server):
     alice, bob = (browser(server, name) for name in ("alice", "bob"))
     pages_of(bob, server, 0.1)
     stopped = threading.Event()
@@ -108,7 +108,7 @@ def test_who_types_while_tmdb_is_silent_does_not_hold_up_the_others(server):
     assert max(times) < PAGE_SECONDS
 
 
-def test_many_searches_at_once_end_in_time_and_do_not_hold_up_the_others(server):
+def test_many_searches_at_once_end_in_time_and_do_not_hold_up_others(server):
     bob = browser(server, "bob")
     pages_of(bob, server, 0.1)
     form = {"email": "alice@example.org", "password": PASSWORD}
@@ -134,7 +134,7 @@ def test_many_searches_at_once_end_in_time_and_do_not_hold_up_the_others(server)
 
 
 @pytest.mark.parametrize("different", [False, True])
-def test_a_silent_image_host_does_not_hold_up_the_others(server, different):
+def test_a_silent_image_host_does_not_hold_up_others(server, different):
     with db.connection_context():
         user_id = User.get(User.username == "alice").id
         for imdb_id in stand.FILM_IDS:
@@ -156,7 +156,7 @@ def test_a_silent_image_host_does_not_hold_up_the_others(server, different):
     assert {task.result() for task in looking} == {"image/svg+xml"}
 
 
-def test_a_client_that_refreshes_many_films_at_once_gets_all_of_them(tmp_path):
+def test_a_client_may_refresh_many_films_at_once(tmp_path):
     """As the older clients do after an import: six at once, with TMDB as fast as it usually is and
     no worker that helps."""
     keys = {"TMDB_API_KEY": "standin-tmdb-key", "OMDB_API_KEY": "standin-omdb-key"}
@@ -184,6 +184,7 @@ def test_a_client_that_refreshes_many_films_at_once_gets_all_of_them(tmp_path):
         with ThreadPoolExecutor(6) as pool:
             answers = list(pool.map(refresh, stand.FILM_IDS))
         print(
-            f"{len(answers)} refreshes in {time.monotonic() - began:.1f} s, slowest {max(answers)[0]:.2f} s"
+            f"{len(answers)} refreshes in {time.monotonic() - began:.1f} s, "
+            f"slowest {max(answers)[0]:.2f} s"
         )
         assert [text for _, status, text in answers if status != 200] == []

@@ -45,7 +45,7 @@ def test_empty_fields_become_null():
     assert (columns["genres"], columns["cast"], columns["directors"]) == ([], [], [])
 
 
-def test_nothing_in_a_body_is_relied_on():
+def test_fields_of_an_unexpected_type_become_null():
     odd = {
         "id": 2**70,
         "title": 7,
@@ -71,7 +71,7 @@ def test_nothing_in_a_body_is_relied_on():
     ) | {"genres": [], "directors": [], "cast": [], "search_text": ""}
 
 
-def test_a_body_is_kept_without_the_people_whom_nobody_sees():
+def test_a_stored_body_keeps_only_the_cast_and_crew_that_are_shown():
     body = mapping.trimmed(stand.tmdb_film(stand.FILM_IDS[0]))
 
     assert [row["job"] for row in body["credits"]["crew"]] == ["Director"]
@@ -92,7 +92,7 @@ def test_ratings_are_read_from_strings():
     assert mapping.ratings(body) == {"imdb_rating": 8.3, "rotten_tomatoes": 100, "metacritic": 95}
 
 
-def test_missing_and_odd_ratings_are_null():
+def test_missing_and_impossible_ratings_are_null():
     none = {"imdb_rating": None, "rotten_tomatoes": None, "metacritic": None}
     odd = {
         "imdbRating": "11.0",
@@ -105,11 +105,11 @@ def test_missing_and_odd_ratings_are_null():
     assert mapping.ratings({}) == none
 
 
-def test_metascore_stands_in_where_the_list_has_no_metacritic():
+def test_metascore_is_used_when_the_list_has_no_metacritic_rating():
     assert mapping.ratings({"Metascore": "64"})["metacritic"] == 64
 
 
-def test_omdb_describes_a_film_as_well():
+def test_omdb_fills_the_descriptive_columns_too():
     columns = mapping.from_omdb(stand.omdb_body(stand.OMDB_ONLY_ID))
 
     assert (columns["title"], columns["year"], columns["runtime"]) == (
@@ -141,8 +141,7 @@ def test_omdb_runtimes_and_years_come_in_several_forms():
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), True, "7", None, [7]])
-def test_what_no_float_holds_is_no_number(value):
-    assert mapping.number(value) is None
+def test_a_vote_average_that_is_no_number_is_null(value):
     assert mapping.tmdb_data({"vote_average": value}).voteAverage is None
 
 
@@ -153,7 +152,7 @@ def test_a_rating_of_an_unreadable_source_is_left_out(source):
     assert mapping.ratings(body)["rotten_tomatoes"] == 81
 
 
-def test_a_directors_films_come_once_each_and_the_most_popular_first():
+def test_a_directors_films_are_listed_once_and_by_popularity():
     crew = [
         {"id": 1, "job": "Director", "popularity": 2},
         {"id": 2, "job": "Director", "popularity": 9.5},
@@ -162,11 +161,11 @@ def test_a_directors_films_come_once_each_and_the_most_popular_first():
         {"id": 4, "job": "Director"},
         "nonsense",
     ]
-    assert [row["id"] for row in mapping.directed({"crew": crew})] == [2, 1, 4]
-    assert mapping.directed({"crew": None}) == []
+    assert [row["id"] for row in mapping.directed_films({"crew": crew})] == [2, 1, 4]
+    assert mapping.directed_films({"crew": None}) == []
 
 
-def test_results_are_put_in_the_order_of_their_dates():
+def test_results_are_sorted_by_release_date_and_undated_ones_come_last():
     dates = ["2026-12-01", "", "2026-11-30", None]
     rows = [{"id": number, "release_date": date} for number, date in enumerate(dates)]
     ordered = mapping.by_release_date({"results": [*rows, 7]})["results"]

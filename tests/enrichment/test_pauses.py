@@ -11,7 +11,7 @@ from tests.support import standin as stand
 from tests.support.enriching import DAY, FILM, HOUR, brisk, change, hold, run, settings, states  # noqa: F401
 
 
-def test_a_wrong_tmdb_key_stops_tmdb_alone_and_says_so(alice, standin):
+def test_a_wrong_tmdb_key_stops_only_tmdb_and_shows_a_notice(alice, standin):
     hold(alice, *stand.FILM_IDS)
     standin.tmdb.fault = "wrong_key"
 
@@ -20,7 +20,7 @@ def test_a_wrong_tmdb_key_stops_tmdb_alone_and_says_so(alice, standin):
     assert {states(imdb_id) for imdb_id in stand.FILM_IDS} == {("stub", "ready")}
     [notice] = enrichment_runner.progress(alice.id).notices
     assert notice.startswith(
-        "TMDB was stopped on 1 March 2026, 12:00: TMDB refuses the key: Invalid API key"
+        "TMDB was stopped on 1 March 2026, 12:00: TMDB rejected the key: Invalid API key"
     )
     assert "standin-tmdb-key" not in notice + str(models.setting("provider.tmdb"))
     assert enrichment_runner.start_if_due() is None
@@ -40,7 +40,7 @@ def test_a_changed_key_is_used_at_once(alice, standin, frozen_clock):
     assert states() == ("ready", "ready")
 
 
-def test_omdb_over_its_limit_pauses_until_five_past_midnight_and_tmdb_goes_on(
+def test_omdb_pauses_until_five_past_midnight_at_its_limit_while_tmdb_continues(
     alice, standin, frozen_clock
 ):
     hold(alice, *stand.FILM_IDS)
@@ -58,7 +58,7 @@ def test_omdb_over_its_limit_pauses_until_five_past_midnight_and_tmdb_goes_on(
     assert run() == {"omdb_ready": len(stand.FILM_IDS) - 10}
 
 
-def test_times_are_told_in_the_servers_zone(alice, standin):
+def test_notices_give_times_in_the_servers_time_zone(alice, standin):
     change(timezone="Europe/Berlin")
     hold(alice, FILM)
     standin.omdb.fault = "over_quota"
@@ -67,21 +67,21 @@ def test_times_are_told_in_the_servers_zone(alice, standin):
     assert "paused until 2 March 2026, 01:05" in enrichment_runner.progress(alice.id).notices[0]
 
 
-def test_omdb_calls_are_counted_by_the_day_and_fifty_stay_in_reserve(alice, standin, frozen_clock):
+def test_omdb_calls_are_counted_by_day_and_fifty_are_kept_in_reserve(alice, standin, frozen_clock):
     change(omdb_daily_limit=60)
     hold(alice, *stand.FILM_IDS)
     run()
 
     assert (len(standin.omdb.asked), pauses.omdb_calls()) == (10, 10)
     [notice] = enrichment_runner.progress(alice.id).notices
-    assert notice.startswith("OMDb is paused until 2 March 2026, 00:05: its 60 calls of today")
+    assert notice.startswith("OMDb is paused until 2 March 2026, 00:05: its 60 calls for today")
     frozen_clock.move(DAY)
     assert pauses.omdb_calls() == 0
     run()
     assert len(standin.omdb.asked) == 20
 
 
-def test_tries_that_failed_are_counted_as_calls_as_well(alice, standin):
+def test_failed_tries_of_the_worker_count_as_omdb_calls(alice, standin):
     hold(alice, FILM)
     standin.omdb.fault, standin.omdb.times = "error", 2
     run()
@@ -89,7 +89,7 @@ def test_tries_that_failed_are_counted_as_calls_as_well(alice, standin):
     assert pauses.omdb_calls() == 3
 
 
-def test_a_limit_under_the_reserve_pauses_omdb_without_a_call(alice, standin):
+def test_a_daily_limit_below_the_reserve_pauses_omdb_without_a_call(alice, standin):
     change(omdb_daily_limit=50)
     hold(alice, FILM)
     run()
@@ -98,14 +98,14 @@ def test_a_limit_under_the_reserve_pauses_omdb_without_a_call(alice, standin):
     assert not enrichment_runner.anything_due()
 
 
-def test_a_long_retry_after_pauses_tmdb_and_no_title_is_blamed(alice, standin, frozen_clock):
+def test_a_long_retry_after_pauses_tmdb_and_fails_no_title(alice, standin, frozen_clock):
     hold(alice, *stand.FILM_IDS[:3])
     standin.tmdb.fault, standin.tmdb.retry_after = "busy", "7200"
     run()
 
     assert [states(imdb_id)[0] for imdb_id in stand.FILM_IDS[:3]] == ["stub"] * 3
     assert enrichment_runner.progress(alice.id).notices == [
-        "TMDB is paused until 1 March 2026, 14:00: TMDB is asked too often."
+        "TMDB is paused until 1 March 2026, 14:00: Too many requests to TMDB."
     ]
     standin.tmdb.fault = ""
     frozen_clock.move(7200)
@@ -125,7 +125,7 @@ def test_an_outage_pauses_the_provider_instead_of_failing_every_title(
     alice, standin, frozen_clock, monkeypatch
 ):
     monkeypatch.setattr(enrichment_runner, "OUTAGE_AFTER", 3)
-    monkeypatch.setattr(enrichment_runner, "QUEUED", 4)
+    monkeypatch.setattr(enrichment_runner, "DISPATCHED", 4)
     hold(alice, *stand.FILM_IDS)
     standin.tmdb.fault = "html"
     run()
@@ -142,7 +142,7 @@ def test_an_outage_pauses_the_provider_instead_of_failing_every_title(
     assert {title.tmdb_state for title in Title.select()} == {"ready"}
 
 
-def test_retrying_makes_failed_titles_due_and_lifts_a_stop(alice, standin):
+def test_retrying_makes_failed_titles_due_and_lifts_stops(alice, standin):
     hold(alice, *stand.FILM_IDS[:3])
     standin.tmdb.fault, standin.omdb.fault = "error", "wrong_key"
     run()
@@ -173,7 +173,7 @@ def test_without_keys_nothing_is_asked_and_the_notices_say_what_a_key_would_add(
 
 
 @pytest.mark.slow
-def test_a_real_rate_limit_without_retry_after_loses_no_film(alice, standin, monkeypatch):
+def test_no_film_is_lost_to_a_rate_limit_without_retry_after(alice, standin, monkeypatch):
     """The pace is far over what the server allows, so that it refuses again and again."""
     monkeypatch.undo()
     monkeypatch.setattr(limits, "tmdb_worker", limits.RateLimiter(100, ceiling=100))

@@ -14,7 +14,7 @@ from mm import clock, config, models
 from mm.database import db
 from mm.errors import NotFoundError
 from mm.models import Job, Title
-from mm.providers import limits
+from mm.providers import images, limits
 from mm.providers.cache import Cache
 from mm.services import jobs
 from mm.services.enrichment import posters
@@ -35,8 +35,8 @@ def settings(tmp_path, standin):
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """No memory of other tests, and no waiting."""
-    monkeypatch.setattr(posters, "_absent", Cache(100, posters.MISSING_SECONDS))
-    monkeypatch.setattr(posters, "_silent", Cache(4, posters.SILENT_SECONDS))
+    monkeypatch.setattr(posters, "_missing", Cache(100, posters.MISSING_SECONDS))
+    monkeypatch.setattr(posters, "_silent_hosts", Cache(4, posters.SILENT_SECONDS))
     monkeypatch.setattr(limits, "posters_worker", limits.RateLimiter(1000, ceiling=1000))
 
 
@@ -65,7 +65,7 @@ def hold(user, imdb_id, poster=None, fetched_at=None):
     Title.update(columns).where(Title.imdb_id == imdb_id).execute()
 
 
-def lead_to(url):
+def use_image_host(url):
     config.use(dataclasses.replace(config.current, tmdb_image_url=url))
 
 
@@ -121,7 +121,7 @@ def serving(content, status=200, fields=None):
 # A page asks.
 
 
-def test_a_poster_is_fetched_once_and_kept_for_ever(page, film, standin):
+def test_a_poster_is_fetched_once_and_cached_for_ever(page, film, standin):
     first, second = (get(page) for _ in range(2))
     assert first.data == second.data == stand.picture(NAME)
     assert first.mimetype == "image/png"
@@ -130,19 +130,19 @@ def test_a_poster_is_fetched_once_and_kept_for_ever(page, film, standin):
     assert sum(standin.images.values()) == 1
 
 
-def test_what_is_kept_is_readable_by_its_owner_only(film):
-    path = posters.obtain("w342", NAME)
+def test_a_poster_file_is_readable_only_by_its_owner(film):
+    path = posters.get_or_fetch("w342", NAME)
     assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == [NAME]
 
 
-def test_twenty_who_ask_at_once_make_one_request(page, film, standin):
+def test_twenty_simultaneous_requests_for_a_poster_fetch_it_once(page, film, standin):
     together = threading.Barrier(20)
 
     def ask(_):
         together.wait()
         with db.connection_context():
-            return posters.obtain("w342", NAME)
+            return posters.get_or_fetch("w342", NAME)
 
     with ThreadPoolExecutor(20) as pool:
         got = list(pool.map(ask, range(20)))
@@ -157,14 +157,12 @@ def silent_host():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
-        lead_to(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        use_image_host(f"http://127.0.0.1:{listener.getsockname()[1]}")
         yield
 
 
 @pytest.mark.parametrize("different", [False, True])
-def test_few_wait_for_a_silent_host_and_the_others_get_the_drawn_poster_at_once(
-    alice, silent_host, monkeypatch, different
-):
+def test_only_a_few_requests_wait_for_a_silent_host(alice, silent_host, monkeypatch, different):
     monkeypatch.setattr("mm.providers.images.READ_SECONDS", 1.2)
     monkeypatch.setattr(posters, "TURN_SECONDS", 0.4)
     films = stand.FILM_IDS[:20] if different else [FILM] * 20
@@ -177,7 +175,7 @@ def test_few_wait_for_a_silent_host_and_the_others_get_the_drawn_poster_at_once(
             posters.title_of(f"{imdb_id}.png")
             together.wait()
             began = time.monotonic()
-            assert posters.obtain("w342", f"{imdb_id}.png") is None
+            assert posters.get_or_fetch("w342", f"{imdb_id}.png") is None
             return time.monotonic() - began
 
     with ThreadPoolExecutor(20) as pool:
@@ -188,21 +186,21 @@ def test_few_wait_for_a_silent_host_and_the_others_get_the_drawn_poster_at_once(
     assert seconds[-1] >= 1.2
 
 
-def test_a_poster_whose_turn_did_not_come_is_asked_for_again_soon(page, film, monkeypatch):
-    monkeypatch.setattr(posters, "_room", threading.BoundedSemaphore(1))
-    with posters._room:
+def test_a_poster_that_got_no_turn_is_drawn_with_a_short_cache_time(page, film, monkeypatch):
+    monkeypatch.setattr(posters, "_waiting", threading.BoundedSemaphore(1))
+    with posters._waiting:
         answer = get(page)
     assert answer.mimetype == "image/svg+xml"
     assert "max-age=5" in answer.headers["Cache-Control"].split(", ")
     assert get(page).mimetype == "image/png"
 
 
-def test_nobody_sees_posters_without_logging_in(client, film):
+def test_posters_need_a_log_in(client, film):
     assert client.get(f"/posters/w342/{NAME}").location.startswith("/login")
 
 
 @pytest.mark.parametrize("size", ["original", "w1", "W342", "..", "w342x"])
-def test_only_the_sizes_of_tmdb_exist(page, film, size):
+def test_only_sizes_of_tmdb_are_served(page, film, size):
     assert page.get(f"/posters/{size}/{NAME}").status_code == 404
 
 
@@ -221,18 +219,18 @@ def test_only_the_sizes_of_tmdb_exist(page, film, size):
         "a" * 101 + ".png",
     ],
 )
-def test_only_plain_names_of_pictures_are_asked_for(page, film, standin, name):
+def test_a_name_that_no_poster_can_have_is_not_found(page, film, standin, name):
     assert page.get(f"/posters/w342/{name}").status_code == 404
     assert not standin.images
 
 
-def test_a_poster_of_no_title_is_not_fetched(page, film, standin):
+def test_a_poster_that_belongs_to_no_title_is_not_fetched(page, film, standin):
     assert page.get("/posters/w342/elsewhere.png").status_code == 404
     assert not standin.images
 
 
-def test_without_its_host_a_poster_is_drawn_with_the_initial_of_the_title(page, film):
-    lead_to("http://127.0.0.1:9")
+def test_when_the_host_is_down_the_poster_is_drawn_with_the_titles_initial(page, film):
+    use_image_host("http://127.0.0.1:9")
     answer = get(page)
     assert answer.status_code == 200
     assert answer.mimetype == "image/svg+xml"
@@ -240,12 +238,12 @@ def test_without_its_host_a_poster_is_drawn_with_the_initial_of_the_title(page, 
     assert "max-age=60" in answer.headers["Cache-Control"]
 
 
-def test_a_host_that_is_silent_is_left_alone_for_a_minute(frozen_clock, page, film, standin):
-    there = config.current.tmdb_image_url
-    lead_to("http://127.0.0.1:9")
+def test_a_silent_host_is_left_alone_for_a_minute(frozen_clock, page, film, standin):
+    image_url = config.current.tmdb_image_url
+    use_image_host("http://127.0.0.1:9")
     get(page)
-    config.use(dataclasses.replace(config.current, tmdb_image_url=there))
-    posters._silent.put(there, True)
+    config.use(dataclasses.replace(config.current, tmdb_image_url=image_url))
+    posters._silent_hosts.put(image_url, True)
     assert get(page).mimetype == "image/svg+xml"
     frozen_clock.move(posters.SILENT_SECONDS + 1)
     assert get(page).mimetype == "image/png"
@@ -260,9 +258,9 @@ def test_a_host_that_is_silent_is_left_alone_for_a_minute(frozen_clock, page, fi
         (b"\xff\xd8\xff" * 2**21, 200),
     ],
 )
-def test_what_is_no_usable_picture_is_not_kept_nor_asked_for_again(page, film, content, status):
+def test_an_unusable_picture_is_neither_kept_nor_requested_again(page, film, content, status):
     with serving(content, status) as host:
-        lead_to(host.url)
+        use_image_host(host.url)
         assert get(page).mimetype == "image/svg+xml"
         assert get(page).mimetype == "image/svg+xml"
     assert host.asked == 1
@@ -271,7 +269,7 @@ def test_what_is_no_usable_picture_is_not_kept_nor_asked_for_again(page, film, c
 
 def test_a_redirect_is_not_followed(page, film, standin):
     with serving(b"", 302, {"Location": f"{standin.url}/t/p/w342/{NAME}"}) as host:
-        lead_to(host.url)
+        use_image_host(host.url)
         assert get(page).mimetype == "image/svg+xml"
     assert not standin.images
 
@@ -290,7 +288,7 @@ def test_the_worker_fetches_the_posters_of_libraries_after_their_titles(
     assert posters.start_if_due() is None
 
 
-def test_posters_wait_until_titles_are_looked_up(film):
+def test_the_posters_job_waits_until_titles_are_looked_up(film):
     jobs.create("enrich")
     assert posters.start_if_due() is None
     Job.delete().execute()
@@ -304,52 +302,52 @@ def test_a_title_that_no_library_holds_gets_no_poster(database, standin):
     assert run() == {"fetched": 0, "absent": 0}
 
 
-def test_a_stopped_run_goes_on_where_it_was(alice, database, standin, monkeypatch):
+def test_a_stopped_run_continues_where_it_was(alice, database, standin, monkeypatch):
     for imdb_id in stand.FILM_IDS[:5]:
         hold(alice, imdb_id)
     monkeypatch.setattr(enrichment_runner, "stopping", threading.Event())
-    taken = posters._take
+    fetch = images.fetch
 
-    def take_two(path, counts):
-        went = taken(path, counts)
-        if counts["fetched"] == 2:
+    def fetch_two(url, pace):
+        if sum(standin.images.values()) == 1:
             enrichment_runner.stopping.set()
-        return went
+        return fetch(url, pace)
 
-    monkeypatch.setattr(posters, "_take", take_two)
-    with pytest.raises(jobs.Stopped):
+    monkeypatch.setattr(images, "fetch", fetch_two)
+    with pytest.raises(jobs.StoppedError):
         run()
     enrichment_runner.stopping.clear()
-    monkeypatch.setattr(posters, "_take", taken)
     assert run()["fetched"] == 3
     assert sum(standin.images.values()) == 5
 
 
-def test_a_job_fetches_so_many_and_the_next_goes_on(alice, database, standin, monkeypatch):
+def test_a_job_fetches_a_limited_number_and_the_next_continues(
+    alice, database, standin, monkeypatch
+):
     monkeypatch.setattr(posters, "JOB_FILES", 2)
-    monkeypatch.setattr(posters, "LOOK_AHEAD", 2)
+    monkeypatch.setattr(posters, "READ_AHEAD", 2)
     for imdb_id in stand.FILM_IDS[:3]:
         hold(alice, imdb_id)
     assert [run()["fetched"], run()["fetched"], run()["fetched"]] == [2, 1, 0]
 
 
 def test_a_silent_host_is_tried_again_after_ten_minutes(frozen_clock, film, standin):
-    there = config.current.tmdb_image_url
-    lead_to("http://127.0.0.1:9")
+    image_url = config.current.tmdb_image_url
+    use_image_host("http://127.0.0.1:9")
     assert run() == {"fetched": 0, "absent": 0}
-    lead_to(there)
+    use_image_host(image_url)
     assert posters.start_if_due() is None
     frozen_clock.move(posters.RETRY_SECONDS)
     assert posters.run(posters.start_if_due())["fetched"] == 1
 
 
-def test_a_name_that_cannot_be_kept_is_passed_over(alice, database, standin):
+def test_a_poster_path_that_is_no_file_name_is_skipped(alice, database, standin):
     hold(alice, FILM, poster="/../../etc/passwd")
     hold(alice, stand.FILM_IDS[1])
     assert run() == {"fetched": 1, "absent": 1}
 
 
-def test_a_poster_that_was_changed_is_fetched_too(frozen_clock, film, alice, standin):
+def test_a_changed_poster_is_fetched(frozen_clock, film, alice, standin):
     run()
     frozen_clock.move(86400)
     hold(alice, FILM, poster="/new.png")
@@ -357,7 +355,7 @@ def test_a_poster_that_was_changed_is_fetched_too(frozen_clock, film, alice, sta
     assert posters.path_of("w342", "new.png").exists()
 
 
-def test_what_is_no_poster_has_no_path():
+def test_a_path_outside_the_posters_folder_is_refused():
     with pytest.raises(NotFoundError):
         posters.path_of("w342", "../mm.db")
 
@@ -376,20 +374,20 @@ class _Trickling(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_host_that_trickles_is_given_up(film, monkeypatch):
+def test_a_host_that_trickles_is_abandoned_at_the_deadline(film, monkeypatch):
     monkeypatch.setattr("mm.providers.images.WHOLE_SECONDS", 0.2)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Trickling)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    lead_to(f"http://127.0.0.1:{server.server_port}")
+    use_image_host(f"http://127.0.0.1:{server.server_port}")
     began = time.monotonic()
-    assert posters.obtain("w342", NAME) is None
+    assert posters.get_or_fetch("w342", NAME) is None
     assert time.monotonic() - began < 3
     server.shutdown()
     server.server_close()
     thread.join()
 
 
-def test_an_address_of_the_host_that_cannot_be_used_draws_the_poster(page, film):
-    lead_to(f"http://{'a' * 64}.example/t/p")
+def test_with_an_unusable_image_url_the_poster_is_drawn(page, film):
+    use_image_host(f"http://{'a' * 64}.example/t/p")
     assert get(page).mimetype == "image/svg+xml"

@@ -68,7 +68,7 @@ def asked_for(paths):
     return {path.rsplit("/", 1)[-1] for path in paths if "/find/" in path}
 
 
-def test_a_consumer_killed_half_way_goes_on_where_it_was(server, standin):
+def test_a_killed_consumer_continues_where_it_stopped(server, standin):
     server.start("worker")
     wait_for(lambda: ready(server))
     server.kill("worker")
@@ -82,9 +82,7 @@ def test_a_consumer_killed_half_way_goes_on_where_it_was(server, standin):
     assert standin.tmdb.peak <= 40
 
 
-def test_a_consumer_that_is_stopped_leaves_at_once_and_its_job_waits_for_the_next_start(
-    server, standin
-):
+def test_a_stopped_consumer_exits_at_once_and_leaves_its_job_queued(server, standin):
     server.start("worker")
     wait_for(lambda: ready(server))
     server.stop("worker")
@@ -100,7 +98,7 @@ def test_a_consumer_that_is_stopped_leaves_at_once_and_its_job_waits_for_the_nex
     wait_for(lambda: len(ready(server)) == len(stand.FILM_IDS))
 
 
-def test_no_log_of_the_worker_holds_a_key(server, standin):
+def test_the_workers_log_never_contains_a_key(server, standin):
     standin.tmdb.fault, standin.tmdb.times = "error", 2
     standin.omdb.fault = "wrong_key"
     server.start("worker")

@@ -6,10 +6,13 @@ import json
 import logging
 import threading
 import time
+from datetime import UTC
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
+import requests
 from requests.exceptions import ConnectionError as NoConnection
 
 from mm import clock
@@ -66,13 +69,15 @@ def test_a_series_is_looked_up_as_tv(film):
 @pytest.mark.parametrize(
     "imdb_id, reason",
     [
-        (stand.EPISODE_ID, "one episode of a series"),
-        (stand.SEASON_ID, "one season of a series"),
+        (stand.EPISODE_ID, "an episode of a series"),
+        (stand.SEASON_ID, "a season of a series"),
         (stand.PERSON_ID, "a person"),
-        (stand.UNKNOWN_ID, "knows no film or series"),
+        (stand.UNKNOWN_ID, "has no film or series"),
     ],
 )
-def test_what_is_no_film_and_no_series_is_not_found_with_its_reason(film, imdb_id, reason):
+def test_what_is_neither_film_nor_series_is_not_found_and_the_reason_says_what_it_is(
+    film, imdb_id, reason
+):
     with pytest.raises(NotFoundError, match=reason):
         film(imdb_id)
 
@@ -88,14 +93,14 @@ def test_a_film_that_tmdb_lists_but_does_not_have_is_not_found(film, monkeypatch
 def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, limiter, key, sent):
     seen = {}
 
-    def record(url, params, headers, timeout, stream):
+    def record(_session, url, params, headers, timeout, stream):
         seen.update(params=params, headers=headers, timeout=timeout)
         raise NoConnection
 
-    monkeypatch.setattr(client, "BACKOFF", ())
-    monkeypatch.setattr(client._session, "get", record)
+    monkeypatch.setattr(requests.Session, "get", record)
+    account = tmdb.Account(key, "http://127.0.0.1:9/3", "de-DE", limiter, tries=1)
     with pytest.raises(TemporaryError):
-        tmdb.look_up(tmdb.Account(key, "http://127.0.0.1:9/3", "de-DE", limiter), stand.FILM_IDS[0])
+        tmdb.look_up(account, stand.FILM_IDS[0])
 
     assert [
         name
@@ -109,7 +114,7 @@ def test_a_v3_key_goes_in_the_query_and_a_read_token_in_the_header(monkeypatch, 
 def test_a_wrong_tmdb_key_is_not_tried_again(film, standin, slept):
     standin.tmdb.fault = "wrong_key"
 
-    with pytest.raises(WrongKeyError, match="TMDB refuses the key: Invalid API key"):
+    with pytest.raises(WrongKeyError, match="TMDB rejected the key: Invalid API key"):
         film()
     assert (len(standin.tmdb.asked), slept) == (1, [])
 
@@ -124,7 +129,7 @@ def test_a_wrong_tmdb_key_is_not_tried_again(film, standin, slept):
         ("truncated", "broke off in the middle"),
     ],
 )
-def test_a_passing_failure_is_tried_four_times_with_growing_waits(
+def test_a_temporary_failure_is_tried_four_times_with_growing_waits(
     film, standin, slept, fault, reason
 ):
     standin.tmdb.fault = fault
@@ -132,15 +137,12 @@ def test_a_passing_failure_is_tried_four_times_with_growing_waits(
     with pytest.raises(TemporaryError, match=reason):
         film()
     assert len(standin.tmdb.asked) == 4
-    assert [int(wait / backoff) for wait, backoff in zip(slept, (1, 2, 4), strict=True)] == [
-        1,
-        1,
-        1,
-    ]
+    factors = [wait / backoff for wait, backoff in zip(slept, (1, 2, 4), strict=True)]
+    assert [int(factor) for factor in factors] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("fault", ["error", "html", "truncated", "busy"])
-def test_a_failure_that_passes_costs_nothing_but_time(film, standin, fault, monkeypatch):
+def test_a_failure_that_ends_before_the_last_try_costs_only_time(film, standin, fault, monkeypatch):
     monkeypatch.setattr(limits.RateLimiter, "hold_back", lambda *_: None)
     standin.tmdb.fault, standin.tmdb.times = fault, 3
 
@@ -156,7 +158,9 @@ def test_a_server_that_does_not_answer_is_a_time_out(film, standin, monkeypatch)
     assert len(standin.tmdb.asked) == 4
 
 
-def test_nobody_listening_is_temporary_and_the_key_stays_out_of_the_message(limiter, slept, caplog):
+def test_a_server_that_is_down_is_temporary_and_the_key_stays_out_of_the_message(
+    limiter, slept, caplog
+):
     with pytest.raises(TemporaryError, match="could not be reached") as caught:
         tmdb.look_up(tmdb.Account(KEY, "http://127.0.0.1:9/3", "en-US", limiter), stand.FILM_IDS[0])
 
@@ -179,7 +183,7 @@ def test_no_log_shows_a_key_at_any_level(film, ratings, standin, caplog):
 def test_a_look_up_ends_at_its_deadline_however_the_provider_stalls(
     standin, limiter, fault, monkeypatch
 ):
-    monkeypatch.setattr(client, "FAIR_SECONDS", 0)
+    monkeypatch.setattr(client, "DEADLINE_MARGIN_SECONDS", 0)
     standin.tmdb.fault = fault
     began = time.monotonic()
     account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", limiter, 2, began + 0.4)
@@ -204,12 +208,12 @@ def test_no_wait_between_two_tries_goes_past_the_deadline(standin, limiter, slep
     standin.tmdb.fault, standin.tmdb.retry_after = "busy", "7"
     account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", limiter, 4, time.monotonic() + 5)
 
-    with pytest.raises(TemporaryError, match="asked too often") as caught:
+    with pytest.raises(TemporaryError, match="Too many requests") as caught:
         tmdb.look_up(account, stand.FILM_IDS[0])
     assert (caught.value.retry_after, slept, len(standin.tmdb.asked)) == (7, [], 1)
 
 
-def test_who_gets_no_turn_before_the_deadline_has_not_asked(standin):
+def test_a_look_up_without_a_slot_before_its_deadline_does_not_ask(standin):
     limiter = limits.RateLimiter(1, ceiling=1)
     limiter.hold_back(60)
     account = tmdb.Account(KEY, f"{standin.url}/3", "en-US", limiter, 2, time.monotonic() + 5)
@@ -232,56 +236,60 @@ def test_a_provider_is_not_asked_when_there_is_no_time_for_its_answer(standin, l
     assert standin.tmdb.asked == []
 
 
-class _Zipped(BaseHTTPRequestHandler):
-    """As the real one answers: compressed, in chunks; whole, or broken off after some bytes."""
+class _Raw(BaseHTTPRequestHandler):
+    """Sends bytes in chunks, as the real ones do; complete, or broken off after them."""
 
     protocol_version = "HTTP/1.1"
-    content, ends = b"", True
+    content, is_complete, status, headers_sent = b"", True, 200, {}
 
     def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Encoding", "gzip")
+        self.send_response(self.status)
+        for name, value in self.headers_sent.items():
+            self.send_header(name, value)
         self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
         self.end_headers()
-        for start in range(0, len(self.content), 7):
-            part = self.content[start : start + 7]
+        for start in range(0, len(self.content), 1000):
+            part = self.content[start : start + 1000]
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
             self.wfile.flush()
-        if self.ends:
+        if self.is_complete:
             self.wfile.write(b"0\r\n\r\n")
-        self.close_connection = not self.ends
 
     def log_message(self, *args):
         pass
 
 
 @pytest.fixture
-def zipped(limiter):
-    """zipped(content, ends): TMDB's answer when it sends these bytes."""
-    handler = type("Bound", (_Zipped,), {})
+def raw():
+    """raw(content=…, …) -> the address of a provider that answers so."""
+    handler = type("Bound", (_Raw,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    account = tmdb.Account(KEY, f"http://127.0.0.1:{server.server_port}", "en-US", limiter, 1)
 
-    def ask(content, ends):
-        handler.content, handler.ends = content, ends
-        return tmdb.fetch(account, "/movie/5000")
+    def answering(**values):
+        for name, value in values.items():
+            setattr(handler, name, value)
+        return f"http://127.0.0.1:{server.server_port}"
 
-    yield ask
-    client._session.close()
+    yield answering
     server.shutdown()
     server.server_close()
     thread.join()
 
 
-def test_a_compressed_answer_in_chunks_is_read(zipped):
+def test_a_compressed_answer_in_chunks_is_read(raw, limiter):
+    url = raw(headers_sent={"Content-Encoding": "gzip"})
+    account = tmdb.Account(KEY, url, "en-US", limiter, tries=1)
     body = {"title": "Çılgın Köprü", "overview": "All about it. " * 500}
     content = gzip.compress(json.dumps(body).encode())
-    assert zipped(content, True) == body
+    raw(content=content)
+    assert tmdb.fetch(account, "/movie/5000") == body
     for sent, ends in ((content, False), (content[:20], False), (b"no gzip at all", True)):
+        raw(content=sent, is_complete=ends)
         with pytest.raises(TemporaryError, match=r"TMDB (broke off|answered with 200, and not)"):
-            zipped(sent, ends)
+            tmdb.fetch(account, "/movie/5000")
 
 
 def test_an_endless_answer_is_not_read_to_its_end(film, monkeypatch):
@@ -291,21 +299,21 @@ def test_an_endless_answer_is_not_read_to_its_end(film, monkeypatch):
         film()
 
 
-def test_many_look_ups_share_a_few_connections(film, monkeypatch):
-    monkeypatch.setattr(client, "_session", client._new_session())
+def test_many_look_ups_share_a_connection(film, standin, caplog):
+    caplog.set_level(logging.DEBUG, "urllib3")
     for imdb_id in stand.FILM_IDS[:5]:
         film(imdb_id)
-
-    pools = client._session.adapters["http://"].poolmanager.pools
-    [pool] = [pools[key] for key in pools.keys()]  # noqa: SIM118 it is no mapping
-    assert (pool.num_connections, pool.num_requests) == (1, 10)
+    assert len(standin.tmdb.asked) == 10
+    assert caplog.text.count("Starting new HTTP connection") <= 1
 
 
 @pytest.mark.parametrize(
     "url",
     [f"http://{'a' * 64}.example/3", "http:///3", "tmdb.org/3", "http://x:port/3", "http://a..b"],
 )
-def test_an_address_that_cannot_be_used_is_told_by_the_name_of_its_variable(limiter, slept, url):
+def test_an_address_that_cannot_be_used_is_reported_by_the_name_of_its_variable(
+    limiter, slept, url
+):
     with pytest.raises(
         TemporaryError, match="TMDB cannot be asked: TMDB_BASE_URL is no usable address"
     ):
@@ -316,7 +324,7 @@ def test_an_address_that_cannot_be_used_is_told_by_the_name_of_its_variable(limi
         omdb.look_up(omdb.Account(KEY, url, limiter), stand.FILM_IDS[0])
 
 
-def test_a_key_that_a_provider_repeats_is_not_told(standin, limiter, ratings):
+def test_a_key_that_a_provider_repeats_is_hidden(standin, limiter, ratings):
     standin.tmdb.fault = standin.omdb.fault = "echo"
     token = "eyJhbGciOi.J9"
     for key in (KEY, token):
@@ -357,7 +365,7 @@ def test_a_429_without_retry_after_backs_off(film, standin, slept, limiter, monk
     assert held == slept
 
 
-def test_a_429_that_does_not_end_is_over_the_limit_and_no_failure_of_the_film(
+def test_a_429_that_does_not_end_is_over_the_limit_and_not_a_failure_of_the_film(
     film, standin, limiter, monkeypatch
 ):
     monkeypatch.setattr(limiter, "hold_back", lambda _: None)
@@ -365,7 +373,7 @@ def test_a_429_that_does_not_end_is_over_the_limit_and_no_failure_of_the_film(
 
     with pytest.raises(OverLimitError) as caught:
         film()
-    assert (caught.value.retry_after, len(standin.tmdb.asked)) == (client.PATIENCE, 4)
+    assert (caught.value.retry_after, len(standin.tmdb.asked)) == (client.PATIENCE_SECONDS, 4)
 
 
 @pytest.mark.parametrize("fault", ["busy"])
@@ -377,11 +385,21 @@ def test_a_huge_retry_after_is_not_waited_for(film, standin, slept, fault):
     assert (caught.value.retry_after, slept) == (86400, [])
 
 
-def test_retry_after_may_be_a_date_and_nonsense_is_ignored(frozen_clock):
-    later = clock.local(clock.now() + 90, client.UTC)
+@pytest.mark.parametrize("header", ["", "soon", "-5", "1e999"])
+def test_a_retry_after_that_is_nonsense_is_ignored(raw, limiter, header):
+    assert retry_after(raw, limiter, header) is None
 
-    assert client._seconds(format_datetime(later, usegmt=True)) == 90
-    assert [client._seconds(text) for text in ("", "soon", "-5", "1e999")] == [None] * 4
+
+def test_retry_after_may_be_a_date(raw, limiter, frozen_clock):
+    later = clock.local(clock.now() + 90, UTC)
+    assert retry_after(raw, limiter, format_datetime(later, usegmt=True)) == 90
+
+
+def retry_after(raw, limiter, header):
+    url = raw(status=503, content=b"{}", headers_sent={"Retry-After": header})
+    with pytest.raises(TemporaryError) as caught:
+        tmdb.fetch(tmdb.Account(KEY, url, "en-US", limiter, tries=1), "/movie/5000")
+    return caught.value.retry_after
 
 
 # OMDb.
@@ -412,7 +430,7 @@ def test_the_daily_limit_and_a_wrong_key_are_told_apart(ratings, standin):
 def test_invalid_json_from_omdb_means_no_ratings(ratings, standin):
     standin.omdb.fault = "invalid_json"
 
-    with pytest.raises(NotFoundError, match="cannot be read"):
+    with pytest.raises(NotFoundError, match="can’t be read"):
         ratings()
     assert len(standin.omdb.asked) == 1
 
@@ -427,16 +445,15 @@ def test_invalid_json_from_omdb_means_no_ratings(ratings, standin):
         b'{"Response":"Tr',
     ],
 )
-def test_what_no_database_could_keep_counts_as_unreadable(content):
-    with pytest.raises(NotFoundError, match="cannot be read"):
-        omdb._read(client.Answer(200, content, None))
+def test_an_answer_that_could_not_be_stored_counts_as_unreadable(raw, limiter, content):
+    with pytest.raises(NotFoundError, match="can’t be read"):
+        omdb.look_up(omdb.Account(KEY, raw(content=content), limiter), stand.FILM_IDS[0])
 
 
-def test_control_characters_in_omdb_strings_are_accepted():
-    assert (
-        omdb._read(client.Answer(200, b'{"Response":"True","Plot":"one\ntwo"}', None))["Plot"]
-        == "one\ntwo"
-    )
+def test_control_characters_in_omdb_strings_are_accepted(raw, limiter):
+    url = raw(content=b'{"Response":"True","Plot":"one\ntwo"}')
+    body = omdb.look_up(omdb.Account(KEY, url, limiter), stand.FILM_IDS[0])
+    assert body["Plot"] == "one\ntwo"
 
 
 @pytest.mark.parametrize(
@@ -450,7 +467,7 @@ def test_an_outage_of_omdb_is_temporary(ratings, standin, fault, reason):
     assert len(standin.omdb.asked) == 4
 
 
-# The pace.
+# The rate limit.
 
 
 @pytest.mark.slow
@@ -468,42 +485,52 @@ def test_many_threads_together_keep_under_the_ceiling_of_each_second(standin):
     assert standin.omdb.peak <= 30
 
 
-def test_requests_that_hang_count_until_they_are_answered(monkeypatch):
+@pytest.fixture
+def waiting(monkeypatch):
+    """A monotonic clock, waiting.now, that moves only while somebody sleeps."""
+    waiting = SimpleNamespace(now=100.0)
+
+    def sleep(seconds):
+        waiting.now += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: waiting.now)
+    monkeypatch.setattr(time, "sleep", sleep)
+    return waiting
+
+
+def test_requests_that_hang_count_until_they_are_answered(waiting):
     """Those that left long ago may all arrive at the provider in the same second."""
-    now = [100.0]
-    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
     limiter = limits.RateLimiter(10, ceiling=3)
-    turns = [limiter.turn() for _ in range(3)]
-    for turn in turns:
-        turn.__enter__()
-        now[0] += 60
+    hanging = [limiter.slot() for _ in range(3)]
+    for request in hanging:
+        request.__enter__()
+        waiting.now += 60
 
-    assert limiter._start() == pytest.approx(limits.LOOK_AGAIN)
-    turns[0].__exit__(None, None, None)
-    assert limiter._start() == pytest.approx(limits.WINDOW)
-    now[0] += 2
-    assert limiter._start() <= 0
+    with pytest.raises(limits.NoSlotError), limiter.slot(deadline=waiting.now + 5):
+        pass
+    answered_at = waiting.now
+    hanging[0].__exit__(None, None, None)
+    with limiter.slot():
+        assert waiting.now - answered_at == pytest.approx(limits.WINDOW_SECONDS)
 
 
-def test_slots_are_evenly_spaced_and_lateness_is_made_up_by_one_slot_at_most(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+def test_slots_are_evenly_spaced_and_lateness_is_made_up_by_one_slot_at_most(waiting):
     limiter = limits.RateLimiter(10, ceiling=100)
 
-    assert limiter._start() <= 0
-    assert limiter._start() <= 0
-    assert limiter._start() == pytest.approx(0.1)
-    now[0] += 50
-    starts = [limiter._start() <= 0 for _ in range(5)]
-    assert starts == [True, True, False, False, False]
+    def starts(count):
+        began, moments = waiting.now, []
+        for _ in range(count):
+            with limiter.slot():
+                moments.append(waiting.now - began)
+        return moments
+
+    assert starts(3) == pytest.approx([0, 0, 0.1])
+    waiting.now += 50
+    assert starts(5) == pytest.approx([0, 0, 0.1, 0.2, 0.3])
 
 
-def test_holding_back_stops_every_start(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+def test_holding_back_stops_every_start(waiting):
     limiter = limits.RateLimiter(10, ceiling=100)
     limiter.hold_back(5)
-
-    assert limiter._start() == pytest.approx(5)
-    now[0] += 5
-    assert limiter._start() <= 0
+    with limiter.slot():
+        assert waiting.now == pytest.approx(105)

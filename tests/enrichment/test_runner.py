@@ -1,5 +1,5 @@
 """Titles being filled: the queue, its order, what each answer makes of a title, pauses, and what
-the page is told."""
+the page shows."""
 
 import threading
 
@@ -48,7 +48,7 @@ def test_an_episode_and_an_unknown_id_are_missing_with_their_reasons(alice):
     assert {title.tmdb_retry_at for title in Title.select()} == {clock.now() + 30 * DAY}
 
 
-def test_every_kind_of_title_of_a_whole_library_is_settled_in_one_run(alice, standin):
+def test_one_run_settles_every_kind_of_title(alice, standin):
     hold(
         alice,
         *stand.FILM_IDS,
@@ -74,7 +74,7 @@ def test_a_film_that_only_omdb_knows_is_described_by_omdb(alice):
     assert title.search_text == "somewhere a kettle vera lindqvist edmund thorne short"
 
 
-def test_tmdb_has_the_last_word_on_a_film_that_omdb_described_first(alice):
+def test_tmdbs_description_replaces_that_of_omdb(alice):
     hold(alice, FILM)
     change(tmdb_api_key="")
     run()
@@ -86,7 +86,9 @@ def test_tmdb_has_the_last_word_on_a_film_that_omdb_described_first(alice):
     assert Title.get_by_id(FILM).tmdb_id == 5000
 
 
-def test_failures_come_back_after_an_hour_four_a_day_and_then_weekly(alice, standin, frozen_clock):
+def test_failures_are_retried_after_one_hour_four_hours_a_day_and_then_weekly(
+    alice, standin, frozen_clock
+):
     hold(alice, FILM)
     standin.tmdb.fault = "error"
     waits = []
@@ -112,7 +114,7 @@ def test_failures_come_back_after_an_hour_four_a_day_and_then_weekly(alice, stan
 
 
 @pytest.mark.parametrize("fault", ["error", "html", "list", "invalid_json", "truncated"])
-def test_one_film_that_fails_keeps_nothing_else_from_being_filled(alice, standin, fault):
+def test_a_film_that_fails_does_not_keep_others_from_being_filled(alice, standin, fault):
     hold(alice, *stand.FILM_IDS[:4])
     standin.tmdb.fault, standin.tmdb.only = fault, stand.FILM_IDS[2]
     run()
@@ -125,7 +127,7 @@ def test_one_film_that_fails_keeps_nothing_else_from_being_filled(alice, standin
     ]
 
 
-def test_a_time_out_makes_a_failure_with_its_reason(alice, standin, monkeypatch):
+def test_a_time_out_is_a_failure_with_its_reason(alice, standin, monkeypatch):
     monkeypatch.setattr(client, "READ_SECONDS", 0.1)
     hold(alice, FILM)
     standin.tmdb.fault = standin.omdb.fault = "hang"
@@ -156,7 +158,7 @@ def test_a_filled_title_stays_filled_when_its_refresh_fails(alice, standin, froz
     assert title.tmdb_retry_at == clock.now() + HOUR
 
 
-def test_a_filled_title_moves_updated_at_of_every_film_and_nothing_that_is_the_users(alice, bob):
+def test_filling_a_title_changes_updated_at_of_its_films_and_no_user_data(alice, bob):
     hold(alice, FILM)
     hold(bob, FILM, status="deleted")
     before = list(Movie.select(Movie.updated_at, Movie.last_modified).order_by(Movie.id).tuples())
@@ -219,33 +221,29 @@ def test_one_import_of_200_thousand_does_not_keep_the_others_waiting(alice, bob)
     ]
 
 
-def test_what_somebody_just_opened_goes_first_and_the_newest_before_all(alice):
+def test_titles_that_were_just_opened_come_first_the_newest_before_the_others(alice):
     hold(alice, *stand.FILM_IDS[:5])
-    Title.update(wanted_at=100).where(Title.imdb_id == stand.FILM_IDS[3]).execute()
-    Title.update(wanted_at=200).where(Title.imdb_id == stand.FILM_IDS[4]).execute()
+    for imdb_id, wanted_at in ((stand.FILM_IDS[3], 100), (stand.FILM_IDS[4], 200)):
+        Title.update(wanted_at=wanted_at).where(Title.imdb_id == imdb_id).execute()
 
     head = [title.imdb_id for title in enrichment_queue.first("tmdb", 3, ())]
     assert head == [stand.FILM_IDS[4], stand.FILM_IDS[3], FILM]
-    assert [
-        title.imdb_id
-        for title in enrichment_queue.first("tmdb", 9, (stand.FILM_IDS[4],), wanted=True)
-    ] == [stand.FILM_IDS[3]]
+    others = enrichment_queue.first("tmdb", 9, (stand.FILM_IDS[4],), prioritized_only=True)
+    assert [title.imdb_id for title in others] == [stand.FILM_IDS[3]]
 
 
-def test_a_title_opened_during_a_run_overtakes_those_read_ahead_and_none_is_asked_twice(
-    alice, standin, monkeypatch
-):
-    monkeypatch.setattr(enrichment_runner, "QUEUED", 2)
+def test_a_title_opened_during_a_run_overtakes_those_read_ahead(alice, standin, monkeypatch):
+    monkeypatch.setattr(enrichment_runner, "DISPATCHED", 2)
     monkeypatch.setattr(enrichment_runner, "THREADS", {"tmdb": 1, "omdb": 1})
     hold(alice, *stand.FILM_IDS)
     last = stand.FILM_IDS[-1]
-    collect = enrichment_runner._collect
+    fill = enrichment_queue.fill
 
-    def open_it_meanwhile(lines):
-        Title.update(wanted_at=clock.now()).where(Title.imdb_id == last).execute()
-        collect(lines)
+    def fill_and_open_another(provider, imdb_id, body):
+        enrichment_queue.prioritize(last)
+        fill(provider, imdb_id, body)
 
-    monkeypatch.setattr(enrichment_runner, "_collect", open_it_meanwhile)
+    monkeypatch.setattr(enrichment_queue, "fill", fill_and_open_another)
     run()
 
     finds = [path for path in standin.tmdb.asked if "find" in path]
@@ -285,7 +283,9 @@ def test_after_a_change_of_language_every_title_is_looked_up_again_behind_the_ne
     assert enrichment_runner.start_if_due() is None
 
 
-def test_a_title_whose_renewal_fails_stays_filled_and_waits(alice, standin, frozen_clock):
+def test_a_title_whose_renewal_fails_stays_filled_and_is_retried_later(
+    alice, standin, frozen_clock
+):
     hold(alice, FILM)
     start()
     frozen_clock.move(DAY)
@@ -302,22 +302,22 @@ def test_a_title_whose_renewal_fails_stays_filled_and_waits(alice, standin, froz
     assert Title.get_by_id(FILM).tmdb_fetched_at == clock.now()
 
 
-def test_a_filled_title_that_somebody_just_opened_is_renewed_first(alice, frozen_clock):
+def test_a_filled_title_that_was_just_opened_is_renewed_first(alice, frozen_clock):
     hold(alice, *stand.FILM_IDS[:3])
-    Title.update(wanted_at=clock.now()).where(Title.imdb_id == FILM).execute()
+    enrichment_queue.prioritize(FILM)
     run()
     frozen_clock.move(DAY)
     enrichment_queue.renew_all()
     hold(alice, stand.FILM_IDS[4])
-    Title.update(wanted_at=clock.now()).where(Title.imdb_id == stand.FILM_IDS[2]).execute()
+    enrichment_queue.prioritize(stand.FILM_IDS[2])
 
     head = [title.imdb_id for title in enrichment_queue.first("tmdb", 9, ())]
     assert head == [stand.FILM_IDS[2], stand.FILM_IDS[4], FILM, stand.FILM_IDS[1]]
-    wanted = enrichment_queue.first("tmdb", 9, (), wanted=True)
-    assert [title.imdb_id for title in wanted] == [stand.FILM_IDS[2]]
+    prioritized = enrichment_queue.first("tmdb", 9, (), prioritized_only=True)
+    assert [title.imdb_id for title in prioritized] == [stand.FILM_IDS[2]]
 
 
-def test_everything_is_looked_up_again_on_demand(alice, standin, frozen_clock):
+def test_renewing_all_looks_up_every_filled_title_again(alice, standin, frozen_clock):
     hold(alice, *stand.FILM_IDS[:3], stand.UNKNOWN_ID)
     start()
     frozen_clock.move(DAY)
@@ -341,13 +341,13 @@ def test_progress_counts_the_users_own_films_by_state(alice, bob, standin):
     counts = (progress.total, progress.ready, progress.waiting, progress.missing, progress.failed)
     assert counts == (5, 2, 1, 1, 1)
     assert progress.notices == [
-        "TMDB does not know 1 film; asked again from 31 March 2026, 12:00 on.",
-        "The look-up of 1 film failed; tried again from 1 March 2026, 13:00 on.",
+        "1 film not found on TMDB; next try on 31 March 2026, 12:00.",
+        "The look-up of 1 film failed; next try on 1 March 2026, 13:00.",
     ]
     assert enrichment_runner.progress(bob.id).waiting == 1
 
 
-def test_a_job_is_made_when_something_is_due_and_none_is_active(alice):
+def test_a_job_is_created_when_something_is_due_and_none_is_active(alice):
     assert enrichment_runner.start_if_due() is None
     hold(alice, FILM)
     job = enrichment_runner.start_if_due()
@@ -368,17 +368,17 @@ def test_the_jobs_row_ends_with_what_was_done(alice):
     assert job.result == {"tmdb_ready": number, "omdb_ready": number}
 
 
-def test_what_is_queued_during_a_run_is_done_by_the_same_run(alice, bob, monkeypatch):
+def test_titles_queued_during_a_run_are_filled_by_the_same_run(alice, bob, monkeypatch):
     hold(alice, FILM)
-    collect = enrichment_runner._collect
+    fill = enrichment_queue.fill
     arrivals = [stand.FILM_IDS[1:3]]
 
-    def add_more(lines):
-        collect(lines)
+    def fill_and_add_more(provider, imdb_id, body):
+        fill(provider, imdb_id, body)
         if arrivals:
             hold(bob, *arrivals.pop())
 
-    monkeypatch.setattr(enrichment_runner, "_collect", add_more)
+    monkeypatch.setattr(enrichment_queue, "fill", fill_and_add_more)
     assert run() == {"tmdb_ready": 3, "omdb_ready": 3}
 
 
@@ -387,18 +387,18 @@ def test_a_second_runner_is_refused(alice):
         run()
 
 
-def test_a_shut_down_stores_what_was_fetched_and_puts_the_job_back(alice, standin, monkeypatch):
+def test_a_shut_down_stores_what_was_fetched_and_requeues_the_job(alice, standin, monkeypatch):
     monkeypatch.setattr(enrichment_runner, "stopping", threading.Event())
-    monkeypatch.setattr(enrichment_runner, "QUEUED", 4)
+    monkeypatch.setattr(enrichment_runner, "DISPATCHED", 4)
     hold(alice, *stand.FILM_IDS)
     job = enrichment_runner.start_if_due()
-    store = enrichment_runner._store
+    fill = enrichment_queue.fill
 
-    def stop_after(line, counts):
-        store(line, counts)
+    def fill_and_stop(provider, imdb_id, body):
+        fill(provider, imdb_id, body)
         enrichment_runner.stopping.set()
 
-    monkeypatch.setattr(enrichment_runner, "_store", stop_after)
+    monkeypatch.setattr(enrichment_queue, "fill", fill_and_stop)
     jobs.run(job.id, enrichment_runner.run)
 
     assert Job.get_by_id(job.id).state == "queued"
@@ -410,7 +410,7 @@ def test_a_shut_down_stores_what_was_fetched_and_puts_the_job_back(alice, standi
 
 
 @pytest.fixture
-def told(monkeypatch):
+def logged_errors(monkeypatch):
     """The events that were logged as unexpected, with their errors."""
     events = []
 
@@ -422,7 +422,7 @@ def told(monkeypatch):
     return events
 
 
-def test_an_answer_in_broken_utf_8_costs_its_film_alone(alice, standin, told):
+def test_an_answer_in_broken_utf_8_fails_only_its_film(alice, standin, logged_errors):
     hold(alice, *stand.FILM_IDS[:4])
     standin.tmdb.fault, standin.tmdb.only = "broken_utf8", "/movie/5001"
 
@@ -430,10 +430,12 @@ def test_an_answer_in_broken_utf_8_costs_its_film_alone(alice, standin, told):
     assert states(stand.FILM_IDS[1]) == ("failed", "ready")
     reason = Title.get_by_id(stand.FILM_IDS[1]).tmdb_reason
     assert reason == "TMDB answered with 200, and not with JSON."
-    assert told == []
+    assert logged_errors == []
 
 
-def test_an_error_while_asking_costs_its_film_alone_and_has_a_code(alice, told, monkeypatch):
+def test_an_unexpected_error_fails_only_its_film_and_is_logged_with_a_code(
+    alice, logged_errors, monkeypatch
+):
     look_up = enrichment_runner.tmdb.look_up
 
     def sometimes(account, imdb_id):
@@ -446,11 +448,11 @@ def test_an_error_while_asking_costs_its_film_alone_and_has_a_code(alice, told, 
     title = Title.get_by_id(stand.FILM_IDS[1])
     assert title.tmdb_reason == "Something unexpected went wrong (code AB234 in the log)."
     assert title.tmdb_retry_at == clock.now() + HOUR
-    assert told == [("title.look_up_failed", ZeroDivisionError)]
+    assert logged_errors == [("title.look_up_failed", ZeroDivisionError)]
     assert not enrichment_runner.anything_due()
 
 
-def test_an_answer_that_cannot_be_stored_costs_its_film_alone(alice, told, monkeypatch):
+def test_an_answer_that_cannot_be_stored_fails_only_its_film(alice, logged_errors, monkeypatch):
     fill = enrichment_queue.fill
 
     def sometimes(provider, imdb_id, body):
@@ -464,10 +466,10 @@ def test_an_answer_that_cannot_be_stored_costs_its_film_alone(alice, told, monke
     assert run() == {"tmdb_ready": 3, "tmdb_failed": 1, "omdb_ready": 3, "omdb_failed": 1}
     assert states(stand.FILM_IDS[1]) == ("failed", "failed")
     assert Title.get_by_id(stand.FILM_IDS[1]).title is None
-    assert {event for event, _ in told} == {"title.not_stored"}
+    assert {event for event, _ in logged_errors} == {"title.not_stored"}
 
 
-def test_a_database_that_does_not_work_is_no_films_fault(alice, monkeypatch):
+def test_an_error_of_the_database_fails_the_run_and_no_film(alice, monkeypatch):
     def locked(*_):
         raise OperationalError("database is locked")
 
@@ -479,7 +481,7 @@ def test_a_database_that_does_not_work_is_no_films_fault(alice, monkeypatch):
     assert states() == ("stub", "stub")
 
 
-def test_a_read_token_that_no_header_can_carry_stops_tmdb_and_says_so(alice):
+def test_a_read_token_with_impossible_characters_stops_tmdb(alice):
     change(tmdb_api_key="eyJ€")
     hold(alice, FILM)
     run()

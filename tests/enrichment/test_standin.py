@@ -18,7 +18,7 @@ def test_it_serves_small_pictures(standin):
     assert requests.get(f"{standin.url}/t/p/w342/../x", timeout=5).status_code == 404
 
 
-def test_the_key_bad_is_refused(standin):
+def test_it_refuses_the_key_bad(standin):
     params = {"api_key": "bad", "external_source": "imdb_id"}
 
     assert requests.get(f"{standin.url}/3/find/tt1", params=params, timeout=5).status_code == 401

@@ -1,4 +1,4 @@
-"""What nobody needs any more: titles that no library holds, and the posters of none."""
+"""Sweeps: titles that no library holds any more, and posters that no title has."""
 
 import os
 
@@ -16,11 +16,11 @@ from tests.support.enriching import DAY, FILM, brisk, hold, run, settings  # noq
 OTHER = stand.FILM_IDS[1]
 
 
-def there():
+def title_ids():
     return {imdb_id for (imdb_id,) in Title.select(Title.imdb_id).tuples()}
 
 
-def test_a_title_goes_thirty_days_after_the_last_library_let_go_of_it(alice, frozen_clock):
+def test_a_title_is_deleted_thirty_days_after_the_last_library_removed_it(alice, frozen_clock):
     movies.add(alice.id, FILM)
     movies.add(alice.id, OTHER)
     run()
@@ -31,17 +31,17 @@ def test_a_title_goes_thirty_days_after_the_last_library_let_go_of_it(alice, fro
     assert enrichment_queue.sweep() == 0
     frozen_clock.move(1)
     assert enrichment_queue.sweep() == 1
-    assert there() == {OTHER}
+    assert title_ids() == {OTHER}
     assert enrichment_queue.sweep() == 0
 
 
-def test_a_film_that_is_deleted_on_the_page_only_is_still_held(alice, frozen_clock):
+def test_a_film_with_the_status_deleted_keeps_its_title(alice, frozen_clock):
     movies.add(alice.id, FILM, status="deleted")
     frozen_clock.move(1000 * DAY)
     assert enrichment_queue.sweep() == 0
 
 
-def test_what_one_user_deletes_stays_for_the_other(alice, bob, frozen_clock):
+def test_a_title_stays_while_another_user_has_it(alice, bob, frozen_clock):
     movies.add(alice.id, FILM)
     movies.add(bob.id, FILM)
     movies.delete(alice.id, FILM)
@@ -49,7 +49,7 @@ def test_what_one_user_deletes_stays_for_the_other(alice, bob, frozen_clock):
     assert enrichment_queue.sweep() == 0
 
 
-def test_a_sweep_leaves_what_can_still_be_undone(alice, frozen_clock):
+def test_a_deletion_can_be_undone_after_a_sweep(alice, frozen_clock):
     movies.add(alice.id, FILM)
     frozen_clock.move(100 * DAY)
     with undo.step(alice.id, imdb_ids=[FILM]) as step:
@@ -59,7 +59,9 @@ def test_a_sweep_leaves_what_can_still_be_undone(alice, frozen_clock):
     assert Movie.get().imdb_id == FILM
 
 
-def test_titles_of_a_removed_account_go_thirty_days_after_their_last_look_up(alice, frozen_clock):
+def test_titles_of_a_removed_account_are_deleted_thirty_days_after_their_last_look_up(
+    alice, frozen_clock
+):
     hold(alice, FILM, OTHER)
     run()
     frozen_clock.move(10 * DAY)
@@ -69,9 +71,9 @@ def test_titles_of_a_removed_account_go_thirty_days_after_their_last_look_up(ali
     assert enrichment_queue.sweep() == 2
 
 
-def test_a_sweep_deletes_in_small_transactions_and_ends(database, monkeypatch, frozen_clock):
+def test_a_sweep_deletes_a_limited_number_of_titles(database, monkeypatch, frozen_clock):
     monkeypatch.setattr(enrichment_queue, "SWEEP_BATCH", 10)
-    monkeypatch.setattr(enrichment_queue, "SWEPT_AT_MOST", 25)
+    monkeypatch.setattr(enrichment_queue, "SWEEP_MAX", 25)
     with db.atomic():
         models.ensure_titles(db.obj, [f"tt{number:08}" for number in range(40)])
     assert [enrichment_queue.sweep() for _ in range(3)] == [25, 15, 0]
@@ -88,7 +90,7 @@ def test_a_film_that_is_added_during_a_sweep_keeps_its_title(alice, monkeypatch)
 
     monkeypatch.setattr(enrichment_queue, "chunks", add_meanwhile)
     assert enrichment_queue.sweep() == 1
-    assert there() == {FILM}
+    assert title_ids() == {FILM}
 
 
 # Posters.
@@ -108,16 +110,16 @@ def kept(database):
     return put
 
 
-def test_posters_of_no_title_go_and_the_others_stay(alice, kept):
+def test_only_posters_without_a_title_are_deleted(alice, kept):
     hold(alice, FILM)
     run()
-    mine = [kept(size, f"{FILM}.png") for size in ("w342", "w500")]
-    others = [kept(size, "gone.jpg") for size in ("w342", "w500")]
+    used = [kept(size, f"{FILM}.png") for size in ("w342", "w500")]
+    unused = [kept(size, "gone.jpg") for size in ("w342", "w500")]
     assert posters.sweep() == 2
-    assert [path.exists() for path in mine + others] == [True, True, False, False]
+    assert [path.exists() for path in used + unused] == [True, True, False, False]
 
 
-def test_a_poster_of_a_title_that_was_swept_goes_with_it(alice, frozen_clock, kept):
+def test_the_poster_of_a_swept_title_is_deleted(alice, frozen_clock, kept):
     movies.add(alice.id, FILM)
     run()
     path = kept("w342", f"{FILM}.png")
@@ -127,15 +129,15 @@ def test_a_poster_of_a_title_that_was_swept_goes_with_it(alice, frozen_clock, ke
     assert not path.exists()
 
 
-def test_a_poster_of_the_last_day_may_be_of_a_film_that_is_about_to_be_added(kept):
+def test_a_poster_of_the_last_day_is_kept_for_a_film_about_to_be_added(kept):
     path = kept("w342", "new.jpg", days=0.9)
     assert posters.sweep() == 0
     assert path.exists()
 
 
-def test_drafts_of_killed_processes_go_and_what_is_not_ours_stays(kept):
+def test_drafts_are_deleted_and_foreign_files_are_left_alone(kept):
     draft = kept("w342", ".tmp-0123456789abcdef")
-    foreign = [kept("w342", "README"), kept("w342", "a b.jpg"), kept("mine", "old.jpg")]
+    foreign = [kept("w342", "README"), kept("w342", "a b.jpg"), kept("used", "old.jpg")]
     (config.current.posters_dir / "w342" / "@eaDir").mkdir()
     folder = config.current.posters_dir / "w342" / "folder.jpg"
     folder.mkdir()
@@ -148,7 +150,7 @@ def test_drafts_of_killed_processes_go_and_what_is_not_ours_stays(kept):
     assert link.is_symlink()
 
 
-def test_a_file_that_cannot_be_deleted_costs_nothing_but_a_line_in_the_log(kept, monkeypatch):
+def test_a_poster_that_cannot_be_deleted_is_logged_and_skipped(kept, monkeypatch):
     stuck, other = kept("w342", "stuck.jpg"), kept("w342", "other.jpg")
     unlink, lines = posters.Path.unlink, []
 
@@ -165,5 +167,5 @@ def test_a_file_that_cannot_be_deleted_costs_nothing_but_a_line_in_the_log(kept,
     assert lines == [("poster.not_deleted", {"file": "stuck.jpg", "error": "PermissionError"})]
 
 
-def test_no_posters_at_all_are_no_problem(database):
+def test_sweeping_without_a_posters_folder_deletes_nothing(database):
     assert posters.sweep() == 0

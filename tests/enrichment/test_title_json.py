@@ -28,7 +28,7 @@ def shown(alice):
     return msgspec.json.decode(msgspec.json.encode(serializers.movie_view(alice.id, FILM)))
 
 
-def test_it_is_made_when_a_title_is_filled(alice, film):
+def test_it_is_built_when_a_title_is_filled(alice, film):
     [row] = TitleJson.select()
     assert row.omdb is None
     assert shown(alice)["tmdb_data"]["title"] == "Heat"
@@ -38,32 +38,32 @@ def test_it_is_made_when_a_title_is_filled(alice, film):
     assert shown(alice)["tmdb_data"]["title"] == "Heat"
 
 
-def test_a_title_without_it_is_shown_all_the_same_and_made_in_the_background(alice, film):
+def test_a_title_without_it_is_shown_all_the_same_and_built_in_the_background(alice, film):
     before = shown(alice)
     TitleJson.delete().execute()
     assert shown(alice) == before
     assert TitleJson.select().count() == 0
-    assert title_json.make_missing() == 1
-    assert title_json.make_missing() == 0
+    assert title_json.build_missing() == 1
+    assert title_json.build_missing() == 0
     assert shown(alice) == before
 
 
-def test_once_all_are_made_the_titles_are_not_looked_through_again(alice, film):
-    assert title_json.make_missing() == 0
+def test_once_all_are_built_the_titles_are_not_searched_again(alice, film):
+    assert title_json.build_missing() == 0
     with count_queries() as counter:
-        assert title_json.make_missing() == 0
+        assert title_json.build_missing() == 0
     assert len(counter.get_queries()) == 1
 
 
-def test_another_address_of_posters_makes_it_anew(alice, film):
+def test_it_is_rebuilt_when_the_address_of_posters_changes(alice, film):
     config.use(replace(config.current, tmdb_image_url="https://pictures.example/t"))
     assert shown(alice)["tmdb_data"]["poster"] == "https://pictures.example/t/w500/heat.jpg"
-    assert title_json.make_missing() == 1
+    assert title_json.build_missing() == 1
     assert TitleJson.select().count() == 1
     assert shown(alice)["tmdb_data"]["poster"] == "https://pictures.example/t/w500/heat.jpg"
 
 
-def test_it_goes_with_its_title(alice, film):
+def test_it_is_deleted_with_its_title(alice, film):
     movies.delete(alice.id, FILM)
     Title.delete().execute()
     assert TitleJson.select().count() == 0

@@ -1,5 +1,5 @@
-"""The library as the page asks for it: tabs, filters, sorting and paging, in a handful of queries
-at any size."""
+"""The library page: tabs, filters, sorting and paging, in a few
+queries at any size."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -32,7 +32,8 @@ FILMS = {
 
 @pytest.fixture
 def alices(alice, database):
-    """Four films of different kinds, and one that nobody has looked up; added in this order."""
+    """Four films of different kinds, and one that nobody has looked up;
+    added in this order."""
     for number, (imdb_id, row) in enumerate(FILMS.items()):
         movies.add(alice.id, imdb_id, at=T + number)
         title, year, genres, rating, kind, text = row
@@ -63,7 +64,7 @@ def tabs(user_id, **view):
 # The address.
 
 
-def test_a_view_is_what_its_address_says():
+def test_a_query_is_read_from_an_address_and_written_as_one():
     view = browse.parse(
         {"status": "watched", "q": " x ", "genre": "Drama", "sort": "year", "size": "l"}
     )
@@ -100,18 +101,18 @@ def test_a_view_is_what_its_address_says():
         ("_external", "1"),
     ],
 )
-def test_what_no_parameter_can_be_is_left_out(name, value):
+def test_an_invalid_parameter_is_ignored(name, value):
     assert browse.parse({name: value}) == LibraryQuery()
 
 
-def test_a_search_of_a_mile_is_cut():
+def test_a_long_search_text_is_cut():
     assert len(browse.parse({"q": "a" * 5000}).q) == browse.TEXT_MAX
 
 
 # Tabs.
 
 
-def test_the_tabs_count_every_shelf(alices):
+def test_each_tab_counts_its_films(alices):
     club = lists.create(alices, "Club")
     lists.create(alices, "Empty")
     movies.set_status(alices, "tt0000001", "watched")
@@ -130,7 +131,7 @@ def test_the_tabs_count_every_shelf(alices):
     assert ids(alices, status="deleted") == [3]
 
 
-def test_the_first_tab_is_what_is_to_be_watched_or_else_all(alices, bob):
+def test_the_first_tab_is_to_watch_or_all_where_that_is_empty(alices, bob):
     assert browse.page(alices, LibraryQuery(), 0, 60).query.status == "toWatch"
     for imdb_id in [*FILMS, "tt0000009"]:
         movies.set_status(alices, imdb_id, "watched")
@@ -139,7 +140,7 @@ def test_the_first_tab_is_what_is_to_be_watched_or_else_all(alices, bob):
     assert (empty.query.status, empty.has_films, empty.cards) == ("toWatch", False, [])
 
 
-def test_a_list_that_is_gone_shows_the_first_tab(alices):
+def test_a_deleted_list_shows_the_first_tab(alices):
     assert browse.page(alices, LibraryQuery(list="gone"), 0, 60).query == LibraryQuery(
         status="toWatch"
     )
@@ -175,7 +176,7 @@ def test_counts_follow_the_filters(alices):
         ({"genre": "Drama", "decade": "1960", "q": "roux"}, [2]),
     ],
 )
-def test_a_filter_leaves_the_others_out(alices, view, found):
+def test_a_filter_shows_only_the_films_that_match(alices, view, found):
     assert ids(alices, status="all", **view) == found
 
 
@@ -184,7 +185,7 @@ def test_a_filter_leaves_the_others_out(alices, view, found):
     ["Komödie", "Science-Fiction & Fantastique", "ドラマ", 'A "B"', "\\"],
 )
 def test_a_genre_is_found_in_any_language(alices, genre):
-    """Both as Peewee writes JSON, with escapes, and as text that has the letters themselves."""
+    """Both as Peewee writes JSON, with escapes, and with the letters themselves."""
     Title.update(genres=["Drama", genre]).where(Title.imdb_id == "tt0000001").execute()
     as_text = json.dumps([genre, "Drama"], ensure_ascii=False)
     change = f"UPDATE title SET genres = {db.param} WHERE imdb_id = 'tt0000002'"
@@ -196,7 +197,7 @@ def test_a_genre_is_found_in_any_language(alices, genre):
 
 
 def test_a_search_looks_for_its_first_twenty_words(alices):
-    """SQLite refuses a query with a condition for each of a hundred."""
+    """SQLite refuses a query with a hundred conditions."""
     assert ids(alices, status="all", q="drama " * 30) == [4, 3, 2]
     words = "b e r l i n g h t s d a " + " ".join(f"{number}" for number in range(80))
     assert len(words.split()) > 86
@@ -232,7 +233,7 @@ def test_the_filters_offer_what_the_library_has(alices):
     )
 
 
-def test_nobody_sees_the_films_of_another(alices, bob):
+def test_a_user_never_sees_the_films_of_another(alices, bob):
     assert ids(bob.id, status="all") == []
     assert browse.card(bob.id, "tt0000001") is None
     assert browse.facets(bob.id) == ([], [])
@@ -254,7 +255,7 @@ def test_nobody_sees_the_films_of_another(alices, bob):
         ("title", [1, 4, 3, 2, 9]),
     ],
 )
-def test_each_order_has_what_lacks_it_last(alices, sort, order):
+def test_films_without_a_value_for_the_sort_come_last(alices, sort, order):
     movies.watch(alices, "tt0000001", T, 9)
     movies.watch(alices, "tt0000002", T + 5)
     assert ids(alices, status="all", sort=sort) == order
@@ -273,8 +274,8 @@ def test_pages_show_each_film_once(alice, database, sort):
 
 
 def scrolled(user_id, view, size, between=lambda cards: None):
-    """The films of all pages, each begun after the last film of the one before; `between` gets the
-    cards of each page before the next one is asked for."""
+    """The films of all pages, each begun after the end of the one before; `between`
+    gets the cards of each page before the next one is asked for."""
     found, after = [], None
     while True:
         page = browse.page(user_id, view, 0, size, after)
@@ -288,8 +289,8 @@ def scrolled(user_id, view, size, between=lambda cards: None):
 
 @pytest.fixture
 def alike(alice, database):
-    """40 films to be watched: in each order some are equal, some lack what it goes by, and some are
-    known by what they were given long ago."""
+    """40 films to watch: in each order some are equal and some have no value, and
+    some were watched long ago, before 1970."""
     for number in range(1, 41):
         imdb_id = f"tt{number:07}"
         movies.add(alice.id, imdb_id, at=T + number // 3)
@@ -326,7 +327,7 @@ def test_marking_films_while_scrolling_skips_none_and_repeats_none(alike, sort):
     assert scrolled(alike, LibraryQuery(status="toWatch", sort=sort), 7, mark) == whole
 
 
-def test_films_that_are_added_while_scrolling_bring_none_twice(alike):
+def test_films_added_while_scrolling_repeat_none(alike):
     whole = ids(alike, 0, 100)
     numbers = iter(range(100, 200))
 
@@ -336,7 +337,7 @@ def test_films_that_are_added_while_scrolling_bring_none_twice(alike):
     assert scrolled(alike, LibraryQuery(), 7, add) == whole
 
 
-def test_a_place_of_another_order_or_of_nonsense_is_none(alike):
+def test_a_position_of_another_sort_or_with_a_bad_key_is_ignored(alike):
     place = browse.page(alike, LibraryQuery(), 0, 5).end
     assert browse.parse_position({"after": place.token}, LibraryQuery()) == place
     assert browse.parse_position({}, LibraryQuery()) is None
@@ -366,7 +367,7 @@ NOT_PLACES = (
 
 
 @pytest.mark.parametrize("text", NOT_PLACES)
-def test_what_is_no_place_is_none(text):
+def test_a_malformed_position_is_ignored(text):
     token = urlsafe_b64encode(text.encode()).decode()
     assert browse.parse_position({"after": token}, LibraryQuery()) is None
     assert browse.parse_position({"after": text}, LibraryQuery()) is None
@@ -399,7 +400,7 @@ def test_a_page_takes_the_same_few_queries_at_any_size(alice, database, view):
 
 @pytest.mark.sqlite
 def test_pages_are_read_from_indexes_alone(alice, database):
-    """No temporary sort, no scan: what grows with the library is left alone."""
+    """No temporary sort, no scan: the time does not grow with the library."""
     put(alice, many(3))
     query = LibraryQuery(status="toWatch")
     plans = []
@@ -420,7 +421,7 @@ def test_pages_are_read_from_indexes_alone(alice, database):
 # Several at once.
 
 
-def test_several_films_are_changed_at_once_and_put_back_at_once(alices):
+def test_several_films_are_changed_at_once_with_one_undo(alices):
     version = browse.page(alices, LibraryQuery(), 0, 0).total
     done = bulk.set_status(alices, ["tt0000001", "TT0000002", "tt0000001", "tt7777777"], "watched")
     assert (done.changed, done.missing) == (2, 1)

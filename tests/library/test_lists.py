@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("frozen_clock", "database")
 
 
 @pytest.fixture
-def shelf(alice):
+def favourites(alice):
     return lists.create(alice.id, "Favourites")
 
 
@@ -22,21 +22,21 @@ def names(user):
     return [row.name for row in lists.listing(user.id)]
 
 
-def test_a_list_is_the_last_one_unless_it_says_otherwise(alice, shelf):
-    assert (shelf.color, shelf.icon, shelf.position) == ("#0a84ff", "star", 0)
+def test_a_new_list_is_the_last_one_unless_a_position_is_given(alice, favourites):
+    assert (favourites.color, favourites.icon, favourites.position) == ("#0a84ff", "star", 0)
     lists.create(alice.id, "Second")
     lists.create(alice.id, "First", position=-1)
     assert names(alice) == ["First", "Favourites", "Second"]
     assert reload(alice).library_version == 3
 
 
-def test_a_list_after_the_largest_position_is_still_one_that_can_be_exported(alice):
+def test_a_list_after_the_largest_position_can_still_be_exported(alice):
     lists.create(alice.id, "Far", position=NUMBER_MAX)
     assert lists.create(alice.id, "Farther").position == NUMBER_MAX
 
 
 @pytest.mark.parametrize("name", HARD_NAMES)
-def test_any_name_will_do_and_two_lists_may_share_it(alice, name):
+def test_two_lists_may_have_the_same_name(alice, name):
     assert lists.create(alice.id, name).id != lists.create(alice.id, name).id
 
 
@@ -55,13 +55,13 @@ def test_any_name_will_do_and_two_lists_may_share_it(alice, name):
         {"list_id": ".."},
     ],
 )
-def test_what_cannot_be_a_list_is_refused_and_nothing_written(alice, values):
+def test_invalid_values_are_refused_and_nothing_is_written(alice, values):
     with pytest.raises(InvalidError):
         lists.create(alice.id, **{"name": "Favourites", **values})
     assert not CustomList.select().exists()
 
 
-def test_a_client_may_bring_an_id_that_is_its_own(alice, bob):
+def test_a_client_may_choose_the_id_once(alice, bob):
     lists.create(alice.id, "Offline", list_id="made-on-the-phone")
     lists.create(bob.id, "Offline", list_id="made-on-the-phone")
     with pytest.raises(ConflictError, match="List already exists"):
@@ -69,29 +69,29 @@ def test_a_client_may_bring_an_id_that_is_its_own(alice, bob):
     assert names(alice) == ["Offline"]
 
 
-def test_only_what_is_given_changes(alice, shelf, frozen_clock):
+def test_only_the_given_fields_change(alice, favourites, frozen_clock):
     frozen_clock.move(60)
     changed = lists.change(
-        alice.id, shelf.id, {"name": "Loved", "icon": None, "id": "other", "position": 5}
+        alice.id, favourites.id, {"name": "Loved", "icon": None, "id": "other", "position": 5}
     )
     assert (changed.id, changed.name, changed.icon, changed.position) == (
-        shelf.id,
+        favourites.id,
         "Loved",
         "star",
         5,
     )
     assert (changed.created_at, changed.last_modified) == (clock.now() - 60, clock.now())
-    assert changed.updated_at > shelf.updated_at
+    assert changed.updated_at > favourites.updated_at
 
 
-def test_a_deleted_lists_films_go_back_to_where_they_belong(alice, shelf):
+def test_the_films_of_a_deleted_list_go_back_to_watched_or_to_watch(alice, favourites):
     movies.add(alice.id, FILM)
     movies.add(alice.id, SEEN)
     movies.watch(alice.id, SEEN)
     for imdb_id in (FILM, SEEN):
-        movies.set_status(alice.id, imdb_id, "custom", shelf.id)
+        movies.set_status(alice.id, imdb_id, "custom", favourites.id)
     before = movies.find(alice.id, FILM)
-    lists.delete(alice.id, shelf.id)
+    lists.delete(alice.id, favourites.id)
 
     statuses = {
         imdb_id: (row["status"], row["custom_list_id"])
@@ -99,17 +99,17 @@ def test_a_deleted_lists_films_go_back_to_where_they_belong(alice, shelf):
     }
     assert statuses == {FILM: ("toWatch", None), SEEN: ("watched", None)}
     assert movies.find(alice.id, FILM).updated_at > before.updated_at
-    assert [(grave.kind, grave.key) for grave in Tombstone.select()] == [("list", shelf.id)]
+    assert [(row.kind, row.key) for row in Tombstone.select()] == [("list", favourites.id)]
 
 
-def test_a_list_that_comes_back_under_its_id_is_no_longer_deleted(alice, shelf):
-    lists.delete(alice.id, shelf.id)
-    lists.create(alice.id, "Favourites", list_id=shelf.id)
+def test_a_list_created_again_with_its_id_has_no_tombstone(alice, favourites):
+    lists.delete(alice.id, favourites.id)
+    lists.create(alice.id, "Favourites", list_id=favourites.id)
     assert not Tombstone.select().exists()
 
 
 @pytest.mark.parametrize("list_id", ["nothing", "", "\0", "a/b", "x" * 600])
-def test_what_is_not_there_is_not_found(alice, list_id):
+def test_an_unknown_id_is_not_found(alice, list_id):
     with pytest.raises(NotFoundError, match="List not found"):
         lists.find(alice.id, list_id)
 
@@ -117,9 +117,9 @@ def test_what_is_not_there_is_not_found(alice, list_id):
 @pytest.mark.parametrize(
     "verb", [lists.find, lists.delete, lambda user_id, key: lists.change(user_id, key, {})]
 )
-def test_another_users_list_is_not_found(bob, shelf, verb):
+def test_another_users_list_is_not_found(bob, favourites, verb):
     with pytest.raises(NotFoundError, match="List not found"):
-        verb(bob.id, shelf.id)
+        verb(bob.id, favourites.id)
 
 
 def test_another_users_films_stay_when_a_list_of_the_same_id_goes(alice, bob):

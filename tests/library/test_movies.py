@@ -1,4 +1,4 @@
-"""What a user does with films: each verb is one write, with its marks, and whole or not at all."""
+"""What a user does with films: each verb is one write, done whole or not at all."""
 
 import pytest
 from msgspec import UNSET
@@ -53,7 +53,7 @@ class TestAdding:
     @pytest.mark.parametrize(
         "imdb_id", ["", "tt12", "nm0000246", "0111161", "tt0111161x", "tt٠١١١١٦١٠", None, 7, "\0"]
     )
-    def test_what_is_no_imdb_id_is_refused_by_its_field_and_is_no_ones_film(self, alice, imdb_id):
+    def test_an_invalid_imdb_id_is_refused_and_never_found(self, alice, imdb_id):
         with pytest.raises(InvalidError) as raised:
             movies.add(alice.id, imdb_id)
         assert raised.value.errors[0].path == "imdb_id"
@@ -61,7 +61,7 @@ class TestAdding:
             movies.find(alice.id, imdb_id)
         assert reload(alice).library_version == 0
 
-    def test_adding_it_again_adds_the_recommenders_and_keeps_the_rest(self, alice, film):
+    def test_adding_a_film_again_adds_the_recommenders_and_keeps_the_rest(self, alice, film):
         movies.watch(alice.id, FILM, my_rating=7)
         movies.add(alice.id, FILM, recommenders=["Eve"])
         assert entry(alice)["status"] == "watched"
@@ -86,12 +86,12 @@ class TestAdding:
         assert not Person.select().where(Person.name == "Bob").exists()
         assert not Title.select().exists()
 
-    def test_a_list_goes_with_the_status_custom(self, alice):
-        shelf = lists.create(alice.id, "Favourites")
-        movies.add(alice.id, FILM, status="custom", custom_list_id=shelf.id)
-        assert entry(alice)["custom_list_id"] == shelf.id
+    def test_a_film_can_be_added_to_a_list(self, alice):
+        favourites = lists.create(alice.id, "Favourites")
+        movies.add(alice.id, FILM, status="custom", custom_list_id=favourites.id)
+        assert entry(alice)["custom_list_id"] == favourites.id
 
-    def test_two_users_have_the_same_film_each_for_themselves(self, alice, bob, film):
+    def test_two_users_may_have_the_same_film_independently(self, alice, bob, film):
         movies.add(bob.id, FILM, recommenders=["Alice"])
         movies.delete(bob.id, FILM)
         assert names(alice) == []
@@ -99,7 +99,8 @@ class TestAdding:
 
 
 class TestMarks:
-    """Each verb counts as one write, and gives the film a later updated_at and the user's own time."""
+    """Each verb counts as one write, with a later updated_at and the user's own
+    time."""
 
     VERBS = {
         "add": lambda user_id, at: movies.add(user_id, FILM, recommenders=["Bob"], at=at),
@@ -123,29 +124,29 @@ class TestMarks:
         frozen_clock.move(DAY)
 
     @pytest.mark.parametrize("verb", VERBS)
-    def test_a_verb_counts_once_and_marks_the_film(self, alice, verb):
+    def test_each_verb_counts_as_one_write_and_marks_the_film(self, alice, verb):
         _, updated_at, version = marks(alice)
         self.VERBS[verb](alice.id, None)
         assert marks(alice) == (clock.now(), pytest.approx(clock.now(), abs=1e-3), version + 1)
         assert marks(alice)[1] > updated_at
 
     @pytest.mark.parametrize("verb", VERBS)
-    def test_a_clients_own_time_becomes_last_modified_and_not_the_feeds_place(self, alice, verb):
+    def test_the_clients_time_becomes_last_modified_but_not_updated_at(self, alice, verb):
         _, updated_at, _ = marks(alice)
         self.VERBS[verb](alice.id, clock.now() - HOUR)
         assert marks(alice)[0] == clock.now() - HOUR
         assert marks(alice)[1] > updated_at
 
-    def test_a_clock_that_is_late_sets_nothing_back(self, alice):
+    def test_a_slow_clock_never_moves_last_modified_back(self, alice):
         movies.set_status(alice.id, FILM, "toWatch")
         movies.set_status(alice.id, FILM, "watched", at=clock.now() - 0.9)
         assert marks(alice)[0] == clock.now()
 
-    def test_a_time_of_tomorrow_is_taken_as_now(self, alice):
+    def test_a_time_in_the_future_is_taken_as_now(self, alice):
         movies.set_status(alice.id, FILM, "watched", at=clock.now() + DAY)
         assert marks(alice)[0] == clock.now()
 
-    def test_several_verbs_are_one_transaction_inside_an_outer_one(self, alice):
+    def test_several_verbs_in_an_outer_transaction_are_rolled_back_together(self, alice):
         before = exported(alice)
 
         def both():
@@ -157,7 +158,7 @@ class TestMarks:
             both()
         assert exported(alice) == before
 
-    def test_a_failed_verb_inside_an_outer_transaction_takes_back_only_itself(self, alice):
+    def test_a_failed_verb_in_an_outer_transaction_rolls_back_only_itself(self, alice):
         with db.atomic():
             movies.recommend(alice.id, FILM, "Eve")
             with pytest.raises(InvalidError):
@@ -166,8 +167,8 @@ class TestMarks:
 
 
 class TestCounts:
-    """Clients are told again of people whose movie_count changed, and of nobody else; nobody's
-    last_modified moves."""
+    """Only people whose movie_count changed are marked as changed, and
+    never by the user."""
 
     VERBS = {
         "a vote": (lambda user_id: movies.recommend(user_id, OTHER, "Eve"), {"Eve"}),
@@ -191,7 +192,7 @@ class TestCounts:
         frozen_clock.move(DAY)
 
     @pytest.mark.parametrize("verb", VERBS)
-    def test_whose_count_changed_is_told_again(self, alice, verb):
+    def test_people_whose_count_changed_are_marked_as_changed(self, alice, verb):
         act, expected = self.VERBS[verb]
         before = {person.id: person for person in Person.select()}
         act(alice.id)
@@ -201,7 +202,7 @@ class TestCounts:
         } == expected
         assert all(person.last_modified == before[person.id].last_modified for person in after)
 
-    def test_a_film_that_comes_back_counts_again(self, alice):
+    def test_a_film_that_comes_back_is_counted_again(self, alice):
         movies.set_status(alice.id, FILM, "deleted")
         before = people.find(alice.id, "Kim").updated_at
         movies.recommend(alice.id, FILM, "Eve")
@@ -209,12 +210,12 @@ class TestCounts:
 
 
 class TestWatching:
-    def test_a_first_watch_is_now_and_not_rated(self, alice, film):
+    def test_a_first_watch_is_now_and_unrated(self, alice, film):
         movies.watch(alice.id, FILM)
         assert entry(alice)["watch_history"] == {"date_watched": clock.now(), "my_rating": None}
         assert entry(alice)["status"] == "watched"
 
-    def test_rating_never_moves_the_date_and_dating_never_loses_the_rating(
+    def test_a_new_rating_keeps_the_date_and_a_new_date_keeps_the_rating(
         self, alice, film, frozen_clock
     ):
         seen_at = clock.now()
@@ -239,7 +240,7 @@ class TestWatching:
         assert entry(alice)["watch_history"] == {"date_watched": 1.1e9, "my_rating": 9}
 
     @pytest.mark.parametrize("rating, left", [(UNSET, 9), (3, 3)])
-    def test_a_watch_moved_onto_the_date_of_another_becomes_one_with_it(
+    def test_a_watch_moved_onto_the_date_of_another_is_merged_with_it(
         self, alice, film, rating, left
     ):
         movies.watch(alice.id, FILM, 1e9, 5)
@@ -249,7 +250,7 @@ class TestWatching:
         assert Watch.select().count() == 1
 
     @pytest.mark.parametrize("rating, left", [(UNSET, 5), (None, None)])
-    def test_a_watch_without_a_rating_takes_that_of_the_date_it_is_moved_onto(
+    def test_an_unrated_watch_takes_the_rating_of_the_watch_it_is_merged_with(
         self, alice, film, rating, left
     ):
         movies.watch(alice.id, FILM, 1e9, 5)
@@ -257,7 +258,7 @@ class TestWatching:
         movies.watch(alice.id, FILM, 1e9, rating)
         assert [(row.date_watched, row.my_rating) for row in Watch.select()] == [(1e9, left)]
 
-    def test_a_second_watch_of_the_same_moment_is_the_same_watch(self, alice, film):
+    def test_a_second_watch_of_the_same_moment_is_not_added(self, alice, film):
         movies.watch(alice.id, FILM, 1e9, 5)
         movies.watch(alice.id, FILM, 1e9, again=True)
         assert [(row.date_watched, row.my_rating) for row in Watch.select()] == [(1e9, 5)]
@@ -273,7 +274,7 @@ class TestWatching:
         assert not Watch.select().exists()
 
     @pytest.mark.parametrize("moment", [float("nan"), float("inf"), -1e13, 1e18, "yesterday", True])
-    def test_what_is_no_time_is_refused(self, alice, film, moment):
+    def test_an_invalid_date_is_refused(self, alice, film, moment):
         with pytest.raises(InvalidError, match="date_watched"):
             movies.watch(alice.id, FILM, moment)
 
@@ -281,10 +282,10 @@ class TestWatching:
     def test_a_film_that_is_not_watched_gets_one_more_watch(
         self, alice, film, frozen_clock, status
     ):
-        """Or else marking it as watched, without a rating, would wipe the rating of years ago."""
+        """Otherwise marking it as watched would overwrite the rating of years ago."""
         movies.watch(alice.id, FILM, 1e9, 9)
-        shelf = lists.create(alice.id, "Again")
-        movies.set_status(alice.id, FILM, status, shelf.id)
+        favourites = lists.create(alice.id, "Again")
+        movies.set_status(alice.id, FILM, status, favourites.id)
         movies.watch(alice.id, FILM, my_rating=None)
         assert entry(alice)["watches"] == [
             {"date_watched": 1e9, "my_rating": 9},
@@ -293,15 +294,13 @@ class TestWatching:
         movies.watch(alice.id, FILM, my_rating=7)
         assert [row.my_rating for row in Watch.select().order_by(Watch.date_watched)] == [9, 7]
 
-    def test_the_latest_watch_is_changed_whatever_the_status_where_that_is_asked_for(
-        self, alice, film
-    ):
+    def test_the_latest_watch_is_changed_whatever_the_status_when_again_is_false(self, alice, film):
         movies.watch(alice.id, FILM, 1e9, 9)
         movies.set_status(alice.id, FILM, "toWatch")
         movies.watch(alice.id, FILM, my_rating=7, again=False)
         assert [(row.date_watched, row.my_rating) for row in Watch.select()] == [(1e9, 7)]
 
-    def test_a_film_that_is_not_there_is_added(self, alice):
+    def test_watching_a_film_outside_the_library_adds_it(self, alice):
         movies.watch(alice.id, f" {OTHER.upper()}", 1e9, 8)
         added = entry(alice, OTHER)
         assert (added["status"], added["date_added"]) == ("watched", clock.now())
@@ -313,7 +312,7 @@ class TestWatching:
         movies.watch(alice.id, FILM)
         assert entry(alice).items() >= {"status": "watched", "custom_list_id": None}.items()
 
-    def test_taking_back_the_last_watch_leads_back_to_watching_it(self, alice, film):
+    def test_removing_the_only_watch_makes_the_film_to_watch_again(self, alice, film):
         movies.watch(alice.id, FILM, 1e9)
         movies.watch(alice.id, FILM, 1.1e9, again=True)
         movies.unwatch(alice.id, FILM)
@@ -324,7 +323,7 @@ class TestWatching:
         with pytest.raises(NotFoundError):
             movies.unwatch(alice.id, FILM)
 
-    def test_a_certain_watch_is_taken_back_by_its_date(self, alice, film):
+    def test_a_watch_is_removed_by_its_date(self, alice, film):
         movies.watch(alice.id, FILM, 1e9)
         movies.watch(alice.id, FILM, 1.1e9, again=True)
         movies.unwatch(alice.id, FILM, 1e9)
@@ -332,41 +331,41 @@ class TestWatching:
         with pytest.raises(NotFoundError):
             movies.unwatch(alice.id, FILM, 1e9)
 
-    def test_a_film_that_only_has_the_status_can_be_taken_back_too(self, alice, film):
+    def test_a_film_watched_on_no_known_day_can_be_unwatched_too(self, alice, film):
         movies.set_status(alice.id, FILM, "watched")
         movies.unwatch(alice.id, FILM)
         assert entry(alice)["status"] == "toWatch"
 
-    def test_a_film_on_a_list_stays_on_it_when_its_watch_is_taken_back(self, alice, film):
+    def test_a_film_on_a_list_stays_on_it_when_its_watch_is_removed(self, alice, film):
         movies.watch(alice.id, FILM)
         movies.set_status(alice.id, FILM, "custom", lists.create(alice.id, "Favourites").id)
         movies.unwatch(alice.id, FILM)
         assert entry(alice)["status"] == "custom"
 
-    def test_rating_alone_needs_a_watch(self, alice, film):
+    def test_a_film_without_a_watch_cannot_be_rated(self, alice, film):
         with pytest.raises(NotFoundError):
             movies.rate(alice.id, FILM, 8)
 
 
 class TestStatus:
-    def test_custom_needs_a_list_of_ones_own(self, alice, bob, film):
+    def test_the_status_custom_needs_a_list_of_the_user(self, alice, bob, film):
         with pytest.raises(InvalidError, match="custom_list_id"):
             movies.set_status(alice.id, FILM, "custom")
         with pytest.raises(NotFoundError, match=r"^List not found$"):
             movies.set_status(alice.id, FILM, "custom", lists.create(bob.id, "Bob's").id)
         assert entry(alice)["status"] == "toWatch"
 
-    def test_a_film_on_a_list_may_be_put_there_again_without_naming_it(self, alice, film):
-        shelf = lists.create(alice.id, "Favourites")
-        movies.set_status(alice.id, FILM, "custom", shelf.id)
+    def test_a_film_on_a_list_may_be_set_to_custom_again_without_naming_the_list(self, alice, film):
+        favourites = lists.create(alice.id, "Favourites")
+        movies.set_status(alice.id, FILM, "custom", favourites.id)
         movies.set_status(alice.id, FILM, "custom")
-        assert entry(alice)["custom_list_id"] == shelf.id
+        assert entry(alice)["custom_list_id"] == favourites.id
 
     @pytest.mark.parametrize("status", ["toWatch", "watched", "deleted"])
     def test_every_other_status_takes_it_off_its_list(self, alice, film, status):
-        shelf = lists.create(alice.id, "Favourites")
-        movies.set_status(alice.id, FILM, "custom", shelf.id)
-        movies.set_status(alice.id, FILM, status, shelf.id)
+        favourites = lists.create(alice.id, "Favourites")
+        movies.set_status(alice.id, FILM, "custom", favourites.id)
+        movies.set_status(alice.id, FILM, status, favourites.id)
         assert entry(alice).items() >= {"status": status, "custom_list_id": None}.items()
 
     @pytest.mark.parametrize("status", ["", "seen", "Watched", None, 1])
@@ -376,12 +375,14 @@ class TestStatus:
 
 
 class TestVotes:
-    def test_a_vote_makes_the_film_and_the_person(self, alice):
+    def test_a_vote_creates_the_film_and_the_person(self, alice):
         vote = movies.recommend(alice.id, FILM, " Eve ", "downvote", 1e12, "tv")
         assert (vote.person.name, vote.vote_type, vote.date_recommended) == ("Eve", False, 1e9)
         assert entry(alice)["media_type"] == "tv"
 
-    def test_the_same_persons_vote_is_changed_and_keeps_its_date(self, alice, frozen_clock):
+    def test_a_second_vote_of_a_person_changes_the_first_and_keeps_its_date(
+        self, alice, frozen_clock
+    ):
         first = movies.recommend(alice.id, FILM, "Eve", False)
         frozen_clock.move(DAY)
         again = movies.recommend(alice.id, FILM, "EVE", True)
@@ -398,7 +399,7 @@ class TestVotes:
             lambda user_id: movies.recommend_many(user_id, FILM, ["Eve", "New"], None, 1e9),
         ],
     )
-    def test_a_vote_that_is_not_given_keeps_what_it_is_and_is_up_for_a_new_one(self, alice, verb):
+    def test_without_a_vote_type_an_old_vote_stays_and_a_new_one_is_up(self, alice, verb):
         movies.recommend(alice.id, FILM, "Eve", "downvote")
         verb(alice.id)
         votes = entry(alice)["recommendations"]
@@ -416,14 +417,14 @@ class TestVotes:
         with pytest.raises(NotFoundError, match=r"^Recommendation not found$"):
             movies.change_vote(alice.id, FILM, eve.id, True)
 
-    def test_a_person_is_found_by_id_or_not_at_all(self, alice, bob):
+    def test_a_vote_for_an_unknown_id_is_refused(self, alice, bob):
         eve, foreign = people.create(alice.id, "Eve"), people.create(bob.id, "Eve")
         assert movies.recommend(alice.id, FILM, eve.id).person == eve
         for person_id in (foreign.id, 0, -1, 2**40):
             with pytest.raises(NotFoundError, match=r"^Person not found$"):
                 movies.recommend(alice.id, FILM, person_id)
 
-    def test_several_people_vote_at_once_each_of_them_once(self, alice):
+    def test_several_people_vote_at_once_with_one_vote_each(self, alice):
         eve = people.create(alice.id, "Eve")
         votes = movies.recommend_many(alice.id, FILM, [eve.id, "Zoe", "eve", "ZOE"], "0")
         assert [(vote.person.name, vote.vote_type) for vote in votes] == [
@@ -435,7 +436,7 @@ class TestVotes:
         assert list(exported(alice)["movies"]) == [FILM]
         assert "New" not in exported(alice)["people"]
 
-    def test_a_hundred_people_vote_in_as_many_queries_as_two(self, alice, frozen_clock):
+    def test_a_hundred_votes_take_no_more_queries_than_two(self, alice, frozen_clock):
         names = [f"Person {number}" for number in range(100)]
         counts = []
         for imdb_id, persons in ((FILM, names[:2]), (OTHER, names)):
@@ -454,16 +455,16 @@ class TestVotes:
             lambda user_id, film, names: movies.add(user_id, film, recommenders=names),
         ],
     )
-    def test_a_hundred_names_at_once_are_the_most(self, alice, verb):
+    def test_more_than_a_hundred_names_at_once_are_refused(self, alice, verb):
         names = [f"Person {number}" for number in range(101)]
-        with pytest.raises(InvalidError, match="names 101 people; 100 at once is the most"):
+        with pytest.raises(InvalidError, match="names 101 people; the limit is 100 at once"):
             verb(alice.id, FILM, names)
         assert not Movie.select().exists()
         verb(alice.id, FILM, names[:100])
         assert Recommendation.select().count() == 100
 
     @pytest.mark.parametrize("value", ["maybe", 2, "", 1.5])
-    def test_what_is_no_vote_is_refused(self, alice, value):
+    def test_an_invalid_vote_is_refused(self, alice, value):
         with pytest.raises(InvalidError, match="vote_type"):
             movies.recommend(alice.id, FILM, "Eve", value)
 
@@ -490,12 +491,16 @@ class TestDeleting:
 
         assert not Recommendation.select().exists()
         assert not Watch.select().exists()
-        grave = Tombstone.get()
-        assert (grave.kind, grave.key, grave.deleted_at) == ("movie", FILM, clock.now() - HOUR)
+        tombstone = Tombstone.get()
+        assert (tombstone.kind, tombstone.key, tombstone.deleted_at) == (
+            "movie",
+            FILM,
+            clock.now() - HOUR,
+        )
         movies.add(alice.id, FILM)
         assert not Tombstone.select().exists()
 
-    def test_deleting_it_twice_moves_its_tombstone_on(self, alice, film, frozen_clock):
+    def test_deleting_a_film_again_renews_its_tombstone(self, alice, film, frozen_clock):
         movies.delete(alice.id, FILM)
         first = Tombstone.get().updated_at
         movies.add(alice.id, FILM)

@@ -1,5 +1,5 @@
-"""People: names as hard as they come, quick recommenders that stay, and what a change of theirs
-means for films."""
+"""People: difficult names, quick recommenders, and what a change means for their
+films."""
 
 import pytest
 
@@ -24,17 +24,17 @@ def names(user):
 
 class TestCreating:
     @pytest.mark.parametrize("name", HARD_NAMES)
-    def test_a_name_is_kept_as_it_is_and_found_again(self, alice, name):
+    def test_a_name_is_stored_as_given_and_found_again(self, alice, name):
         created = people.create(alice.id, name)
         assert created.name == name
         assert people.find(alice.id, name) == created
 
-    def test_all_hard_names_are_different_people(self, alice):
+    def test_names_that_are_hard_to_tell_apart_are_different_people(self, alice):
         created = {people.create(alice.id, name).id for name in HARD_NAMES}
         assert {people.find(alice.id, name).id for name in HARD_NAMES} == created
         assert len(created) == len(HARD_NAMES)
 
-    def test_what_is_not_given_has_a_default_and_counts_as_one_write(self, alice):
+    def test_a_person_is_created_with_defaults_in_one_write(self, alice):
         created = people.create(alice.id, "Eve")
         assert (created.is_trusted, created.color, created.emoji, created.quick_key) == (
             False,
@@ -46,7 +46,7 @@ class TestCreating:
         assert reload(alice).library_version == 1
 
     @pytest.mark.parametrize("name", ["Eve", "EVE", " eve "])
-    def test_a_name_in_use_is_refused_in_whatever_case(self, alice, eve, name):
+    def test_a_name_in_use_is_refused_whatever_its_case(self, alice, eve, name):
         with pytest.raises(ConflictError, match="Person already exists"):
             people.create(alice.id, name)
 
@@ -71,32 +71,32 @@ class TestCreating:
             7,
         ],
     )
-    def test_what_cannot_be_a_name_is_refused(self, alice, name):
+    def test_an_invalid_name_is_refused(self, alice, name):
         with pytest.raises(InvalidError, match="name"):
             people.create(alice.id, name)
 
     @pytest.mark.parametrize(
         "details", [{"color": "red"}, {"color": "#12345"}, {"emoji": "x" * 501}]
     )
-    def test_what_cannot_be_a_detail_is_refused_by_its_field(self, alice, details):
+    def test_an_invalid_detail_is_refused_with_its_field(self, alice, details):
         with pytest.raises(InvalidError) as raised:
             people.create(alice.id, "Eve", **details)
         assert [problem.path for problem in raised.value.errors] == list(details)
 
 
 class TestFinding:
-    def test_a_name_that_is_a_number_is_nobodys_id(self, alice, eve):
+    def test_a_name_that_is_a_number_is_not_an_id(self, alice, eve):
         with pytest.raises(NotFoundError):
             people.find(alice.id, str(eve.id))
         bond = people.create(alice.id, str(eve.id))
         assert people.find(alice.id, str(eve.id)) == bond
 
-    def test_where_both_are_taken_a_name_comes_before_an_id(self, alice, eve):
+    def test_a_name_is_looked_up_before_an_id(self, alice, eve):
         assert people.by_name_or_id(alice.id, str(eve.id)) == eve
         bond = people.create(alice.id, str(eve.id))
         assert people.by_name_or_id(alice.id, str(eve.id)) == bond
 
-    def test_a_text_is_an_id_only_as_the_id_is_written(self, alice, eve):
+    def test_an_id_must_be_written_exactly(self, alice, eve):
         assert people.by_id(alice.id, str(eve.id)) == eve
         for text in (f"0{eve.id}", f" {eve.id}", f"+{eve.id}", f"{eve.id}.0"):
             with pytest.raises(NotFoundError):
@@ -105,7 +105,7 @@ class TestFinding:
     @pytest.mark.parametrize(
         "text", ["Nobody", "", ".", "\0", "-1", "0", "9" * 400, "١", "1.0", "a" * 600]
     )
-    def test_who_is_not_there_is_not_found(self, alice, text):
+    def test_an_unknown_name_or_id_is_not_found(self, alice, text):
         for look in (people.find, people.by_name_or_id):
             with pytest.raises(NotFoundError, match="Person not found"):
                 look(alice.id, text)
@@ -117,7 +117,7 @@ class TestFinding:
 
 
 class TestChanging:
-    def test_only_what_is_given_changes_and_none_clears_only_an_emoji(self, alice, eve):
+    def test_only_the_given_fields_change_and_only_an_emoji_is_cleared(self, alice, eve):
         people.change(alice.id, eve.id, {"is_trusted": True})
         people.change(alice.id, eve.id, {"name": None, "color": None, "is_trusted": None})
         found = people.find(alice.id, "Eve")
@@ -144,7 +144,9 @@ class TestChanging:
             people.change(alice.id, eve.id, {"name": "google search"})
 
     @pytest.mark.parametrize("change", [{"name": "Eva"}, {"color": "#112233"}, {"emoji": None}])
-    def test_films_are_told_of_what_they_show(self, alice, eve, change, frozen_clock):
+    def test_a_change_that_films_show_marks_the_films_as_changed(
+        self, alice, eve, change, frozen_clock
+    ):
         frozen_clock.move(120)
         movies.add(alice.id, FILM, recommenders=["Eve"])
         movies.add(alice.id, "tt0000001")
@@ -158,23 +160,23 @@ class TestChanging:
         assert after["tt0000001"] == before["tt0000001"]
         assert Person.get_by_id(eve.id).last_modified == clock.now() - 60
 
-    def test_a_change_of_a_clock_that_is_late_sets_nothing_back(self, alice, eve):
+    def test_a_slow_clock_never_moves_last_modified_back(self, alice, eve):
         changed = people.change(alice.id, eve.id, {"color": "#112233"}, at=clock.now() - 0.9)
         assert (changed.color, changed.last_modified) == ("#112233", eve.last_modified)
 
-    def test_films_are_not_told_of_trust(self, alice, eve):
+    def test_a_change_of_trust_does_not_mark_the_films(self, alice, eve):
         movies.add(alice.id, FILM, recommenders=["Eve"])
         before = Movie.get().updated_at
         people.change(alice.id, eve.id, {"is_trusted": True, "name": "Eve", "emoji": "🎬"})
         assert Movie.get().updated_at == before
 
-    def test_a_change_of_nothing_is_none_of_another_users(self, bob, eve):
+    def test_another_users_person_cannot_be_changed(self, bob, eve):
         with pytest.raises(NotFoundError):
             people.change(bob.id, eve.id, {"name": "Mine"})
 
 
 class TestDeleting:
-    def test_their_votes_go_too_and_the_films_are_told(self, alice, eve):
+    def test_a_deleted_persons_votes_go_and_their_films_are_marked_as_changed(self, alice, eve):
         movies.add(alice.id, FILM, recommenders=["Eve", "Kim"])
         before = Movie.get()
         people.delete(alice.id, eve.id)
@@ -182,23 +184,21 @@ class TestDeleting:
         assert [vote.person.name for vote in Recommendation.select()] == ["Kim"]
         assert after.updated_at > before.updated_at
         assert after.last_modified == before.last_modified
-        assert [(grave.kind, grave.key) for grave in Tombstone.select()] == [
-            ("person", str(eve.id))
-        ]
+        assert [(row.kind, row.key) for row in Tombstone.select()] == [("person", str(eve.id))]
 
-    def test_an_id_that_is_given_again_is_no_longer_deleted(self, alice, eve):
+    def test_the_id_of_a_deleted_person_is_never_given_again(self, alice, eve):
         people.delete(alice.id, eve.id)
         again = people.create(alice.id, "Zoe")
-        graves = {grave.key for grave in Tombstone.select()}
-        assert str(again.id) not in graves
+        deleted = {row.key for row in Tombstone.select()}
+        assert str(again.id) not in deleted
 
     @pytest.mark.parametrize("name", [name for _, name, *_ in QUICK_RECOMMENDERS])
-    def test_quick_recommenders_stay(self, alice, name):
+    def test_quick_recommenders_cannot_be_deleted(self, alice, name):
         with pytest.raises(UserError, match="Quick recommenders cannot be deleted"):
             people.delete(alice.id, people.find(alice.id, name).id)
         assert len(names(alice)) == 4
 
-    def test_the_right_one_of_two_alike_goes(self, alice):
+    def test_of_two_similar_names_the_right_person_is_deleted(self, alice):
         for name in ("/Bob", "Bob"):
             people.create(alice.id, name)
         people.delete(alice.id, people.find(alice.id, "/Bob").id)
@@ -207,7 +207,7 @@ class TestDeleting:
 
 
 class TestShowing:
-    def test_they_come_by_name_with_their_films_counted(self, alice, eve):
+    def test_people_are_listed_by_name_with_the_number_of_their_films(self, alice, eve):
         movies.add(alice.id, FILM, recommenders=["Eve"])
         movies.add(alice.id, "tt0000001", recommenders=["eve", "ann"])
         movies.add(alice.id, "tt0000002", recommenders=["Eve"])
@@ -223,7 +223,7 @@ class TestShowing:
         ]
         assert (counts["Eve"], counts["ann"], counts["Random Person"]) == (2, 1, 0)
 
-    def test_stats_tell_how_the_films_turned_out(self, alice, eve):
+    def test_stats_count_films_watches_and_ratings(self, alice, eve):
         for number, rating in enumerate((8, 5, None)):
             movies.add(alice.id, f"tt000000{number}", recommenders=["Eve"])
             movies.watch(alice.id, f"tt000000{number}", my_rating=rating)
@@ -232,15 +232,15 @@ class TestShowing:
         assert (stats.total_movies, stats.watched_movies, stats.average_rating) == (4, 3, 6.5)
         assert len(serializers.ids_voted_by(eve)) == 4
 
-    def test_an_average_has_one_decimal(self, alice, eve):
+    def test_the_average_has_one_decimal(self, alice, eve):
         for number, rating in enumerate((7, 8, 8)):
             movies.add(alice.id, f"tt000000{number}", recommenders=["Eve"])
             movies.watch(alice.id, f"tt000000{number}", my_rating=rating)
         assert serializers.person_stats(eve).average_rating == 7.7
 
-    def test_stats_of_nobodys_films_are_empty(self, eve):
+    def test_stats_of_a_person_without_films_are_empty(self, eve):
         stats = serializers.person_stats(eve)
         assert (stats.total_movies, stats.average_rating, stats.movies) == (0, None, [])
 
-    def test_exports_have_them(self, alice, eve):
+    def test_exports_have_the_people(self, alice, eve):
         assert exported(alice)["people"]["Eve"]["emoji"] == "🎬"

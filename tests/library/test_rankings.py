@@ -1,4 +1,4 @@
-"""Rankings: a user's own order of what they watched, by the API, and the ways out of it."""
+"""Rankings: a user's own order of the films they watched, and how films leave it."""
 
 import time
 
@@ -17,7 +17,7 @@ ONE, TWO, THREE, FOUR = (f"tt{number:07d}" for number in range(1, 5))
 
 @pytest.fixture
 def phone(as_user, alice):
-    """Alice's, whose library has four watched films and one to watch."""
+    """Alice's, with four watched films and one to watch."""
     put(alice, document([*(seen(number, date=T + number) for number in range(1, 5)), film(5)]))
     return as_user(alice)
 
@@ -64,7 +64,7 @@ def test_an_entry_has_the_shape_that_both_clients_decode(phone, frozen_clock):
     assert (unknown["title"], unknown["poster_path"], unknown["year"]) == (TWO, None, None)
 
 
-def test_what_is_watched_and_not_ranked_is_offered_the_last_watched_first(phone):
+def test_unranked_films_are_listed_with_the_last_watched_first(phone):
     rank(phone, TWO, 1)
     assert phone.get(f"{URL}/unranked").json == [
         {"imdb_id": imdb_id, "title": imdb_id, "poster_path": None, "year": None}
@@ -76,7 +76,7 @@ def test_liked_films_come_first_and_each_group_counts_from_one(ranked):
     assert order(ranked) == [(ONE, True, 1), (TWO, True, 2), (THREE, True, 3), (FOUR, False, 1)]
 
 
-def test_a_film_put_in_the_middle_moves_the_others_down(phone):
+def test_a_film_inserted_in_the_middle_moves_the_others_down(phone):
     for imdb_id, position in ((ONE, 1), (TWO, 1), (THREE, 2), (FOUR, 99)):
         rank(phone, imdb_id, position)
     assert ids(phone) == [TWO, THREE, ONE, FOUR]
@@ -95,7 +95,7 @@ def test_scores_go_down_in_even_steps_to_one_decimal(ranked):
     assert [row["score"] for row in ranked.get(URL).json][3:] == [5.0, 3.0]
 
 
-def test_what_cannot_be_ranked_is_refused_in_words(ranked):
+def test_films_that_cannot_be_ranked_are_refused(ranked):
     for imdb_id, expected in (
         ("tt0000005", (400, "Only watched movies can be ranked")),
         (ONE, (400, "Movie is already ranked")),
@@ -117,7 +117,7 @@ def test_a_position_before_the_first_means_first(ranked, position):
     assert ids(ranked) == ["tt0000005", ONE, TWO, THREE, FOUR]
 
 
-def test_a_film_taken_out_can_be_ranked_again(ranked):
+def test_a_removed_film_can_be_ranked_again(ranked):
     assert ranked.delete(f"{URL}/{TWO}").status_code == 204
     assert order(ranked) == [(ONE, True, 1), (THREE, True, 2), (FOUR, False, 1)]
     for imdb_id in (TWO, "tt0000099", "nonsense"):
@@ -127,7 +127,7 @@ def test_a_film_taken_out_can_be_ranked_again(ranked):
     assert ids(ranked) == [ONE, TWO, THREE, FOUR]
 
 
-def test_a_ranking_is_only_its_users_own(ranked, as_user, bob):
+def test_each_user_has_a_ranking_of_their_own(ranked, as_user, bob):
     other = as_user(bob)
     assert (other.get(URL).json, other.get(f"{URL}/unranked").json) == ([], [])
     assert other.delete(f"{URL}/{ONE}").status_code == 404
@@ -136,7 +136,7 @@ def test_a_ranking_is_only_its_users_own(ranked, as_user, bob):
     assert ids(ranked) == [ONE, TWO, THREE, FOUR]
 
 
-def test_ranking_counts_as_a_write_of_the_user_and_refusals_do_not(phone, alice):
+def test_ranking_counts_as_a_write_and_a_refusal_does_not(phone, alice):
     def version():
         return User.get_by_id(alice.id).library_version
 
@@ -181,7 +181,7 @@ LEAVING = {
 
 
 @pytest.mark.parametrize("way", LEAVING)
-def test_a_film_that_is_no_longer_watched_leaves_and_the_others_close_up(ranked, alice, way):
+def test_a_film_that_is_no_longer_watched_leaves_no_hole(ranked, alice, way):
     LEAVING[way](ranked, alice)
     assert order(ranked) == [(ONE, True, 1), (THREE, True, 2), (FOUR, False, 1)]
     assert TWO not in [row["imdb_id"] for row in ranked.get(f"{URL}/unranked").json]
@@ -198,21 +198,21 @@ def test_a_film_watched_again_or_still_watched_keeps_its_place(ranked, alice):
 
 
 class TestUndo:
-    def test_films_come_back_to_the_places_they_had(self, ranked, alice):
+    def test_undo_brings_films_back_to_their_positions(self, ranked, alice):
         before = ranked.get(URL).json
         done = bulk.set_status(alice.id, [THREE, ONE, FOUR], "toWatch")
         assert ids(ranked) == [TWO]
         undo.back(alice.id, done.undo_token)
         assert ranked.get(URL).json == before
 
-    def test_a_deleted_film_comes_back_with_its_place(self, ranked, alice):
+    def test_undo_brings_a_deleted_film_back_to_its_position(self, ranked, alice):
         before = ranked.get(URL).json
         with undo.step(alice.id, [TWO]) as step:
             movies.delete(alice.id, TWO)
         undo.back(alice.id, step.token)
         assert ranked.get(URL).json == before
 
-    def test_a_place_that_moved_since_does_not_stop_it(self, ranked, alice):
+    def test_undo_works_after_other_films_were_ranked(self, ranked, alice):
         with undo.step(alice.id, [TWO, THREE]) as step:
             movies.set_status(alice.id, TWO, "toWatch")
         movies.watch(alice.id, "tt0000005")
@@ -220,7 +220,7 @@ class TestUndo:
         undo.back(alice.id, step.token)
         assert ids(ranked) == ["tt0000005", TWO, ONE, THREE, FOUR]
 
-    def test_a_film_that_was_ranked_again_since_is_left_as_it_is(self, ranked, alice):
+    def test_undo_refuses_a_film_whose_ranking_changed_since(self, ranked, alice):
         with undo.step(alice.id, [TWO]) as step:
             movies.rate(alice.id, TWO, 2.0)
         ranked.delete(f"{URL}/{TWO}")
@@ -229,7 +229,7 @@ class TestUndo:
 
 
 @pytest.mark.slow
-def test_ten_thousand_ranked_films_take_one_more_at_the_top_in_few_queries(alice):
+def test_inserting_at_the_top_of_ten_thousand_takes_few_queries(alice):
     put(alice, many(10_001))
     Movie.update(status="watched").execute()
     keys = [row for (row,) in Movie.select(Movie.id).order_by(Movie.id).tuples()]

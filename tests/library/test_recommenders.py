@@ -1,4 +1,4 @@
-"""How people's suggestions turned out."""
+"""Statistics of the people who recommend films."""
 
 import pytest
 from playhouse.test_utils import count_queries
@@ -9,8 +9,9 @@ from tests.support.libraries import T, custom_list, document, film, many, person
 
 @pytest.fixture
 def home(database, alice):
-    """Bob suggested six films: rated 9, 6.9 and 7, watched unrated, unseen, and one that is
-    deleted; he warned of one that was good. Zoe suggested nothing."""
+    """Bob recommended six films: three rated 9, 6.9 and 7, one watched but unrated,
+    one not watched, and one deleted. He voted against one that was good. Zoe
+    recommended nothing."""
     bob = [vote("Bob")]
     again = [{"date_watched": T - 9e6, "my_rating": 1.0}, {"date_watched": T, "my_rating": 9.0}]
     movies = [
@@ -31,29 +32,29 @@ def stats_of(home, name):
     return people.stats(people.find(home.id, name))
 
 
-def test_the_latest_ratings_of_suggestions_that_were_watched_count(home):
+def test_the_latest_ratings_of_recommended_films_count(home):
     bob = stats_of(home, "Bob")
     assert (bob.films, bob.watched, bob.rated, bob.hits) == (6, 4, 3, 2)
     assert bob.average == pytest.approx((9 + 6.9 + 7) / 3)
 
 
-def test_a_film_that_was_watched_on_no_day_is_watched(home):
+def test_a_film_watched_on_no_known_day_counts_as_watched(home):
     ann = stats_of(home, "Ann")
     assert (ann.films, ann.watched, ann.rated, ann.average) == (1, 1, 0, None)
 
 
-def test_who_suggested_nothing_has_no_average(home):
+def test_a_person_without_recommendations_has_no_average(home):
     assert stats_of(home, "Zoe")[1:] == (0, 0, 0, 0, None)
 
 
-def test_who_has_the_most_films_comes_first(home):
+def test_people_with_the_most_films_come_first(home):
     names = [stats.person.name for stats in people.all_stats(home.id)]
     assert names[:2] == ["Bob", "Ann"]
     assert names[2:] == sorted(names[2:], key=str.casefold)
     assert len(names) == 7
 
 
-def test_the_trusted_and_the_quick_ones_can_be_asked_for(home):
+def test_people_can_be_limited_to_trusted_or_quick_ones(home):
     assert [stats.person.name for stats in people.all_stats(home.id, "trusted")] == ["Zoe"]
     assert len(people.all_stats(home.id, "quick")) == 4
 
@@ -69,11 +70,11 @@ def test_the_films_of_a_person_come_with_their_vote_and_my_rating(home):
     assert people.voted_films(bob, 5, 10) == (films[5:], None)
 
 
-def test_nobody_elses_people_are_shown(home, bob):
+def test_the_people_of_other_users_are_not_shown(home, bob):
     assert len(people.all_stats(bob.id)) == len(people.by_last_use(bob.id)) == 4
 
 
-def test_it_is_one_query_however_many_there_are(home):
+def test_stats_take_one_query_however_many_people_there_are(home):
     put(home, many(1000, votes_each=4, start=100))
     with count_queries() as counter:
         people.all_stats(home.id)

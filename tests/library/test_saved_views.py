@@ -15,11 +15,11 @@ def saved(alice, database):
     return saved_views.create(alice.id, "  Unseen ", UNSEEN)
 
 
-def test_a_view_is_kept_as_the_parameters_of_its_address(alice, saved):
-    [kept] = saved_views.listing(alice.id)
-    assert (kept.name, kept.position) == ("Unseen", 0)
-    assert kept.filters == {"status": "toWatch", "q": "a&b=ü", "trusted": "1"}
-    assert browse.parse(kept.filters) == UNSEEN
+def test_a_view_is_stored_as_the_parameters_of_its_address(alice, saved):
+    [stored] = saved_views.listing(alice.id)
+    assert (stored.name, stored.position) == ("Unseen", 0)
+    assert stored.filters == {"status": "toWatch", "q": "a&b=ü", "trusted": "1"}
+    assert browse.parse(stored.filters) == UNSEEN
 
 
 def test_each_write_is_counted_and_a_new_view_is_the_last(alice, saved):
@@ -31,7 +31,7 @@ def test_each_write_is_counted_and_a_new_view_is_the_last(alice, saved):
 
 
 @pytest.mark.parametrize("name", ["", "  ", "..", "a" * 501, "a\0b"])
-def test_what_is_no_name_is_refused(alice, saved, name):
+def test_an_invalid_name_is_refused(alice, saved, name):
     with pytest.raises(InvalidError):
         saved_views.create(alice.id, name, UNSEEN)
     with pytest.raises(InvalidError):
@@ -39,7 +39,7 @@ def test_what_is_no_name_is_refused(alice, saved, name):
     assert reload(alice).library_version == 1
 
 
-def test_a_name_is_used_once_whatever_its_case(alice, bob, saved):
+def test_a_name_can_be_used_once_whatever_its_case(alice, bob, saved):
     with pytest.raises(ConflictError):
         saved_views.create(alice.id, "UNSEEN", UNSEEN)
     other = saved_views.create(alice.id, "Other", UNSEEN)
@@ -49,7 +49,7 @@ def test_a_name_is_used_once_whatever_its_case(alice, bob, saved):
     assert saved_views.create(bob.id, "Unseen", UNSEEN).position == 0
 
 
-def test_the_view_of_another_is_not_found(bob, saved):
+def test_the_view_of_another_user_is_not_found(bob, saved):
     for act in (
         lambda: saved_views.find(bob.id, saved.id),
         lambda: saved_views.rename(bob.id, saved.id, "Mine"),

@@ -267,7 +267,7 @@ def test_a_step_that_an_older_version_kept_can_no_longer_be_taken_back(home, fro
     rows = {"films": {}, "people": {}, "lists": {}}
     old = {"token": "old", "user": home.id, "rows": rows, "after": "x"}
     UndoStep.create(**old, created_at=frozen_clock.moment)
-    with pytest.raises(NotFoundError, match="before the server was updated"):
+    with pytest.raises(NotFoundError, match="the server was updated since"):
         undo.back(home.id, "old")
 
 

@@ -8,7 +8,7 @@ from playhouse.test_utils import count_queries
 from mm import config
 from mm.models import Movie, Person
 from mm.providers import limits
-from mm.services.enrichment import lookups
+from mm.services.enrichment import interactive
 from mm.services.library import lists, movies, people
 from tests.support.libraries import document, film, many, person, put, vote
 from tests.support.standin import FILM_IDS, SERIES_ID, UNKNOWN_ID
@@ -94,7 +94,7 @@ def test_the_posters_of_what_was_found_come_from_this_server(page):
 
 @pytest.mark.parametrize("fault", ["error", "html", "truncated", "wrong_key"])
 def test_a_provider_that_is_down_is_said_and_the_words_stay(page, standin, fault, monkeypatch):
-    monkeypatch.setattr(lookups, "TRIES", 1)
+    monkeypatch.setattr(interactive, "TRIES", 1)
     standin.tmdb.fault = fault
     answer = page.get("/add?q=lighthouse <b>")
     assert answer.status_code == 200
@@ -212,13 +212,13 @@ def test_a_film_without_an_imdb_id_is_refused_and_the_page_says_so_before(page):
 
 def test_without_a_key_an_imdb_id_is_added_as_a_stub(page, without_key):
     shown = page.get(f"/add/pick?imdb={FIRST}").text
-    assert "A key adds titles" in shown
+    assert "It adds titles" in shown
     page.post("/add", data={"imdb": FIRST, "where": "toWatch"})
     assert the_film().title.tmdb_state == "stub"
 
 
 def test_an_id_that_tmdb_does_not_know_can_be_added_all_the_same(page):
-    assert "TMDB knows no film" in page.get(f"/add/pick?imdb={UNKNOWN_ID}").text
+    assert "TMDB has no film" in page.get(f"/add/pick?imdb={UNKNOWN_ID}").text
     page.post("/add", data={"imdb": UNKNOWN_ID, "where": "toWatch"})
     assert the_film(UNKNOWN_ID)
 
@@ -228,10 +228,10 @@ def test_an_id_that_tmdb_does_not_know_can_be_added_all_the_same(page):
     [
         ({"new_person": "a" * 501}, "Name: longer than 500 characters"),
         ({"new_person": ".."}, "cannot be a name"),
-        ({"where": "nowhere"}, "is none of"),
+        ({"where": "nowhere"}, "unknown status"),
         ({"where": "new-list", "list_id": "x", "new_list": " "}, "List: is missing or empty"),
         ({"where": "watched", "rating": "11"}, "11 is above 10"),
-        ({"where": "watched", "rating": "nan"}, "Rating: is not a number"),
+        ({"where": "watched", "rating": "nan"}, "Rating: is not a usable number"),
         ({"where": "watched", "date_watched": "yesterday"}, "Date:"),
     ],
 )

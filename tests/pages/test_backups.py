@@ -55,7 +55,7 @@ def test_a_folder_that_may_not_be_read_is_told_in_plain_words_with_a_code(
         api.post("/api/backup/create"),
     ):
         assert answer.status_code == 503
-        assert "cannot be reached (Permission denied)" in answer.text
+        assert "can’t be reached (Permission denied)" in answer.text
         assert closed not in answer.text
     codes = [
         record.fields["code"] for record in caplog.records if record.msg == "backup_folder.failed"
@@ -67,7 +67,7 @@ def test_a_folder_that_may_not_be_read_is_told_in_plain_words_with_a_code(
 def test_the_account_page_works_beside_a_folder_that_may_not_be_read(closed, alice, page):
     answer = page.get("/account")
     assert answer.status_code == 200
-    assert "cannot be reached (Permission denied)" in answer.text
+    assert "can’t be reached (Permission denied)" in answer.text
     assert "There is no good backup" not in answer.text
     answer = page.post("/account/password", data={"current": "wrong", "new": "long enough 1"})
     assert (answer.status_code, "current password is incorrect" in answer.text) == (422, True)
@@ -91,7 +91,7 @@ def test_a_night_in_a_folder_that_may_not_be_read_fails_with_the_same_words(clos
         job = nightly.enable(alice, True)
         jobs.run(job.id, nightly.run, nightly.failed)
         said = reload(alice).last_error
-        assert "cannot be reached (Permission denied)" in said
+        assert "can’t be reached (Permission denied)" in said
         assert Job.get_by_id(job.id).message == said
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from mm.database import db
 from mm.models import Title
 from mm.services import accounts, jobs
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, imports, uploads
 from mm.services.backup import files as backup_files
 from mm.services.library import people
 from tests.conftest import PASSWORD
@@ -27,8 +27,14 @@ RIGHT_TO_LEFT = "جدایی نادر از سیمین"
 TITLES = (LONG, UNBROKEN, RIGHT_TO_LEFT, "夜の自転車", "<b>Bold</b> & 'quoted'")
 VIEWS = [(size, scheme) for size in ("phone", "desk") for scheme in ("light", "dark")]
 TARGET_PX = 44
+RAIL_PX, MARGIN_PX = 232, 40
+LEFT_EDGE = """() => Math.min(...[...document.querySelectorAll('main > *')]
+  .filter((element) => element.checkVisibility() && !element.matches('.visually-hidden'))
+  .map((element) => element.getBoundingClientRect().left))"""
 # What a finger cannot hit: visible, alone in its line, and smaller than 44 px.
-SMALL_TARGETS = """(least) => [...document.querySelectorAll('button, a.button, .shell__nav a, .tabs a, summary, .choice')]
+SMALL_TARGETS = """(least) => [...document.querySelectorAll(
+    'button, a.button, .shell__nav a, .tabs a, summary, .choice, .chip'
+  )]
   .filter((element) => element.checkVisibility() && !element.matches('.switch'))
   .filter((element) => element.getBoundingClientRect().height < least - 0.5)
   .map((element) => element.outerHTML.slice(0, 80))"""
@@ -61,7 +67,7 @@ def addresses(server):
         folder = backup_files.folder_of(alice.id)
         (folder / f"{UNBROKEN}.json").write_text("{}")
         (folder / "2026-01-02.json").write_text("{}")
-        plan = imports.offer(alice, entry.filename)
+        plan = uploads.copy_backup(alice, entry.filename)
         job = jobs.create("backup", alice.id, {"kind": "manual"})
         failed = jobs.create("import", alice.id)
         jobs.fail(failed, LONG)
@@ -122,6 +128,16 @@ def _faults(visitor, address):
     )
 
 
+def test_every_page_of_a_desk_begins_at_the_same_left_edge(server, addresses, visit):
+    visitor = visit("desk")
+    visitor.log_in(server.url, "alice@example.org", PASSWORD)
+    edges = {}
+    for name in addresses.keys() - {"error", "log-in"}:
+        visitor.page.goto(server.url + addresses[name])
+        edges[name] = visitor.page.evaluate(LEFT_EDGE)
+    assert set(edges.values()) == {RAIL_PX + MARGIN_PX}, edges
+
+
 def test_titles_are_text_and_never_markup(server, addresses, visit):
     visitor = visit("phone")
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
@@ -137,7 +153,7 @@ def test_a_file_of_65_mib_is_refused_before_it_is_sent(server, addresses, visit,
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
     visitor.page.goto(f"{server.url}/backup")
     visitor.page.locator("input[type=file]").set_input_files(large)
-    expect(visitor.page.locator(".toast--bad")).to_contain_text("larger than 64 MiB")
+    expect(visitor.page.locator(".toast--bad")).to_contain_text("larger than the 64 MB limit")
 
 
 def test_the_page_waits_three_seconds_at_most_for_a_cdn_that_hangs(server, addresses, visit):

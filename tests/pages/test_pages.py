@@ -9,7 +9,7 @@ from peewee import DatabaseError, IntegrityError, InterfaceError, OperationalErr
 from mm import htmx, tasks
 from mm.models import Job, Movie, Title, User
 from mm.services import jobs
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, imports, large_files, uploads
 from mm.services.library import movies, people, rankings
 from tests.conftest import PASSWORD
 from tests.support import libraries
@@ -389,7 +389,7 @@ def test_switching_automatic_backups_on_makes_the_first_one(page, alice):
 
 
 def test_a_huge_plan_shows_its_first_rows_and_says_how_many_more(page, alice):
-    job = imports.receive(alice, io.BytesIO(document(1204)))
+    job = uploads.receive(alice, io.BytesIO(document(1204)))
     text = page.get(f"/backup/import/{job.id}").text
     assert "<b>1,204</b> new films" in text
     assert text.count('<span class="plan__label">tt') == 200 + 1
@@ -406,11 +406,11 @@ def test_a_confirmed_import_that_met_a_change_can_be_looked_at_and_confirmed_aga
     tasks.run_job.call_local(job_page.rsplit("/", 1)[1], "import")
     for address in (job_page, "/backup"):
         text = page.get(address).text
-        assert "Your library changed since you looked" in text
+        assert "Your library changed before this started" in text
         assert f'href="{plan}"' in text
         assert "every " not in text.partition('id="job"')[2].partition(">")[0]
     text = page.get(plan).text
-    assert "Your library changed since you looked" in text
+    assert "Your library changed before this started" in text
     assert 'value="skip" checked' in text
     form["library_version"] = User.get_by_id(alice.id).library_version
     assert page.post(f"{plan}/confirm", data=form).location == job_page
@@ -440,20 +440,20 @@ def test_beside_a_phone_that_writes_all_the_time_the_second_confirmation_may_all
 
 
 def test_the_plan_of_a_file_whose_place_a_newer_upload_took_says_so(page, alice):
-    first = imports.receive(alice, io.BytesIO(document(3)))
-    imports.receive(alice, io.BytesIO(document(4)))
+    first = uploads.receive(alice, io.BytesIO(document(3)))
+    uploads.receive(alice, io.BytesIO(document(4)))
     for answer in (
         page.get(f"/backup/import/{first.id}"),
         page.post(f"/backup/import/{first.id}/confirm", data={"library_version": 0}),
         page.post(f"/backup/import/{first.id}/discard"),
     ):
         assert answer.status_code == 404
-        assert "a newer upload took its place" in answer.text
+        assert "a newer upload replaced it" in answer.text
 
 
 def test_a_large_upload_without_a_turn_is_refused_before_it_arrives(page, alice, monkeypatch):
-    monkeypatch.setitem(imports._waiting, alice.id, 1)
-    body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(imports.LARGE_FILE)}
+    monkeypatch.setitem(large_files.waiting, alice.id, 1)
+    body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(large_files.LARGE_FILE)}
     form = "multipart/form-data; boundary=x"
     answer = page.post("/backup/import", content_type=form, environ_overrides=body)
     assert answer.status_code == 503
@@ -468,23 +468,23 @@ class Unread(io.RawIOBase):
 
 
 def test_a_plan_that_nobody_has_confirmed_is_found_from_its_job(page, alice):
-    job = imports.receive(alice, io.BytesIO(document(3)))
+    job = uploads.receive(alice, io.BytesIO(document(3)))
     text = page.get(f"/backup/jobs/{job.id}").text
     assert "until you confirm" in text
     assert f'href="/backup/import/{job.id}"' in text
 
 
 def test_a_plan_whose_file_was_swapped_says_so(page, alice):
-    job = imports.receive(alice, io.BytesIO(document(3)))
-    imports._file_of(job).write_bytes(document(7))
+    job = uploads.receive(alice, io.BytesIO(document(3)))
+    uploads.path_of(job).write_bytes(document(7))
     answer = page.get(f"/backup/import/{job.id}")
     assert answer.status_code == 422
-    assert "Choose it again" in answer.text
+    assert "Upload it again" in answer.text
 
 
 def test_what_was_left_out_is_listed_and_downloaded(page, alice):
     data = b'{"movies": [{"imdb_id": "tt0000001"}, {"imdb_id": "x"}]}'
-    job = imports.receive(alice, io.BytesIO(data))
+    job = uploads.receive(alice, io.BytesIO(data))
     tasks.run_job.call_local(imports.confirm(job, "overwrite", 0).id, "import")
     text = page.get(f"/backup/jobs/{job.id}").text
     assert "1 row couldn’t be imported" in text
@@ -513,7 +513,7 @@ def test_the_text_of_an_exception_that_an_older_version_kept_is_not_shown(page, 
 
 def test_the_plan_of_a_file_of_equal_people_is_a_small_page(page, alice):
     people = b",".join([b'{"name": "Ann"}'] * 5_000)
-    job = imports.receive(alice, io.BytesIO(b'{"people": [%s]}' % people))
+    job = uploads.receive(alice, io.BytesIO(b'{"people": [%s]}' % people))
     text = page.get(f"/backup/import/{job.id}").text
     assert "And 4,989 more like the last one." in text
     assert len(text) < 60_000
@@ -525,7 +525,7 @@ def test_a_plan_shows_what_becomes_of_the_ranking(page, alice):
     libraries.put(alice, libraries.document(films, rankings=places))
     swapped = [libraries.ranking(2), libraries.ranking(1, 2), libraries.ranking(9, 3)]
     file = libraries.as_bytes(libraries.document(films, rankings=swapped))
-    job = imports.receive(alice, io.BytesIO(file))
+    job = uploads.receive(alice, io.BytesIO(file))
     text = page.get(f"/backup/import/{job.id}").text
     assert "<h2>Ranking" in text
     assert "tt0000009 is no film of the file or of the library" in text
@@ -538,7 +538,7 @@ def test_a_plan_shows_what_becomes_of_the_ranking(page, alice):
 
 
 def test_a_plan_that_was_confirmed_leads_to_its_job(page, alices_backup, alice):
-    job = imports.offer(alice, alices_backup.filename)
+    job = uploads.copy_backup(alice, alices_backup.filename)
     version = User.get_by_id(alice.id).library_version
     page.post(
         f"/backup/import/{job.id}/confirm",
@@ -548,7 +548,7 @@ def test_a_plan_that_was_confirmed_leads_to_its_job(page, alices_backup, alice):
 
 
 def test_a_cancelled_plan_leaves_nothing_behind(page, alices_backup, alice):
-    job = imports.offer(alice, alices_backup.filename)
+    job = uploads.copy_backup(alice, alices_backup.filename)
     page.post(f"/backup/import/{job.id}/discard")
     assert Job.get_or_none(Job.id == job.id) is None
     assert "Nothing was changed" in page.get("/backup").text

@@ -13,6 +13,7 @@ from mm import models
 from mm.database import db
 from mm.errors import ConflictError
 from mm.models import (
+    OWNED,
     CustomList,
     Movie,
     Person,
@@ -23,11 +24,13 @@ from mm.models import (
     Tombstone,
     User,
     Watch,
+    owned_names,
 )
-from mm.schemas import FORMAT
+from mm.schemas import FORMAT, ListEntry, RankingEntry, ViewEntry, Vote, WatchEntry
 from mm.schemas.portable import Document
-from mm.services import accounts, portable
+from mm.services import portable
 from mm.services.backup import backups
+from mm.services.portable.reader import FileRanking, FileVote
 from tests.support import libraries
 from tests.support.libraries import (
     T,
@@ -527,7 +530,7 @@ def test_what_cannot_be_ranked_is_left_out_with_its_reason(alice):
     assert {problem.path: problem.reason for problem in plan.errors} == {
         "rankings[0].imdb_id": "tt0000002 is not watched, and only watched films are ranked",
         "rankings[1].imdb_id": "tt0000009 is no film of the file or of the library",
-        "rankings[2].imdb_id": "'x' is not tt and 7 or more digits",
+        "rankings[2].imdb_id": "'x' is not an IMDb title ID",
         "rankings[3].liked": "is missing",
         "rankings[4].position": "1.5 is not a whole number",
         "rankings[5].ranked_at": "'soon' is not a time",
@@ -566,7 +569,8 @@ def test_the_view_of_a_plan_names_each_change_of_the_ranking(alice):
     assert ranked(alice) == [("2", True), ("1", True), ("4", True)]
 
 
-# A column that a user can fill is in the document, or stands here with the reason why not.
+# Each column of a library is declared as its user's own (models.OWNED), or it is one of these that
+# the document names in another way, or it stands here with those that are not in the document.
 NOT_IN_THE_DOCUMENT = {
     "movie.id",
     "movie.user",
@@ -588,39 +592,24 @@ NOT_IN_THE_DOCUMENT = {
     "saved_view.id",
     "saved_view.user",
 }
-IN_THE_DOCUMENT = {
+BY_ANOTHER_NAME = {
     "movie.title": "imdb_id",
-    "movie.media_type": "media_type",
-    "movie.status": "status",
     "movie.custom_list": "custom_list_id",
-    "movie.date_added": "date_added",
-    "movie.last_modified": "last_modified",
-    "watch.date_watched": "date_watched",
-    "watch.my_rating": "my_rating",
-    "person.name": "name",
-    "person.is_trusted": "is_trusted",
-    "person.color": "color",
-    "person.emoji": "emoji",
     "person.quick_key": "quick_key",
-    "person.last_modified": "last_modified",
     "recommendation.person": "person_name",
-    "recommendation.date_recommended": "date_recommended",
-    "recommendation.vote_type": "vote_type",
     "custom_list.id": "id",
-    "custom_list.name": "name",
-    "custom_list.color": "color",
-    "custom_list.icon": "icon",
-    "custom_list.position": "position",
-    "custom_list.created_at": "created_at",
-    "custom_list.last_modified": "last_modified",
-    "saved_view.name": "name",
-    "saved_view.filters": "filters",
-    "saved_view.position": "position",
-    "saved_view.last_modified": "last_modified",
     "ranking.movie": "imdb_id",
-    "ranking.liked": "liked",
-    "ranking.position": "position",
-    "ranking.ranked_at": "ranked_at",
+}
+IN_THE_DOCUMENT = BY_ANOTHER_NAME | {
+    f"{table._meta.table_name}.{name}": name for table in OWNED for name in owned_names(table)
+}
+# The values of such rows are passed by their order.
+ENTRIES = {
+    Watch: WatchEntry,
+    Recommendation: Vote,
+    CustomList: ListEntry,
+    SavedView: ViewEntry,
+    Ranking: RankingEntry,
 }
 # Tables that are not the library: accounts, what the providers say, the sync machinery, work in
 # progress.
@@ -644,6 +633,31 @@ def test_every_column_that_a_user_owns_is_in_the_document_or_excluded_by_name():
         f"{table._meta.table_name}.{name}" for table in library for name in table._meta.fields
     }
     assert columns == NOT_IN_THE_DOCUMENT | set(IN_THE_DOCUMENT)
+
+
+@pytest.mark.parametrize("table", ENTRIES, ids=lambda table: table._meta.table_name)
+def test_owned_columns_are_in_the_order_of_the_documents_fields(table):
+    fields = ENTRIES[table].__struct_fields__
+    assert [name for name in fields if name in owned_names(table)] == owned_names(table)
+    assert fields[-len(OWNED[table]) :] == tuple(owned_names(table))
+
+
+def test_each_owned_column_of_a_file_is_read(alice):
+    put(alice, hard_document())
+    incoming = portable.read(export(alice))
+    read = {
+        Movie: incoming.films,
+        Person: incoming.people,
+        CustomList: incoming.lists,
+        SavedView: incoming.views,
+    }
+    names = {table: set().union(*(row.values for row in rows)) for table, rows in read.items()}
+    names[Watch] = set().union(
+        *(watch for film in incoming.films for watch in film.watches.values())
+    )
+    names[Recommendation] = set(FileVote.__struct_fields__) - {"key", "person_name"}
+    names[Ranking] = set(FileRanking.__struct_fields__) - {"path", "imdb_id"}
+    assert names == {table: set(owned_names(table)) for table in OWNED}
 
 
 @pytest.mark.parametrize("column, key", IN_THE_DOCUMENT.items())
@@ -715,5 +729,5 @@ def accounts_of(name):
     user = User.create(
         email=name, email_key=name, username=name, username_key=name, password_hash="", created_at=T
     )
-    accounts._seed_quick_recommenders(user)
+    models.add_quick_recommenders(db.obj, user.id, T, models.next_update(db.obj))
     return user

@@ -9,6 +9,7 @@ from mm.database import db
 from mm.models import Movie, Title
 from mm.providers import client, limits
 from mm.services import jobs
+from mm.services.enrichment import interactive, lookup_slots, refresh
 from mm.services.enrichment import runner as enrichment_runner
 from tests.support import standin as stand
 
@@ -28,6 +29,17 @@ def brisk(monkeypatch, database, frozen_clock):
     monkeypatch.setattr(limits, "omdb_worker", limits.RateLimiter(2000, ceiling=2000))
     monkeypatch.setattr(limits.RateLimiter, "hold_back", lambda *_: None)
     monkeypatch.setattr(client, "sleep", lambda _: None)
+
+
+@pytest.fixture
+def brisk_lookups(monkeypatch, brisk):
+    """No waiting for look-ups that somebody waits for, and nothing cached."""
+    monkeypatch.setattr(limits, "tmdb_interactive", limits.RateLimiter(2000, ceiling=2000))
+    monkeypatch.setattr(limits, "omdb_interactive", limits.RateLimiter(2000, ceiling=2000))
+    monkeypatch.setattr(refresh, "WORKER_SECONDS", 20)
+    monkeypatch.setattr(lookup_slots, "DEADLINE_SECONDS", 30)
+    interactive.cache.clear()
+    lookup_slots.silent_providers.clear()
 
 
 def change(**values):

@@ -686,7 +686,7 @@ def running(port=0):
 @pytest.fixture(name="standin")
 def standin_fixture():
     # Its port may be one that an earlier test left silent.
-    lookup_slots.silence.clear()
+    lookup_slots.silent_providers.clear()
     with running() as standin:
         yield standin
 

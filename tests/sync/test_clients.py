@@ -1,5 +1,5 @@
-"""Whole conversations of the existing clients: real HTTP, a real server and worker, the stand-in
-behind them."""
+"""Whole sessions of the existing clients, with a real server, worker
+and HTTP stand-in."""
 
 import contextlib
 import time
@@ -69,8 +69,8 @@ def wait_for(condition):
 
 @pytest.fixture
 def enriched(server):
-    """enriched(): wait until the worker has looked up all films; until then two answers that follow
-    each other may rightly differ."""
+    """enriched(): wait until the worker has looked up all films; until then two
+    answers in a row may rightly differ."""
     waiting = """
         select imdb_id from title where 'stub' in (tmdb_state, omdb_state)
             and imdb_id in (select imdb_id from movie)
@@ -80,9 +80,9 @@ def enriched(server):
     return lambda: wait_for(lambda: not server.query(waiting))
 
 
-def test_a_phone_in_the_spelling_of_ios(client):
-    """Adds by recommendation with bodies of its own, names people by `person`, votes in words,
-    sends whole numbers."""
+def test_the_ios_client_works(client):
+    """Adds by recommendation with bodies of its own, names people by `person`,
+    votes in words, sends whole numbers."""
     client.ask("GET", "/api/auth/me")
     client.ask("GET", "/api/movies")
     quick = {row["quick_key"]: row["name"] for row in client.ask("GET", "/api/people")}
@@ -151,9 +151,9 @@ def test_a_phone_in_the_spelling_of_ios(client):
     wait_for(lambda: client.ask("GET", "/api/backup/list")["backups"])
 
 
-def test_a_browser_in_the_spelling_of_react(client, enriched):
-    """Adds films and votes by ids and booleans, keeps a queue, reads the feed in pages and replays
-    a batch."""
+def test_the_react_client_works(client, enriched):
+    """Adds films and votes by ids and booleans, keeps a queue, reads the feed in
+    pages and replays a batch."""
     phone = Phone(client)
     phone.pull(limit=2)
     added = client.ask(
@@ -246,8 +246,9 @@ def test_a_browser_in_the_spelling_of_react(client, enriched):
     assert phone.library() == server_library(client)
 
 
-def test_a_ranking_is_made_film_by_film_and_travels_in_the_export(client):
-    """The phone asks for both lists beside the films, and shows no film where one of them fails."""
+def test_a_ranking_is_built_and_survives_export_and_import(client):
+    """The phone reads both lists beside the films, and shows no film where
+    one of them fails."""
     one, two = stand.FILM_IDS[20:22]
     client.ask("POST", "/api/movies", 201, json={"imdb_id": one})
     client.ask("POST", "/api/movies", 201, json={"imdb_id": two})
@@ -269,7 +270,7 @@ def test_a_ranking_is_made_film_by_film_and_travels_in_the_export(client):
     assert [row["imdb_id"] for row in client.ask("GET", "/api/ranking")] == [two, one]
 
 
-def test_names_with_slashes_reach_the_person_they_name(client):
+def test_names_with_slashes_reach_the_right_person(client):
     for name in ("/Bob", "Bob", "a/b/stats", "a//b", "x/", "100%", "%2F", "Ω 🎬"):
         client.ask("POST", "/api/people", 201, json={"name": name})
     for name in ("/Bob", "Bob", "a/b/stats", "a//b", "x/", "100%", "%2F", "Ω 🎬"):

@@ -1,4 +1,4 @@
-"""News of one's own library over a WebSocket."""
+"""Live events of a user's own library over a WebSocket."""
 
 import contextlib
 import json
@@ -28,14 +28,14 @@ FILM, OTHER = "tt0111161", "tt0068646"
 
 
 class Listener:
-    """A connection as the services see it: what is told at each look."""
+    """A connection as the services see it: the events of each look."""
 
     def __init__(self, user):
         self.user = user
-        self.told = live.cursor(user.id, user.token_version)
+        self.cursor = live.cursor(user.id, user.token_version)
 
     def look(self):
-        events, self.told = live.events_since(self.user.id, self.user.token_version, self.told)
+        events, self.cursor = live.events_since(self.user.id, self.user.token_version, self.cursor)
         return events
 
 
@@ -44,7 +44,7 @@ def listener(alice):
     return Listener(alice)
 
 
-def test_each_kind_of_change_is_told_once(alice, listener):
+def test_each_kind_of_change_is_one_event_once(alice, listener):
     movies.add(alice.id, FILM, recommenders=["Eve"])
     assert listener.look() == [
         {"type": "movieAdded", "imdb_ids": [FILM]},
@@ -62,7 +62,7 @@ def test_each_kind_of_change_is_told_once(alice, listener):
     ]
 
 
-def test_deletions_of_people_and_lists_and_a_soft_deletion_are_told(alice, listener):
+def test_deletions_of_people_lists_and_films_are_events(alice, listener):
     person, listed = people.create(alice.id, "Eve"), lists.create(alice.id, "Later")
     movies.add(alice.id, FILM)
     listener.look()
@@ -76,7 +76,7 @@ def test_deletions_of_people_and_lists_and_a_soft_deletion_are_told(alice, liste
     ]
 
 
-def test_what_the_enrichment_brings_is_not_told_not_even_with_a_later_change(alice, listener):
+def test_fetched_details_are_no_event_not_even_with_a_later_change(alice, listener):
     movies.add(alice.id, FILM)
     movies.add(alice.id, OTHER)
     listener.look()
@@ -95,18 +95,18 @@ def test_an_import_of_many_films_is_one_event_without_their_ids(alice, listener)
     assert events["movieAdded"] == {"type": "movieAdded", "imdb_ids": []}
 
 
-def test_what_others_do_is_not_told(bob, listener):
+def test_changes_of_other_users_are_no_events(bob, listener):
     movies.add(bob.id, FILM)
     assert listener.look() == []
 
 
-def test_the_end_of_the_log_in_ends_it(alice, listener):
+def test_ended_sessions_end_the_events(alice, listener):
     accounts.end_sessions(alice)
     assert listener.look() == []
-    assert listener.told is None
+    assert listener.cursor is None
 
 
-def test_what_a_client_says_brings_the_next_look_no_nearer(monkeypatch):
+def test_messages_of_a_client_do_not_cause_more_queries(monkeypatch):
     class Chatty:
         said = 0
 
@@ -116,12 +116,12 @@ def test_what_a_client_says_brings_the_next_look_no_nearer(monkeypatch):
 
     monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
     ws, began = Chatty(), time.monotonic()
-    assert not sockets._waited(ws)
+    assert not sockets._wait(ws)
     assert time.monotonic() - began >= 0.05
     assert ws.said > 2
 
 
-def test_whatever_waits_leaves_threads_for_everybodys_pages():
+def test_everything_that_waits_leaves_threads_for_pages():
     threads = runpy.run_path(str(config.ROOT / "gunicorn.conf.py"))["threads"]
     waiting = sum(place.AT_ONCE + place.WAITING for place in (lookup_slots, posters, login_limits))
     assert sockets.CONNECTIONS + waiting <= threads - 4
@@ -203,22 +203,22 @@ class TestConnections:
                 event = json.loads(ws.receive(timeout=10))
         assert event == {"type": "movieAdded", "imdb_ids": [FILM]}
 
-    def test_another_users_changes_are_not_told(self, server, token):
+    def test_another_users_changes_do_not_arrive(self, server, token):
         with db.connection_context(), connected(server, f"?token={token}") as ws:
             bob = User.get(User.username == "bob")
             movies.add(bob.id, FILM)
             assert ws.receive(timeout=2.5) is None
 
-    def test_without_a_token_or_with_a_bad_one_it_is_refused(self, server):
+    def test_a_missing_or_bad_token_is_refused(self, server):
         assert handshake(server) == 401
         assert handshake(server, "?token=nonsense") == 401
 
-    def test_the_admin_token_has_no_library_to_tell_of(self, server):
+    def test_the_admin_token_is_refused(self, server):
         url = f"{server.url}/api/auth/admin/login"
         answer = requests.post(url, json={"token": "open sesame"}, timeout=5)
         assert handshake(server, f"?token={answer.json()['access_token']}") == 403
 
-    def test_a_session_counts_only_from_our_own_pages(self, server):
+    def test_a_session_is_accepted_only_from_our_own_pages(self, server):
         session = requests.Session()
         form = {"email": "alice@example.org", "password": PASSWORD}
         session.post(f"{server.url}/login", data=form, headers={"Origin": server.url}, timeout=10)
@@ -228,24 +228,24 @@ class TestConnections:
         assert handshake(server, headers=foreign) == 401
         assert handshake(server, headers={"Cookie": cookie}) == 401
 
-    def test_who_says_what_it_has_seen_is_told_that_it_missed_something(self, server, token):
+    def test_a_client_that_names_an_older_version_gets_all_events(self, server, token):
         with db.connection_context():
             alice = User.get(User.username == "alice")
             with connected(server, f"?token={token}&since={alice.library_version - 1}") as ws:
-                told = [json.loads(ws.receive(timeout=10)) for _ in range(3)]
+                received = [json.loads(ws.receive(timeout=10)) for _ in range(3)]
             with connected(server, f"?token={token}&since={alice.library_version}") as ws:
                 assert ws.receive(timeout=1.5) is None
                 lists.create(alice.id, "Seen")
                 event = json.loads(ws.receive(timeout=10))
         seen = {"version": alice.library_version}
-        assert told == [
+        assert received == [
             {"type": "movieUpdated", "imdb_ids": [], **seen},
             {"type": "peopleUpdated", **seen},
             {"type": "listUpdated", **seen},
         ]
         assert event == {"type": "listUpdated", "version": alice.library_version + 1}
 
-    def test_twelve_listen_and_the_next_gets_404(self, server, token):
+    def test_the_thirteenth_connection_gets_404(self, server, token):
         with contextlib.ExitStack() as open_ones:
             for other in [log_in(server, name) for name in ("bob", "carol", "dora")] * 4:
                 open_ones.enter_context(connected(server, f"?token={other}"))
@@ -256,7 +256,7 @@ class TestConnections:
             assert time.monotonic() < deadline, "The threads were not given back."
             time.sleep(0.2)
 
-    def test_six_listen_for_one_user_and_the_seventh_gets_404(self, server, token):
+    def test_the_seventh_connection_of_a_user_gets_404(self, server, token):
         eve = log_in(server, "eve")
         with contextlib.ExitStack() as open_ones:
             for _ in range(6):
@@ -276,10 +276,10 @@ class TestConnections:
                 ws.receive(timeout=5)
         assert closed.value.reason == CloseReason.MESSAGE_TOO_BIG
 
-    def test_a_plain_request_is_refused_in_words(self, server, token):
+    def test_a_plain_http_request_is_refused_with_a_message(self, server, token):
         assert requests.get(f"{server.url}/ws/sync?token={token}", timeout=5).status_code == 400
 
-    def test_a_database_that_fails_ends_the_connection_with_one_entry_in_the_log(self, tmp_path):
+    def test_a_failing_database_closes_the_connection_with_one_log_entry(self, tmp_path):
         with running(tmp_path / "data") as server:
             with db.connection_context():
                 accounts.create("alice@example.org", "alice", PASSWORD)
@@ -297,7 +297,7 @@ class TestConnections:
             assert said.count("live.failed code=") == 1
             assert "Error handling request" not in said
 
-    def test_a_stop_of_the_server_ends_open_connections_at_once(self, tmp_path):
+    def test_stopping_the_server_closes_open_connections_at_once(self, tmp_path):
         with running(tmp_path / "data") as server:
             with db.connection_context():
                 accounts.create("alice@example.org", "alice", PASSWORD)

@@ -1,4 +1,5 @@
-"""Queued actions: what each does, which one wins, and that a queue sent twice changes nothing."""
+"""Queued actions: what each does, which one wins, and replays, which change
+nothing."""
 
 import json
 import threading
@@ -7,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from mm import models
+from mm import clock, models
 from mm.database import db
 from mm.errors import InvalidError
 from mm.models import CustomList, Movie, Person, Tombstone, UndoStep, User, Watch
@@ -35,7 +36,8 @@ def at(frozen_clock):
 
 @pytest.fixture
 def do(alice, at):
-    """do("addMovie", imdb_id=FILM): Alice's action of a minute ago, or `ago` seconds."""
+    """do("addMovie", imdb_id=FILM): Alice's action of a minute ago, or `ago`
+    seconds."""
 
     def perform(action, ago=60, **data):
         return sync_queue.perform(alice.id, SyncAction(action, data, at(ago)))
@@ -63,7 +65,7 @@ def test_a_film_is_added_with_one_or_several_recommenders(do, alice):
     assert (film(alice).status, film(alice, OTHER).status) == ("toWatch", "watched")
 
 
-def test_an_accepted_action_leaves_its_own_time_on_the_film(do, alice, at):
+def test_the_time_of_an_accepted_action_becomes_last_modified(do, alice, at):
     answer = do("addMovie", ago=500, imdb_id=FILM)
     assert answer.last_modified == film(alice).last_modified == film(alice).date_added == at(500)
 
@@ -78,7 +80,7 @@ def test_a_time_in_milliseconds_is_taken_and_one_in_the_future_is_now(alice, at)
     assert film(alice).last_modified == at()
 
 
-def test_votes_are_given_changed_and_taken_back_by_each_spelling_of_the_person(do, alice):
+def test_votes_are_added_changed_and_removed_by_each_spelling_of_the_person(do, alice):
     do("addRecommendation", imdb_id=FILM, person="Ann", vote_type="upvote", media_type="tv")
     do("addRecommendation", imdb_id=FILM, person_name="Bo", vote_type=False)
     ann = people.find(alice.id, "Ann").id
@@ -97,7 +99,7 @@ def test_a_changed_vote_keeps_its_date(do, alice, at):
     assert (vote.date_recommended, vote.vote_type) == (at(9999), False)
 
 
-def test_an_id_that_is_gone_gives_way_to_the_name_beside_it(do, alice):
+def test_an_unknown_person_id_falls_back_to_the_name_beside_it(do, alice):
     assert do("addRecommendation", imdb_id=FILM, person_id=99999, person_name="Ann").success
     assert voters(alice) == {"Ann": True}
     assert do("addRecommendation", imdb_id=OTHER, person_id=99999).error == "Person not found"
@@ -109,7 +111,7 @@ def test_a_person_called_007_is_a_name_and_not_an_id(do, alice):
     assert voters(alice) == {"007": False}
 
 
-def test_a_vote_that_is_not_there_cannot_be_changed_but_taken_back(do):
+def test_a_missing_vote_cannot_be_changed_but_can_be_removed(do):
     do("addMovie", imdb_id=FILM)
     do("addPerson", name="Ann")
     change = {"imdb_id": FILM, "person": "Ann", "vote_type": False}
@@ -127,7 +129,7 @@ def test_a_film_is_watched_and_rated_in_either_spelling(do, alice, at, action, r
     assert (seen.date_watched, seen.my_rating, film(alice).status) == (at(3000), 8.5, "watched")
 
 
-def test_watched_without_a_date_is_when_it_was_done_and_unrated(do, alice, at):
+def test_watched_without_a_date_means_at_the_time_of_the_action_and_unrated(do, alice, at):
     do("addMovie", ago=90, imdb_id=FILM)
     do("markWatched", ago=80, imdb_id=FILM)
     assert (film(alice).watch_history.date_watched, film(alice).watch_history.my_rating) == (
@@ -136,7 +138,7 @@ def test_watched_without_a_date_is_when_it_was_done_and_unrated(do, alice, at):
     )
 
 
-def test_a_new_rating_moves_neither_the_date_nor_the_film(do, alice, at):
+def test_a_new_rating_changes_neither_the_date_nor_the_list(do, alice, at):
     do("addList", id="l1", name="Best")
     do("markWatched", imdb_id=FILM, date_watched=at(3000), my_rating=4)
     do("updateStatus", imdb_id=FILM, status="custom", custom_list_id="l1")
@@ -183,14 +185,14 @@ def test_people_are_added_changed_renamed_trusted_and_removed(do, alice):
     assert do("updatePerson", name="Anne", color="#000000").error == "Person not found"
 
 
-def test_a_person_whom_two_phones_add_is_one_person(do, alice):
+def test_a_person_added_by_two_phones_is_one_person(do, alice):
     do("addPerson", ago=60, name="Ann", color="#111111")
     do("addPerson", ago=30, name="ANN", color="#222222")
     do("addPerson", ago=90, name="Ann", color="#333333")
     assert people.find(alice.id, "Ann").color == "#222222"
 
 
-def test_quick_recommenders_stay(do):
+def test_quick_recommenders_cannot_be_deleted(do):
     assert (
         do("deletePerson", ago=0, name="Google Search").error
         == "Quick recommenders cannot be deleted"
@@ -244,7 +246,9 @@ def test_lists_are_added_changed_and_removed(do, alice):
         ("addList", {"name": "x", "id": "a/b"}, "id"),
     ],
 )
-def test_a_malformed_action_is_refused_by_its_field_and_does_nothing(do, alice, action, data, path):
+def test_a_malformed_action_is_refused_with_its_field_and_does_nothing(
+    do, alice, action, data, path
+):
     with pytest.raises(InvalidError) as caught:
         do(action, ago=0, **data)
     assert [problem.path for problem in caught.value.errors] == [path]
@@ -253,12 +257,12 @@ def test_a_malformed_action_is_refused_by_its_field_and_does_nothing(do, alice, 
 
 
 @pytest.mark.parametrize("timestamp", [-9e12, 9e99])
-def test_a_time_that_is_none_is_refused(alice, timestamp):
+def test_an_invalid_timestamp_is_refused(alice, timestamp):
     with pytest.raises(InvalidError):
         sync_queue.perform(alice.id, SyncAction("addPerson", {"name": "Ann"}, timestamp))
 
 
-def test_in_a_batch_a_malformed_action_stops_no_other(alice, at):
+def test_a_malformed_action_does_not_stop_the_rest_of_the_batch(alice, at):
     sent = [
         {"action": "addMovie", "data": {"imdb_id": FILM}, "timestamp": at(9)},
         {"action": "explode", "data": {}, "timestamp": at(8)},
@@ -277,7 +281,7 @@ def test_in_a_batch_a_malformed_action_stops_no_other(alice, at):
 # Which one wins.
 
 
-def test_an_action_older_than_the_film_is_a_conflict_that_shows_the_films_state(do, alice, at):
+def test_an_action_older_than_the_film_is_a_conflict_with_the_films_state(do, alice, at):
     do("addMovie", ago=60, imdb_id=FILM)
     do("markWatched", ago=30, imdb_id=FILM, my_rating=9)
 
@@ -288,7 +292,7 @@ def test_an_action_older_than_the_film_is_a_conflict_that_shows_the_films_state(
     assert answer.server_state.watch_history.my_rating == film(alice).watch_history.my_rating == 9
 
 
-def test_a_second_more_or_less_is_no_conflict(do):
+def test_a_difference_of_a_second_is_no_conflict(do):
     do("addMovie", ago=30, imdb_id=FILM)
     assert do("markWatched", ago=31, imdb_id=FILM).success
     assert do("updateStatus", ago=32.5, imdb_id=FILM, status="toWatch").conflict
@@ -324,7 +328,7 @@ def test_an_action_older_than_the_deletion_is_a_conflict_and_a_newer_one_brings_
     assert voters(alice) == {"Ann": True}
 
 
-def test_a_film_that_is_used_after_another_phone_deleted_it_is_back(do, alice, at):
+def test_a_film_used_after_another_phone_deleted_it_comes_back(do, alice, at):
     do("addMovie", ago=90, imdb_id=FILM)
     movies.delete(alice.id, FILM, at=at(60))
     assert do("markWatched", ago=30, imdb_id=FILM, my_rating=6).success
@@ -350,9 +354,7 @@ def test_an_import_that_left_the_film_alone_and_enrichment_are_no_conflict(do, a
     assert do("markWatched", ago=30, imdb_id=FILM).success
 
 
-def test_a_film_that_a_file_says_was_changed_tomorrow_can_be_changed_today(
-    do, alice, at, frozen_clock
-):
+def test_a_film_imported_with_a_time_in_the_future_can_be_changed_now(do, alice, at, frozen_clock):
     libraries.put(alice, libraries.document([libraries.film(111161, last_modified=at(-DAY / 2))]))
     frozen_clock.move(60)
     assert do("markWatched", ago=0, imdb_id=FILM).success
@@ -421,7 +423,7 @@ def test_adding_a_person_before_that_name_was_deleted_does_not_bring_them_back(d
     assert people.find(alice.id, "Ann").last_modified == at(10)
 
 
-def test_a_person_whose_adding_was_undone_is_deleted_under_that_name_too(do, alice):
+def test_a_person_deleted_in_an_undoable_step_counts_as_deleted_by_name(do, alice):
     bo = people.create(alice.id, "Bo")
     with undo.step(alice.id, person_id=bo.id) as step:
         people.delete(alice.id, bo.id)
@@ -429,7 +431,7 @@ def test_a_person_whose_adding_was_undone_is_deleted_under_that_name_too(do, ali
     assert do("addPerson", ago=60, name="Bo").conflict
 
 
-def test_a_film_marked_as_watched_once_more_keeps_the_watch_and_the_rating_of_years_ago(do, alice):
+def test_marking_a_film_as_watched_again_keeps_the_old_watch_and_rating(do, alice):
     do("markWatched", ago=90, imdb_id=FILM, date_watched=1.6e9, my_rating=9)
     do("updateStatus", ago=80, imdb_id=FILM, status="toWatch")
     do("watchMovie", ago=70, imdb_id=FILM, date_watched=1.7e9, my_rating=None)
@@ -460,7 +462,7 @@ def test_a_list_deleted_before_a_film_was_changed_does_not_make_the_film_older(d
         ("deletePerson", {"name": "Ann"}),
     ],
 )
-def test_an_action_older_than_the_person_is_a_conflict_that_shows_the_persons_state(
+def test_an_action_older_than_the_person_is_a_conflict_with_the_persons_state(
     do, alice, at, action, data
 ):
     do("addPerson", ago=90, name="Ann")
@@ -477,9 +479,7 @@ def test_an_action_older_than_the_person_is_a_conflict_that_shows_the_persons_st
 
 
 @pytest.mark.parametrize("action", ["addList", "updateList", "deleteList"])
-def test_an_action_older_than_the_list_is_a_conflict_that_shows_the_lists_state(
-    do, alice, at, action
-):
+def test_an_action_older_than_the_list_is_a_conflict_with_the_lists_state(do, alice, at, action):
     do("addList", ago=90, id="l1", name="Best")
     do("updateList", ago=30, id="l1", name="Very best")
 
@@ -489,9 +489,7 @@ def test_an_action_older_than_the_list_is_a_conflict_that_shows_the_lists_state(
     assert answer.server_state.name == lists.find(alice.id, "l1").name == "Very best"
 
 
-def test_a_second_more_or_less_is_no_conflict_for_people_and_lists_and_sets_nothing_back(
-    do, alice, at
-):
+def test_a_difference_of_a_second_is_no_conflict_for_people_and_lists(do, alice, at):
     do("addPerson", ago=30, name="Ann")
     do("addList", ago=30, id="l1", name="Best")
     answers = [
@@ -533,7 +531,7 @@ def test_an_action_older_than_the_deletion_of_its_person_or_list_is_a_conflict(d
 
 
 @pytest.mark.parametrize("spelled", ["{}", "0{}", "00{}"])
-def test_a_name_that_is_a_number_reaches_nobody_by_their_id(do, alice, spelled):
+def test_a_name_that_is_a_number_is_never_taken_for_an_id(do, alice, spelled):
     ann = movies.recommend(alice.id, FILM, "Ann").person
     number = spelled.format(ann.id)
     assert do("deletePerson", ago=0, name=number).success
@@ -560,7 +558,7 @@ def test_a_film_added_again_keeps_a_downvote(do, alice):
     assert voters(alice) == {"Ann": False, "Bo": True}
 
 
-def test_the_status_deleted_of_a_film_that_is_gone_is_done_already(do, alice):
+def test_setting_a_missing_film_to_deleted_succeeds(do, alice):
     do("addMovie", ago=90, imdb_id=FILM)
     movies.delete(alice.id, FILM)
     assert do("updateStatus", ago=0, imdb_id=FILM, status="deleted").success
@@ -588,7 +586,7 @@ def test_an_action_sent_again_is_answered_as_before_and_changes_nothing(do, alic
 
 
 def test_the_same_id_with_other_content_is_another_action(alice, at):
-    """Two phones may both number their actions from 1, and so does one that was set up again."""
+    """Two phones may both number their actions from 1."""
 
     def send(action, id, **data):
         return sync_queue.perform(alice.id, SyncAction(action, data, at(), id=id))
@@ -612,7 +610,7 @@ def test_a_replay_with_an_id_changes_nothing(alice, at):
     assert CustomList.select().where(CustomList.user == alice).count() == 1
 
 
-def test_a_replay_of_what_an_earlier_version_did_under_the_id_alone_makes_no_second_list(alice, at):
+def test_a_replay_of_an_action_stored_by_id_alone_makes_no_second_list(alice, at):
     action = SyncAction("addList", {"name": "Best"}, at(5), id=7)
     answer = msgspec.to_builtins(SyncAnswer(True, last_modified=at(5)))
     models.SyncAction.create(user=alice, action_key="id:7", answer=answer, created_at=at())
@@ -647,14 +645,14 @@ def test_conflicts_and_failures_are_answered_again_too(do, frozen_clock):
     assert do("updatePerson", ago=60, name="Ann") == failure
 
 
-def test_a_kept_conflict_is_small_and_shows_the_state_of_now_when_it_is_sent_again(do, alice):
+def test_a_stored_conflict_is_small_and_is_answered_with_the_present_state(do, alice):
     voters = [f"Person {number}" for number in range(30)]
     do("addMovie", ago=10, imdb_id=FILM, recommenders=voters)
     first = do("markWatched", ago=60, imdb_id=FILM)
     assert first.conflict
     assert len(first.server_state.recommendations) == 30
-    kept = [len(json.dumps(row.answer)) for row in models.SyncAction.select()]
-    assert max(kept) < 200
+    sizes = [len(json.dumps(row.answer)) for row in models.SyncAction.select()]
+    assert max(sizes) < 200
 
     do("addRecommendation", ago=0, imdb_id=FILM, person="Zoe")
     again = do("markWatched", ago=60, imdb_id=FILM)
@@ -666,7 +664,7 @@ def test_a_kept_conflict_is_small_and_shows_the_state_of_now_when_it_is_sent_aga
     )
 
 
-def test_the_same_action_of_two_users_is_two(do, bob, at):
+def test_the_same_action_of_two_users_is_done_for_both(do, bob, at):
     do("addMovie", imdb_id=FILM)
     sync_queue.perform(bob.id, SyncAction("addMovie", {"imdb_id": FILM}, at(60)))
     assert Movie.select().count() == 2
@@ -702,7 +700,7 @@ def test_answers_and_deletions_are_forgotten_after_90_days(do, alice, frozen_clo
     assert not Tombstone.select().exists()
 
 
-def test_the_sweep_takes_steps_that_can_no_longer_be_undone(do, alice, frozen_clock):
+def test_the_sweep_deletes_steps_that_can_no_longer_be_undone(do, alice, frozen_clock):
     do("addMovie", imdb_id=FILM)
     with undo.step(alice.id, [FILM]):
         movies.set_status(alice.id, FILM, "watched")
@@ -717,15 +715,15 @@ def test_the_sweep_takes_steps_that_can_no_longer_be_undone(do, alice, frozen_cl
 # Many at once.
 
 
-def test_a_batch_leaves_the_database_free_now_and_then(alice, at, monkeypatch):
-    """Whoever waits for it looks every tenth of a second, and has to meet it free."""
+def test_a_long_batch_pauses_to_let_others_write(alice, at, monkeypatch):
+    """Another writer looks every tenth of a second whether the database is free."""
     clock_of_work, rests = [0.0], []
 
     def work(*_):
         clock_of_work[0] += 0.05
         return SyncAnswer(True)
 
-    monkeypatch.setattr(time, "monotonic", lambda: clock_of_work[0])
+    monkeypatch.setattr(clock, "monotonic", lambda: clock_of_work[0])
     monkeypatch.setattr(time, "sleep", rests.append)
     monkeypatch.setattr(sync_queue, "perform", work)
     sent = [{"action": "addMovie", "data": {"imdb_id": FILM}, "timestamp": at()}] * 100

@@ -1,4 +1,4 @@
-"""One user's backups: written whole, test-restored, told the truth about, and deleted by reasons."""
+"""One user's backups: made and test-restored, listed as they are, and deleted with a reason."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mm
 from mm import clock, config, disk, files, locks, log
-from mm.database import db, snapshot
+from mm.database import Table, db, snapshot
 from mm.errors import InvalidError, NoRoomError, UnavailableError
 from mm.models import CustomList, Job, Movie, Person, User
 from mm.schemas import FORMAT, BackupEntry, BackupHealth, BackupKind, Counts, Sidecar
@@ -20,25 +20,24 @@ from mm.services.backup.retention import Decision, Policy
 
 LARGE_LIBRARY = 20
 DELETE_WAITS_SECONDS = 3
-AT_WORK = {"backup": "A backup", "verify": "A check", "import": "An import", "restore": "A restore"}
 UNKNOWN = "unknown"
 BEFORE_DROP = "last before a large drop"
-ROTTEN = "it is not what was written: its sha256 differs"
+ROTTEN = "its content was changed or damaged (the sha256 differs)"
 
 
 # Reading.
 
 
 def listing(user_id: str) -> list[BackupEntry]:
-    """Newest first, what is damaged or foreign included. Only sizes are compared here: `verify`
+    """Newest first, the damaged and foreign ones included. Only sizes are compared here: `verify`
     reads the files. Raises UnavailableError where the folder may not be read."""
     with _folder_in_reach(user_id):
-        found = entries(user_id)
-    decisions = {decision.filename: decision for decision in _decisions(found)}
-    for entry in found:
+        listed = entries(user_id)
+    decisions = {decision.filename: decision for decision in _decisions(listed)}
+    for entry in listed:
         if decisions[entry.filename].keep:
             entry.kept_because = decisions[entry.filename].reason
-    return sorted(found, key=lambda entry: (entry.created_at or 0, entry.filename), reverse=True)
+    return sorted(listed, key=lambda entry: (entry.created_at or 0, entry.filename), reverse=True)
 
 
 def entry_of(user_id: str, filename: str) -> BackupEntry:
@@ -62,8 +61,8 @@ def health(user: User) -> BackupHealth:
 
 
 def is_overdue(user: User) -> bool:
-    """As in `health`, for every page: looks into the folder only when the last scheduled backup is
-    old."""
+    """As `health` says it, for every page: looks into the folder only when the last scheduled
+    backup is old."""
     if not user.backup_enabled or not schedule.is_overdue(user.last_completed_at or 0):
         return False
     try:
@@ -89,8 +88,8 @@ def _notices(listed: list[BackupEntry]) -> Iterator[str]:
     for entry in listed:
         if entry.kept_because == BEFORE_DROP and entry.counts:
             yield (
-                f"The backup after {entry.filename} held under half of its {entry.counts.movies:,} films. "
-                "It is pinned, so that it stays until you delete it."
+                f"The backup after {entry.filename} held under half of its "
+                f"{entry.counts.movies:,} films. It is pinned, so that it stays until you delete it."
             )
         if entry.state == "damaged":
             yield f"{entry.filename} is damaged: {entry.problem}"
@@ -98,8 +97,8 @@ def _notices(listed: list[BackupEntry]) -> Iterator[str]:
 
 @contextmanager
 def _folder_in_reach(user_id: str) -> Iterator[None]:
-    """An error of the file system is UnavailableError, with a code that the log explains: most often the
-    folder belongs to another user of the system."""
+    """Turns an error of the file system into UnavailableError, with a code that the log explains:
+    most often the folder belongs to another user of the system."""
     try:
         yield
     except OSError as error:
@@ -107,8 +106,8 @@ def _folder_in_reach(user_id: str) -> Iterator[None]:
             raise NoRoomError(disk.FULL) from error
         code = log.unexpected("backup_folder.failed", error, user=user_id)
         raise UnavailableError(
-            f"Your backups on the server cannot be reached ({error.strerror}). "
-            f"Tell whoever runs the server; its log explains it under {code}."
+            f"Your backups can’t be reached ({error.strerror}). "
+            f"Ask whoever runs this server (details in the log, code {code})."
         ) from error
 
 
@@ -117,8 +116,8 @@ def _folder_in_reach(user_id: str) -> Iterator[None]:
 
 @contextmanager
 def holding(user_id: str, seconds: float = 0) -> Iterator[None]:
-    """One backup, restore or import at a time for the same user; a second one is BusyError (409) once it
-    has waited for `seconds`."""
+    """One backup, restore or import at a time for the same user; a second one raises BusyError
+    (409) once it has waited for `seconds`."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locks.wait_for(_lock_of(user_id), seconds))
@@ -133,28 +132,24 @@ def _lock_of(user_id: str) -> str:
 
 
 def _busy(user_id: str) -> locks.BusyError:
-    return locks.BusyError(
-        f"{_running(user_id)} of your library is running. Try again when it has finished."
-    )
-
-
-def _running(user_id: str) -> str:
-    """What holds the lock, as far as the jobs tell: the API and the command line work without one."""
-    rows = Job.select().where((Job.user == user_id) & (Job.state == "running"))
-    running = [job.kind for job in rows]
-    return AT_WORK.get(next(iter(running), ""), "A backup, import or restore")
+    """Names what holds the lock, where a job does: the API and the command line have none."""
+    job = Job.select().where((Job.user == user_id) & (Job.state == "running")).first()
+    noun = jobs.KINDS[job.kind].noun if job else "A backup, import or restore"
+    return locks.BusyError(f"{noun} of your library is running. Try again when it has finished.")
 
 
 def create(user: User, kind: BackupKind = "manual") -> BackupEntry:
-    """A verified backup of the library as it is now. Raises BusyError, NoRoomError, TooManyRequestsError, or UnavailableError
-    when it could not be verified; then nothing is kept of it."""
+    """A verified backup of the library as it is now. Raises BusyError, NoRoomError,
+    TooManyRequestsError, or UnavailableError when it could not be verified; then nothing is kept of
+    it."""
     with holding(user.id):
-        return create_held(user, kind)
+        filename, _ = create_held(user, kind)
+        return entry_of(user.id, filename)
 
 
-def create_held(user: User, kind: BackupKind, beside: int = 0) -> BackupEntry:
-    """As `create`, for who holds the lock. `beside`: bytes that must be free on the same disk for
-    what is written to the database afterwards."""
+def create_held(user: User, kind: BackupKind, beside: int = 0) -> tuple[str, Sidecar]:
+    """As `create`, for who holds the lock; the file's name and its sidecar. `beside`: bytes that
+    must be free on the same disk for what is written to the database afterwards."""
     begun = time.monotonic()
     folder = folder_of(user.id)
     files.make_folder(folder)
@@ -162,7 +157,7 @@ def create_held(user: User, kind: BackupKind, beside: int = 0) -> BackupEntry:
     by_hand = kind in quotas.BY_HAND
     if by_hand:
         quotas.require(entries(user.id))
-    data, sidecar = _take(user, kind)
+    data, sidecar = _export(user, kind)
     if by_hand:
         quotas.require(entries(user.id), len(data))
         quotas.require_reserve(folder, len(data))
@@ -171,7 +166,13 @@ def create_held(user: User, kind: BackupKind, beside: int = 0) -> BackupEntry:
     previous = next((entry for entry in listing(user.id) if _is_verified_and_past(entry)), None)
     with files.draft(folder) as temporary:
         files.write(temporary, data)
-        _require_good(temporary, sidecar)
+        # Read back from the disk, and test-restored.
+        if problem := _problem(temporary.read_bytes(), sidecar):
+            raise UnavailableError(
+                f"The backup failed its test and was not kept: {problem}. "
+                "Your earlier backups are safe."
+            )
+        sidecar.verified_at = clock.now()
         # First, because a process that dies between the two would never compare them again.
         _pin_before_drop(folder, previous, sidecar)
         backup_files.publish(temporary, path, sidecar)
@@ -179,9 +180,9 @@ def create_held(user: User, kind: BackupKind, beside: int = 0) -> BackupEntry:
     size = {"bytes": len(data), "films": sidecar.counts.movies}
     log.info("backup.made", user=user.id, file=path.name, **size, seconds=seconds)
     if by_hand:
-        _end_alarm(user)
+        _clear_error(user)
     prune_held(user)
-    return entry_of(user.id, path.name)
+    return path.name, sidecar
 
 
 def keep_held(user: User, kind: BackupKind, beside: int = 0) -> str:
@@ -189,7 +190,7 @@ def keep_held(user: User, kind: BackupKind, beside: int = 0) -> str:
     the database's write lock too, and lets `verify_held` follow. Returns the file's name."""
     folder = folder_of(user.id)
     files.make_folder(folder)
-    data, sidecar = _take(user, kind)
+    data, sidecar = _export(user, kind)
     _require_room(folder, len(data), beside)
     path = folder / name_for(folder, kind, sidecar.created_at)
     with files.draft(folder) as temporary:
@@ -204,8 +205,9 @@ def _require_room(folder: Path, size_bytes: int, beside: int) -> None:
     files.require_room(folder, size_bytes + (beside if same_disk else 0))
 
 
-def _end_alarm(user: User) -> None:
-    """The library is safe: what failed before is past, and a failed night may be tried at once."""
+def _clear_error(user: User) -> None:
+    """The library is safe: earlier failures no longer matter, and a failed night may be tried
+    again at once."""
     failed = (User.id == user.id) & (User.last_error.is_null(False) | (User.failed_tries > 0))
     if User.select().where(failed).exists():
         with db.atomic():
@@ -213,8 +215,7 @@ def _end_alarm(user: User) -> None:
 
 
 def verify(user: User, filename: str) -> BackupEntry:
-    """Test-restore a file now and note the outcome. A file that was only half known is known
-    afterwards."""
+    """Test-restore a file now and record the outcome. One without a sidecar has one afterwards."""
     with holding(user.id):
         return verify_held(user.id, filename)
 
@@ -224,22 +225,24 @@ def verify_held(user_id: str, filename: str) -> BackupEntry:
     sidecar, problem = _check(path)
     if sidecar is None:
         raise InvalidError(
-            f"{filename} cannot be read as a library; delete it, or look at it with an editor."
+            f"{filename} can’t be read as a library. Delete it, or open it in an editor."
         )
-    note(path, sidecar, problem)
-    told = log.error if problem else log.info
-    told("backup.damaged" if problem else "backup.checked", user=user_id, file=filename)
+    record_check(path, sidecar, problem)
+    if problem:
+        log.error("backup.damaged", user=user_id, file=filename)
+    else:
+        log.info("backup.checked", user=user_id, file=filename)
     return entry_of(user_id, filename)
 
 
 def _check(path: Path) -> tuple[Sidecar | None, str | None]:
     """The description of a file, and what is wrong with it."""
-    known = backup_files.read_sidecar(path)
+    sidecar = backup_files.read_sidecar(path)
     try:
         data = path.read_bytes()
     except OSError as error:
-        return known, unreadable(error)
-    sidecar = known or _describe(path, data)
+        return sidecar, unreadable(error)
+    sidecar = sidecar or _describe(path, data)
     if sidecar is None:
         return None, None
     problem = _problem(data, sidecar)
@@ -255,29 +258,21 @@ def unreadable(error: OSError) -> str:
     return f"it cannot be read: {error.strerror}"
 
 
-def note(path: Path, sidecar: Sidecar, problem: str | None) -> None:
-    """Write down what a check found, beside every name of the content: hard links share what became
-    of it."""
+def record_check(path: Path, sidecar: Sidecar, problem: str | None) -> None:
+    """Record what a check found beside every name of the content: hard links share it."""
     verified_at = None if problem else clock.now()
-    for twin in _links_of(path):
-        described = sidecar if twin == path else backup_files.read_sidecar(twin)
-        if described is not None:
-            described.problem, described.verified_at = problem, verified_at
-            described.rotten = problem == ROTTEN
-            backup_files.write_sidecar(twin, described)
-
-
-def _links_of(path: Path) -> list[Path]:
     inode = path.lstat().st_ino
-    return [
-        twin
-        for twin in path.parent.iterdir()
-        if kind_of(twin.name) and twin.lstat().st_ino == inode
-    ]
+    for link in path.parent.iterdir():
+        if kind_of(link.name) and link.lstat().st_ino == inode:
+            described = sidecar if link == path else backup_files.read_sidecar(link)
+            if described is not None:
+                described.problem, described.verified_at = problem, verified_at
+                described.rotten = problem == ROTTEN
+                backup_files.write_sidecar(link, described)
 
 
 def delete(user: User, filename: str) -> None:
-    # Most backups take less than a second: who deletes beside one need not try again.
+    # Most backups take less than a second: a deletion can wait for one.
     with holding(user.id, DELETE_WAITS_SECONDS):
         delete_held(user.id, filename)
 
@@ -306,23 +301,22 @@ def prune(user: User, dry_run: bool = False) -> list[Decision]:
 
 def prune_held(user: User, dry_run: bool = False) -> list[Decision]:
     decisions = _decisions(entries(user.id))
-    if not dry_run:
-        decisions = [_carry_out(user.id, decision) for decision in decisions]
+    if dry_run:
+        return decisions
+    for index, decision in enumerate(decisions):
+        if decision.keep:
+            continue
+        filename = decision.filename
+        try:
+            backup_files.delete(_path_to_delete(user.id, filename))
+        except OSError as error:
+            # One file that cannot be deleted is no reason to fail the night.
+            log.warning("backup.not_pruned", user=user.id, file=filename, reason=error.strerror)
+            why = f"could not be deleted: {error.strerror}"
+            decisions[index] = Decision(filename, True, why)
+        else:
+            log.info("backup.pruned", user=user.id, file=filename, reason=decision.reason)
     return decisions
-
-
-def _carry_out(user_id: str, decision: Decision) -> Decision:
-    """One file that cannot be deleted is no reason to fail the night."""
-    if decision.keep:
-        return decision
-    try:
-        backup_files.delete(_path_to_delete(user_id, decision.filename))
-    except OSError as error:
-        reason = error.strerror
-        log.warning("backup.not_pruned", user=user_id, file=decision.filename, reason=reason)
-        return Decision(decision.filename, True, f"could not be deleted: {error.strerror}")
-    log.info("backup.pruned", user=user_id, file=decision.filename, reason=decision.reason)
-    return decision
 
 
 def request(user: User, kind: str, params: dict) -> Job:
@@ -342,9 +336,9 @@ def require_idle(user_id: str) -> None:
     worker."""
     if locks.is_held(_lock_of(user_id)):
         raise _busy(user_id)
-    if any(jobs.active(kind, user_id) for kind in AT_WORK):
+    if any(jobs.active(kind, user_id) for kind in jobs.OF_A_USER):
         raise locks.BusyError(
-            f"{AT_WORK['backup']}, check, import or restore of your library is waiting for its turn."
+            "A backup, check, import or restore of your library is waiting for its turn."
         )
 
 
@@ -353,7 +347,7 @@ def run_verify(job: Job) -> dict:
     try:
         entry = verify(User.get_by_id(job.user_id), job.params["filename"])
     except locks.BusyError as busy:
-        raise jobs.Stopped from busy
+        raise jobs.StoppedError from busy
     return {"filename": entry.filename, "state": entry.state, "problem": entry.problem}
 
 
@@ -370,12 +364,16 @@ def sweep() -> None:
                 log.warning("leftovers.not_swept", user=folder.name, reason=error.strerror)
 
 
-def _take(user: User, kind: BackupKind) -> tuple[bytes, Sidecar]:
+def _export(user: User, kind: BackupKind) -> tuple[bytes, Sidecar]:
     """The export and its description, from one read transaction."""
     with snapshot(db.obj):
         now = clock.now()
         data = portable.encode(portable.dump(user.id, exported_at=now))
-        counts = _counts(user.id)
+        counts = Counts(
+            movies=_count(Movie, user.id),
+            people=_count(Person, user.id),
+            lists=_count(CustomList, user.id),
+        )
         version = User.select(User.library_version).where(User.id == user.id).scalar()
     sidecar = Sidecar(
         kind=kind,
@@ -390,32 +388,17 @@ def _take(user: User, kind: BackupKind) -> tuple[bytes, Sidecar]:
     return data, sidecar
 
 
-def _counts(user_id: str) -> Counts:
-    tables = {"movies": Movie, "people": Person, "lists": CustomList}
-    return Counts(
-        **{
-            name: table.select().where(table.user == user_id).count()
-            for name, table in tables.items()
-        }
-    )
-
-
-def _require_good(path: Path, sidecar: Sidecar) -> None:
-    """Read the draft back from the disk and test-restore it."""
-    if problem := _problem(path.read_bytes(), sidecar):
-        raise UnavailableError(
-            f"The backup could not be verified and was not kept: {problem}. Earlier ones are untouched."
-        )
-    sidecar.verified_at = clock.now()
+def _count(table: type[Table], user_id: str) -> int:
+    return table.select().where(table.user == user_id).count()
 
 
 def _problem(data: bytes, sidecar: Sidecar, exact: bool = True) -> str | None:
     """`exact`: ask for the same bytes of what this version wrote, not only for a stable library."""
     if files.digest(data) != sidecar.sha256:
         return ROTTEN
-    own = sidecar.mm_version != UNKNOWN and sidecar.kind != "uploaded"
-    exact = exact and own and sidecar.format == FORMAT
-    return verification.problem_of(data, sidecar.counts, own, exact)
+    trusted = sidecar.mm_version != UNKNOWN and sidecar.kind != "uploaded"
+    exact = exact and trusted and sidecar.format == FORMAT
+    return verification.problem_of(data, sidecar.counts, trusted, exact)
 
 
 def _describe(path: Path, data: bytes) -> Sidecar | None:
@@ -425,7 +408,7 @@ def _describe(path: Path, data: bytes) -> Sidecar | None:
     if kind is None or counts is None:
         return None
     digest = files.digest(data)
-    # Of no known version, so it is checked as what another program wrote.
+    # Of an unknown version, so it is checked like a file of another program.
     return Sidecar(kind, path.stat().st_mtime, len(data), digest, counts, mm_version=UNKNOWN)
 
 
@@ -433,13 +416,13 @@ def _pin_before_drop(folder: Path, previous: BackupEntry | None, sidecar: Sideca
     if previous is None or previous.counts is None or previous.counts.movies < LARGE_LIBRARY:
         return
     path = folder / previous.filename
-    before = backup_files.read_sidecar(path)
-    if before and sidecar.counts.movies * 2 < before.counts.movies:
-        before.pinned, before.kept_because = True, BEFORE_DROP
-        backup_files.write_sidecar(path, before)
+    larger = backup_files.read_sidecar(path)
+    if larger and sidecar.counts.movies * 2 < larger.counts.movies:
+        larger.pinned, larger.kept_because = True, BEFORE_DROP
+        backup_files.write_sidecar(path, larger)
 
 
-def _decisions(found: list[BackupEntry]) -> list[Decision]:
+def _decisions(listed: list[BackupEntry]) -> list[Decision]:
     now = clock.now()
     today = clock.local(now, config.current.zone).date()
-    return retention.choose(found, Policy(), today, now)
+    return retention.choose(listed, Policy(), today, now)

@@ -11,6 +11,7 @@ import stat
 from datetime import date
 from pathlib import Path
 
+import humanize
 import msgspec
 
 from mm import clock, config, files, log
@@ -83,9 +84,7 @@ def read(user_id: str, filename: str) -> bytes:
     sidecar = read_sidecar(path)
     data = path.read_bytes()
     if sidecar and files.digest(data) != sidecar.sha256:
-        raise InvalidError(
-            f"{filename} is damaged: it is not what was written. Choose another backup."
-        )
+        raise InvalidError(f"{filename} is damaged. Choose another backup.")
     return data
 
 
@@ -116,14 +115,14 @@ def entry(path: Path) -> BackupEntry:
     kind = kind_of(path.name)
     file = os.lstat(path) if os.path.lexists(path) else None
     if kind is None or (file and not stat.S_ISREG(file.st_mode)):
-        return _bare(path, None, "foreign", "not a backup of Movie Manager; it is left alone")
+        return _bare(path, None, "foreign", "not a Movie Manager backup; it is left alone")
     sidecar = read_sidecar(path)
     if sidecar is None:
         return _bare(
             path,
             kind,
             "unverified",
-            "its description is missing or unreadable; verify it to know more",
+            "its description is missing or unreadable; test it to know more",
         )
     return _described(path, sidecar, file.st_size if file else None)
 
@@ -139,7 +138,11 @@ def _described(path: Path, sidecar: Sidecar, size: int | None) -> BackupEntry:
     if size is None:
         problem = "the file is gone; only its description is left"
     elif size != sidecar.size_bytes:
-        problem = f"it has {size:,} bytes and was written with {sidecar.size_bytes:,}"
+        # How much of it is there, where it was cut off.
+        found, written = map(humanize.naturalsize, (size, sidecar.size_bytes))
+        problem = f"the file is incomplete ({found} of {written})"
+        if size > sidecar.size_bytes:
+            problem = f"the file was changed: it has {found} instead of {written}"
     state = "damaged" if problem else "verified" if sidecar.verified_at else "unverified"
     return BackupEntry(
         filename=path.name,

@@ -33,10 +33,10 @@ DONE_FIELDS = (
 )
 
 
-class Night(NamedTuple):
-    """`saved_version`: the library_version that the entry is known to hold, else null."""
+class NightlyBackup(NamedTuple):
+    """`saved_version`: the library_version that the file is known to hold, else None."""
 
-    entry: BackupEntry
+    filename: str
     completed_at: float
     saved_version: int | None
 
@@ -60,14 +60,14 @@ def enable(user: User, enabled: bool) -> Job | None:
 
 def run(job: Job) -> dict:
     """The work of a job of kind backup; `params.kind` is manual or scheduled."""
-    scheduled = job.params["kind"] == "scheduled"
     try:
-        made = (
-            run_scheduled(job.user_id) if scheduled else backups.create(User.get_by_id(job.user_id))
-        )
+        if job.params["kind"] == "scheduled":
+            backup = run_scheduled(job.user_id)
+        else:
+            backup = backups.create(User.get_by_id(job.user_id))
     except locks.BusyError as busy:
-        raise jobs.Stopped from busy
-    return {"filename": made.filename}
+        raise jobs.StoppedError from busy
+    return {"filename": backup.filename}
 
 
 def failed(job: Job, message: str) -> None:
@@ -83,80 +83,76 @@ def run_scheduled(user_id: str) -> BackupEntry:
     with backups.holding(user_id):
         user = User.get_by_id(user_id)
         backup_files.sweep(folder_of(user_id))
-        night = _settled(user) or _make(user)
-        _complete([night.row(user)])
-    return night.entry
+        backup = _existing_or_linked(user) or _new(user)
+        _complete([backup.row(user)])
+        return entry(folder_of(user_id) / backup.filename)
 
 
 def run_unchanged(job: Job) -> dict:
     """The work of a job of kind unchanged: all libraries that have not changed since their last
     night, in one task.
 
-    Returns {"linked": n}. What cannot be settled with a link is marked as changed, and gets a task
-    of its own at the next look.
+    Returns {"linked": n}. A library that cannot do with a link is marked as changed, and gets a
+    task of its own at the next look.
     """
     linked = 0
     users = schedule.due_unchanged()
-    for done, some in enumerate(chunks(users, BATCH)):
-        rows = list(_repeat_nights(some))
+    for done, part in enumerate(chunks(users, BATCH)):
+        rows = list(_repeat_nights(part))
         _complete(rows)
         linked += len(rows)
-        jobs.progress(job, done * BATCH + len(some), len(users), "Libraries without a change")
+        jobs.progress(job, done * BATCH + len(part), len(users), "Libraries without a change")
     return {"linked": linked}
 
 
 def _repeat_nights(user_ids: list[str]) -> Iterator[tuple]:
     # A list: a write inside an open SELECT fails as soon as another process has written.
     for user in list(User.select().where(User.id.in_(user_ids))):
-        with log.isolated("backup.failed", user=user.id) as attempt:
-            yield from _repeat_night(user)
-        if attempt.code:
-            schedule.postpone(user, jobs.went_wrong(attempt.code))
+        try:
+            with (
+                log.isolated("backup.failed", besides=(UserError,), user=user.id) as attempt,
+                backups.holding(user.id),
+            ):
+                if backup := _existing_or_linked(user):
+                    yield backup.row(user)
+                else:
+                    with db.atomic():
+                        User.update(saved_version=None).where(User.id == user.id).execute()
+        except locks.BusyError:
+            continue
+        except UserError as error:
+            log.warning("backup.failed", user=user.id, reason=type(error).__name__)
+            schedule.postpone(user, error.message)
+        else:
+            if attempt.code:
+                schedule.postpone(user, jobs.went_wrong(attempt.code))
 
 
-def _repeat_night(user: User) -> Iterator[tuple]:
-    try:
-        with backups.holding(user.id):
-            if night := _settled(user):
-                yield night.row(user)
-            else:
-                _mark_changed(user)
-    except locks.BusyError:
-        return
-    except UserError as error:
-        log.warning("backup.failed", user=user.id, reason=type(error).__name__)
-        schedule.postpone(user, error.message)
-
-
-def _settled(user: User) -> Night | None:
-    """This day's backup, where it is there already or a link makes it; then retention, as a new
-    file brings its own."""
-    night = _found_or_linked(user)
-    if night:
-        backups.prune_held(user)
-    return night
-
-
-def _found_or_linked(user: User) -> Night | None:
-    if found := _todays(user):
+def _existing_or_linked(user: User) -> NightlyBackup | None:
+    """This day's backup, where it exists already or a link makes it; then retention, as a new file
+    brings its own."""
+    backup = None
+    if filename := _todays(user):
         # Older than this night, and what it holds is not what this database knows: the next night
         # makes its own file.
-        return Night(found, clock.now(), None)
-    if linked := _link_unchanged(user):
-        return Night(linked, linked.created_at or clock.now(), user.library_version)
-    return None
+        backup = NightlyBackup(filename, clock.now(), None)
+    elif linked := _link_unchanged(user):
+        filename, created_at = linked
+        backup = NightlyBackup(filename, created_at, user.library_version)
+    if backup:
+        backups.prune_held(user)
+    return backup
 
 
-def _make(user: User) -> Night:
-    """A file that has this day's name already and is not known to have rotted is set aside first:
+def _new(user: User) -> NightlyBackup:
+    """A file that has this day's name already, and is not known to be rotten, is set aside first:
     it may be the only copy of something."""
     folder = folder_of(user.id)
     path = folder / name_for(folder, "scheduled", clock.now())
     if path.is_file():
         _set_aside(path, folder / name_for(folder, "manual", clock.now()))
-    made = backups.create_held(user, "scheduled")
-    sidecar = backup_files.read_sidecar(path)
-    return Night(made, made.created_at or clock.now(), sidecar.library_version if sidecar else None)
+    filename, sidecar = backups.create_held(user, "scheduled")
+    return NightlyBackup(filename, sidecar.created_at, sidecar.library_version)
 
 
 def _set_aside(path: Path, name: Path) -> None:
@@ -169,27 +165,25 @@ def _set_aside(path: Path, name: Path) -> None:
             backup_files.publish(temporary, name, sidecar)
 
 
-def _todays(user: User) -> BackupEntry | None:
+def _todays(user: User) -> str | None:
+    """The verified file of this day. Not one that this database never completed and that holds
+    something else: the clock was ahead when it was made, or the database was brought back from
+    before."""
     folder = folder_of(user.id)
     path = folder / name_for(folder, "scheduled", clock.now())
     if not path.exists():
         return None
-    found = entry(path)
-    good = found.state == "verified" and not _is_of_another_past(user, found, path)
-    return found if good else None
-
-
-def _is_of_another_past(user: User, found: BackupEntry, path: Path) -> bool:
-    """This database never completed it, and holds something else: the clock was ahead when it was
-    made, or the database was brought back from before."""
+    existing = entry(path)
     sidecar = backup_files.read_sidecar(path)
-    unknown = (found.created_at or 0) > (user.last_completed_at or 0)
-    return unknown and sidecar is not None and sidecar.library_version != user.library_version
+    is_completed = (existing.created_at or 0) <= (user.last_completed_at or 0)
+    holds_another = sidecar is not None and sidecar.library_version != user.library_version
+    is_good = existing.state == "verified" and (is_completed or not holds_another)
+    return path.name if is_good else None
 
 
-def _link_unchanged(user: User) -> BackupEntry | None:
-    """None where the library has changed, or where the last file is not to be trusted with another
-    night."""
+def _link_unchanged(user: User) -> tuple[str, float] | None:
+    """The name and the time of a link to the last file. None where the library has changed, or
+    where the last file is not to be trusted with another night."""
     folder = folder_of(user.id)
     last = _last_scheduled(folder)
     if last is None or last.created_at != user.last_completed_at:
@@ -202,36 +196,9 @@ def _link_unchanged(user: User) -> BackupEntry | None:
         or sidecar.links >= LINKS_MAX
     ):
         return None
-    if _is_rotten(source, sidecar):
+    if problem := _checksum_problem(source, sidecar):
+        backups.record_check(source, sidecar, problem)
         return None
-    return _link(source, sidecar, folder)
-
-
-def _is_rotten(source: Path, sidecar: Sidecar) -> bool:
-    """Or cannot be read; either is noted."""
-    try:
-        rotten = files.sha256(source) != sidecar.sha256
-    except OSError as error:
-        backups.note(source, sidecar, backups.unreadable(error))
-        return True
-    if rotten:
-        backups.note(source, sidecar, backups.ROTTEN)
-    return rotten
-
-
-def _last_scheduled(folder: Path) -> BackupEntry | None:
-    """The newest verified one that is not from the future; names sort by date, so the others are
-    not even opened."""
-    if not folder.is_dir():
-        return None
-    last = name_for(folder, "scheduled", clock.now() + schedule.DAY)
-    scheduled = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"]
-    paths = [path for path in scheduled if path.name <= last]
-    entries = (entry(path) for path in sorted(paths, reverse=True))
-    return next((found for found in entries if found.state == "verified"), None)
-
-
-def _link(source: Path, sidecar: Sidecar, folder: Path) -> BackupEntry:
     sidecar.unchanged_since = sidecar.unchanged_since or sidecar.created_at
     sidecar.created_at, sidecar.links = clock.now(), sidecar.links + 1
     sidecar.pinned, sidecar.kept_because = False, None
@@ -240,7 +207,26 @@ def _link(source: Path, sidecar: Sidecar, folder: Path) -> BackupEntry:
         _link_or_copy(source, temporary)
         backup_files.publish(temporary, target, sidecar)
     log.info("backup.linked", user=folder.name, file=target.name, links=sidecar.links)
-    return entry(target)
+    return target.name, sidecar.created_at
+
+
+def _checksum_problem(path: Path, sidecar: Sidecar) -> str | None:
+    try:
+        return None if files.sha256(path) == sidecar.sha256 else backups.ROTTEN
+    except OSError as error:
+        return backups.unreadable(error)
+
+
+def _last_scheduled(folder: Path) -> BackupEntry | None:
+    """The newest verified one that is not from the future; names sort by date, so the others are
+    not even opened."""
+    if not folder.is_dir():
+        return None
+    last = name_for(folder, "scheduled", clock.now() + clock.DAY)
+    scheduled = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"]
+    paths = [path for path in scheduled if path.name <= last]
+    newest_first = (entry(path) for path in sorted(paths, reverse=True))
+    return next((listed for listed in newest_first if listed.state == "verified"), None)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -254,8 +240,3 @@ def _link_or_copy(source: Path, target: Path) -> None:
 def _complete(rows: list[tuple]) -> None:
     with db.atomic():
         update_rows(db.obj, DONE_FIELDS, [User.id], rows)
-
-
-def _mark_changed(user: User) -> None:
-    with db.atomic():
-        User.update(saved_version=None).where(User.id == user.id).execute()

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mm import clock, config, disk, files
+from mm.clock import HOUR
 from mm.errors import NoRoomError, TooManyRequestsError
 from mm.schemas import BackupEntry
 
@@ -17,7 +18,6 @@ BY_HAND = ("manual", "uploaded")
 MOST_FILES = 50
 MOST_BYTES = 10**9
 MOST_AN_HOUR = 10
-HOUR = 3600
 # Kept free: 5 % of the disk, but 200 MB at least and 1 GB at most; and of a small disk not more
 # than a fifth.
 RESERVE_SHARE = 1 / 20
@@ -34,13 +34,13 @@ def require(entries: Iterable[BackupEntry], size_bytes: int = 0) -> None:
     oldest = min(by_hand, key=lambda entry: (entry.created_at or 0, entry.filename))
     if len(by_hand) >= MOST_FILES:
         raise NoRoomError(
-            f"You keep {len(by_hand)} backups made by hand, and {MOST_FILES} is the most. {_delete(oldest)}"
+            f"You have {len(by_hand)} manual backups; the limit is {MOST_FILES}. {_delete(oldest)}"
         )
     total = sum(entry.size_bytes for entry in by_hand)
     if total + size_bytes > MOST_BYTES:
         raise NoRoomError(
-            f"Your backups made by hand take {disk.megabytes(total)}, and "
-            f"{disk.megabytes(MOST_BYTES)} is the most. {_delete(oldest)}"
+            f"Your manual backups take {disk.megabytes(total)}; the limit is "
+            f"{disk.megabytes(MOST_BYTES)}. {_delete(oldest)}"
         )
     _require_patience(by_hand)
 
@@ -51,8 +51,8 @@ def require_reserve(folder: Path, size_bytes: int) -> None:
     needed, free = size_bytes + kept, disk.free_bytes(folder)
     if free < needed:
         raise NoRoomError(
-            f"{files.not_enough(needed, free)} The last {disk.megabytes(kept)} are for the nightly "
-            "backups. Delete backups that you no longer need."
+            f"{files.not_enough(needed, free)} The last {disk.megabytes(kept)} are kept for the "
+            "nightly backups. Delete backups you no longer need."
         )
 
 
@@ -64,7 +64,7 @@ def reserve(total_bytes: int) -> int:
 
 def _delete(oldest: BackupEntry) -> str:
     day = clock.local(oldest.created_at or 0, config.current.zone)
-    return f"Delete one first; the oldest is of {day:%-d %B %Y}: {oldest.filename}"
+    return f"Delete one first. The oldest is from {day:%-d %B %Y}: {oldest.filename}"
 
 
 def _require_patience(by_hand: list[BackupEntry]) -> None:
@@ -79,7 +79,7 @@ def _require_patience(by_hand: list[BackupEntry]) -> None:
         seconds = math.ceil(recent[-MOST_AN_HOUR] + HOUR - now)
         minutes = math.ceil(seconds / 60)
         raise TooManyRequestsError(
-            f"You made {len(recent)} backups in the last hour, and {MOST_AN_HOUR} is the most. "
+            f"You made {len(recent)} backups in the last hour; the limit is {MOST_AN_HOUR}. "
             f"Try again in {minutes} minute{'s' * (minutes > 1)}.",
             seconds,
         )

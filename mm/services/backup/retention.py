@@ -11,26 +11,29 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from mm.clock import DAY
 from mm.schemas import BackupEntry
 
-DAY = 86400
 FAILED_DAYS = 14
 SAFETY_DAYS = 7
 SAFETY_MOST = 20
 # Between two backups: the server was off, or its clock is wrong.
 PAUSE_DAYS = 14
 MOST_A_RUN = 3
-FROM_THE_FUTURE = "dated in the future: the clock was ahead when it was made. It counts for nothing; delete it if you do not need it"
-BEFORE_A_PAUSE = (
-    f"older than a pause of more than {PAUSE_DAYS} days: kept until there are enough newer "
-    "backups, because the clock may be wrong"
+FROM_THE_FUTURE = (
+    "Kept: dated in the future, because the clock was wrong when it was made. "
+    "Delete it if you don’t need it."
 )
-TOO_FEW_NEWER = "old, but there are not enough newer verified backups yet"
-LATER = f"goes with a later run: a run deletes {MOST_A_RUN} files at most"
-LAST_WAY_BACK = "safety copy, kept because there is nothing newer"
+BEFORE_A_PAUSE = (
+    f"Kept until there are enough newer backups: for over {PAUSE_DAYS} days there were none, "
+    "or the clock is wrong"
+)
+TOO_FEW_NEWER = "Kept until there are enough newer verified backups"
+LATER = f"To be deleted: at most {MOST_A_RUN} files go in one night"
+LAST_WAY_BACK = "Kept: there is no newer backup"
 SAFETY_DOUBT = (
-    f"safety copy from before a pause of more than {PAUSE_DAYS} days: kept until {SAFETY_DAYS} days "
-    "have a newer backup, because the clock may be wrong"
+    f"Kept until {SAFETY_DAYS} days have a newer backup: for over {PAUSE_DAYS} days there were "
+    "none, or the clock is wrong"
 )
 TOO_MANY = f"one of more than {SAFETY_MOST} safety copies"
 SAFETY_KINDS = ("before-import", "before-restore")
@@ -116,7 +119,7 @@ def _decide_safety(
     if backup.filename in too_many:
         return Decision(backup.filename, False, TOO_MANY)
     if now - _moment(backup) <= SAFETY_DAYS * DAY:
-        return Decision(backup.filename, True, f"safety copy, kept {SAFETY_DAYS} days")
+        return Decision(backup.filename, True, _kept_until(_moment(backup), SAFETY_DAYS))
     doubt = _safety_doubt(_moment(backup), now, moments)
     reason = doubt or f"safety copy older than {SAFETY_DAYS} days"
     return Decision(backup.filename, bool(doubt), reason)
@@ -150,21 +153,30 @@ def _always_kept(backup: BackupEntry, now: float) -> str | None:
     if backup.pinned:
         return backup.kept_because or "pinned"
     if backup.state == "foreign" or backup.sha256 is None or backup.created_at is None:
-        return "not fully known, so never deleted by itself"
+        return "Kept: not recognised"
     if is_from_the_future(backup.created_at, now):
         return FROM_THE_FUTURE
     if backup.kind in ("manual", "uploaded"):
-        return "made by hand: only you delete it"
+        return "Kept until you delete it"
     return None
 
 
 def _kept_by_age(backup: BackupEntry, policy: Policy, today: date, now: float) -> str | None:
     age = now - _moment(backup)
     if backup.rotten:
-        return f"failed its check, kept {FAILED_DAYS} days" if age <= FAILED_DAYS * DAY else None
-    if date.fromisoformat(backup.filename[:10]) >= today - timedelta(days=policy.daily):
-        return f"one of the last {policy.daily + 1} days"
+        return _kept_until(_moment(backup), FAILED_DAYS) if age <= FAILED_DAYS * DAY else None
+    day = date.fromisoformat(backup.filename[:10])
+    if day >= today - timedelta(days=policy.daily):
+        return _until(day + timedelta(days=policy.daily))
     return None
+
+
+def _kept_until(moment: float, days: int) -> str:
+    return _until(datetime.fromtimestamp(moment, UTC).date() + timedelta(days=days))
+
+
+def _until(day: date) -> str:
+    return f"Kept until {day.day} {day:%b}"
 
 
 def _kept_for_doubt(backup: BackupEntry, policy: Policy, counted: list[BackupEntry]) -> str | None:

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from peewee import Expression, ModelSelect
 
 from mm import clock, config, log, models
+from mm.clock import DAY
 from mm.config import backup_minutes
 from mm.database import db
 from mm.models import Job, User
 from mm.services import jobs, problems
 
-DAY = 86400
 # After the first and the second failure of a night; then the next night.
 RETRY_AFTER = (15 * 60, 60 * 60)
 OVERDUE_AFTER = 2 * DAY
@@ -73,22 +73,12 @@ def postpone(user: User, message: str) -> None:
     log.warning("backup.postponed", user=user.id, tries=tries, minutes=round((again - now) / 60))
 
 
-def tick() -> list[Job]:
-    """One minute's look: the jobs to enqueue now. Every one can be enqueued twice without harm.
-
-    Where one kind cannot be looked for, the others are found all the same.
-    """
+def due_jobs() -> list[Job]:
+    """Jobs for what has become due, to be enqueued. Where one kind of work cannot be looked for,
+    the others are found all the same."""
     found: list[Job] = []
     for part, (what, look) in LOOKS.items():
         found += problems.attempt(part, what, look) or []
-    return found
-
-
-def _lost() -> list[Job]:
-    found, given_up = jobs.recover()
-    for job in given_up:
-        if job.kind == "backup" and job.params["kind"] == "scheduled":
-            postpone(User.get_by_id(job.user_id), jobs.GIVEN_UP)
     return found
 
 
@@ -163,7 +153,6 @@ def _was_made_tonight(mark: str) -> bool:
 
 # part -> what health calls it, and the look
 LOOKS: dict[str, tuple[str, Callable[[], list[Job]]]] = {
-    "schedule.lost": ("Taking up interrupted jobs", _lost),
     "schedule.backups": ("Starting the nightly backups", _due_backups),
     "schedule.recheck": ("Starting the nightly check", _due_recheck),
     "schedule.tidying": ("Starting the nightly tidying", _due_tidying),

@@ -1,8 +1,9 @@
-"""Look-ups that somebody waits for: few at once, not for long, none while a provider is silent.
+"""Limits for look-ups that somebody waits for: few at once, not for long, and none at
+a provider that does not answer.
 
-Who waits for TMDB holds one of the server's threads. Without these limits one user who types while
-TMDB hangs would hold all of them, and nobody else could open a page. gunicorn.conf.py adds up what
-may be held.
+A look-up holds one of the server's threads. Without these limits a user who types in
+the search field while TMDB hangs would hold all of them, and nobody else could open a
+page. gunicorn.conf.py adds up what may be held.
 """
 
 import threading
@@ -15,164 +16,163 @@ from mm.errors import UnavailableError
 from mm.providers import client
 
 AT_ONCE = 4
-# So many of one user, so that the others find a seat.
 PER_USER = 2
-# These wait for a seat, until their deadline; whoever comes after them is refused at once. A client
-# that asks for six films at once finds room for all of them.
+# So many wait for a slot until their deadline; any more are refused at once. The older
+# clients refresh six films at the same time, so one user may wait with six.
 WAITING = 8
 WAITING_PER_USER = 6
-# For the whole of a look-up: waiting for the seat and the pace, every try and every request.
-WHOLE_SECONDS = 8
-# A provider that did not answer is asked again by one look-up after so long.
+# For a whole look-up: waiting for a slot and for the pace, every try and every request.
+DEADLINE_SECONDS = 8
+# How long a provider that did not answer is left alone; then one look-up tries it again.
 SILENT_SECONDS = 60
 
 
 @dataclass(eq=False)
-class _Place:
-    """In the queue. `search`: what tells this search from others, None for any other look-up."""
+class _Waiter:
+    """`search` identifies a search, and is None for any other look-up. `superseded`:
+    the same user has started a newer search."""
 
     user_id: str
     search: object
-    gives_way: bool = False
+    superseded: bool = False
 
 
-class Seats:
-    """Who may ask now, by user; "" stands for nobody in particular, and has no limit of its own.
-    Seats are given in the order in which they were asked for, except that users whose own seats
-    are taken let the others go first."""
+class LookUpSlots:
+    """At most AT_ONCE slots, and PER_USER for one user. User "" has no limit of its own.
+
+    Slots are given first come, first served, but a user whose own slots are all
+    taken lets the others go first.
+    """
 
     def __init__(self) -> None:
-        self._change = threading.Condition()
-        self._seated: Counter[str] = Counter()
-        self._queue: list[_Place] = []
+        self._changed = threading.Condition()
+        self._taken: Counter[str] = Counter()
+        self._waiters: list[_Waiter] = []
 
-    def take(self, user_id: str, seconds: float, search: object = None) -> bool:
-        """Whether there was a seat within so many seconds. `search`: anything that tells this
-        search from others; one that still waits gives way to a newer one of the same user."""
-        place = _Place(user_id, search)
-        with self._change:
-            self._overtake(place)
-            if not self._may_queue(place):
+    def acquire(self, user_id: str, seconds: float, search: object = None) -> bool:
+        """Wait up to `seconds` for a slot; whether one was given. `search`: a value
+        that identifies this search; a newer search of the same user ends its wait."""
+        waiter = _Waiter(user_id, search)
+        with self._changed:
+            if search is not None:
+                for older in self._waiters:
+                    if older.user_id == user_id and older.search not in (None, search):
+                        older.superseded = True
+                self._changed.notify_all()
+            if not self._may_wait(user_id):
                 return False
-            self._queue.append(place)
+            self._waiters.append(waiter)
             try:
-                self._change.wait_for(lambda: place.gives_way or self._is_next(place), seconds)
-                if place.gives_way or not self._is_next(place):
+                self._changed.wait_for(lambda: waiter.superseded or self._is_next(waiter), seconds)
+                if waiter.superseded or not self._is_next(waiter):
                     return False
-                self._seated[user_id] += 1
+                self._taken[user_id] += 1
                 return True
             finally:
-                self._queue.remove(place)
-                # There may be a seat for the next one too.
-                self._change.notify_all()
+                self._waiters.remove(waiter)
+                # There may be a slot for the next one too.
+                self._changed.notify_all()
 
-    def leave(self, user_id: str) -> None:
-        with self._change:
-            self._seated -= Counter({user_id: 1})
-            self._change.notify_all()
+    def release(self, user_id: str) -> None:
+        with self._changed:
+            self._taken -= Counter({user_id: 1})
+            self._changed.notify_all()
 
-    def _overtake(self, place: _Place) -> None:
-        if place.search is None:
-            return
-        for older in self._queue:
-            if older.user_id == place.user_id and older.search not in (None, place.search):
-                older.gives_way = True
-        self._change.notify_all()
-
-    def _may_queue(self, place: _Place) -> bool:
-        """Where there is no seat for it: whether it may wait for one."""
-        waiting = [other for other in self._queue if not other.gives_way]
-        if self._has_room(place.user_id) and not any(map(self._could_sit, waiting)):
+    def _may_wait(self, user_id: str) -> bool:
+        """True when a slot is free for this user at once, or not too many are waiting already."""
+        waiting = [waiter for waiter in self._waiters if not waiter.superseded]
+        if self._has_room(user_id) and not any(map(self._could_start, waiting)):
             return True
-        mine = sum(other.user_id == place.user_id != "" for other in waiting)
-        return len(waiting) < WAITING and mine < WAITING_PER_USER
+        by_same_user = sum(waiter.user_id == user_id != "" for waiter in waiting)
+        return len(waiting) < WAITING and by_same_user < WAITING_PER_USER
 
-    def _is_next(self, place: _Place) -> bool:
-        return next(filter(self._could_sit, self._queue), None) is place
+    def _is_next(self, waiter: _Waiter) -> bool:
+        return next(filter(self._could_start, self._waiters), None) is waiter
 
-    def _could_sit(self, place: _Place) -> bool:
-        return not place.gives_way and self._has_room(place.user_id)
+    def _could_start(self, waiter: _Waiter) -> bool:
+        return not waiter.superseded and self._has_room(waiter.user_id)
 
     def _has_room(self, user_id: str) -> bool:
-        mine = self._seated[user_id] if user_id else 0
-        return self._seated.total() < AT_ONCE and mine < PER_USER
+        taken_by_user = self._taken[user_id] if user_id else 0
+        return self._taken.total() < AT_ONCE and taken_by_user < PER_USER
 
 
-def _holds(until: float) -> bool:
-    """One that ends later than it can was begun while the clock was ahead."""
-    now = clock.now()
-    return now < until <= now + SILENT_SECONDS
-
-
-class Silence:
-    """Which providers, by their addresses, did not answer lately, and the words for who asks."""
+class SilentProviders:
+    """Providers, by their URLs, that did not answer lately, each with a message for users."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._known: dict[str, tuple[float, str]] = {}
+        self._silent: dict[str, tuple[float, str]] = {}
 
-    def words(self, url: str) -> str | None:
+    def message(self, url: str) -> str | None:
+        """The message while the provider is left alone, else None."""
         with self._guard:
-            until, words = self._known.get(url, (0, ""))
-            return words if _holds(until) else None
+            until, message = self._silent.get(url, (0, ""))
+            return message if self._is_current(until) else None
 
-    def claim(self, url: str) -> str | None:
-        """As `words`; where the silence is over, the caller alone may try, and the others go on
-        being refused until `forget`."""
+    def claim_retry(self, url: str) -> str | None:
+        """As `message`; but once the provider has been left alone for long enough, None
+        for one caller, who may try it. The others get the message until `forget`."""
         with self._guard:
-            if url not in self._known:
+            if url not in self._silent:
                 return None
-            until, words = self._known[url]
-            if _holds(until):
-                return words
-            self._known[url] = (clock.now() + SILENT_SECONDS, words)
+            until, message = self._silent[url]
+            if self._is_current(until):
+                return message
+            self._silent[url] = (clock.now() + SILENT_SECONDS, message)
             return None
 
-    def remember(self, url: str, words: str) -> None:
+    def remember(self, url: str, message: str) -> None:
         with self._guard:
-            self._known[url] = (clock.now() + SILENT_SECONDS, words)
+            self._silent[url] = (clock.now() + SILENT_SECONDS, message)
 
     def forget(self, url: str) -> None:
         with self._guard:
-            self._known.pop(url, None)
+            self._silent.pop(url, None)
 
     def clear(self) -> None:
         with self._guard:
-            self._known.clear()
+            self._silent.clear()
+
+    @staticmethod
+    def _is_current(until: float) -> bool:
+        # One that ends later than it possibly can was remembered while the clock was ahead.
+        now = clock.now()
+        return now < until <= now + SILENT_SECONDS
 
 
-seats = Seats()
-silence = Silence()
+slots = LookUpSlots()
+silent_providers = SilentProviders()
 
 
 class LookUp:
-    """One look-up, of one or several requests.
+    """One look-up of one or several requests, as a context manager.
 
-    It takes a seat before the first of them and keeps it to the end; what comes from the cache
-    needs none. `deadline`, of time.monotonic(), is for all of it.
+    It takes a slot before its first request and keeps it to the end; answers from the
+    cache need none. `deadline`, in time.monotonic() seconds, is for all of it.
     """
 
     def __init__(self, user_id: str = "", is_search: bool = False):
-        self.deadline = time.monotonic() + WHOLE_SECONDS
+        self.deadline = time.monotonic() + DEADLINE_SECONDS
         self._user_id = user_id
         self._search = self if is_search else None
-        self._is_seated = False
+        self._has_slot = False
 
     def __enter__(self) -> "LookUp":
         return self
 
     def __exit__(self, *_) -> None:
-        if self._is_seated:
-            seats.leave(self._user_id)
+        if self._has_slot:
+            slots.release(self._user_id)
 
-    def sit(self, provider: str) -> None:
-        """Raises UnavailableError where there is no seat. `provider`: its name, for the message."""
-        if not self._is_seated:
-            seconds = max(0.0, self.left() - client.FAIR_SECONDS)
-            if not seats.take(self._user_id, seconds, self._search):
+    def acquire_slot(self, provider: str) -> None:
+        """Raises UnavailableError when none is free in time. `provider`: its name, for
+        the message."""
+        if not self._has_slot:
+            seconds = max(0.0, self.seconds_left() - client.DEADLINE_MARGIN_SECONDS)
+            if not slots.acquire(self._user_id, seconds, self._search):
                 raise UnavailableError(client.slow(provider))
-            self._is_seated = True
+            self._has_slot = True
 
-    def left(self) -> float:
-        """Seconds."""
+    def seconds_left(self) -> float:
         return max(0.0, self.deadline - time.monotonic())

@@ -1,5 +1,9 @@
-"""From the providers' bodies to the columns of a title. Pure functions; nothing in a body is relied
-on."""
+"""From the providers' bodies to the columns of a title, and to what the API's clients read.
+
+Pure functions. Nothing in a body is relied on: what is missing or of another type
+becomes null. The order: TMDB's body to columns, OMDb's body to columns, bodies to API
+structs, and the readers of single values.
+"""
 
 import re
 import sys
@@ -8,70 +12,99 @@ from mm import config
 from mm.database import fold
 from mm.schemas import OmdbData, SearchResult, TmdbData
 
-CAST_NAMES = 10
+CAST_MAX = 10
 TEXT_MAX = 5000
 # The largest integer that every database takes.
 INTEGER_MAX = 2**31 - 1
 FLOAT_MAX = sys.float_info.max
-KEPT_JOBS = ("Directing", "Writing")
-# OMDb's own words for what TMDB calls movie and tv; of an episode or a game it says neither.
-OMDB_KINDS = {"movie": "movie", "series": "tv"}
+KEPT_DEPARTMENTS = ("Directing", "Writing")
+# OMDb's words for what TMDB calls movie and tv; its episodes and games are neither.
+OMDB_MEDIA_TYPES = {"movie": "movie", "series": "tv"}
 RATING_SOURCES = {"rotten_tomatoes": "Rotten Tomatoes", "metacritic": "Metacritic"}
-POSTER, POSTER_SMALL = "w500", "w185"
-KINDS = ("movie", "tv", "person")
+POSTER_SIZE, SMALL_POSTER_SIZE = "w500", "w185"
+RESULT_TYPES = ("movie", "tv", "person")
+
+
+# TMDB's body to columns.
 
 
 def from_tmdb(body: dict) -> dict:
-    """Every descriptive column, from the details of a film or a series; what TMDB leaves empty is
-    null."""
+    """Every descriptive column, from the details of a film or a series."""
+    credits = body.get("credits")
+    directors = [row for row in _rows(credits, "crew") if row.get("job") == "Director"]
+    episode_runtimes = body.get("episode_run_time")
     columns = {
-        "tmdb_id": _whole(body.get("id")),
+        "tmdb_id": _positive_int(body.get("id")),
         "media_type": body.get("media_type"),
-        "title": text(body.get("title")) or text(body.get("name")),
-        "original_title": text(body.get("original_title")) or text(body.get("original_name")),
+        "title": _text(body.get("title")) or _text(body.get("name")),
+        "original_title": _text(body.get("original_title")) or _text(body.get("original_name")),
         "year": _year(body.get("release_date") or body.get("first_air_date")),
-        "runtime": _whole(body.get("runtime"))
-        or _whole(next(iter(_rows(body, "episode_run_time")), None)),
+        "runtime": _positive_int(body.get("runtime")),
         "genres": _names(_rows(body, "genres")),
-        "directors": _directors(body),
-        "cast": _names(_rows(body.get("credits"), "cast"))[:CAST_NAMES],
-        "overview": text(body.get("overview")),
-        "poster_path": text(body.get("poster_path")),
+        # A series has creators instead.
+        "directors": _names(directors) or _names(_rows(body, "created_by")),
+        "cast": _names(_rows(credits, "cast"))[:CAST_MAX],
+        "overview": _text(body.get("overview")),
+        "poster_path": _text(body.get("poster_path")),
     }
+    if columns["runtime"] is None and isinstance(episode_runtimes, list) and episode_runtimes:
+        columns["runtime"] = _positive_int(episode_runtimes[0])
     return {**columns, "search_text": search_text(columns)}
 
 
+def trimmed(body: dict) -> dict:
+    """A TMDB body without most of its cast and crew, who are nine tenths of its size
+    and are shown nowhere."""
+    credits = body.get("credits")
+    if not isinstance(credits, dict):
+        return body
+    cast = credits.get("cast")
+    crew = [row for row in _rows(credits, "crew") if row.get("department") in KEPT_DEPARTMENTS]
+    kept = {"cast": cast[:CAST_MAX] if isinstance(cast, list) else [], "crew": crew}
+    return {**body, "credits": kept}
+
+
+def imdb_id_of(body: dict) -> str | None:
+    """From the details of a film or a series."""
+    external_ids = body.get("external_ids")
+    from_ids = external_ids.get("imdb_id") if isinstance(external_ids, dict) else None
+    return _text(body.get("imdb_id")) or _text(from_ids)
+
+
+# OMDb's body to columns.
+
+
 def from_omdb(body: dict) -> dict:
-    """As `from_tmdb`, for a title that TMDB does not know or was never asked for."""
+    """As `from_tmdb`, for a title that TMDB does not have or was never asked for."""
     columns = {
-        "media_type": OMDB_KINDS.get(given(body, "Type") or ""),
-        "title": given(body, "Title"),
+        "media_type": OMDB_MEDIA_TYPES.get(_omdb_text(body, "Type") or ""),
+        "title": _omdb_text(body, "Title"),
         "original_title": None,
-        "year": _year(given(body, "Year")),
-        "runtime": _minutes(given(body, "Runtime") or ""),
-        "genres": _listed(body, "Genre"),
-        "directors": _listed(body, "Director"),
-        "cast": _listed(body, "Actors")[:CAST_NAMES],
-        "overview": given(body, "Plot"),
+        "year": _year(_omdb_text(body, "Year")),
+        "runtime": _minutes(_omdb_text(body, "Runtime") or ""),
+        "genres": _omdb_list(body, "Genre"),
+        "directors": _omdb_list(body, "Director"),
+        "cast": _omdb_list(body, "Actors")[:CAST_MAX],
+        "overview": _omdb_text(body, "Plot"),
     }
     return {**columns, "search_text": search_text(columns)}
 
 
 def ratings(body: dict) -> dict:
-    """IMDb 0.0-10.0, Rotten Tomatoes and Metacritic in percent, from OMDb's strings ("8.3", "100%",
-    "96/100")."""
-    rows = [row for row in _rows(body, "Ratings") if isinstance(row, dict)]
-    by_source = {str(row.get("Source")): row.get("Value") for row in rows}
+    """The rating columns from OMDb's strings ("8.3", "100%", "96/100"): IMDb from 0.0
+    to 10.0, Rotten Tomatoes and Metacritic in percent."""
+    by_source = {str(row.get("Source")): row.get("Value") for row in _rows(body, "Ratings")}
     columns: dict = {
         name: _percent(by_source.get(source)) for name, source in RATING_SOURCES.items()
     }
     if columns["metacritic"] is None:
-        columns["metacritic"] = _percent(given(body, "Metascore"))
-    return {"imdb_rating": _out_of_ten(given(body, "imdbRating")), **columns}
+        columns["metacritic"] = _percent(_omdb_text(body, "Metascore"))
+    return {"imdb_rating": _out_of_ten(_omdb_text(body, "imdbRating")), **columns}
 
 
 def search_text(columns: dict) -> str:
-    """What a search looks through: title, original title, cast, directors and genres, folded."""
+    """The column that a search looks through: title, original title, cast,
+    directors and genres, folded."""
     texts = [
         columns["title"],
         columns["original_title"],
@@ -82,99 +115,165 @@ def search_text(columns: dict) -> str:
     return fold(" ".join(dict.fromkeys(filter(None, texts))))
 
 
-def trimmed(body: dict) -> dict:
-    """A TMDB body without the hundreds of people whom no page shows; they are nine tenths of its
-    size."""
-    credits = body.get("credits")
-    if not isinstance(credits, dict):
-        return body
-    crew = [
-        row
-        for row in _rows(credits, "crew")
-        if isinstance(row, dict) and row.get("department") in KEPT_JOBS
-    ]
-    return {**body, "credits": {"cast": _rows(credits, "cast")[:CAST_NAMES], "crew": crew}}
+# Bodies to API structs.
 
 
-def directed(credits: dict) -> list[dict]:
-    """Of a person's film credits the films they directed, each once, the most popular first."""
-    rows = (row for row in _rows(credits, "crew") if isinstance(row, dict))
-    films = {str(row.get("id")): row for row in rows if row.get("job") == "Director"}
-    return sorted(films.values(), key=lambda row: -(number(row.get("popularity")) or 0))
+def tmdb_data(body: dict, imdb_id: str | None = None) -> TmdbData:
+    """From the details of a film or a series. `imdb_id` goes before the one in the body."""
+    columns = from_tmdb(body)
+    data = TmdbData(
+        tmdbId=columns["tmdb_id"],
+        imdbId=imdb_id or imdb_id_of(body),
+        title=columns["title"],
+        year=columns["year"],
+        mediaType=columns["media_type"],
+        poster=poster_url(columns["poster_path"]),
+        posterSmall=poster_url(columns["poster_path"], SMALL_POSTER_SIZE),
+        plot=columns["overview"],
+        genres=columns["genres"],
+        cast=columns["cast"],
+        director=", ".join(columns["directors"]) or None,
+        runtime=columns["runtime"],
+        voteAverage=_float(body.get("vote_average")),
+        voteCount=_count(body.get("vote_count")),
+    )
+    if columns["media_type"] == "tv":
+        data.numberOfSeasons = _count(body.get("number_of_seasons"))
+        data.numberOfEpisodes = _count(body.get("number_of_episodes"))
+    return data
 
 
-def by_release_date(body: dict) -> dict:
-    """A page of results with the first release first; those without a date come last."""
-    rows = [row for row in _rows(body, "results") if isinstance(row, dict)]
-    return {"results": sorted(rows, key=lambda row: text(row.get("release_date")) or "~")}
-
-
-def _directors(body: dict) -> list[str]:
-    """A series has creators instead."""
-    crew = _rows(body.get("credits"), "crew")
-    directing = [row for row in crew if isinstance(row, dict) and row.get("job") == "Director"]
-    return _names(directing) or _names(_rows(body, "created_by"))
-
-
-def _rows(body: object, key: str) -> list:
-    rows = body.get(key) if isinstance(body, dict) else None
-    return rows if isinstance(rows, list) else []
-
-
-def _names(rows: list) -> list[str]:
-    """Each name once, in the order given."""
-    names = (text(row.get("name")) for row in rows if isinstance(row, dict))
-    return list(dict.fromkeys(filter(None, names)))
-
-
-def imdb_id_of(body: dict) -> str | None:
-    """Of the details of a film or a series."""
-    ids = body.get("external_ids")
-    return text(body.get("imdb_id")) or (
-        text(ids.get("imdb_id")) if isinstance(ids, dict) else None
+def omdb_data(body: dict) -> OmdbData:
+    columns, scores = from_omdb(body), ratings(body)
+    return OmdbData(
+        imdbId=_omdb_text(body, "imdbID"),
+        title=columns["title"],
+        year=columns["year"],
+        rated=_omdb_text(body, "Rated"),
+        released=_omdb_text(body, "Released"),
+        runtime=_omdb_text(body, "Runtime"),
+        genres=columns["genres"],
+        director=_omdb_text(body, "Director"),
+        writer=_omdb_text(body, "Writer"),
+        actors=columns["cast"],
+        plot=columns["overview"],
+        language=_omdb_text(body, "Language"),
+        country=_omdb_text(body, "Country"),
+        awards=_omdb_text(body, "Awards"),
+        poster=_omdb_text(body, "Poster"),
+        imdbRating=scores["imdb_rating"],
+        imdbVotes=_omdb_text(body, "imdbVotes"),
+        rtRating=scores["rotten_tomatoes"],
+        metascore=scores["metacritic"],
+        boxOffice=_omdb_text(body, "BoxOffice"),
+        production=_omdb_text(body, "Production"),
+        website=_omdb_text(body, "Website"),
     )
 
 
-def text(value: object) -> str | None:
-    words = value.replace("\0", "").strip()[:TEXT_MAX] if isinstance(value, str) else ""
-    return words or None
+def search_results(body: dict, media_type: str | None = None) -> list[SearchResult]:
+    """The rows of a page of TMDB's results that can be used. `media_type`: of rows
+    that do not say it themselves."""
+    results = []
+    for row in _rows(body, "results"):
+        row_type = row.get("media_type") or media_type
+        columns = from_tmdb({**row, "media_type": row_type})
+        if columns["tmdb_id"] is None or columns["title"] is None or row_type not in RESULT_TYPES:
+            continue
+        poster_path = columns["poster_path"] or _text(row.get("profile_path"))
+        result = SearchResult(
+            id=columns["tmdb_id"],
+            title=columns["title"],
+            year=columns["year"],
+            mediaType=row_type,  # type: ignore[arg-type]
+            poster=poster_url(poster_path),
+            posterSmall=poster_url(poster_path, SMALL_POSTER_SIZE),
+            overview=columns["overview"],
+            voteAverage=_float(row.get("vote_average")),
+            voteCount=_count(row.get("vote_count")),
+        )
+        if row_type == "person":
+            known_for = search_results({"results": row.get("known_for")}, "movie")
+            result.name = result.title
+            result.knownFor = [film.title for film in known_for]
+        results.append(result)
+    return results
 
 
-def number(value: object) -> float | None:
-    """None for what is no number, and for a whole one that no float holds."""
+def directed_films(credits: dict) -> list[dict]:
+    """From a person's film credits the films they directed, each once, the most popular first."""
+    directed = [row for row in _rows(credits, "crew") if row.get("job") == "Director"]
+    films = {str(row.get("id")): row for row in directed}
+    return sorted(films.values(), key=lambda row: -(_float(row.get("popularity")) or 0))
+
+
+def by_release_date(body: dict) -> dict:
+    """A page of TMDB's results in the order of release; those without a date come last."""
+    rows = _rows(body, "results")
+    return {"results": sorted(rows, key=lambda row: _text(row.get("release_date")) or "~")}
+
+
+def poster_url(path: str | None, size: str = POSTER_SIZE) -> str | None:
+    """The full address of a poster, in the size that clients show."""
+    return None if path is None else f"{config.current.tmdb_image_url.rstrip('/')}/{size}{path}"
+
+
+# Single values. None for anything that is not what is read.
+
+
+def _rows(body: object, key: str) -> list[dict]:
+    """The objects of the list `key`, which may be missing or something else."""
+    rows = body.get(key) if isinstance(body, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _names(rows: list[dict]) -> list[str]:
+    """The `name` of each row, each name once."""
+    names = (_text(row.get("name")) for row in rows)
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def _text(value: object) -> str | None:
+    text = value.replace("\0", "").strip()[:TEXT_MAX] if isinstance(value, str) else ""
+    return text or None
+
+
+def _float(value: object) -> float | None:
+    """None for an integer too, where no float can hold it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > FLOAT_MAX:
         return None
     return float(value)
 
 
-def count(value: object) -> int | None:
-    """Zero is a count, unlike for `_whole`."""
-    return 0 if value == 0 and isinstance(value, int) else _whole(value)
+def _count(value: object) -> int | None:
+    """Zero counts, unlike in `_positive_int`."""
+    return 0 if value == 0 and isinstance(value, int) else _positive_int(value)
 
 
-def _whole(value: object) -> int | None:
+def _positive_int(value: object) -> int | None:
+    """TMDB writes 0 for a runtime that it does not have."""
     return value if isinstance(value, int) and 0 < value <= INTEGER_MAX else None
 
 
 def _year(value: object) -> int | None:
-    """Of "1995-10-30", "1995" or "2021–2023"."""
+    """From "1995-10-30", "1995" or "2021–2023"."""
     match = re.match(r"(1[89]|2[01])[0-9]{2}", value) if isinstance(value, str) else None
     return int(match[0]) if match else None
 
 
-def given(body: dict, key: str) -> str | None:
+def _omdb_text(body: dict, key: str) -> str | None:
     """OMDb writes N/A for what it does not have."""
-    value = text(body.get(key))
+    value = _text(body.get(key))
     return None if value == "N/A" else value
 
 
-def _listed(body: dict, key: str) -> list[str]:
-    names = (name.strip() for name in (given(body, key) or "").split(","))
+def _omdb_list(body: dict, key: str) -> list[str]:
+    names = (name.strip() for name in (_omdb_text(body, key) or "").split(","))
     return list(dict.fromkeys(filter(None, names)))
 
 
 def _minutes(text: str) -> int | None:
-    """Of "81 min", "1 h 15 min" or "1,440 min"."""
+    """From "81 min", "1 h 15 min" or "1,440 min"."""
     match = re.fullmatch(r"(?:([0-9]{1,3}) h)? ?(?:([0-9,]{1,6}) min)?", text)
     if not match:
         return None
@@ -183,6 +282,7 @@ def _minutes(text: str) -> int | None:
 
 
 def _percent(value: object) -> int | None:
+    """From "81%", "81/100" or "81"."""
     match = re.fullmatch(r"([0-9]{1,3})(?:%|/100)?", value) if isinstance(value, str) else None
     return int(match[1]) if match and int(match[1]) <= 100 else None
 
@@ -190,111 +290,3 @@ def _percent(value: object) -> int | None:
 def _out_of_ten(value: str | None) -> float | None:
     match = re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", value or "")
     return float(match[0]) if match and float(match[0]) <= 10 else None
-
-
-def tmdb_data(body: dict, imdb_id: str | None = None) -> TmdbData:
-    """From the details of a film or a series; `imdb_id` where it is known better than TMDB knows
-    it."""
-    columns = from_tmdb(body)
-    poster, poster_small = _posters(columns["poster_path"])
-    data = TmdbData(
-        tmdbId=columns["tmdb_id"],
-        imdbId=imdb_id or imdb_id_of(body),
-        title=columns["title"],
-        year=columns["year"],
-        mediaType=columns["media_type"],
-        poster=poster,
-        posterSmall=poster_small,
-        plot=columns["overview"],
-        genres=columns["genres"],
-        cast=columns["cast"],
-        director=", ".join(columns["directors"]) or None,
-        runtime=columns["runtime"],
-        voteAverage=number(body.get("vote_average")),
-        voteCount=count(body.get("vote_count")),
-    )
-    if columns["media_type"] == "tv":
-        data.numberOfSeasons = count(body.get("number_of_seasons"))
-        data.numberOfEpisodes = count(body.get("number_of_episodes"))
-    return data
-
-
-def omdb_data(body: dict) -> OmdbData:
-    columns, scores = from_omdb(body), ratings(body)
-
-    def stated(key: str) -> str | None:
-        return given(body, key)
-
-    return OmdbData(
-        imdbId=stated("imdbID"),
-        title=columns["title"],
-        year=columns["year"],
-        rated=stated("Rated"),
-        released=stated("Released"),
-        runtime=stated("Runtime"),
-        genres=columns["genres"],
-        director=stated("Director"),
-        writer=stated("Writer"),
-        actors=columns["cast"],
-        plot=columns["overview"],
-        language=stated("Language"),
-        country=stated("Country"),
-        awards=stated("Awards"),
-        poster=stated("Poster"),
-        imdbRating=scores["imdb_rating"],
-        imdbVotes=stated("imdbVotes"),
-        rtRating=scores["rotten_tomatoes"],
-        metascore=scores["metacritic"],
-        boxOffice=stated("BoxOffice"),
-        production=stated("Production"),
-        website=stated("Website"),
-    )
-
-
-def results(body: dict, kind: str | None = None) -> list[SearchResult]:
-    """The rows of a page of TMDB's results. `kind`: of all of them, where TMDB does not say it of
-    each."""
-    rows = body.get("results")
-    found = (
-        (_result(row, kind) for row in rows if isinstance(row, dict))
-        if isinstance(rows, list)
-        else ()
-    )
-    return [result for result in found if result]
-
-
-def _result(row: dict, kind: str | None) -> SearchResult | None:
-    media_type = row.get("media_type") or kind
-    columns = from_tmdb({**row, "media_type": media_type})
-    if columns["tmdb_id"] is None or columns["title"] is None or media_type not in KINDS:
-        return None
-    poster, poster_small = _posters(columns["poster_path"] or text(row.get("profile_path")))
-    result = SearchResult(
-        id=columns["tmdb_id"],
-        title=columns["title"],
-        year=columns["year"],
-        mediaType=media_type,  # type: ignore[arg-type]
-        poster=poster,
-        posterSmall=poster_small,
-        overview=columns["overview"],
-        voteAverage=number(row.get("vote_average")),
-        voteCount=count(row.get("vote_count")),
-    )
-    if media_type == "person":
-        result.name = result.title
-        result.knownFor = [
-            known.title for known in results({"results": row.get("known_for")}, "movie")
-        ]
-    return result
-
-
-def poster(path: str | None) -> str | None:
-    """The full address of a poster, in the size that clients show."""
-    return _posters(path)[0]
-
-
-def _posters(path: str | None) -> tuple[str | None, str | None]:
-    if path is None:
-        return None, None
-    base = config.current.tmdb_image_url.rstrip("/")
-    return f"{base}/{POSTER}{path}", f"{base}/{POSTER_SMALL}{path}"

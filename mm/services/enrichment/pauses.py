@@ -1,8 +1,8 @@
 """When a provider may not be asked: no key, a wrong key, its daily limit, an outage.
 
-Kept in settings, so that a restart changes nothing: `provider.tmdb` and `provider.omdb` hold
-{reason, since, paused_until (null: until the key is changed), key (a digest), reserve};
-`omdb.calls` holds {day, count, key}.
+Kept in settings, so that a restart changes nothing: `provider.tmdb` and `provider.omdb`
+hold {reason, since, paused_until (null: until the key is changed), key (a digest),
+reserve}; `omdb.calls` holds {day, count, key}.
 """
 
 import hashlib
@@ -12,17 +12,20 @@ from mm import clock, config, log, models
 
 NAMES = {"tmdb": "TMDB", "omdb": "OMDb"}
 PROVIDERS = tuple(NAMES)
-# OMDb counts by the day of UTC; five minutes for the difference of two clocks.
+# After midnight UTC, when OMDb's day begins; five minutes for the difference of two clocks.
 OMDB_RESUMES = timedelta(days=1, minutes=5)
-# Calls a day that stay for look-ups of single films by hand.
+# Calls a day that the worker leaves for look-ups that somebody waits for.
 OMDB_RESERVED = 50
-# No answer of a provider stops it for longer than this.
+# No answer of a provider pauses it for longer than this.
 LONGEST = 86400
-# A pause made by so much in the future was made while the clock was wrong.
-FUTURE = 600
+# A pause that began this far in the future was made while the clock was wrong.
+CLOCK_TOLERANCE = 600
 WITHOUT_KEY = {
-    "tmdb": "No TMDB key is set (TMDB_API_KEY). A key adds titles, years, genres, cast and posters.",
-    "omdb": "No OMDb key is set (OMDB_API_KEY). A key adds the ratings of IMDb, Rotten Tomatoes and Metacritic.",
+    "tmdb": "No TMDB key is set (TMDB_API_KEY). It adds titles, years, genres, cast and posters.",
+    "omdb": (
+        "No OMDb key is set (OMDB_API_KEY). It adds the ratings of IMDb, Rotten Tomatoes and "
+        "Metacritic."
+    ),
 }
 
 
@@ -41,22 +44,31 @@ def askable() -> set[str]:
 
 
 def in_force() -> dict[str, dict]:
-    """The setting of each provider that is paused now. A pause ends with its time, or with a new
-    key."""
-    pauses = {provider: models.setting(f"provider.{provider}") for provider in PROVIDERS}
-    return {
-        provider: pause for provider, pause in pauses.items() if pause and _holds(provider, pause)
-    }
+    """The setting of each provider that is paused now. A pause ends with its time, or
+    with a new key."""
+    now = clock.now()
+    paused = {}
+    for provider in PROVIDERS:
+        pause = models.setting(f"provider.{provider}")
+        if not pause or pause["key"] != _key_digest(provider):
+            continue
+        until = pause["paused_until"]
+        latest = now + LONGEST + 2 * CLOCK_TOLERANCE
+        was_made_ahead = pause["since"] > now + CLOCK_TOLERANCE or (until or 0) > latest
+        if not was_made_ahead and (until is None or now < until):
+            paused[provider] = pause
+    return paused
 
 
 def refusal(provider: str) -> str | None:
-    """Why somebody who waits cannot be served by this provider now. What only keeps OMDb's reserve
-    from the worker is no reason: the reserve is for them."""
+    """Why a user cannot be served by this provider now. A pause that only keeps OMDb's
+    reserve from the worker does not count: the reserve is for users."""
     pause = in_force().get(provider)
     if pause and not pause.get("reserve"):
-        return _words(provider, pause)
-    if provider == "omdb" and omdb_calls() >= config.current.omdb_daily_limit:
-        return f"OMDb's {config.current.omdb_daily_limit:,} calls of today are used up. Try again tomorrow."
+        return _notice(provider, pause)
+    limit = config.current.omdb_daily_limit
+    if provider == "omdb" and omdb_calls() >= limit:
+        return f"OMDb's {limit:,} calls for today are used up. Try again tomorrow."
     return None
 
 
@@ -70,15 +82,14 @@ def pause(provider: str, reason: str, seconds: float) -> None:
 
 
 def pause_until_next_day(provider: str, reason: str, reserve: bool = False) -> None:
-    """Until 00:05 UTC. `reserve`: only the worker is to stop."""
-    midnight = datetime.fromtimestamp(clock.now(), UTC).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
+    """Until 00:05 UTC. `reserve`: only the worker stops."""
+    today = datetime.fromtimestamp(clock.now(), UTC)
+    midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
     _put(provider, reason, (midnight + OMDB_RESUMES).timestamp(), reserve)
 
 
 def lift_stops() -> None:
-    """Let providers with a wrong key be asked once more; waits for a limit stay."""
+    """Let providers that refused their key be asked again; pauses for a limit stay."""
     for provider, pause in in_force().items():
         if pause["paused_until"] is None:
             models.put_setting(f"provider.{provider}", None)
@@ -88,21 +99,19 @@ def lift_stops() -> None:
 def omdb_calls() -> int:
     """Made with this key on this day of UTC."""
     calls = models.setting("omdb.calls") or {}
-    return (
-        calls["count"] if calls.get("day") == _day() and calls.get("key") == _digest("omdb") else 0
-    )
+    is_current = calls.get("day") == _today() and calls.get("key") == _key_digest("omdb")
+    return calls["count"] if is_current else 0
 
 
 def omdb_calls_left() -> int:
-    """For the worker; what a page asks for has the reserve."""
+    """For the worker, which leaves the reserve alone."""
     return config.current.omdb_daily_limit - OMDB_RESERVED - omdb_calls()
 
 
 def count_omdb_calls(calls: int) -> None:
     """Call inside a transaction."""
-    models.put_setting(
-        "omdb.calls", {"day": _day(), "count": omdb_calls() + calls, "key": _digest("omdb")}
-    )
+    value = {"day": _today(), "count": omdb_calls() + calls, "key": _key_digest("omdb")}
+    models.put_setting("omdb.calls", value)
 
 
 def notices() -> list[str]:
@@ -113,7 +122,7 @@ def notices() -> list[str]:
         if not key(provider):
             texts.append(WITHOUT_KEY[provider])
         elif provider in paused:
-            texts.append(_words(provider, paused[provider]))
+            texts.append(_notice(provider, paused[provider]))
     return texts
 
 
@@ -122,17 +131,12 @@ def moment(seconds: float) -> str:
     return f"{clock.local(seconds, config.current.zone):%-d %B %Y, %H:%M}"
 
 
-def _words(provider: str, pause: dict) -> str:
+def _notice(provider: str, pause: dict) -> str:
     name, reason = NAMES[provider], pause["reason"].rstrip(".!")
     if pause["paused_until"] is None:
-        return f"{name} was stopped on {moment(pause['since'])}: {reason}. It goes on once the key is changed."
+        since = moment(pause["since"])
+        return f"{name} was stopped on {since}: {reason}. It resumes when the key is changed."
     return f"{name} is paused until {moment(pause['paused_until'])}: {reason}."
-
-
-def _holds(provider: str, pause: dict) -> bool:
-    until, now = pause["paused_until"], clock.now()
-    possible = pause["since"] <= now + FUTURE and (until or 0) <= now + LONGEST + 2 * FUTURE
-    return possible and pause["key"] == _digest(provider) and (until is None or now < until)
 
 
 def _put(provider: str, reason: str, until: float | None, reserve: bool = False) -> None:
@@ -140,7 +144,7 @@ def _put(provider: str, reason: str, until: float | None, reserve: bool = False)
         "reason": reason,
         "since": clock.now(),
         "paused_until": until,
-        "key": _digest(provider),
+        "key": _key_digest(provider),
         "reserve": reserve,
     }
     models.put_setting(f"provider.{provider}", value)
@@ -151,9 +155,9 @@ def _put(provider: str, reason: str, until: float | None, reserve: bool = False)
         log.warning("provider.paused", provider=provider, until=resumes, reason=reason)
 
 
-def _digest(provider: str) -> str:
+def _key_digest(provider: str) -> str:
     return hashlib.sha256(key(provider).encode()).hexdigest()[:16]
 
 
-def _day() -> str:
+def _today() -> str:
     return f"{datetime.fromtimestamp(clock.now(), UTC):%Y-%m-%d}"

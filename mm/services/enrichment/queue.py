@@ -1,8 +1,8 @@
-"""The enrichment queue, which is the titles table: what is due at a provider, and what an outcome
-makes of a title.
+"""The enrichment queue, which is the title table: which titles are due at a provider,
+and what an answer changes in a title's row.
 
-A title is due that some library holds, and that was never looked up (`stub`) or whose retry_at has
-come.
+A title is due when some library holds it and it was never looked up (state `stub`),
+or when its retry_at has passed.
 """
 
 from collections.abc import Container
@@ -11,31 +11,35 @@ from typing import NamedTuple
 from peewee import Case, Expression, InterfaceError, ModelSelect, OperationalError, fn
 
 from mm import clock, config, log, models
+from mm.clock import DAY, HOUR
 from mm.database import chunks, db
 from mm.models import Movie, Title, Tombstone
 from mm.services.enrichment import mapping, title_json
 
-HOUR, DAY = 3600, 86400
 # After the first, second, third and every later failure.
-FAILED_AGAIN = (HOUR, 4 * HOUR, DAY, 7 * DAY)
-MISSING_AGAIN = 30 * DAY
+RETRY_FAILED_AFTER = (HOUR, 4 * HOUR, DAY, 7 * DAY)
+RETRY_MISSING_AFTER = 30 * DAY
 # TMDB allows what it sent to be kept for six months.
-READY_AGAIN = 150 * DAY
-# A retry_at beyond it was written while the clock was ahead.
-LONGEST_WAITS = {"failed": FAILED_AGAIN[-1], "missing": MISSING_AGAIN, "ready": READY_AGAIN}
-# {language, before}: TMDB's language in force, and the moment before which what was filled is to be
-# looked up again, or null.
+REFRESH_AFTER = 150 * DAY
+# A retry_at further ahead than this was written while the clock was wrong.
+LONGEST_WAITS = {
+    "failed": RETRY_FAILED_AFTER[-1],
+    "missing": RETRY_MISSING_AFTER,
+    "ready": REFRESH_AFTER,
+}
+# {language, before}: TMDB's language in force, and the time before which filled titles
+# are to be looked up again, or null.
 RENEWAL = "tmdb.renewal"
-# A title stays for so long after the last library let go of it, and after it was last looked up.
-KEPT_UNHELD = 30 * DAY
-SWEPT_AT_MOST = 20_000
+# How long a title stays after the last library removed it and after its last look-up.
+KEEP_UNHELD = 30 * DAY
+SWEEP_MAX = 20_000
 SWEEP_BATCH = 500
 # The reason of a title whose look-up met something unforeseen; the code leads to the log.
-UNEXPECTED = "Something unexpected went wrong (code {} in the log)."
+UNEXPECTED = "Something went wrong (details in the log, code {})."
 
 
-class Due(NamedTuple):
-    """`state` and `attempts` at the provider in question."""
+class QueuedTitle(NamedTuple):
+    """`state` and `attempts` are those at the provider in question."""
 
     imdb_id: str
     state: str
@@ -43,77 +47,82 @@ class Due(NamedTuple):
 
 
 def all_due(provider: str) -> ModelSelect:
-    """The ids, in no order."""
+    """The imdb_ids of all titles that are due, unordered."""
     holders = Movie.select(Movie.id).where(Movie.title == Title.imdb_id)
     return Title.select(Title.imdb_id).where(_is_due(provider)).where(fn.EXISTS(holders))
 
 
-def first(provider: str, limit: int, taken: Container[str], wanted: bool = False) -> list[Due]:
-    """The head of the queue without those `taken`.
+def first(
+    provider: str, limit: int, exclude: Container[str], prioritized_only: bool = False
+) -> list[QueuedTitle]:
+    """The head of the queue: at most `limit` titles, less those in `exclude`.
 
-    Just added or opened titles, the newest first; then the next title of each user in turn, so
-    that nobody's import of thousands keeps the others waiting; then those that are filled and only
-    looked up again. `wanted`: of the first kind only.
+    Titles that were just added or opened come first, the newest before the others;
+    then the next title of each user in turn, so that an import of thousands does not
+    keep other users waiting; then filled titles whose refresh is due.
+    `prioritized_only`: only the first kind.
     """
     state, attempts, _ = _columns(provider)
-    # A filled title was wanted when it was added. That is served, unless it was opened just now.
-    is_again = state == "ready"
-    is_wanted = Title.wanted_at.is_null(False)
-    is_wanted &= ~is_again | (Title.wanted_at > clock.now() - HOUR)
-    wanted_at = Case(None, [(is_wanted, Title.wanted_at)])
+    # wanted_at stays when a title is filled. After that only a recent one counts.
+    is_refresh = state == "ready"
+    is_prioritized = Title.wanted_at.is_null(False)
+    is_prioritized &= ~is_refresh | (Title.wanted_at > clock.now() - HOUR)
+    priority = Case(None, [(is_prioritized, Title.wanted_at)])
     turn = fn.ROW_NUMBER().over(partition_by=[Movie.user], order_by=[Movie.id]).alias("turn")
     held = Movie.select(Movie.title.alias("imdb_id"), turn).join(Title).where(_is_due(provider))
-    if wanted:
-        held = held.where(is_wanted)
+    if prioritized_only:
+        held = held.where(is_prioritized)
     rows = (
         Title.select(Title.imdb_id, state, attempts)
         .join(held, on=(Title.imdb_id == held.c.imdb_id))
         .group_by(Title.imdb_id, state, attempts, Title.wanted_at)
-        .order_by(wanted_at.desc(nulls="LAST"), is_again, fn.MIN(held.c.turn), Title.imdb_id)
+        .order_by(priority.desc(nulls="LAST"), is_refresh, fn.MIN(held.c.turn), Title.imdb_id)
         .limit(limit)
         .tuples()
     )
-    return [title for title in map(Due._make, rows) if title.imdb_id not in taken]
+    return [title for title in map(QueuedTitle._make, rows) if title.imdb_id not in exclude]
 
 
-def one(provider: str, imdb_id: str) -> Due:
-    """Whether it is due or not."""
+def get(provider: str, imdb_id: str) -> QueuedTitle:
+    """One title, whether it is due or not."""
     state, attempts, _ = _columns(provider)
-    return Due(
-        *Title.select(Title.imdb_id, state, attempts).where(Title.imdb_id == imdb_id).tuples().get()
-    )
+    query = Title.select(Title.imdb_id, state, attempts).where(Title.imdb_id == imdb_id)
+    return QueuedTitle(*query.tuples().get())
 
 
-def missing_lately(provider: str, imdb_id: str, seconds: float) -> str | None:
-    """The reason, where the provider said within so many seconds that it does not know the title."""
+def recent_missing_reason(provider: str, imdb_id: str, seconds: float) -> str | None:
+    """Why the provider has no such title, where it said so within the last `seconds`."""
     state, _, retry_at = _columns(provider)
-    latest = clock.now() + MISSING_AGAIN
-    lately = (retry_at > latest - seconds) & (retry_at <= latest + DAY)
-    said = (state == "missing") & lately
-    return (
-        Title.select(Title._meta.fields[f"{provider}_reason"])
-        .where((Title.imdb_id == imdb_id) & said)
-        .scalar()
-    )
+    latest = clock.now() + RETRY_MISSING_AFTER
+    is_recent = (retry_at > latest - seconds) & (retry_at <= latest + DAY)
+    reason = Title._meta.fields[f"{provider}_reason"]
+    is_missing = (Title.imdb_id == imdb_id) & (state == "missing") & is_recent
+    return Title.select(reason).where(is_missing).scalar()
+
+
+def prioritize(imdb_id: str) -> None:
+    """Move a title to the head of the queue. Call inside a transaction."""
+    Title.update(wanted_at=clock.now()).where(Title.imdb_id == imdb_id).execute()
 
 
 def fill(provider: str, imdb_id: str, body: dict) -> None:
-    """Store a provider's body and the columns that come from it. Call inside a transaction, as the
-    verbs below."""
-    title = Title.imdb_id == imdb_id
+    """Store a provider's body and the columns made from it. Call inside a transaction."""
+    is_title = Title.imdb_id == imdb_id
     if provider == "tmdb":
         columns = {**mapping.from_tmdb(body), "tmdb_body": mapping.trimmed(body)}
     else:
         columns = {**mapping.ratings(body), "omdb_body": body}
-        Title.update(**mapping.from_omdb(body)).where(title & Title.tmdb_body.is_null()).execute()
-    Title.update(**columns, **{f"{provider}_fetched_at": clock.now()}).where(title).execute()
-    title_json.make(imdb_id)
-    _mark(provider, imdb_id, "ready", None, READY_AGAIN)
+        # TMDB's description goes before OMDb's.
+        has_no_tmdb = is_title & Title.tmdb_body.is_null()
+        Title.update(**mapping.from_omdb(body)).where(has_no_tmdb).execute()
+    Title.update(**columns, **{f"{provider}_fetched_at": clock.now()}).where(is_title).execute()
+    title_json.rebuild(imdb_id)
+    _mark(provider, imdb_id, "ready", reason=None, wait=REFRESH_AFTER)
 
 
-def fill_apart(provider: str, title: Due, body: dict) -> str | None:
-    """As `fill`. A body that cannot be stored is the failure of its title alone: returns the code
-    under which the log has it. A database that does not work is no title's fault, and raised."""
+def fill_or_mark_failed(provider: str, title: QueuedTitle, body: dict) -> str | None:
+    """As `fill`, but a body that cannot be stored makes only this title fail: returns the code
+    of the log entry, or None when all went well. Errors of the database itself are raised."""
     broken = (OperationalError, InterfaceError)
     with (
         log.isolated("title.not_stored", besides=broken, provider=provider) as filling,
@@ -126,29 +135,34 @@ def fill_apart(provider: str, title: Due, body: dict) -> str | None:
 
 
 def mark_missing(provider: str, imdb_id: str, reason: str) -> None:
-    _mark(provider, imdb_id, "missing", reason, MISSING_AGAIN)
+    """The provider has no such title. Call inside a transaction."""
+    _mark(provider, imdb_id, "missing", reason, RETRY_MISSING_AFTER)
 
 
-def mark_failed(provider: str, title: Due, reason: str) -> None:
-    """A title that was filled before stays so, and is asked for again all the same."""
+def mark_failed(provider: str, title: QueuedTitle, reason: str) -> None:
+    """The look-up failed. A title that was filled before stays `ready` and is retried
+    as well. Call inside a transaction."""
     state = "ready" if title.state == "ready" else "failed"
-    wait = FAILED_AGAIN[min(title.attempts, len(FAILED_AGAIN) - 1)]
+    wait = RETRY_FAILED_AFTER[min(title.attempts, len(RETRY_FAILED_AFTER) - 1)]
     _mark(provider, title.imdb_id, state, reason, wait, title.attempts + 1)
 
 
 def retry_failed(provider: str) -> None:
+    """Make all failed titles due now."""
     state, _, retry_at = _columns(provider)
     Title.update({retry_at: clock.now()}).where(state == "failed").execute()
 
 
-def notice_language() -> None:
-    """Where TMDB_LANGUAGE was changed, titles in the old language become due again. A
-    renewal of the future was asked for while the clock was ahead: it is one of now."""
+def check_language() -> None:
+    """Make all titles due again when TMDB_LANGUAGE was changed.
+
+    A renewal that was asked for while the clock was ahead counts as asked for now.
+    """
     language = config.current.tmdb_language
-    known = models.setting(RENEWAL)
-    if known is None or known["language"] != language or (known["before"] or 0) > clock.now():
+    renewal = models.setting(RENEWAL)
+    if renewal is None or renewal["language"] != language or (renewal["before"] or 0) > clock.now():
         with db.atomic():
-            before = None if known is None else clock.now()
+            before = None if renewal is None else clock.now()
             models.put_setting(RENEWAL, {"language": language, "before": before})
 
 
@@ -161,66 +175,67 @@ def renew_all() -> int:
 
 
 def sweep() -> int:
-    """Delete titles that no library has held for 30 days; returns how many, at most 20,000.
+    """Delete titles that no library has held for 30 days; returns how many, at most SWEEP_MAX.
 
-    In small transactions, so that nobody waits. A library that is restored makes its titles anew.
+    Works in small transactions, so that other writers need not wait. Restoring a
+    library adds the titles that it needs again.
     """
-    gone = 0
+    count = 0
     holders = Movie.select(Movie.id).where(Movie.title == Title.imdb_id)
-    for some in chunks(_long_unheld(), SWEEP_BATCH):
+    since = clock.now() - KEEP_UNHELD
+    # A deleted film leaves a tombstone. The films of a removed account leave none:
+    # there the time of the last look-up decides.
+    recently_deleted = Tombstone.select(Tombstone.key).where(
+        (Tombstone.kind == "movie") & (Tombstone.deleted_at > since)
+    )
+    unheld = (
+        Title.select(Title.imdb_id)
+        .where(~fn.EXISTS(holders) & Title.imdb_id.not_in(recently_deleted))
+        .limit(SWEEP_MAX)
+        .tuples()
+    )
+    for last_used in (Title.wanted_at, Title.tmdb_fetched_at, Title.omdb_fetched_at):
+        unheld = unheld.where(last_used.is_null() | (last_used < since))
+    for batch in chunks([imdb_id for (imdb_id,) in unheld], SWEEP_BATCH):
         with db.atomic():
-            still = Title.imdb_id.in_(some) & ~fn.EXISTS(holders)
-            gone += Title.delete().where(still).execute()
-    if gone:
-        log.info("titles.swept", count=gone)
-    return gone
-
-
-def _long_unheld() -> list[str]:
-    """A deleted film leaves a tombstone. A removed account leaves none: then the time of the last
-    look-up decides."""
-    since = clock.now() - KEPT_UNHELD
-    holders = Movie.select(Movie.id).where(Movie.title == Title.imdb_id)
-    is_movie = Tombstone.kind == "movie"
-    let_go = Tombstone.select(Tombstone.key).where(is_movie & (Tombstone.deleted_at > since))
-    rows = Title.select(Title.imdb_id).where(~fn.EXISTS(holders) & Title.imdb_id.not_in(let_go))
-    for moment in (Title.wanted_at, Title.tmdb_fetched_at, Title.omdb_fetched_at):
-        rows = rows.where(moment.is_null() | (moment < since))
-    return [imdb_id for (imdb_id,) in rows.limit(SWEPT_AT_MOST).tuples()]
+            # Films may have been added since the query.
+            still_unheld = Title.imdb_id.in_(batch) & ~fn.EXISTS(holders)
+            count += Title.delete().where(still_unheld).execute()
+    if count:
+        log.info("titles.swept", count=count)
+    return count
 
 
 def _mark(
     provider: str, imdb_id: str, state: str, reason: str | None, wait: float, attempts: int = 0
 ) -> None:
-    values = {
-        "state": state,
-        "reason": reason,
-        "retry_at": clock.now() + wait,
-        "attempts": attempts,
+    columns = {
+        f"{provider}_state": state,
+        f"{provider}_reason": reason,
+        f"{provider}_retry_at": clock.now() + wait,
+        f"{provider}_attempts": attempts,
     }
-    columns = {f"{provider}_{name}": value for name, value in values.items()}
     Title.update(**columns).where(Title.imdb_id == imdb_id).execute()
 
 
 def _is_due(provider: str) -> Expression:
-    """Put so that each part uses an index: of state and retry_at, or of fetched_at."""
+    """Written so that each part uses an index: of state and retry_at, or of fetched_at."""
     state, _, retry_at = _columns(provider)
-    is_settled = state.in_(("ready", "missing", "failed"))
+    has_retry_at = state.in_(("ready", "missing", "failed"))
     now = clock.now()
-    due = (state == "stub") | (is_settled & (retry_at <= now))
-    for settled, wait in LONGEST_WAITS.items():
-        due |= (state == settled) & (retry_at > now + wait + DAY)
+    due = (state == "stub") | (has_retry_at & (retry_at <= now))
+    for waiting_state, longest in LONGEST_WAITS.items():
+        due |= (state == waiting_state) & (retry_at > now + longest + DAY)
     before = (models.setting(RENEWAL) or {}).get("before") if provider == "tmdb" else None
-    # One of the future would never be served: `notice_language` makes it one of now.
+    # One in the future would never end; `check_language` corrects it.
     if before is None or before > now:
         return due
-    # One whose renewal failed waits for its retry_at. COALESCE keeps SQLite from reading all filled
-    # titles by the index of states, at every look.
+    # A title whose renewal failed (attempts > 0) waits for its retry_at. COALESCE keeps
+    # SQLite from reading all filled titles through the index of states each time.
     is_old = (Title.tmdb_fetched_at < before) & (fn.COALESCE(state, "") == "ready")
     return due | (is_old & (Title.tmdb_attempts == 0))
 
 
 def _columns(provider: str) -> tuple:
-    return tuple(
-        Title._meta.fields[f"{provider}_{name}"] for name in ("state", "attempts", "retry_at")
-    )
+    names = ("state", "attempts", "retry_at")
+    return tuple(Title._meta.fields[f"{provider}_{name}"] for name in names)

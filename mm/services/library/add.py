@@ -1,4 +1,5 @@
-"""Finding a film to add, by words or by an address or id of IMDb or TMDB, and adding it."""
+"""Finding a film to add, by words or by an address or id of IMDb or
+TMDB, and adding it."""
 
 import contextlib
 import re
@@ -30,8 +31,9 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A film or series that can be added once its `imdb_id` is known; a search tells only TMDB's
-    id. `kind`: movie or tv; `poster`: the name of its file; `note`: why there are no details."""
+    """A film or series that can be added once its `imdb_id` is known; a search
+    tells only TMDB's id. `kind`: movie or tv; `poster`: the name of its file;
+    `note`: why there are no details."""
 
     kind: str = "movie"
     tmdb_id: int | None = None
@@ -53,9 +55,10 @@ class Candidate:
 
 
 class Choice(NamedTuple):
-    """Where a film goes. An empty `status` leaves a film of the library where it is. `date_watched`
-    is an ISO date; without one the film was watched on an unknown day, and has no rating.
-    `new_list`: the name of a list to make first, with the id `list_id`."""
+    """Where a film goes. An empty `status` leaves a film of the library where it
+    is. `date_watched` is an ISO date; without one the film was watched on an
+    unknown day, and has no rating. `new_list`: the name of a list to make first,
+    with the id `list_id`."""
 
     status: str = ""
     list_id: str | None = None
@@ -65,7 +68,8 @@ class Choice(NamedTuple):
 
 
 def search(user_id: str, text: str) -> list[Candidate]:
-    """Raises ProviderError or UnavailableError, but not for an IMDb id: that can be added unseen."""
+    """Raises ProviderError or UnavailableError, but not for an IMDb id: that
+    can be added unseen."""
     if match := IMDB_ID.search(text):
         return [find(user_id, imdb=match[0])]
     if match := TMDB_ADDRESS.search(text):
@@ -91,17 +95,18 @@ def search(user_id: str, text: str) -> list[Candidate]:
 def find(
     user_id: str, imdb: str | None = None, movie: int | None = None, tv: int | None = None
 ) -> Candidate:
-    """One film or series with all that is known of it, by its id at IMDb or at TMDB.
+    """One film or series with all that is known of it, by its id at IMDb or at
+    TMDB.
 
-    Raises InvalidError without an id; ProviderError or UnavailableError where TMDB cannot be asked for its
-    own id.
+    Raises InvalidError without an id; ProviderError or UnavailableError where TMDB
+    cannot be asked for its own id.
     """
     if imdb:
         found = _by_imdb_id(user_id, validation.imdb_id(imdb))
     elif tmdb_id := movie or tv:
         found = _from_tmdb(lookups.details(tmdb_id, "movie" if movie else "tv", user_id))
     else:
-        raise InvalidError("Search for a film first, then choose it from the results.")
+        raise InvalidError("Search for a film first, then pick it from the results.")
     _offer_posters([found])
     return with_places(user_id, [found])[0]
 
@@ -113,10 +118,11 @@ def add(
     choice: Choice,
     new_person: str = "",
 ) -> str | None:
-    """Returns the token of the undo. `new_person`: the name of one more recommender, who stays after
-    the undo. Raises InvalidError for what cannot be used, and for a film without an IMDb id."""
+    """Returns the token of the undo. `new_person`: the name of one more
+    recommender, who stays after the undo. Raises InvalidError for what cannot be
+    used, and for a film without an IMDb id."""
     if film.imdb_id is None:
-        raise InvalidError("This film has no IMDb ID yet, so it can't be added.")
+        raise InvalidError("This film has no IMDb ID yet, so it can’t be added.")
     recommenders: list[str | int] = list(recommender_ids)
     new_list = choice.list_id if choice.new_list is not None else None
     with undo.step(user_id, imdb_ids=[film.imdb_id], list_id=new_list) as step:
@@ -204,7 +210,7 @@ def _from_tmdb(body: dict) -> Candidate:
 
 
 def _offer_posters(films: list[Candidate]) -> None:
-    posters.offer({film.poster: film.title for film in films if film.poster})
+    posters.allow({film.poster: film.title for film in films if film.poster})
 
 
 def _file_name(path: str | None) -> str | None:

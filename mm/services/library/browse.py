@@ -1,4 +1,5 @@
-"""One user's films as the library page shows them: filtered, counted and sorted in the database."""
+"""One user's films as the library page shows them: filtered, counted and
+sorted in the database."""
 
 import json
 import re
@@ -54,7 +55,8 @@ ALLOWED = {
     "sort": "|".join(SORTS),
     "size": "s|m|l",
 }
-# Each word is a condition of the query, and SQLite refuses one that is nested too deeply.
+# Each word is a condition of the query, and SQLite refuses one that is
+# nested too deeply.
 SEARCH_WORDS = 20
 # Below every date, rating and year.
 LEAST = -1e308
@@ -87,8 +89,8 @@ class Card(NamedTuple):
 
 
 class Tab(NamedTuple):
-    """`status` and `list_id` are the parameters that lead there; `films` counts those that pass the
-    filters."""
+    """`status` and `list_id` are the parameters that lead there; `films` counts
+    those that pass the filters."""
 
     name: str
     status: str
@@ -98,8 +100,8 @@ class Tab(NamedTuple):
 
 @dataclass(frozen=True)
 class LibraryQuery:
-    """What an address of the library asks for: each field is a query parameter, empty where it is
-    not given."""
+    """What an address of the library asks for: each field is a query parameter,
+    empty where it is not given."""
 
     status: str = ""
     list: str = ""
@@ -114,7 +116,8 @@ class LibraryQuery:
     size: str = "m"
 
     def params(self, **changes: str) -> dict:
-        """The parameters of this query with `changes`, without those that have their default."""
+        """The parameters of this query with `changes`, without those that
+        have their default."""
         changed = asdict(replace(self, **changes))
         return {name: value for name, value in changed.items() if value != getattr(DEFAULT, name)}
 
@@ -137,9 +140,10 @@ DEFAULT = LibraryQuery()
 
 @dataclass(frozen=True)
 class LibraryPage:
-    """One page of films. `query` names the tab that is shown; `total` films are in it; the next
-    page begins after `end`, None on the last one; `has_films` tells whether the library has any
-    film at all; `person` is the name of the person whose films are asked for."""
+    """One page of films. `query` names the tab that is shown; `total` films are in
+    it; the next page begins after `end`, None on the last one; `has_films` tells
+    whether the library has any film at all; `person` is the name of the person
+    whose films are asked for."""
 
     query: LibraryQuery
     tabs: list[Tab]
@@ -158,7 +162,8 @@ def parse(args: Mapping[str, str]) -> LibraryQuery:
 
 
 def parse_position(args: Mapping[str, str], query: LibraryQuery) -> Position | None:
-    """The position that an address names with `after`; None where the query has no such one."""
+    """The position that an address names with `after`; None where the
+    query has no such one."""
     key_type = str if query.sort in ASCENDING else float
     return paging.parse(args.get("after", ""), query.sort, key_type)
 
@@ -170,8 +175,9 @@ def page(
     limit: int,
     after: Position | None = None,
 ) -> LibraryPage:
-    """At most `limit` films: those from `offset` on, or else those after a position, which neither
-    skips nor repeats a film when others come or go meanwhile.
+    """At most `limit` films: those from `offset` on, or else those
+    after a position, which neither skips nor repeats a film when others
+    come or go meanwhile.
 
     At most seven queries, however many films there are.
     """
@@ -239,8 +245,9 @@ def is_waiting(user_id: str) -> bool:
 
 
 def search(films: ModelSelect, text: str) -> ModelSelect:
-    """Those of the films, joined with their titles, that have each of the first SEARCH_WORDS words
-    of the text in their title, people or genres, or as their imdb_id."""
+    """Those of the films, joined with their titles, that have each of the
+    first SEARCH_WORDS words of the text in their title, people or genres,
+    or as their imdb_id."""
     for word in list(dict.fromkeys(fold(text).split()))[:SEARCH_WORDS]:
         films = films.where(Title.search_text.contains(word) | (Title.imdb_id == word))
     return films
@@ -268,7 +275,8 @@ def _positions(
     limit: int,
     after: Position | None,
 ) -> list[Position]:
-    """Sort keys and ids alone: rows that are passed over cost only their place in an index."""
+    """Sort keys and ids alone: rows that are passed over cost only their
+    place in an index."""
     needs_title = _needs_title(query) or query.sort in ("imdb", "year", "title")
     key = _sort_key(query.sort)
     films = _filtered(Movie.select(key, Movie.id), user_id, query, needs_title)
@@ -286,7 +294,8 @@ def _is_in_tab(query: LibraryQuery, lists: list[CustomList]) -> Expression:
         return (Movie.status == "custom") & (Movie.custom_list == list_pk)
     if query.status == "all":
         return Movie.status.in_(VISIBLE)
-    # These films are on no list: said so that the index of status, list and date serves.
+    # These films are on no list: said so that the index of status, list
+    # and date serves.
     return (Movie.status == query.status) & Movie.custom_list.is_null()
 
 
@@ -323,14 +332,17 @@ def _has_genre(genre: str) -> Expression:
     """By the values of the JSON array: its text may spell a letter as \\u00f6."""
     is_sqlite = isinstance(db.obj, SqliteDatabase)
     values = fn.json_each if is_sqlite else fn.jsonb_array_elements_text
-    # Both have a column `value`: SQLite's is called so, PostgreSQL's takes the alias.
+    # Both have a column `value`: SQLite's is called so, PostgreSQL's
+    # takes the alias.
     rows = Select([values(Title.genres).alias("value")], [SQL("1")])
     return fn.EXISTS(rows.where(SQL("value") == genre))
 
 
 def _sort_key(sort: str) -> Node:
-    """What the films are ordered by, never null: the films that lack it are put last."""
-    # The folded text begins with the title; cut, because it stands in the next page's address.
+    """What the films are ordered by, never null: the films that lack it are put
+    last."""
+    # The folded text begins with the title; cut, because it stands in the
+    # next page's address.
     title = Value("0").concat(fn.SUBSTR(Title.search_text, 1, paging.TEXT_MAX - 1))
     return {
         "added": Movie.date_added,
@@ -343,8 +355,8 @@ def _sort_key(sort: str) -> Node:
 
 
 def _follows(after: Position) -> Expression:
-    """Whether a film comes after the position; of equal keys the larger id is first. Put so that an
-    index of the key serves."""
+    """Whether a film comes after the position; of equal keys the larger id is
+    first. Put so that an index of the key serves."""
     key, is_next = _sort_key(after.sort), Movie.id < after.id
     if after.sort in ASCENDING:
         return (key >= after.key) & ((key > after.key) | is_next)

@@ -1,6 +1,6 @@
 """One thing done to several films at once, with one undo.
 
-All raise InvalidError for no films, or more than FILMS_MAX; films that are gone meanwhile are counted.
+Each verb takes 1 to FILMS_MAX films, and raises InvalidError for another number.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,8 +29,8 @@ FILMS_MAX = 1000
 
 @dataclass(frozen=True)
 class BulkResult:
-    """How many films were `changed`, and how many were `missing` from the library by then;
-    `undo_token` takes it back, None where it cannot be."""
+    """How many films were `changed`, and how many were `missing` from the library
+    by then; `undo_token` takes it back, None where it cannot be."""
 
     changed: int
     missing: int
@@ -55,8 +55,8 @@ def put_on_list(user_id: str, imdb_ids: Iterable[str], list_id: str) -> BulkResu
 
 
 def recommend(user_id: str, imdb_ids: Iterable[str], person_name: str) -> BulkResult:
-    """Makes the person where there is none. Whoever voted on a film before, up or down, keeps that
-    vote; a film of status deleted comes back."""
+    """Makes the person where there is none. Whoever voted on a film before, up or
+    down, keeps that vote; a film of status deleted comes back."""
     name = validation.name(person_name, "person_name")
 
     def add_votes(change: Write, movies: Sequence[Movie]) -> None:
@@ -72,7 +72,8 @@ def recommend(user_id: str, imdb_ids: Iterable[str], person_name: str) -> BulkRe
 
 
 def delete(user_id: str, imdb_ids: Iterable[str]) -> BulkResult:
-    """Remove the films with their votes and watches; the status `deleted` keeps them."""
+    """Remove the films with their votes and watches; the status
+    `deleted` keeps them."""
 
     def remove(change: Write, movies: Sequence[Movie]) -> None:
         mark_voters_changed(change, movies)
@@ -85,10 +86,11 @@ def delete(user_id: str, imdb_ids: Iterable[str]) -> BulkResult:
 def _apply(
     user_id: str, imdb_ids: Iterable[str], verb: Callable[[Write, Sequence[Movie]], None]
 ) -> BulkResult:
-    """Run the verb on those films that exist, as one write in a bounded number of queries."""
+    """Run the verb on those films that exist, as one write in a bounded
+    number of queries."""
     wanted = list(dict.fromkeys(validation.imdb_id(imdb_id) for imdb_id in imdb_ids))
     if not wanted:
-        raise InvalidError("Choose some films first.")
+        raise InvalidError("Select some films first.")
     if len(wanted) > FILMS_MAX:
         raise InvalidError(
             f"You selected {len(wanted):,} films; the limit is {FILMS_MAX:,} at a time."
@@ -131,7 +133,9 @@ def _add_votes(change: Write, movies: Sequence[Movie], person: Person) -> None:
     )
     if full.exists():
         most = f"{validation.VOTES_MAX:,}"
-        raise InvalidError(f"One of these films has {most} recommendations, and takes no more.")
+        raise InvalidError(
+            f"One of these films already has {most} recommendations, which is the limit."
+        )
     columns = [
         Recommendation.movie,
         Recommendation.person,

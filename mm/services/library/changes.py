@@ -1,4 +1,5 @@
-"""What every write to a user's library does besides its own rows: time stamps, tombstones, limits."""
+"""What every write to a user's library does besides its own rows: time stamps,
+tombstones, limits."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -14,8 +15,8 @@ from mm.services import validation
 
 
 class Write(NamedTuple):
-    """One transaction. `at` becomes the last_modified of the rows that the user changed;
-    `updated_at` becomes that of every row whose JSON changes with them."""
+    """One transaction. `at` becomes the last_modified of the rows that the user
+    changed; `updated_at` becomes that of every row whose JSON changes with them."""
 
     user_id: str
     at: float
@@ -24,7 +25,8 @@ class Write(NamedTuple):
 
 @contextlib.contextmanager
 def write(user_id: str, at: float | None = None) -> Iterator[Write]:
-    """A transaction that counts as one write of this user; inside another it is a part of that one.
+    """A transaction that counts as one write of this user; inside another it is
+    a part of that one.
 
     `at`: when the user did it, by a client's own clock; at most now.
     """
@@ -35,22 +37,23 @@ def write(user_id: str, at: float | None = None) -> Iterator[Write]:
 
 
 def require_room(user_id: str, table: type[Table], noun: str, more: int = 1) -> None:
-    """Raises InvalidError where `more` rows would exceed what an export file may hold: such a library
-    could no longer be backed up."""
+    """Raises InvalidError where `more` rows would exceed what an export file may
+    hold: such a library could no longer be backed up."""
     if table.select().where(table.user == user_id).count() + more > validation.FILMS_MAX:
         most = f"{validation.FILMS_MAX:,} {noun}"
-        raise InvalidError(f"A library holds {most} at most. Delete some that you no longer need.")
+        raise InvalidError(f"A library can hold {most}. Delete some you no longer need.")
 
 
 def next_position(user_id: str, table: type[CustomList] | type[SavedView]) -> int:
-    """The position after the last of this user's rows; at the largest number several may share it."""
+    """The position after the last of this user's rows; at the largest number
+    several may share it."""
     last = table.select(fn.MAX(table.position)).where(table.user == user_id).scalar()
     return 0 if last is None else min(last + 1, validation.NUMBER_MAX)
 
 
 def add_tombstones(change: Write, kind: str, *keys: str, name_key: str | None = None) -> None:
-    """Tell the sync feed that these were deleted. `kind`: movie, person or list; `name_key`: that of
-    a single person."""
+    """Tell the sync feed that these were deleted. `kind`: movie, person or list;
+    `name_key`: that of a single person."""
     remove_tombstones(change, kind, *keys)
     columns = [
         Tombstone.user,
@@ -72,7 +75,8 @@ def remove_tombstones(change: Write, kind: str, *keys: str) -> None:
 
 
 def mark_films_changed(change: Write, person_id: int) -> None:
-    """For the sync feed: the JSON of a film carries the names of those who recommended it."""
+    """For the sync feed: the JSON of a film carries the names of those
+    who recommended it."""
     films = Recommendation.select(Recommendation.movie).where(Recommendation.person == person_id)
     Movie.update(updated_at=change.updated_at).where(Movie.id.in_(films)).execute()
     models.spread_updates(db.obj, change.user_id, change.updated_at)
@@ -106,12 +110,12 @@ class Stamped(Protocol):
 
 
 def changed_at(row: Stamped) -> float:
-    """When the user changed it; at most when the server stored that, because an imported file may
-    bring a time in the future."""
+    """When the user changed it; at most when the server stored that, because an
+    imported file may bring a time in the future."""
     return min(row.last_modified, row.updated_at)
 
 
 def later(at: float, row: Stamped) -> float:
-    """The new last_modified of a row that the user changes `at`: never earlier than it was, though
-    clocks differ."""
+    """The new last_modified of a row that the user changes `at`: never earlier than
+    it was, though clocks differ."""
     return max(at, changed_at(row))

@@ -37,7 +37,8 @@ TITLE = (
 
 @dataclass(frozen=True)
 class FilmDetails:
-    """`movie` with its title and list; watches with the latest first, votes with their persons."""
+    """`movie` with its title and list; watches with the latest first, votes
+    with their persons."""
 
     movie: Movie
     watches: list[Watch]
@@ -64,7 +65,7 @@ def find(user_id: str, imdb_id: str) -> FilmDetails:
     )
     if movie is None:
         raise NotFoundError(
-            "This film is not in your library. It may have been deleted in another window."
+            "This film isn’t in your library. It may have been deleted in another tab."
         )
     watches = Watch.select().where(Watch.movie == movie.id).order_by(Watch.date_watched.desc())
     votes = (
@@ -79,8 +80,8 @@ def find(user_id: str, imdb_id: str) -> FilmDetails:
 
 
 def more_by_recommenders(user_id: str, film: FilmDetails) -> list[tuple[Person, int]]:
-    """Who recommended this film, each with how many other films of theirs are still to be watched;
-    without those who have none. One query."""
+    """Who recommended this film, each with how many other films of theirs are still
+    to be watched; without those who have none. One query."""
     people = [vote.person for vote in film.votes if vote.vote_type]
     rows = (
         Recommendation.select(Recommendation.person, fn.COUNT(Movie.id))

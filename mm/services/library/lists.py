@@ -1,4 +1,5 @@
-"""One user's own lists of films. A film is on at most one, and then has the status custom."""
+"""One user's own lists of films. A film is on at most one, and then has
+the status custom."""
 
 import contextlib
 from collections.abc import Iterable
@@ -92,8 +93,8 @@ def create(
     list_id: str | None = None,
     at: float | None = None,
 ) -> CustomList:
-    """The last of the lists where no position is given. `list_id`: one that a client made up while
-    it was offline.
+    """The last of the lists where no position is given. `list_id`: one that a
+    client made up while it was offline.
 
     Raises InvalidError, or ConflictError for a `list_id` in use.
     """
@@ -122,7 +123,8 @@ def create(
 
 
 def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -> CustomList:
-    """Set those of name, color, icon and position that `changes` has. Raises NotFoundError or InvalidError."""
+    """Set those of name, color, icon and position that `changes` has. Raises
+    NotFoundError or InvalidError."""
     details = _checked(changes)
     with write(user_id, at) as change:
         found = find(user_id, list_id)
@@ -132,8 +134,8 @@ def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -
 
 
 def reorder(user_id: str, ids: list[str], at: float | None = None) -> None:
-    """Put the lists in this order. Those not named come after those that are; an unknown id is
-    ignored."""
+    """Put the lists in this order. Those not named come after those that are; an
+    unknown id is ignored."""
     with write(user_id, at) as change:
         rows = {row.id: row for row in _rows(user_id)}
         order = [list_id for list_id in dict.fromkeys([*ids, *rows]) if list_id in rows]
@@ -151,8 +153,8 @@ def move(user_id: str, list_id: str, steps: int, at: float | None = None) -> Non
 
 
 def films_by_destination(user_id: str) -> dict[str, tuple[int, int]]:
-    """{list's id: (films that were watched, films that were not)}: when the list is deleted, the
-    first go to watched and the others to toWatch."""
+    """{list's id: (films that were watched, films that were not)}: when the list is
+    deleted, the first go to watched and the others to toWatch."""
     watched = Case(None, [(Movie.id.in_(Watch.select(Watch.movie)), 1)])
     rows = (
         CustomList.select(CustomList.id, fn.COUNT(watched), fn.COUNT(Movie.id))
@@ -165,7 +167,8 @@ def films_by_destination(user_id: str) -> dict[str, tuple[int, int]]:
 
 
 def delete(user_id: str, list_id: str, at: float | None = None) -> None:
-    """Its films go back to watched if they have a watch, else to toWatch. Raises NotFoundError."""
+    """Its films go back to watched if they have a watch, else to toWatch.
+    Raises NotFoundError."""
     with write(user_id, at) as change:
         found = find(user_id, list_id)
         is_on_list = Movie.custom_list == found.pk
@@ -198,7 +201,8 @@ def _in_order(user_id: str, *columns: Field) -> ModelSelect:
 
 
 def _rows(user_id: str) -> list[ListRow]:
-    """In order. Somebody may have imported 100,000 lists, and this is read under the write lock."""
+    """In order. Somebody may have imported 100,000 lists, and this is read
+    under the write lock."""
     columns = [getattr(CustomList, name) for name in ListRow._fields]
     return [ListRow(*row) for row in db.execute(_in_order(user_id, *columns))]
 

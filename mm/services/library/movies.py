@@ -1,9 +1,10 @@
 """What a user does with films: each verb is one transaction over several tables.
 
-`at` is when the user did it by a client's own clock, now where it is left out. An `imdb_id` may be
-in upper case or have spaces around it. A `person` who votes is an id, or a name that is made a
-person where there is none. All raise InvalidError for values that cannot be used; those that need a film
-in the library raise NotFoundError without it.
+`at` is when the user did it by a client's own clock, now where it is left out.
+An `imdb_id` may be in upper case or have spaces around it. A voter is given by
+id, or by a name, and a person is created for an unknown name. All raise
+InvalidError for invalid values; the verbs that need a film in the library raise
+NotFoundError without it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from msgspec import UNSET, UnsetType
 from peewee import Expression, OperationalError
 
-from mm import clock, log, models
+from mm import log, models
 from mm.database import db, waiting_at_most
 from mm.errors import InvalidError, NotFoundError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch
-from mm.schemas import NAMES_MAX, Problem
+from mm.schemas import NAMES_MAX, Problem, Refreshed
 from mm.services import validation
-from mm.services.enrichment import lookups
+from mm.services.enrichment import queue as enrichment_queue
+from mm.services.enrichment.refresh import fill_from_cache, refresh_title
 from mm.services.library import lists, people, watches
 from mm.services.library.changes import (
     Write,
@@ -51,9 +53,9 @@ def add(
     custom_list_id: str | None = None,
     at: float | None = None,
 ) -> Movie:
-    """A film that is in the library already gets the recommenders, NAMES_MAX at most, and the
-    status where one is given; a deleted one comes back. Whoever voted on it before, up or down,
-    keeps that vote."""
+    """A film that is in the library already gets the recommenders, NAMES_MAX at
+    most, and the status where one is given; a deleted one comes back. Whoever voted
+    on it before, up or down, keeps that vote."""
     persons = _usable(recommenders, "recommenders", "recommenders[{}]")
     with write(user_id, at) as change:
         movie = _get_or_create(change, imdb_id, media_type)
@@ -72,8 +74,8 @@ def set_status(
     custom_list_id: str | None = None,
     at: float | None = None,
 ) -> Movie:
-    """`custom` needs a list, or the one that the film is on; every other status takes it off its
-    list."""
+    """`custom` needs a list, or the one that the film is on; every other status
+    takes it off its list."""
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         custom_list = _list_for(movie, status, custom_list_id)
@@ -89,13 +91,14 @@ def watch(
     again: bool | None = None,
     at: float | None = None,
 ) -> Watch:
-    """Change the latest watch, or add one where `again` is true. Where `again` is not given, a film
-    of status watched has its latest watch changed and any other film gets a new one: marking it as
-    watched once more must not overwrite the rating of years ago.
+    """Change the latest watch, or add one where `again` is true. Where `again` is
+    not given, a film of status watched has its latest watch changed and any other
+    film gets a new one: marking it as watched once more must not overwrite the
+    rating of years ago.
 
-    A date and a rating that are not given stay as they are; those of a new watch are now and no
-    rating. None as `my_rating` clears it. A film that is not in the library is added. The film
-    becomes watched and leaves its list.
+    A date and a rating that are not given stay as they are; those of a new watch
+    are now and no rating. None as `my_rating` clears it. A film that is not in the
+    library is added. The film becomes watched and leaves its list.
     """
     imdb_id = validation.imdb_id_or_404(imdb_id)
     date = validation.moment(date_watched, "date_watched")
@@ -110,8 +113,8 @@ def watch(
         elif date is None or date == latest.date_watched:
             watched = _rate(latest, rating)
         else:
-            # Another watch may have that date: the two become one, and keep a rating where either
-            # has one.
+            # Another watch may have that date: the two become one, and keep a
+            # rating where either has one.
             latest.delete_instance()
             if rating is UNSET and latest.my_rating is not None:
                 rating = latest.my_rating
@@ -122,8 +125,8 @@ def watch(
 
 
 def rate(user_id: str, imdb_id: str, my_rating: float | None, at: float | None = None) -> Movie:
-    """Change the rating of the latest watch and nothing else. Raises NotFoundError where the film was
-    never watched."""
+    """Change the rating of the latest watch and nothing else. Raises NotFoundError
+    where the film was never watched."""
     rating = validation.rating(my_rating)
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
@@ -137,8 +140,8 @@ def rate(user_id: str, imdb_id: str, my_rating: float | None, at: float | None =
 def unwatch(
     user_id: str, imdb_id: str, date_watched: float | None = None, at: float | None = None
 ) -> Movie:
-    """Remove the latest watch, or that of `date_watched`; after the last one the film is to be
-    watched again. Raises NotFoundError where there is none to remove."""
+    """Remove the latest watch, or that of `date_watched`; after the last one the
+    film is to be watched again. Raises NotFoundError where there is none to remove."""
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         removed = watches.find(movie, date_watched)
@@ -160,8 +163,9 @@ def recommend(
     media_type: str | None = None,
     at: float | None = None,
 ) -> Recommendation:
-    """Set the vote of a person: without a `vote_type` an existing vote stays as it is, and a new
-    one is up. Adds the film where it is missing. Raises NotFoundError for an unknown id."""
+    """Set the vote of a person: without a `vote_type` an existing vote stays as it
+    is, and a new one is up. Adds the film where it is missing. Raises NotFoundError
+    for an unknown id."""
     [vote] = recommend_many(user_id, imdb_id, [person], vote_type, date_recommended, media_type, at)
     return vote
 
@@ -175,8 +179,8 @@ def recommend_many(
     media_type: str | None = None,
     at: float | None = None,
 ) -> list[Recommendation]:
-    """As `recommend`, of several people, NAMES_MAX at most: one vote for each of them, in the order
-    given. A constant number of queries."""
+    """As `recommend`, of several people, NAMES_MAX at most: one vote for each of
+    them, in the order given. A constant number of queries."""
     persons = _usable(persons, "people", "person_name")
     is_up = None if vote_type is None else validation.vote(vote_type)
     date = validation.moment(date_recommended, "date_recommended")
@@ -195,7 +199,8 @@ def change_vote(
     date_recommended: float | str | None = None,
     at: float | None = None,
 ) -> Recommendation:
-    """Change an existing vote and nothing else: a deleted film stays deleted. Raises NotFoundError."""
+    """Change an existing vote and nothing else: a deleted film stays deleted.
+    Raises NotFoundError."""
     is_up = validation.vote(vote_type)
     date = validation.moment(date_recommended, "date_recommended")
     with write(user_id, at) as change:
@@ -219,7 +224,8 @@ def unrecommend(user_id: str, imdb_id: str, person_id: int, at: float | None = N
 
 
 def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
-    """Remove the film with its votes and watches; the status `deleted` is the way to keep them."""
+    """Remove the film with its votes and watches; the status `deleted` is
+    the way to keep them."""
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         mark_voters_changed(change, [movie])
@@ -227,14 +233,23 @@ def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
         add_tombstones(change, "movie", movie.imdb_id)
 
 
+def refresh(user_id: str, imdb_id: str) -> Refreshed:
+    """Look a film of the library up at TMDB and OMDb now. Raises ProviderError or UnavailableError
+    when neither has it."""
+    movie = find(user_id, imdb_id)
+    updated = refresh_title(movie.imdb_id, user_id)
+    return Refreshed(success=True, updated=updated, last_modified=movie.last_modified)
+
+
 def prioritize(title: Title) -> bool:
-    """Put a title that was never looked up at the head of the queue, because somebody looks at it;
-    returns whether that was done. It is not while the database is busy: its turn comes anyway."""
+    """Move a title that was never looked up to the head of the queue, because somebody
+    looks at it. Returns whether it was moved: while the database is busy it is not,
+    and its turn comes anyway."""
     if title.tmdb_state != "stub":
         return False
     try:
         with waiting_at_most(db.obj, PRIORITIZE_SECONDS), db.atomic():
-            Title.update(wanted_at=clock.now()).where(Title.imdb_id == title.imdb_id).execute()
+            enrichment_queue.prioritize(title.imdb_id)
     except OperationalError as error:
         log.warning("title.not_moved_up", reason=str(error))
         return False
@@ -249,12 +264,13 @@ def _get_or_none(user_id: str, imdb_id: str) -> Movie | None:
 
 
 def _get_or_create(change: Write, imdb_id: str, media_type: str | None) -> Movie:
-    """A film of status deleted comes back. The title goes to the front of the queue."""
+    """A film of status deleted comes back. The title goes to the front of the
+    queue."""
     imdb_id = validation.imdb_id(imdb_id)
     media_type = validation.trimmed_text(media_type, "media_type")
     models.ensure_titles(db.obj, [imdb_id])
-    Title.update(wanted_at=clock.now()).where(Title.imdb_id == imdb_id).execute()
-    if lookups.fill_from_cache(imdb_id):
+    enrichment_queue.prioritize(imdb_id)
+    if fill_from_cache(imdb_id):
         Movie.update(updated_at=change.updated_at).where(Movie.title == imdb_id).execute()
     movie = _get_or_none(change.user_id, imdb_id)
     if movie is None:
@@ -311,11 +327,12 @@ def _rate(watched: Watch, rating: float | UnsetType | None) -> Watch:
 
 
 def _usable(persons: Iterable[str | int], field: str, path: str) -> list[str | int]:
-    """The ids, and the names as they are stored. Raises InvalidError for more than NAMES_MAX of them,
-    named `field`, and for a bad name; `path` is that name's, with its place at {}."""
+    """The ids, and the names as they are stored. Raises InvalidError for more than
+    NAMES_MAX of them, named `field`, and for a bad name; `path` is that name's,
+    with its place at {}."""
     persons = list(persons)
     if len(persons) > NAMES_MAX:
-        reason = f"names {len(persons):,} people; {NAMES_MAX:,} at once is the most"
+        reason = f"names {len(persons):,} people; the limit is {NAMES_MAX:,} at once"
         raise InvalidError(f"{field}: {reason}", [Problem(field, reason)])
     return [
         person if isinstance(person, int) else validation.name(person, path.format(place))
@@ -346,7 +363,7 @@ def _vote(
     if new := [person_id for person_id in by_id if person_id not in voted]:
         count, most = Recommendation.select().where(of_movie).count(), validation.VOTES_MAX
         if count + len(new) > most:
-            raise InvalidError(f"A film takes {most:,} recommendations at most; it has {count:,}.")
+            raise InvalidError(f"A film can have {most:,} recommendations; this one has {count:,}.")
         values = {"movie": movie.id, "date_recommended": change.at, **given}
         rows = [{**values, "person": person_id} for person_id in new]
         Recommendation.insert_many(rows).execute()

@@ -1,7 +1,7 @@
 """Where a page of a long list ends, as a token in the address of the next page.
 
-The next page begins after the last row's sort key and id, not after a number of rows: so rows that
-come or go in between neither hide others nor bring them twice.
+The next page begins after the last row's sort key and id, not after a number of
+rows: so rows that come or go in between neither hide others nor bring them twice.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -16,7 +16,8 @@ Key = Annotated[str, msgspec.Meta(max_length=TEXT_MAX)] | float
 
 
 class Position(NamedTuple):
-    """Of a row in the order that `sort` names: its sort key, and its id among equal keys."""
+    """Of a row in the order that `sort` names: its sort key, and its
+    id among equal keys."""
 
     sort: str
     key: Key
@@ -28,7 +29,8 @@ class Position(NamedTuple):
 
 
 def parse(token: str, sort: str, key_type: type = float) -> Position | None:
-    """None for what is not a position in the order `sort`, whose keys are of `key_type`."""
+    """None for what is not a position in the order `sort`, whose keys
+    are of `key_type`."""
     try:
         data = urlsafe_b64decode(token + "=" * (-len(token) % 4))
         position = msgspec.json.decode(data, type=Position)

@@ -1,4 +1,5 @@
-"""Who recommends films: one user's people, four of them quick recommenders that stay."""
+"""Who recommends films: one user's people, four of them quick
+recommenders that stay."""
 
 import contextlib
 import re
@@ -36,9 +37,9 @@ QUICK_ORDER = {quick_key: place for place, (quick_key, *_) in enumerate(QUICK_RE
 
 
 class RecommenderStats(NamedTuple):
-    """`films` have a vote of this person, up or down, and are not deleted. Of those with a vote up,
-    `watched` were watched and `rated` have a rating, `hits` of them HIT or better; `average` is
-    that of the ratings."""
+    """`films` have a vote of this person, up or down, and are not deleted. Of those
+    with a vote up, `watched` were watched and `rated` have a rating, `hits` of them
+    HIT or better; `average` is that of the ratings."""
 
     person: Person
     films: int
@@ -89,7 +90,8 @@ def find(user_id: str, name: str) -> Person:
 
 
 def by_id(user_id: str, person_id: str | int) -> Person:
-    """A text is an id only as the id itself is written, "9" and not "009". Raises NotFoundError."""
+    """A text is an id only as the id itself is written, "9" and not "009".
+    Raises NotFoundError."""
     text = str(person_id)
     person = None
     if ID.fullmatch(text) and int(text) <= ID_MAX:
@@ -127,8 +129,8 @@ def create(
     emoji: str | None = None,
     at: float | None = None,
 ) -> Person:
-    """Raises InvalidError for a bad name, colour or emoji, and ConflictError for a name in use, whatever its
-    case."""
+    """Raises InvalidError for a bad name, colour or emoji, and ConflictError for a
+    name in use, whatever its case."""
     name = validation.name(name)
     details = _checked({"is_trusted": is_trusted, "color": color, "emoji": emoji})
     with write(user_id, at) as change:
@@ -138,8 +140,9 @@ def create(
 
 
 def get_or_create(change: Write, persons: Iterable[str | int]) -> list[Person]:
-    """The person of each id or name, in the order given; one is made for a name that is nobody's.
-    The names must be valid. Raises NotFoundError for an unknown id. A constant number of queries."""
+    """The person of each id or name, in the order given; a person is created for an
+    unknown name. The names must be valid. Raises NotFoundError for an unknown id.
+    A constant number of queries."""
     persons = list(persons)
     ids = {person for person in persons if isinstance(person, int)}
     names: dict[str, str] = {}
@@ -162,8 +165,8 @@ def get_or_create(change: Write, persons: Iterable[str | int]) -> list[Person]:
 
 
 def change(user_id: str, person_id: int, changes: dict, at: float | None = None) -> Person:
-    """Set those of name, is_trusted, color and emoji that `changes` has; only an emoji can be
-    cleared with None.
+    """Set those of name, is_trusted, color and emoji that `changes` has; only an
+    emoji can be cleared with None.
 
     Raises NotFoundError, InvalidError, or ConflictError for another person's name.
     """
@@ -173,7 +176,8 @@ def change(user_id: str, person_id: int, changes: dict, at: float | None = None)
         if name := details.get("name"):
             _require_free(user_id, name, besides=person.id)
             details["name_key"] = fold(name)
-        # A form sends all fields; the films are sent again only where what they show has changed.
+        # A form sends all fields; the films are sent again only where what they
+        # show has changed.
         is_shown = any(getattr(person, field) != details[field] for field in SHOWN & details.keys())
         stamps = {"last_modified": later(change.at, person), "updated_at": change.updated_at}
         Person.update(**details, **stamps).where(Person.id == person.id).execute()
@@ -183,7 +187,8 @@ def change(user_id: str, person_id: int, changes: dict, at: float | None = None)
 
 
 def delete(user_id: str, person_id: int, at: float | None = None) -> None:
-    """Their votes go too. Raises NotFoundError, and UserError for a quick recommender."""
+    """Their votes go too. Raises NotFoundError, and UserError for a
+    quick recommender."""
     with write(user_id, at) as change:
         person = by_id(user_id, person_id)
         if person.quick_key:
@@ -210,8 +215,9 @@ def stats(person: Person) -> RecommenderStats:
 def voted_films(
     person: Person, offset: int, limit: int, after: Position | None = None
 ) -> tuple[list[VotedFilm], Position | None]:
-    """At most `limit` films, the last recommended first, without the deleted ones: those after a
-    position, or else those from `offset` on. Also where the next page begins, None on the last."""
+    """At most `limit` films, the last recommended first, without the deleted ones:
+    those after a position, or else those from `offset` on. Also where the next page
+    begins, None on the last."""
     rows = (
         Recommendation.select(
             Recommendation.id,
@@ -269,7 +275,8 @@ def _checked(changes: dict) -> dict:
 
 
 def _by(column, user_id: str, values: Sequence) -> dict:
-    """{value of the column: person} of this user's people who have one of these values."""
+    """{value of the column: person} of this user's people who have one of these
+    values."""
     if not values:
         return {}
     rows = Person.select().where((Person.user == user_id) & column.in_(values))

@@ -1,4 +1,5 @@
-"""A user's own order of the films they watched: the liked ones, and apart from them the others."""
+"""A user's own order of the films they watched: the liked ones, and apart
+from them the others."""
 
 import contextlib
 from collections import Counter
@@ -20,7 +21,8 @@ TITLE = (Title.title, Title.poster_path, Title.year)
 
 
 class Summary(NamedTuple):
-    """A title as the clients show it in a ranking: always with a title, and the year as text."""
+    """A title as the clients show it in a ranking: always with a title,
+    and the year as text."""
 
     title: str
     poster_path: str | None
@@ -66,10 +68,12 @@ def insert(
     liked: bool,
     at: float | None = None,
 ) -> RankingView:
-    """Rank a watched film; those from its position on move down by one. `position` counts from 1
-    within the group; past its end means last, and below 1 means first.
+    """Rank a watched film; those from its position on move down by one.
+    `position` counts from 1 within the group; past its end means last, and
+    below 1 means first.
 
-    Raises NotFoundError, or UserError for a film that is not watched or is ranked already.
+    Raises NotFoundError, or UserError for a film that is not watched or
+    is ranked already.
     """
     with write(user_id, at) as change:
         movie = movies.find(user_id, imdb_id)
@@ -80,8 +84,8 @@ def insert(
         group = _group(user_id, liked)
         size = group.count()
         position = max(1, min(position, size + 1))
-        # The stored positions have holes, see `ranking_order`: take that of the film which is at
-        # this position now, or the one after the last.
+        # The stored positions have holes, see `ranking_order`: take that of the
+        # film which is at this position now, or the one after the last.
         stored = group.offset(position - 1).limit(1).scalar()
         if stored is None:
             stored = (group.order_by(Ranking.position.desc()).limit(1).scalar() or 0) + 1
@@ -122,12 +126,13 @@ def _move_down(user_id: str, liked: bool, stored: int) -> None:
 
 
 def _summary(imdb_id: str, title: str | None, poster_path: str | None, year: int | None) -> Summary:
-    poster = mapping.poster(poster_path)
+    poster = mapping.poster_url(poster_path)
     return Summary(title or imdb_id, poster, None if year is None else str(year))
 
 
 def _view(film: Ranked, group_size: int, summary: Summary) -> RankingView:
-    """The score goes down in even steps, from 10 for liked films and from 5 for the others."""
+    """The score goes down in even steps, from 10 for liked films and
+    from 5 for the others."""
     above = (film.position - 1) / group_size
     score = round(10 - above * 5 if film.liked else 5 - above * 4, 1)
     return RankingView(film.imdb_id, film.position, score, film.liked, film.ranked_at, *summary)

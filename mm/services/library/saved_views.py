@@ -18,13 +18,13 @@ def find(user_id: str, view_id: str) -> SavedView:
     """Raises NotFoundError."""
     saved = SavedView.get_or_none((SavedView.user == user_id) & (SavedView.id == view_id))
     if saved is None:
-        raise NotFoundError("That view is gone.")
+        raise NotFoundError("This view no longer exists.")
     return saved
 
 
 def create(user_id: str, name: str, query: browse.LibraryQuery) -> SavedView:
-    """The last of the views. Raises InvalidError for what cannot be a name, and ConflictError for one in use,
-    whatever its case."""
+    """The last of the views. Raises InvalidError for what cannot be a name, and
+    ConflictError for one in use, whatever its case."""
     name = validation.name(name)
     filters = validation.texts(query.params(), "filters")
     with write(user_id) as change:

@@ -31,8 +31,8 @@ def movie_view(user_id: str, imdb_id: str) -> MovieView:
 
 
 def matching_ids(user_id: str, filters: MovieFilters) -> list[int]:
-    """The ids of the films that the filters leave, in the order asked for: for `in_batches`. Of
-    every status where none is asked for, deleted films included."""
+    """The ids of the films that the filters leave, in the order asked for: for
+    `in_batches`. Of every status where none is asked for, deleted films included."""
     rows = Movie.select(Movie.id).join(Title).where(Movie.user == user_id)
     if filters.status is not None:
         rows = rows.where(Movie.status == filters.status)
@@ -57,7 +57,8 @@ def matching_ids(user_id: str, filters: MovieFilters) -> list[int]:
 
 
 def ids_voted_by(person: Person) -> list[int]:
-    """The ids of the films with a vote of this person, up or down, that are not deleted."""
+    """The ids of the films with a vote of this person, up or down,
+    that are not deleted."""
     rows = (
         Movie.select(Movie.id)
         .join(Recommendation)
@@ -68,15 +69,15 @@ def ids_voted_by(person: Person) -> list[int]:
 
 
 def in_batches(user_id: str, ids: list[int]) -> Iterator[list[MovieView]]:
-    """The films of these ids in their order, BATCH_SIZE at a time, each batch as of one moment;
-    without those that were deleted since the ids were read."""
+    """The films of these ids in their order, BATCH_SIZE at a time, each batch as of
+    one moment; without those that were deleted since the ids were read."""
     for start in range(0, len(ids), BATCH_SIZE):
         yield _batch(user_id, ids[start : start + BATCH_SIZE])
 
 
 def person_stats(person: Person) -> PersonStats:
-    """How the films turned out that have a vote of this person, up or down, and are not deleted.
-    `movies` is empty: they are those of `ids_voted_by`."""
+    """How the films turned out that have a vote of this person, up or down, and are
+    not deleted. `movies` is empty: they are those of `ids_voted_by`."""
     voted = Recommendation.select(Recommendation.movie).where(Recommendation.person == person.id)
     latest = watches.of_latest(Watch.id), watches.of_latest(Watch.my_rating)
     rows = (
@@ -121,9 +122,9 @@ def watch_view(watch: Watch) -> WatchView:
 
 
 def state(user_id: str) -> str:
-    """A text that changes whenever the JSON of the user's films does: the user's own writes are
-    counted, deletions included, a look-up gives its films a new updated_at, and other addresses of
-    posters give another version."""
+    """A text that changes whenever the JSON of the user's films does: the user's
+    own writes are counted, deletions included, a look-up gives its films a new
+    updated_at, and other addresses of posters give another version."""
     newest = Movie.select(fn.MAX(Movie.updated_at)).where(Movie.user == user_id)
     row = User.select(User.library_version, newest).where(User.id == user_id).tuples().get()
     return "-".join(map(str, (user_id, title_json.version(), *row)))
@@ -132,7 +133,7 @@ def state(user_id: str) -> str:
 def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
     with snapshot(db.obj):
         rows = (
-            title_json.joined(Movie.select(*COLUMNS, *title_json.columns()).join(Title))
+            title_json.join_current(Movie.select(*COLUMNS, *title_json.columns()).join(Title))
             .join_from(Movie, CustomList, JOIN.LEFT_OUTER)
             .where((Movie.user == user_id) & Movie.id.in_(_literal(ids)))
         )
@@ -147,7 +148,7 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
         if movie_id not in by_id:
             continue
         imdb_id, media_type, status, list_id, date_added, last_modified, *texts = by_id[movie_id]
-        tmdb_data, omdb_data = title_json.raw(imdb_id, *texts)
+        tmdb_data, omdb_data = title_json.from_row(imdb_id, *texts)
         watch = latest.get(movie_id)
         views.append(
             MovieView(
@@ -168,8 +169,8 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
 
 
 def _literal(ids: Iterable[int]) -> SQL:
-    """Ids from the database as one list: as parameters, Peewee would take longer to put a thousand
-    of them into a statement than the database takes to answer it."""
+    """Ids from the database as one list: as parameters, Peewee would take longer to
+    put a thousand of them into a statement than the database takes to answer it."""
     return SQL(f"({','.join(map(str, ids))})")
 
 

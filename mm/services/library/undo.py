@@ -90,7 +90,7 @@ def back(user_id: str, token: str) -> None:
         of = (before["films"], map(int, before["people"]), before["lists"])
         now = _rows(user_id, *of, _places(user_id, before["places"]), before["with_votes"])
         if _digest(now) != kept.after:
-            raise ConflictError("This was changed again since, so it was left as it is now.")
+            raise ConflictError("This can’t be undone: it was changed again since.")
         for list_id, row in _differing(before, now, "lists"):
             _put_list(made, list_id, row)
         for person_id, row in _differing(before, now, "people"):
@@ -147,12 +147,10 @@ def _kept(user_id: str, token: str) -> UndoStep:
     kept = UndoStep.get_or_none(mine & _recent())
     if kept is None:
         raise NotFoundError(
-            "This can no longer be undone: ten minutes are over, or it was undone already."
+            "This can no longer be undone: ten minutes have passed, or it was already undone."
         )
     if kept.rows.keys() != PARTS:
-        raise NotFoundError(
-            "This was done before the server was updated, and can no longer be undone."
-        )
+        raise NotFoundError("This can no longer be undone: the server was updated since.")
     return kept
 
 
@@ -383,8 +381,8 @@ def _require_room_for_votes(movies: Iterable[int]) -> None:
         full = votes.group_by(Recommendation.movie).having(fn.COUNT(Recommendation.id) > most)
         if full.exists():
             raise ConflictError(
-                f"A film takes {most:,} recommendations at most, and one of theirs has got others "
-                "since, so this was left as it is."
+                f"This can’t be undone: one of the films has new recommendations since, and the "
+                f"limit is {most:,}."
             )
 
 

@@ -14,7 +14,8 @@ def find(movie: Movie, date_watched: float | None = None) -> Watch | None:
 
 
 def of_latest(column: Field) -> ModelSelect:
-    """This column of a film's latest watch, null without one: a subquery of a query of films."""
+    """This column of a film's latest watch, null without one: a subquery
+    of a query of films."""
     return (
         Watch.select(column)
         .where(Watch.movie == Movie.id)

@@ -4,15 +4,17 @@ The format is the v2 document: `mm/schemas/portable.py` gives its shape, `export
 `reader` what is accepted.
 """
 
-from mm.services.portable.export import dump, encode
+from mm.services.portable.export import dump, encode, export_file
+from mm.services.portable.guards import has_too_many_parts
 from mm.services.portable.planner import count, plan
 from mm.services.portable.plans import Plan
-from mm.services.portable.reader import Incoming, has_too_many_parts, read
+from mm.services.portable.reader import Incoming, read
 from mm.services.portable.report import changes, result, view
-from mm.services.portable.writer import apply
+from mm.services.portable.writer import CHANGED, apply
 from mm.services.validation import FILE_MAX
 
 __all__ = [
+    "CHANGED",
     "FILE_MAX",
     "Incoming",
     "Plan",
@@ -21,6 +23,7 @@ __all__ = [
     "count",
     "dump",
     "encode",
+    "export_file",
     "has_too_many_parts",
     "plan",
     "read",

@@ -5,11 +5,21 @@ import json
 from collections.abc import Iterator
 
 import msgspec
+from msgspec import UNSET
 from peewee import Database
 
-from mm import clock
+from mm import clock, config
 from mm.database import db, snapshot
-from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Watch
+from mm.models import (
+    OWNED,
+    CustomList,
+    Movie,
+    Person,
+    Recommendation,
+    SavedView,
+    Watch,
+    owned_names,
+)
 from mm.schemas import (
     VERSION,
     Document,
@@ -27,7 +37,7 @@ from mm.services import ranking_order, validation
 def dump(
     user_id: str, database: Database | None = None, exported_at: float | None = None
 ) -> Document:
-    """The library as of one moment. Sorted here, because databases sort text each in their own way."""
+    """The library as of one moment. Sorted here, because databases sort text differently."""
     database = database or db.obj
     with snapshot(database):
         return Document(
@@ -41,6 +51,13 @@ def dump(
         )
 
 
+def export_file(user_id: str) -> tuple[str, bytes]:
+    """The library as a file to download: its name, with today's date in the server's time zone, and
+    its content, indented for people who open it."""
+    today = clock.local(clock.now(), config.current.zone).date()
+    return f"moviemanager-export-{today}.json", encode(dump(user_id), indent=True)
+
+
 def encode(document: Document, indent: bool = False) -> bytes:
     """`indent` for what a person may open, unless that would make it too large to import; compact
     for the server's own files."""
@@ -52,119 +69,84 @@ def encode(document: Document, indent: bool = False) -> bytes:
 def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
     votes = _votes(database, user_id)
     watches = _watches(database, user_id)
-    rows = database.execute(
-        Movie.select(
-            Movie.id,
-            Movie.title,
-            Movie.media_type,
-            Movie.status,
-            CustomList.id,
-            Movie.date_added,
-            Movie.last_modified,
-        )
+    names = owned_names(Movie)
+    rows = (
+        Movie.select(Movie.id, Movie.title, CustomList.id, *OWNED[Movie])
         .left_outer_join(CustomList)
         .where(Movie.user == user_id)
     )
-    for movie_id, imdb_id, media_type, status, list_id, date_added, last_modified in rows:
-        seen = watches.get(movie_id)
-        entry = MovieEntry(
-            imdb_id,
-            media_type,
-            status,
-            list_id,
-            date_added,
-            last_modified,
-            votes.get(movie_id, []),
-            seen[-1] if seen else None,
+    for movie_id, imdb_id, list_id, *values in database.execute(rows):
+        watched = watches.get(movie_id, [])
+        yield MovieEntry(
+            imdb_id=imdb_id,
+            custom_list_id=list_id,
+            recommendations=votes.get(movie_id, []),
+            watch_history=watched[-1] if watched else None,
+            watches=watched if len(watched) > 1 else UNSET,
+            **dict(zip(names, values, strict=True)),
         )
-        if seen and len(seen) > 1:
-            entry.watches = seen
-        yield entry
 
 
 def _votes(database: Database, user_id: str) -> dict[int, list[Vote]]:
     rows = database.execute(
-        Recommendation.select(
-            Recommendation.movie,
-            Person.name,
-            Recommendation.date_recommended,
-            Recommendation.vote_type,
-        )
+        Recommendation.select(Recommendation.movie, Person.name, *OWNED[Recommendation])
         .join(Person)
         .where(Person.user == user_id)
     )
-    found: dict[int, list[Vote]] = {}
+    votes: dict[int, list[Vote]] = {}
     for movie_id, name, date_recommended, vote_type in sorted(rows, key=lambda row: row[1]):
-        found.setdefault(movie_id, []).append(Vote(name, date_recommended, bool(vote_type)))
-    return found
+        votes.setdefault(movie_id, []).append(Vote(name, date_recommended, bool(vote_type)))
+    return votes
 
 
 def _watches(database: Database, user_id: str) -> dict[int, list[WatchEntry]]:
     rows = database.execute(
-        Watch.select(Watch.movie, Watch.date_watched, Watch.my_rating)
+        Watch.select(Watch.movie, *OWNED[Watch])
         .join(Movie)
         .where(Movie.user == user_id)
         .order_by(Watch.date_watched)
     )
-    found: dict[int, list[WatchEntry]] = {}
-    for movie_id, date_watched, my_rating in rows:
-        found.setdefault(movie_id, []).append(WatchEntry(date_watched, my_rating))
-    return found
+    watches: dict[int, list[WatchEntry]] = {}
+    for movie_id, *values in rows:
+        watches.setdefault(movie_id, []).append(WatchEntry(*values))
+    return watches
 
 
 def _people(database: Database, user_id: str) -> Iterator[PersonEntry]:
-    columns = (
-        Person.name,
-        Person.is_trusted,
-        Person.color,
-        Person.emoji,
-        Person.quick_key,
-        Person.last_modified,
-    )
-    rows = database.execute(Person.select(*columns).where(Person.user == user_id))
-    for name, is_trusted, *rest in rows:
-        yield PersonEntry(name, bool(is_trusted), *rest)
+    names = owned_names(Person)
+    rows = Person.select(Person.quick_key, *OWNED[Person]).where(Person.user == user_id)
+    for quick_key, *values in database.execute(rows):
+        person = PersonEntry(quick_key=quick_key, **dict(zip(names, values, strict=True)))
+        # SQLite stores 0 and 1.
+        person.is_trusted = bool(person.is_trusted)
+        yield person
 
 
 def _lists(database: Database, user_id: str) -> Iterator[ListEntry]:
-    rows = database.execute(
-        CustomList.select(
-            CustomList.id,
-            CustomList.name,
-            CustomList.color,
-            CustomList.icon,
-            CustomList.position,
-            CustomList.created_at,
-            CustomList.last_modified,
-        ).where(CustomList.user == user_id)
-    )
-    return (ListEntry(*row) for row in rows)
+    rows = CustomList.select(CustomList.id, *OWNED[CustomList]).where(CustomList.user == user_id)
+    return (ListEntry(*row) for row in database.execute(rows))
 
 
 def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:
-    people = dict(
-        database.execute(Person.select(Person.id, Person.name).where(Person.user == user_id))
-    )
-    lists = {
-        list_id
-        for (list_id,) in database.execute(
-            CustomList.select(CustomList.id).where(CustomList.user == user_id)
-        )
-    }
-    columns = (SavedView.name, SavedView.filters, SavedView.position, SavedView.last_modified)
-    for name, filters, *rest in database.execute(
-        SavedView.select(*columns).where(SavedView.user == user_id)
-    ):
-        # PostgreSQL's driver has read the JSON already.
-        given = json.loads(filters) if isinstance(filters, str) else filters
-        yield ViewEntry(name, _portable(given, people, lists), *rest)
+    people = Person.select(Person.id, Person.name).where(Person.user == user_id)
+    names = dict(database.execute(people))
+    lists = CustomList.select(CustomList.id).where(CustomList.user == user_id)
+    list_ids = {list_id for (list_id,) in database.execute(lists)}
+    rows = SavedView.select(*OWNED[SavedView]).where(SavedView.user == user_id)
+    for row in database.execute(rows):
+        view = ViewEntry(*row)
+        # PostgreSQL's driver has decoded the JSON already.
+        filters = json.loads(view.filters) if isinstance(view.filters, str) else view.filters
+        view.filters = _portable(filters, names, list_ids)
+        yield view
 
 
-def _portable(filters: dict[str, str], people: dict[int, str], lists: set[str]) -> dict[str, str]:
-    """A person by name, because ids mean nothing elsewhere; without a person or list that is gone."""
-    named = dict(sorted(filters.items()))
-    if "person" in named:
-        named["person"] = people.get(int(named["person"]), "")
-    if named.get("list") not in lists:
-        named.pop("list", None)
-    return {name: value for name, value in named.items() if value}
+def _portable(filters: dict[str, str], names: dict[int, str], list_ids: set[str]) -> dict[str, str]:
+    """Sorted by name, with the person's name in place of an id that means nothing elsewhere, and
+    without a person or a list that was deleted."""
+    portable = dict(sorted(filters.items()))
+    if "person" in portable:
+        portable["person"] = names.get(int(portable["person"]), "")
+    if portable.get("list") not in list_ids:
+        portable.pop("list", None)
+    return {name: value for name, value in portable.items() if value}

@@ -3,7 +3,8 @@
 from collections import defaultdict, deque
 
 from mm.database import fold
-from mm.models import LIST_COLOR, LIST_ICON, PERSON_COLOR
+from mm.models import CustomList, Person, SavedView, new_values
+from mm.schemas import Outcome
 from mm.services.portable.plans import (
     Library,
     ListStep,
@@ -11,7 +12,6 @@ from mm.services.portable.plans import (
     Plan,
     ViewStep,
     changes,
-    given_values,
     refusal,
 )
 from mm.services.portable.reader import FileFilm, FileList, FilePerson, FileView, Incoming
@@ -20,36 +20,40 @@ from mm.services.portable.reader import FileFilm, FileList, FilePerson, FileView
 
 
 def plan_people(
-    made: Plan, library: Library, rows: list[FilePerson], films: list[FileFilm]
+    plan: Plan, library: Library, rows: list[FilePerson], films: list[FileFilm]
 ) -> dict[str, str]:
     """Adds the steps; returns the key that each name of the file's votes stands for."""
     joined = _join_people(library, rows)
-    keys = _final_keys(made, library, rows, joined)
-    for person, key in keys.items():
-        library.people[person]["final_key"] = key
+    keys = _final_keys(plan, library, rows, joined)
+    for person_id, key in keys.items():
+        library.people[person_id]["final_key"] = key
     taken = set(keys.values())
     for row in rows:
         if row.path not in joined and row.key in taken:
-            why = f"{row.name!r} is already another row's person; its votes were joined."
-            made.noticed.add("joined", f"{row.path}: {why}")
+            name = row.values["name"]
+            why = f"{name!r} is already another row's person; its votes were joined."
+            plan.noticed.add("joined", f"{row.path}: {why}")
         else:
-            made.people.append(_person_step(made, library.people.get(joined.get(row.path, 0)), row))
+            existing = library.people.get(joined.get(row.path, 0))
+            plan.people.append(_person_step(plan, existing, row))
     person_of = {row.key: row.key for row in rows}
     person_of |= {
         row.key: library.people[joined[row.path]]["final_key"] for row in rows if row.path in joined
     }
-    _add_voters(made, films, person_of, taken)
+    _add_voters(plan, films, person_of, taken)
     return person_of
 
 
 def _join_people(library: Library, rows: list[FilePerson]) -> dict[str, int]:
-    """The library's person for each row that finds one: by quick_key, then by name."""
-    by_quick = {mine["quick_key"]: key for key, mine in library.people.items() if mine["quick_key"]}
-    by_name = {mine["name_key"]: key for key, mine in library.people.items()}
+    """The id of the library's person by the path of the row that finds them: by quick_key, then by
+    name."""
+    people = library.people.items()
+    by_quick_key = {row["quick_key"]: person_id for person_id, row in people if row["quick_key"]}
+    by_name = {row["name_key"]: person_id for person_id, row in people}
     joined: dict[str, int] = {}
     for row in rows:
-        if row.quick_key in by_quick:
-            joined[row.path] = by_quick.pop(row.quick_key)
+        if row.quick_key in by_quick_key:
+            joined[row.path] = by_quick_key.pop(row.quick_key)
     taken = set(joined.values())
     for row in rows:
         if row.path not in joined and row.key in by_name and by_name[row.key] not in taken:
@@ -58,54 +62,49 @@ def _join_people(library: Library, rows: list[FilePerson]) -> dict[str, int]:
 
 
 def _final_keys(
-    made: Plan, library: Library, rows: list[FilePerson], joined: dict[str, int]
+    plan: Plan, library: Library, rows: list[FilePerson], joined: dict[str, int]
 ) -> dict[int, str]:
     """The folded name each of the library's people will have.
 
     A rename onto a name that another person keeps is not granted; that may free or block further
     ones (two quick recommenders that swapped names), so it is settled in rounds.
     """
-    wanted = {joined[row.path]: row for row in rows if row.path in joined}
-    wanted = {person: row for person, row in wanted.items() if _takes(made, library, person, row)}
+    renaming = {joined[row.path]: row for row in rows if row.path in joined}
+    for person_id, row in list(renaming.items()):
+        if refusal(plan.conflicts, library.people[person_id], row.values["last_modified"]):
+            del renaming[person_id]
     while True:
         keys = {
-            person: mine["name_key"]
-            for person, mine in library.people.items()
-            if person not in wanted
+            person_id: existing["name_key"]
+            for person_id, existing in library.people.items()
+            if person_id not in renaming
         }
         taken = set(keys.values())
-        denied = [person for person, row in wanted.items() if row.key in taken]
+        denied = [person_id for person_id, row in renaming.items() if row.key in taken]
         if not denied:
-            return keys | {person: row.key for person, row in wanted.items()}
-        for person in denied:
-            row = wanted.pop(person)
-            name = library.people[person]["name"]
-            why = f"{row.name!r} is another person of yours; {name!r} keeps its name."
-            made.noticed.add("renamed", f"{row.path}.name: {why}")
+            return keys | {person_id: row.key for person_id, row in renaming.items()}
+        for person_id in denied:
+            row = renaming.pop(person_id)
+            wanted, kept = row.values["name"], library.people[person_id]["name"]
+            why = f"{wanted!r} is another person of yours; {kept!r} keeps its name."
+            plan.noticed.add("renamed", f"{row.path}.name: {why}")
 
 
-def _takes(made: Plan, library: Library, person: int, row: FilePerson) -> bool:
-    return refusal(made.conflicts, library.people[person], row.last_modified) is None
-
-
-def _person_step(made: Plan, mine: dict | None, row: FilePerson) -> PersonStep:
-    given = given_values(is_trusted=row.is_trusted, color=row.color, emoji=row.emoji)
-    if mine is None:
-        defaults = {"is_trusted": False, "color": PERSON_COLOR, "emoji": None}
-        values = {**defaults, **given, "name": row.name, "last_modified": row.last_modified}
-        return PersonStep("new", row.key, None, values, {})
-    if reason := refusal(made.conflicts, mine, row.last_modified):
-        return PersonStep("kept", mine["name_key"], mine["id"], {}, {}, reason)
-    key = mine["final_key"]
+def _person_step(plan: Plan, existing: dict | None, row: FilePerson) -> PersonStep:
+    if existing is None:
+        return PersonStep("new", row.key, None, new_values(Person, row.values), {})
+    row_id = existing["id"]
+    if reason := refusal(plan.conflicts, existing, row.values["last_modified"]):
+        return PersonStep("kept", existing["name_key"], row_id, {}, {}, reason)
+    key = existing["final_key"]
     # A name that was not granted stays; one that was is taken as the file spells it.
-    name = row.name if key == row.key else mine["name"]
-    fields = changes(mine, {**given, "name": name, "last_modified": row.last_modified})
-    values = {**mine, **given, "name": name, "last_modified": row.last_modified}
-    return PersonStep("changed" if fields else "same", key, mine["id"], values, fields)
+    values = row.values if key == row.key else row.values | {"name": existing["name"]}
+    fields = changes(existing, values)
+    return PersonStep("changed" if fields else "same", key, row_id, existing | values, fields)
 
 
 def _add_voters(
-    made: Plan, films: list[FileFilm], person_of: dict[str, str], taken: set[str]
+    plan: Plan, films: list[FileFilm], person_of: dict[str, str], taken: set[str]
 ) -> None:
     """People that only votes name: the library's, else new ones."""
     for film in films:
@@ -114,118 +113,103 @@ def _add_voters(
                 continue
             person_of[vote.key] = vote.key
             if vote.key not in taken:
-                values = {
-                    "name": vote.person_name,
-                    "is_trusted": False,
-                    "color": PERSON_COLOR,
-                    "emoji": None,
-                    "last_modified": film.last_modified,
-                }
-                made.people.append(PersonStep("new", vote.key, None, values, {}))
+                last_modified = film.values["last_modified"]
+                given = {"name": vote.person_name, "last_modified": last_modified}
+                step = PersonStep("new", vote.key, None, new_values(Person, given), {})
+                plan.people.append(step)
 
 
 # Lists.
 
 
-def plan_lists(made: Plan, library: Library, incoming: Incoming) -> dict[str, str]:
-    """Adds the steps; returns the library's id for each list id that a film of the file may name."""
+def plan_lists(plan: Plan, library: Library, incoming: Incoming) -> dict[str, str]:
+    """Adds the steps; returns the library's id for each list id that a film may name."""
     joined = _join_lists(library, incoming.lists)
-    list_of = {mine["id"]: mine["id"] for mine in library.lists.values()}
+    list_of = {existing["id"]: existing["id"] for existing in library.lists.values()}
     for position, row in enumerate(incoming.lists):
-        step = _list_step(made, library.lists.get(joined.get(row.path, 0)), row, position)
-        made.lists.append(step)
+        step = _list_step(plan, library.lists.get(joined.get(row.path, 0)), row, position)
+        plan.lists.append(step)
         list_of[row.id] = step.id
     return list_of
 
 
 def _join_lists(library: Library, rows: list[FileList]) -> dict[str, int]:
-    """By id, else by name onto a list that no other row has joined: two lists of one name stay two."""
-    by_id = {mine["id"]: pk for pk, mine in library.lists.items()}
+    """By id, else by name onto a list that no other row has joined: two lists of one name stay
+    two."""
+    by_id = {existing["id"]: pk for pk, existing in library.lists.items()}
     joined = {row.path: by_id[row.id] for row in rows if row.id in by_id}
     taken = set(joined.values())
     free: dict[str, deque[int]] = defaultdict(deque)
-    for pk, mine in library.lists.items():
+    for pk, existing in library.lists.items():
         if pk not in taken:
-            free[fold(mine["name"])].append(pk)
+            free[fold(existing["name"])].append(pk)
     for row in rows:
-        if row.path not in joined and free.get(fold(row.name)):
-            joined[row.path] = free[fold(row.name)].popleft()
+        name = fold(row.values["name"])
+        if row.path not in joined and free.get(name):
+            joined[row.path] = free[name].popleft()
     return joined
 
 
-def _list_step(made: Plan, mine: dict | None, row: FileList, position: int) -> ListStep:
-    given = given_values(
-        color=row.color, icon=row.icon, position=row.position, created_at=row.created_at
-    )
-    given |= {"name": row.name, "last_modified": row.last_modified}
-    if mine is None:
-        defaults = {
-            "color": LIST_COLOR,
-            "icon": LIST_ICON,
-            "position": position,
-            "created_at": row.last_modified,
-        }
-        return ListStep("new", row.id, None, defaults | given, {})
-    if reason := refusal(made.conflicts, mine, row.last_modified):
-        return ListStep("kept", mine["id"], mine["pk"], {}, {}, reason)
-    fields = changes(mine, given)
-    return ListStep("changed" if fields else "same", mine["id"], mine["pk"], mine | given, fields)
+def _list_step(plan: Plan, existing: dict | None, row: FileList, position: int) -> ListStep:
+    last_modified = row.values["last_modified"]
+    if existing is None:
+        given = {"position": position, "created_at": last_modified} | row.values
+        return ListStep("new", row.id, None, new_values(CustomList, given), {})
+    list_id, pk = existing["id"], existing["pk"]
+    if reason := refusal(plan.conflicts, existing, last_modified):
+        return ListStep("kept", list_id, pk, {}, {}, reason)
+    fields = changes(existing, row.values)
+    outcome: Outcome = "changed" if fields else "same"
+    return ListStep(outcome, list_id, pk, existing | row.values, fields)
 
 
 # Views.
 
 
 def plan_views(
-    made: Plan,
+    plan: Plan,
     library: Library,
     rows: list[FileView],
     person_of: dict[str, str],
     list_of: dict[str, str],
 ) -> None:
-    """Adds the steps. A view may show one person's films or one list's: in a file by name and the
-    file's id."""
-    keys = {step.key for step in made.people} | {
-        mine["final_key"] for mine in library.people.values()
-    }
-    for mine in library.views.values():
-        mine["filters"] = _by_key(mine["filters"], library)
+    """Adds the steps. A view may show one person's films or one list's: in a file by name and by
+    the file's id."""
+    keys = {step.key for step in plan.people}
+    keys |= {existing["final_key"] for existing in library.people.values()}
+    for existing in library.views.values():
+        # Compared by the names people will have: ids mean nothing elsewhere.
+        person = library.people.get(int(existing["filters"].get("person", 0)))
+        if person:
+            existing["filters"] = existing["filters"] | {"person": person["final_key"]}
     for position, row in enumerate(rows):
-        filters = dict(row.filters)
-        person = fold(filters.get("person", ""))
-        _put_or_drop(
-            made, row, filters, "person", person_of.get(person, person if person in keys else None)
-        )
-        _put_or_drop(made, row, filters, "list", list_of.get(filters.get("list", "")))
-        made.views.append(_view_step(made, library.views.get(row.key), row, filters, position))
-
-
-def _by_key(filters: dict[str, str], library: Library) -> dict[str, str]:
-    """As they are compared: people by the names they will have, which ids do not outlive."""
-    person = library.people.get(int(filters.get("person", 0)))
-    return filters | {"person": person["final_key"]} if person else filters
+        filters = dict(row.values["filters"])
+        key = fold(filters.get("person", ""))
+        person_key = person_of.get(key, key if key in keys else None)
+        _put_or_drop(plan, row, filters, "person", person_key)
+        _put_or_drop(plan, row, filters, "list", list_of.get(filters.get("list", "")))
+        values = row.values | {"filters": filters}
+        plan.views.append(_view_step(plan, library.views.get(row.key), values, position))
 
 
 def _put_or_drop(
-    made: Plan, row: FileView, filters: dict[str, str], name: str, value: str | None
+    plan: Plan, row: FileView, filters: dict[str, str], name: str, value: str | None
 ) -> None:
     if name not in filters:
         return
     if value is None:
         why = "nothing here is called that; the view was taken without."
-        made.noticed.add("filters", f"{row.path}.filters.{name}: {why}")
+        plan.noticed.add("filters", f"{row.path}.filters.{name}: {why}")
         del filters[name]
     else:
         filters[name] = value
 
 
-def _view_step(
-    made: Plan, mine: dict | None, row: FileView, filters: dict[str, str], position: int
-) -> ViewStep:
-    given = given_values(position=row.position)
-    given |= {"name": row.name, "filters": filters, "last_modified": row.last_modified}
-    if mine is None:
-        return ViewStep("new", None, {"position": position} | given, {})
-    if reason := refusal(made.conflicts, mine, row.last_modified):
-        return ViewStep("kept", mine["id"], mine, {}, reason)
-    fields = changes(mine, given)
-    return ViewStep("changed" if fields else "same", mine["id"], mine | given, fields)
+def _view_step(plan: Plan, existing: dict | None, values: dict, position: int) -> ViewStep:
+    if existing is None:
+        return ViewStep("new", None, new_values(SavedView, {"position": position} | values), {})
+    if reason := refusal(plan.conflicts, existing, values["last_modified"]):
+        return ViewStep("kept", existing["id"], existing, {}, reason)
+    fields = changes(existing, values)
+    outcome: Outcome = "changed" if fields else "same"
+    return ViewStep(outcome, existing["id"], existing | values, fields)

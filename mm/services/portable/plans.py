@@ -10,12 +10,12 @@ from mm.services.ranking_order import Ranked
 
 SKIPPED = "already in the library"
 OLDER = "the library's is as new or newer"
-# Warnings of one kind that are told one by one.
+# Warnings of one kind that are given one by one.
 WARNINGS_EACH = 10
 
 
 class Warnings:
-    """What the user should know about a file: of each kind the first, and how many more."""
+    """What the user should know about a file: the first few of each kind, and how many more."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, list[str]] = {}
@@ -37,24 +37,28 @@ class Warnings:
         return lines
 
 
+# In each step, `row_id` is the key of the library's row, None for a new one. `values` holds the
+# row's owned columns as they will be, by name; `fields` maps the name of each that changes to
+# [from, to].
+
+
 class PersonStep(Struct):
-    """`key` is the folded name the person will have; `fields` maps a name to [from, to]; `mine` is
-    null for a new person."""
+    """`key` is the folded name the person will have."""
 
     outcome: Outcome
     key: str
-    mine: int | None
+    row_id: int | None
     values: dict
     fields: dict[str, list]
     reason: str | None = None
 
 
 class ListStep(Struct):
-    """`id` is the one the list will have, which is not the file's where a list was joined by name."""
+    """`id` is the one the list will have: not the file's where a list was joined by name."""
 
     outcome: Outcome
     id: str
-    mine: int | None
+    row_id: int | None
     values: dict
     fields: dict[str, list]
     reason: str | None = None
@@ -62,7 +66,7 @@ class ListStep(Struct):
 
 class ViewStep(Struct):
     outcome: Outcome
-    mine: str | None
+    row_id: str | None
     values: dict
     fields: dict[str, list]
     reason: str | None = None
@@ -79,17 +83,16 @@ class VoteStep(Struct):
 
 class WatchStep(Struct):
     outcome: Outcome
-    date_watched: float
-    my_rating: float | None
+    values: dict
     fields: dict[str, list]
 
 
 class FilmStep(Struct):
-    """`values["list_id"]` is the id the list will have."""
+    """`values["list_id"]` is the id of the list the film will be on."""
 
     outcome: Outcome
     imdb_id: str
-    mine: int | None
+    row_id: int | None
     values: dict
     fields: dict[str, list]
     votes: list[VoteStep]
@@ -117,7 +120,7 @@ class Plan(Struct):
     films: list[FilmStep]
     errors: list[Problem]
     warnings: list[str]
-    # Those of the planning, until they are told.
+    # Gathered while planning, then added to `warnings`.
     noticed: Warnings = field(default_factory=Warnings)
     rankings: list[RankingStep] = []
     ranked: list[Ranked] = []
@@ -129,30 +132,28 @@ class Plan(Struct):
 
 
 class Library(Struct):
-    """The rows that are there, by what a file can find them by."""
+    """The library's rows, by what a file can find them by: people by id, lists by pk, views by
+    folded name, films by imdb_id; votes by movie id and person id; watches by movie id and date."""
 
     people: dict[int, dict]
     lists: dict[int, dict]
     views: dict[str, dict]
     films: dict[str, dict]
     votes: dict[int, dict[int, tuple[float, bool]]]
-    watches: dict[int, dict[float, float | None]]
+    watches: dict[int, dict[float, dict]]
     rankings: dict[str, Ranked]
 
 
-def refusal(conflicts: Conflicts, mine: dict, file_modified: float) -> str | None:
+def refusal(conflicts: Conflicts, existing: dict, file_modified: float) -> str | None:
     """Why the library's row stays, or None where the file's values are taken."""
     if conflicts == "skip":
         return SKIPPED
-    if conflicts == "newest" and file_modified <= mine["last_modified"]:
+    if conflicts == "newest" and file_modified <= existing["last_modified"]:
         return OLDER
     return None
 
 
-def changes(mine: dict, values: dict) -> dict[str, list]:
-    return {name: [mine[name], value] for name, value in values.items() if mine[name] != value}
-
-
-def given_values(**values) -> dict:
-    """Null never clears anything."""
-    return {name: value for name, value in values.items() if value is not None}
+def changes(existing: dict, values: dict) -> dict[str, list]:
+    return {
+        name: [existing[name], value] for name, value in values.items() if existing[name] != value
+    }

@@ -4,8 +4,6 @@
 the library's order and put after it what the library lacks.
 """
 
-from collections.abc import Iterator
-
 from mm.schemas import Problem
 from mm.services import ranking_order
 from mm.services.portable.plans import FilmStep, Library, Plan, RankingStep
@@ -16,29 +14,27 @@ LEFT = "the film is no longer watched"
 RANKED = "already ranked in the library"
 
 
-def plan_rankings(made: Plan, library: Library, incoming: Incoming) -> None:
+def plan_rankings(plan: Plan, library: Library, incoming: Incoming) -> None:
     """Adds the steps and the order that comes of them. Call when the films are planned."""
-    films = {film.imdb_id: film for film in made.films}
+    films = {film.imdb_id: film for film in plan.films}
     statuses = {imdb_id: row["status"] for imdb_id, row in library.films.items()}
     statuses |= {imdb_id: film.values["status"] for imdb_id, film in films.items()}
-    rows = [row for row in incoming.rankings if _is_taken(made, row, statuses, films)]
-    stay = [film for film in library.rankings.values() if statuses[film.imdb_id] == "watched"]
-    given = list(_ranked(library, incoming.exported_at, rows))
-    made.ranked = list(ranking_order.numbered(_joined(made, given, stay)))
-    final = {film.imdb_id: film for film in made.ranked}
-    made.rankings += (
-        _step(made, library.rankings.get(row.imdb_id), film, final[row.imdb_id])
-        for row, film in zip(rows, given, strict=True)
-    )
-    made.rankings += (
-        RankingStep("removed", film.imdb_id, {}, LEFT)
-        for film in library.rankings.values()
-        if statuses[film.imdb_id] != "watched"
-    )
+    rows = [row for row in incoming.rankings if _is_taken(plan, row, statuses, films)]
+    from_file = [_ranked(library, incoming.exported_at, row) for row in rows]
+    staying: list[Ranked] = []
+    leaving: list[Ranked] = []
+    for film in library.rankings.values():
+        (staying if statuses[film.imdb_id] == "watched" else leaving).append(film)
+    plan.ranked = list(ranking_order.numbered(_joined(plan, from_file, staying)))
+    final = {film.imdb_id: film for film in plan.ranked}
+    for film in from_file:
+        existing = library.rankings.get(film.imdb_id)
+        plan.rankings.append(_step(plan, existing, film, final[film.imdb_id]))
+    plan.rankings += (RankingStep("removed", film.imdb_id, {}, LEFT) for film in leaving)
 
 
 def _is_taken(
-    made: Plan,
+    plan: Plan,
     row: FileRanking,
     statuses: dict[str, str],
     films: dict[str, FilmStep],
@@ -49,41 +45,46 @@ def _is_taken(
     film = films.get(row.imdb_id)
     if film is not None and film.reason:
         # Not the file's fault: the library's film stays, and is not watched.
-        made.rankings.append(RankingStep("kept", row.imdb_id, {}, film.reason))
+        plan.rankings.append(RankingStep("kept", row.imdb_id, {}, film.reason))
     elif status is None:
         reason = f"{row.imdb_id} is no film of the file or of the library"
-        made.errors.append(Problem(f"{row.path}.imdb_id", reason))
+        plan.errors.append(Problem(f"{row.path}.imdb_id", reason))
     else:
         reason = f"{row.imdb_id} is not watched, and only watched films are ranked"
-        made.errors.append(Problem(f"{row.path}.imdb_id", reason))
+        plan.errors.append(Problem(f"{row.path}.imdb_id", reason))
     return False
 
 
-def _ranked(library: Library, exported_at: float, rows: list[FileRanking]) -> Iterator[Ranked]:
-    """The file's rows; a missing date is the library's, else that of the export."""
-    for row in rows:
-        mine = library.rankings.get(row.imdb_id)
-        ranked_at = row.ranked_at
-        if ranked_at is None:
-            ranked_at = exported_at if mine is None else mine.ranked_at
-        yield Ranked(row.imdb_id, row.liked, row.position, ranked_at)
+def _ranked(library: Library, exported_at: float, row: FileRanking) -> Ranked:
+    """A missing date is the library's, else that of the export."""
+    existing = library.rankings.get(row.imdb_id)
+    ranked_at = row.ranked_at
+    if ranked_at is None:
+        ranked_at = existing.ranked_at if existing else exported_at
+    return Ranked(row.imdb_id, row.liked, row.position, ranked_at)
 
 
-def _joined(made: Plan, given: list[Ranked], stay: list[Ranked]) -> list[Ranked]:
-    first, then = sorted(given, key=lambda film: film.position), stay
-    if made.conflicts != "overwrite":
+def _joined(plan: Plan, from_file: list[Ranked], staying: list[Ranked]) -> list[Ranked]:
+    first, then = sorted(from_file, key=lambda film: film.position), staying
+    if plan.conflicts != "overwrite":
         first, then = then, first
-    there = {film.imdb_id for film in first}
-    return [*first, *(film for film in then if film.imdb_id not in there)]
+    placed = {film.imdb_id for film in first}
+    return [*first, *(film for film in then if film.imdb_id not in placed)]
 
 
-def _step(made: Plan, mine: Ranked | None, given: Ranked, final: Ranked) -> RankingStep:
-    fields = {name: [None, value] for name, value in final._asdict().items() if name != "imdb_id"}
-    if mine is None:
-        return RankingStep("new", final.imdb_id, fields)
-    fields = {name: [getattr(mine, name), value] for name, (_, value) in fields.items()}
-    fields = {name: pair for name, pair in fields.items() if pair[0] != pair[1]}
-    if made.conflicts != "overwrite":
-        is_same = (mine.liked, mine.ranked_at) == (given.liked, given.ranked_at)
-        return RankingStep("same" if is_same else "kept", final.imdb_id, {}, RANKED)
-    return RankingStep("changed" if fields else "same", final.imdb_id, fields)
+def _step(plan: Plan, existing: Ranked | None, from_file: Ranked, final: Ranked) -> RankingStep:
+    """`final` is the film's place in the joined order."""
+    values = final._asdict()
+    imdb_id = values.pop("imdb_id")
+    if existing is None:
+        fields = {name: [None, value] for name, value in values.items()}
+        return RankingStep("new", imdb_id, fields)
+    if plan.conflicts != "overwrite":
+        is_same = (existing.liked, existing.ranked_at) == (from_file.liked, from_file.ranked_at)
+        return RankingStep("same" if is_same else "kept", imdb_id, {}, RANKED)
+    fields = {
+        name: [getattr(existing, name), value]
+        for name, value in values.items()
+        if getattr(existing, name) != value
+    }
+    return RankingStep("changed" if fields else "same", imdb_id, fields)

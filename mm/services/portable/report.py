@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mm.database import chunks
 from mm.models import Movie, Title
-from mm.schemas import Change, Counts, ImportResult, Problem
+from mm.schemas import Change, Counts, ImportResult
 from mm.schemas import PlanView as View
 from mm.services.portable.planner import count, kind_of
 from mm.services.portable.plans import FilmStep, ListStep, PersonStep, Plan, RankingStep, ViewStep
@@ -50,17 +50,21 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
 def _unfilled(plan: Plan) -> list[str]:
     """Every film of the file whose title is not yet filled, in the file's order."""
     filled: set[str] = set()
-    for some in chunks(film.imdb_id for film in plan.films):
-        ready = Title.select(Title.imdb_id).where(
-            Title.imdb_id.in_(some) & (Title.tmdb_state == "ready")
-        )
+    titles = Title.select(Title.imdb_id).where(Title.tmdb_state == "ready")
+    for part in chunks(film.imdb_id for film in plan.films):
+        ready = titles.where(Title.imdb_id.in_(part))
         filled.update(imdb_id for (imdb_id,) in ready.tuples())
     return [film.imdb_id for film in plan.films if film.imdb_id not in filled]
 
 
 def changes(plan: Plan) -> Iterator[Change]:
-    """A row for each step that does not stay the same, one by one: there may be millions."""
-    names = _titles(plan)
+    """A row for each step that changes something or is kept, one by one: there may be millions."""
+    titles = dict(
+        Title.select(Title.imdb_id, Title.title)
+        .join(Movie)
+        .where((Movie.user == plan.user_id) & Title.title.is_null(False))
+        .tuples()
+    )
     for person in plan.people:
         name = person.values.get("name") or person.key
         yield from _change("person", name, name, person)
@@ -69,12 +73,13 @@ def changes(plan: Plan) -> Iterator[Change]:
     for view in plan.views:
         yield from _change("view", view.values["name"], view.values["name"], view)
     for film in plan.films:
-        yield from _film_changes(film, names.get(film.imdb_id) or film.imdb_id)
+        yield from _film_changes(film, titles.get(film.imdb_id) or film.imdb_id)
     for ranking in plan.rankings:
-        label = names.get(ranking.imdb_id) or ranking.imdb_id
+        label = titles.get(ranking.imdb_id) or ranking.imdb_id
         yield from _change("ranking", label, ranking.imdb_id, ranking)
     for problem in plan.errors:
-        yield _rejected(problem)
+        path, reason = problem.path, problem.reason
+        yield Change(kind_of(path), "rejected", path, {}, reason, path, path)  # type: ignore[arg-type]
 
 
 def _change(kind, label: str, key: str, step: Step) -> Iterator[Change]:
@@ -91,23 +96,6 @@ def _film_changes(film: FilmStep, label: str) -> Iterator[Change]:
             yield Change("vote", vote.outcome, who, vote.fields, key=key)
     for watch in film.watches:
         if watch.outcome != "same":
-            fields = watch.fields or {
-                "date_watched": [None, watch.date_watched],
-                "my_rating": [None, watch.my_rating],
-            }
+            # A new watch tells all that it holds.
+            fields = watch.fields or {name: [None, value] for name, value in watch.values.items()}
             yield Change("watch", watch.outcome, label, fields, key=key)
-
-
-def _rejected(problem: Problem) -> Change:
-    path, reason = problem.path, problem.reason
-    return Change(kind_of(path), "rejected", path, {}, reason, path, path)  # type: ignore[arg-type]
-
-
-def _titles(plan: Plan) -> dict[str, str]:
-    """Names of the films that are in the library already."""
-    known = (
-        Title.select(Title.imdb_id, Title.title)
-        .join(Movie)
-        .where((Movie.user == plan.user_id) & Title.title.is_null(False))
-    )
-    return dict(known.tuples())

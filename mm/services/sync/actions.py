@@ -1,7 +1,8 @@
-"""The actions of the sync API, each by the verb of the service that pages and other clients use.
+"""The actions of the sync API, each by the verb of the service that pages and
+other clients use.
 
-Clients name a person by id, or as person_name or person, and a rating my_rating or rating. Doing
-again what is done already is no error.
+Clients name a person by id, or as person_name or person, and a rating my_rating or
+rating. Doing again what is done already is no error.
 """
 
 import contextlib
@@ -22,9 +23,9 @@ LIST_FIELDS = ("name", "color", "icon", "position")
 
 
 class Subject(NamedTuple):
-    """What an action is about, as it is now: `row` is None where it does not exist. `kind` and
-    `key` are those of its tombstone; `name_key` is too, of a person whom the action names without
-    an id."""
+    """What an action is about, as it is now: `row` is None where it does not exist.
+    `kind` and `key` are those of its tombstone; `name_key` is too, of a person whom
+    the action names without an id."""
 
     kind: str
     key: str | None
@@ -33,129 +34,26 @@ class Subject(NamedTuple):
 
 
 class Action(NamedTuple):
-    """Both functions get the user's id and the action's data; `perform` also when it was done."""
+    """Both functions get the user's id and the action's data; `perform`
+    also when it was done."""
 
     perform: Callable[[str, dict[str, Any], float], object]
     find: Callable[[str, dict[str, Any]], Subject]
     deletes: bool = False
 
 
-def _add_movie(user_id: str, data: dict, at: float) -> None:
-    names = data.get("recommenders") or []
-    if not isinstance(names, list):
-        raise _invalid("recommenders", "is not a list of names")
-    if data.get("recommender") is not None:
-        names = [*names, validation.name(data["recommender"], "recommender")]
-    movies.add(
-        user_id,
-        data["imdb_id"],
-        _media_type(data),
-        data.get("status"),
-        [validation.name(name, f"recommenders[{place}]") for place, name in enumerate(names)],
-        data.get("custom_list_id"),
-        at,
-    )
+ACTIONS: dict[str, Action] = {}
 
 
-def _add_recommendation(user_id: str, data: dict, at: float) -> None:
-    movies.recommend(
-        user_id,
-        data["imdb_id"],
-        _id_or_name(user_id, data),
-        data.get("vote_type"),
-        data.get("date_recommended"),
-        _media_type(data),
-        at,
-    )
+def _performs(*names: str, find: Callable[[str, dict], Subject], deletes: bool = False) -> Callable:
+    """Register what performs the actions of these names, which are about
+    what `find` finds."""
 
+    def register(perform: Callable) -> Callable:
+        ACTIONS.update(dict.fromkeys(names, Action(perform, find, deletes)))
+        return perform
 
-def _remove_recommendation(user_id: str, data: dict, at: float) -> None:
-    with contextlib.suppress(NotFoundError):
-        movies.unrecommend(user_id, data["imdb_id"], _voter_id(user_id, data), at)
-
-
-def _change_vote(user_id: str, data: dict, at: float) -> None:
-    if data.get("vote_type") is None:
-        raise _invalid("vote_type", "is missing")
-    person_id = _voter_id(user_id, data)
-    vote_type, date = data["vote_type"], data.get("date_recommended")
-    movies.change_vote(user_id, data["imdb_id"], person_id, vote_type, date, at)
-
-
-def _watch(user_id: str, data: dict, at: float) -> None:
-    _require_film(user_id, data, at)
-    again = validation.flag(data.get("again"), "again") or None
-    movies.watch(user_id, data["imdb_id"], data.get("date_watched"), _rating(data), again, at)
-
-
-def _rate(user_id: str, data: dict, at: float) -> None:
-    rating = _rating(data)
-    if rating is UNSET:
-        raise _invalid("my_rating", "is missing")
-    movies.rate(user_id, data["imdb_id"], rating, at)
-
-
-def _set_status(user_id: str, data: dict, at: float) -> None:
-    status = validation.status(data.get("status"))
-    if status == "deleted":
-        with contextlib.suppress(NotFoundError):
-            movies.set_status(user_id, data["imdb_id"], status, at=at)
-        return
-    _require_film(user_id, data, at)
-    movies.set_status(user_id, data["imdb_id"], status, _list_id(data, "custom_list_id"), at)
-
-
-def _add_person(user_id: str, data: dict, at: float) -> None:
-    """Two phones may have added the same person."""
-    name = validation.name(data.get("name"))
-    try:
-        person = people.find(user_id, name)
-    except NotFoundError:
-        people.create(
-            user_id, name, data.get("is_trusted"), data.get("color"), data.get("emoji"), at
-        )
-    else:
-        people.change(user_id, person.id, _only(data, PERSON_FIELDS), at)
-
-
-def _change_person(user_id: str, data: dict, at: float) -> None:
-    """`new_name` is a rename, and so is a `name` beside an `id`."""
-    person = _person(user_id, data)
-    changes = _only(data, PERSON_FIELDS)
-    new_name = data.get("new_name", data.get("name") if data.get("id") is not None else None)
-    if new_name:
-        changes["name"] = new_name
-    people.change(user_id, person.id, changes, at)
-
-
-def _trust_person(user_id: str, data: dict, at: float) -> None:
-    is_trusted = validation.flag(data.get("is_trusted"), "is_trusted")
-    if is_trusted is None:
-        raise _invalid("is_trusted", "is missing")
-    people.change(user_id, _person(user_id, data).id, {"is_trusted": is_trusted}, at)
-
-
-def _delete_person(user_id: str, data: dict, at: float) -> None:
-    with contextlib.suppress(NotFoundError):
-        people.delete(user_id, _person(user_id, data).id, at)
-
-
-def _add_list(user_id: str, data: dict, at: float) -> None:
-    subject = _find_list(user_id, data)
-    if subject.row is not None:
-        lists.change(user_id, subject.row.id, _only(data, LIST_FIELDS), at)
-    else:
-        name, color, icon, position = (data.get(field) for field in LIST_FIELDS)
-        lists.create(user_id, name, color, icon, position, subject.key, at)  # type: ignore[arg-type]
-
-
-def _change_list(user_id: str, data: dict, at: float) -> None:
-    lists.change(user_id, validation.identifier(data.get("id")), _only(data, LIST_FIELDS), at)
-
-
-def _delete_list(user_id: str, data: dict, at: float) -> None:
-    with contextlib.suppress(NotFoundError):
-        lists.delete(user_id, validation.identifier(data.get("id")), at)
+    return register
 
 
 def _find_film(user_id: str, data: dict) -> Subject:
@@ -165,8 +63,8 @@ def _find_film(user_id: str, data: dict) -> Subject:
 
 
 def _find_person(user_id: str, data: dict) -> Subject:
-    """A person who does not exist has the key of the action's id, and none without one: the name
-    may be somebody else's by now."""
+    """A person who does not exist has the key of the action's id, and none without
+    one: the name may be somebody else's by now."""
     try:
         person = _person(user_id, data)
     except NotFoundError:
@@ -186,28 +84,141 @@ def _find_list(user_id: str, data: dict) -> Subject:
     return Subject("list", list_id, row)
 
 
-ACTIONS = {
-    "addMovie": Action(_add_movie, _find_film),
-    "addRecommendation": Action(_add_recommendation, _find_film),
-    "removeRecommendation": Action(_remove_recommendation, _find_film),
-    "updateRecommendationVote": Action(_change_vote, _find_film),
-    "watchMovie": Action(_watch, _find_film),
-    "markWatched": Action(_watch, _find_film),
-    "updateRating": Action(_rate, _find_film),
-    "updateMovieStatus": Action(_set_status, _find_film),
-    "updateStatus": Action(_set_status, _find_film),
-    "addPerson": Action(_add_person, _find_new_person),
-    "updatePerson": Action(_change_person, _find_person),
-    "updatePersonTrust": Action(_trust_person, _find_person),
-    "deletePerson": Action(_delete_person, _find_person, deletes=True),
-    "addList": Action(_add_list, _find_list),
-    "updateList": Action(_change_list, _find_list),
-    "deleteList": Action(_delete_list, _find_list, deletes=True),
-}
+@_performs("addMovie", find=_find_film)
+def _add_movie(user_id: str, data: dict, at: float) -> None:
+    names = data.get("recommenders") or []
+    if not isinstance(names, list):
+        raise _invalid("recommenders", "is not a list of names")
+    if data.get("recommender") is not None:
+        names = [*names, validation.name(data["recommender"], "recommender")]
+    movies.add(
+        user_id,
+        data["imdb_id"],
+        _media_type(data),
+        data.get("status"),
+        [validation.name(name, f"recommenders[{place}]") for place, name in enumerate(names)],
+        data.get("custom_list_id"),
+        at,
+    )
+
+
+@_performs("addRecommendation", find=_find_film)
+def _add_recommendation(user_id: str, data: dict, at: float) -> None:
+    movies.recommend(
+        user_id,
+        data["imdb_id"],
+        _id_or_name(user_id, data),
+        data.get("vote_type"),
+        data.get("date_recommended"),
+        _media_type(data),
+        at,
+    )
+
+
+@_performs("removeRecommendation", find=_find_film)
+def _remove_recommendation(user_id: str, data: dict, at: float) -> None:
+    with contextlib.suppress(NotFoundError):
+        movies.unrecommend(user_id, data["imdb_id"], _voter_id(user_id, data), at)
+
+
+@_performs("updateRecommendationVote", find=_find_film)
+def _change_vote(user_id: str, data: dict, at: float) -> None:
+    if data.get("vote_type") is None:
+        raise _invalid("vote_type", "is missing")
+    person_id = _voter_id(user_id, data)
+    vote_type, date = data["vote_type"], data.get("date_recommended")
+    movies.change_vote(user_id, data["imdb_id"], person_id, vote_type, date, at)
+
+
+@_performs("watchMovie", "markWatched", find=_find_film)
+def _watch(user_id: str, data: dict, at: float) -> None:
+    _require_film(user_id, data, at)
+    again = validation.flag(data.get("again"), "again") or None
+    movies.watch(user_id, data["imdb_id"], data.get("date_watched"), _rating(data), again, at)
+
+
+@_performs("updateRating", find=_find_film)
+def _rate(user_id: str, data: dict, at: float) -> None:
+    rating = _rating(data)
+    if rating is UNSET:
+        raise _invalid("my_rating", "is missing")
+    movies.rate(user_id, data["imdb_id"], rating, at)
+
+
+@_performs("updateMovieStatus", "updateStatus", find=_find_film)
+def _set_status(user_id: str, data: dict, at: float) -> None:
+    status = validation.status(data.get("status"))
+    if status == "deleted":
+        with contextlib.suppress(NotFoundError):
+            movies.set_status(user_id, data["imdb_id"], status, at=at)
+        return
+    _require_film(user_id, data, at)
+    movies.set_status(user_id, data["imdb_id"], status, _list_id(data, "custom_list_id"), at)
+
+
+@_performs("addPerson", find=_find_new_person)
+def _add_person(user_id: str, data: dict, at: float) -> None:
+    """Two phones may have added the same person."""
+    name = validation.name(data.get("name"))
+    try:
+        person = people.find(user_id, name)
+    except NotFoundError:
+        people.create(
+            user_id, name, data.get("is_trusted"), data.get("color"), data.get("emoji"), at
+        )
+    else:
+        people.change(user_id, person.id, _only(data, PERSON_FIELDS), at)
+
+
+@_performs("updatePerson", find=_find_person)
+def _change_person(user_id: str, data: dict, at: float) -> None:
+    """`new_name` is a rename, and so is a `name` beside an `id`."""
+    person = _person(user_id, data)
+    changes = _only(data, PERSON_FIELDS)
+    new_name = data.get("new_name", data.get("name") if data.get("id") is not None else None)
+    if new_name:
+        changes["name"] = new_name
+    people.change(user_id, person.id, changes, at)
+
+
+@_performs("updatePersonTrust", find=_find_person)
+def _trust_person(user_id: str, data: dict, at: float) -> None:
+    is_trusted = validation.flag(data.get("is_trusted"), "is_trusted")
+    if is_trusted is None:
+        raise _invalid("is_trusted", "is missing")
+    people.change(user_id, _person(user_id, data).id, {"is_trusted": is_trusted}, at)
+
+
+@_performs("deletePerson", find=_find_person, deletes=True)
+def _delete_person(user_id: str, data: dict, at: float) -> None:
+    with contextlib.suppress(NotFoundError):
+        people.delete(user_id, _person(user_id, data).id, at)
+
+
+@_performs("addList", find=_find_list)
+def _add_list(user_id: str, data: dict, at: float) -> None:
+    subject = _find_list(user_id, data)
+    if subject.row is not None:
+        lists.change(user_id, subject.row.id, _only(data, LIST_FIELDS), at)
+    else:
+        name, color, icon, position = (data.get(field) for field in LIST_FIELDS)
+        lists.create(user_id, name, color, icon, position, subject.key, at)  # type: ignore[arg-type]
+
+
+@_performs("updateList", find=_find_list)
+def _change_list(user_id: str, data: dict, at: float) -> None:
+    lists.change(user_id, validation.identifier(data.get("id")), _only(data, LIST_FIELDS), at)
+
+
+@_performs("deleteList", find=_find_list, deletes=True)
+def _delete_list(user_id: str, data: dict, at: float) -> None:
+    with contextlib.suppress(NotFoundError):
+        lists.delete(user_id, validation.identifier(data.get("id")), at)
 
 
 def _require_film(user_id: str, data: dict, at: float) -> None:
-    """A film that another client has deleted since comes back: it was used later than that."""
+    """A film that another client has deleted since comes back: it was
+    used later than that."""
     try:
         movies.find(user_id, data["imdb_id"])
     except NotFoundError:

@@ -1,8 +1,8 @@
 """What changed in one user's library since a moment, by `updated_at`.
 
-A row that changes moves to the end, so nothing is missed while others write between two pages.
-The values of `updated_at` are given in the order of the commits, so a client that asks from the
-largest one it saw misses nothing either.
+A row that changes moves to the end, so nothing is missed while others write between
+two pages. The values of `updated_at` are given in the order of the commits, so a
+client that asks from the largest one it saw misses nothing either.
 """
 
 import math
@@ -19,16 +19,17 @@ from mm.schemas import Feed, Problem
 from mm.services.library import lists, people
 from mm.services.validation import MILLISECONDS_FROM
 
-KEEP_SECONDS = 90 * 86400
+KEEP_SECONDS = 90 * clock.DAY
 # The setting {user's id: updated_at}: up to when the deletions of each user have been forgotten.
 FORGOTTEN = "deletions_forgotten"
-# In the order in which rows of one updated_at are reported: people and lists before the films that
-# name them.
+# In the order in which rows of one updated_at are reported: people and lists before
+# the films that name them.
 TABLES: tuple[type[Table], ...] = (Person, CustomList, Movie, Tombstone)
 
 
 class Position(NamedTuple):
-    """Of a row in the feed: its updated_at, its table's place in TABLES, its primary key."""
+    """Of a row in the feed: its updated_at, its table's place in
+    TABLES, its primary key."""
 
     updated_at: float
     table: int
@@ -36,19 +37,22 @@ class Position(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """`feed` without its films, whose ids are in `film_ids`, for `serializers.in_batches`."""
+    """`feed` without its films, whose ids are in `film_ids`, for
+    `serializers.in_batches`."""
 
     feed: Feed
     film_ids: list[int]
 
 
 def everything_since(user_id: str, since: float) -> Changes:
-    """`since` in seconds or milliseconds. Raises InvalidError for what is not a time."""
+    """`since` in seconds or milliseconds. Raises InvalidError for what is not a
+    time."""
     return _read(user_id, since, None, None)
 
 
 def page(user_id: str, since: float, limit: int, offset: str | None) -> Changes:
-    """`offset`: the next_offset of the page before. Raises InvalidError for any other text."""
+    """`offset`: the next_offset of the page before. Raises InvalidError
+    for any other text."""
     return _read(user_id, since, limit, _parse(offset))
 
 
@@ -94,7 +98,8 @@ def _read(user_id: str, since: float, limit: int | None, after: Position | None)
         else:
             server_timestamp = max(since, after.updated_at if after else 0)
         if not has_more:
-            # Otherwise the next poll would be from before what was forgotten, and reset again.
+            # Otherwise the next poll would be from before what was forgotten,
+            # and reset again.
             server_timestamp = max(server_timestamp, forgotten)
         changes = _changes(user_id, reported, server_timestamp)
     # Only on the first page: on the next ones it would throw away the page before.

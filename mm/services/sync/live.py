@@ -1,8 +1,9 @@
-"""What a user changed in their own library since a moment, as events for clients that hold a
-connection open.
+"""What a user changed in their own library since a moment, as events for clients
+that hold a connection open.
 
-Other processes write too (imports, restores), so the database is asked once a second for each
-connection. Details that the enrichment fetched are no change of the user's and are left out.
+Other processes write too (imports, restores), so the database is asked once a
+second for each connection. Details that the enrichment fetched are no change of the
+user's and are left out.
 """
 
 from typing import NamedTuple
@@ -23,7 +24,8 @@ EVERYTHING = (
 
 
 class Cursor(NamedTuple):
-    """Up to where a connection has been sent the events; `movie_id` is the largest one so far."""
+    """Up to where a connection has been sent the events; `movie_id` is the
+    largest one so far."""
 
     library_version: int
     updated_at: float
@@ -31,7 +33,8 @@ class Cursor(NamedTuple):
 
 
 def cursor(user_id: str, token_version: int) -> Cursor | None:
-    """The present state; None once the account's sessions were ended or the account is closed."""
+    """The present state; None once the account's sessions were ended or the
+    account is closed."""
     # The clock from which all values of `updated_at` are given.
     last_update = Setting.select(Setting.value).where(Setting.key == "clock")
     newest_movie = Movie.select(fn.MAX(Movie.id)).where(Movie.user == user_id)
@@ -47,7 +50,8 @@ def cursor(user_id: str, token_version: int) -> Cursor | None:
 def events_since(
     user_id: str, token_version: int, since: Cursor
 ) -> tuple[list[dict], Cursor | None]:
-    """The events, at most one of each kind, and the new cursor; None as in `cursor`."""
+    """The events, at most one of each kind, and the new cursor; None as in
+    `cursor`."""
     with snapshot(db.obj):
         now = cursor(user_id, token_version)
         if now is None or now.library_version == since.library_version:

@@ -1,7 +1,9 @@
-"""What a client did while it was offline: actions with the time at which the user did them.
+"""What a client did while it was offline: actions with the time at which
+the user did them.
 
-The last write wins: an action that is older than the film, person or list is refused as a conflict.
-Every answer is stored, so that a queue that is sent twice changes nothing the second time.
+The last write wins: an action that is older than the film, person or list is
+refused as a conflict. Every answer is stored, so that a queue that is sent twice
+changes nothing the second time.
 """
 
 import hashlib
@@ -25,21 +27,21 @@ from mm.services.sync.actions import Action, Subject
 CONFLICT = "Conflict: server has a newer version of this {kind}"
 # The clocks of phones and servers may differ by this much.
 TOLERANCE = 1.0
-# Another writer that waits for the database looks only every tenth of a second whether it is free,
-# and hardly ever meets the moment between two actions. So a batch rests after so much work, for
-# longer than that.
+# Another writer that waits for the database looks only every tenth of a second
+# whether it is free, and hardly ever meets the moment between two actions. So a
+# batch rests after so much work, for longer than that.
 WORK_SECONDS = 0.4
 REST_SECONDS = 0.15
 
 
 def perform(user_id: str, action: SyncAction) -> SyncAnswer:
-    """Do an action, or answer what was answered to it before. Raises InvalidError for a malformed one,
-    whose answer is not stored."""
+    """Do an action, or answer what was answered to it before. Raises InvalidError
+    for a malformed one, whose answer is not stored."""
     kind = actions.ACTIONS[action.action]
     at = min(validation.moment(action.timestamp, "timestamp") or 0.0, clock.now())
     with db.atomic():
-        # From here to the commit nobody else writes, so that an action sent twice at once is done
-        # once.
+        # From here to the commit nobody else writes, so that an action sent twice
+        # at once is done once.
         models.next_update(db.obj)
         # Two phones may both number from 1, so an id alone names no action.
         content: list = [action.action, action.data, action.timestamp]
@@ -68,11 +70,11 @@ def perform_all(user_id: str, batch: Sequence) -> list[SyncAnswer]:
         reason = f"{len(batch):,} actions; send at most {ACTIONS_MAX:,} at once"
         raise InvalidError(f"actions: {reason}", [Problem("actions", reason)])
     answers = []
-    rested_at = time.monotonic()
+    rested_at = clock.monotonic()
     for item in batch:
-        if time.monotonic() - rested_at > WORK_SECONDS:
+        if clock.monotonic() - rested_at > WORK_SECONDS:
             time.sleep(REST_SECONDS)
-            rested_at = time.monotonic()
+            rested_at = clock.monotonic()
         try:
             answer = perform(user_id, msgspec.convert(item, SyncAction))
         except msgspec.ValidationError as error:
@@ -84,8 +86,8 @@ def perform_all(user_id: str, batch: Sequence) -> list[SyncAnswer]:
 
 
 def sweep() -> None:
-    """Delete what is needed no longer: old answers, tombstones, and steps that can no longer be
-    undone."""
+    """Delete what is needed no longer: old answers, tombstones, and steps that can
+    no longer be undone."""
     feed.sweep()
     undo.sweep()
     old = models.SyncAction.created_at < clock.now() - feed.KEEP_SECONDS
@@ -109,28 +111,25 @@ def _conflict(user_id: str, kind: Action, subject: Subject, at: float) -> SyncAn
     if kind.deletes and subject.row is None:
         return None
     if subject.row:
-        # An import or an undo brings an old last_modified back, and is newer than that.
+        # An import or an undo brings an old last_modified back, and is
+        # newer than that.
         newest = max(changed_at(subject.row), subject.row.imported_at or 0.0)
     else:
-        newest = _deleted_at(user_id, subject)
+        if subject.name_key is None:
+            is_subject = Tombstone.key == subject.key
+        else:
+            # Several people may have had one name, one after the other.
+            is_subject = Tombstone.name_key == subject.name_key
+        newest = (
+            Tombstone.select(fn.MAX(Tombstone.deleted_at))
+            .where(Tombstone.user == user_id)
+            .where((Tombstone.kind == subject.kind) & is_subject)
+            .scalar()
+        )
     if newest is None or at >= newest - TOLERANCE:
         return None
     error = CONFLICT.format(kind=subject.kind)
     return SyncAnswer(False, last_modified=newest, error=error, conflict=True)
-
-
-def _deleted_at(user_id: str, subject: Subject) -> float | None:
-    """When it was deleted last: several people may have had one name, one after the other."""
-    if subject.name_key is not None:
-        is_subject = Tombstone.name_key == subject.name_key
-    else:
-        is_subject = Tombstone.key == subject.key
-    return (
-        Tombstone.select(fn.MAX(Tombstone.deleted_at))
-        .where(Tombstone.user == user_id)
-        .where((Tombstone.kind == subject.kind) & is_subject)
-        .scalar()
-    )
 
 
 def _state(row: Movie | Person | CustomList | None) -> MovieView | PersonView | ListView | None:
@@ -161,10 +160,10 @@ def _stored(user_id: str, key: str) -> SyncAnswer | None:
 
 
 def _stored_by_id(user_id: str, action: SyncAction, at: float) -> SyncAnswer | None:
-    """The answer that an earlier version stored, for 90 days, under the action's id alone. Two
-    phones may both number from 1, so it belongs to this action only where it has this action's
-    time. Any other action can be done again: one that failed did nothing, and a film is watched
-    once at a time."""
+    """The answer that an earlier version stored, for 90 days, under the action's id
+    alone. Two phones may both number from 1, so it belongs to this action only
+    where it has this action's time. Any other action can be done again: one that
+    failed did nothing, and a film is watched once at a time."""
     if action.id is None:
         return None
     stored = _stored(user_id, f"id:{action.id}")

@@ -1,0 +1,91 @@
+"""The backup that an import or a restore leaves behind: the library as it was right before."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Protocol
+
+from mm import config, files, log
+from mm.errors import NoRoomError
+from mm.models import CustomList, Movie, Person, SavedView, User
+from mm.schemas import BackupKind
+from mm.services.backup import backups, quotas
+from mm.services.portable import Plan
+
+KINDS: dict[str, BackupKind] = {"import": "before-import", "restore": "before-restore"}
+# Of the file: what its rows take in the database and, for a while, once more in its log.
+DATABASE_ROOM = 3
+
+
+class BackUp(Protocol):
+    def __call__(self, plan: Plan, verify_later: bool = False) -> str | None: ...
+
+
+@contextlib.contextmanager
+def backed_up(user: User, kind: str, size_bytes: int) -> Iterator[BackUp]:
+    """Yields `back_up(plan)`: call it right before a plan of the import is applied. It returns the
+    backup's file name, None where nothing can be lost. Where an import is planned anew, its newer
+    copy takes the place of the one before.
+
+    `verify_later`: within a transaction, which other writers wait for: the test restore follows
+    after the block, and the copy before, which is verified, stays until then. `size_bytes`: of the
+    file that is imported. `back_up` raises UnavailableError, or NoRoomError when the disk cannot
+    take both backup and import.
+    """
+    names: list[str] = []
+    unverified = False
+
+    def back_up(plan: Plan, verify_later: bool = False) -> str | None:
+        nonlocal unverified
+        if _is_needed(user, plan, kind, size_bytes):
+            beside = DATABASE_ROOM * size_bytes
+            if verify_later:
+                names.append(backups.keep_held(user, KINDS[kind], beside))
+            else:
+                names.append(backups.create_held(user, KINDS[kind], beside)[0])
+                drop_former()
+            unverified = verify_later
+        return names[-1] if names else None
+
+    def drop_former() -> None:
+        while len(names) > 1:
+            backups.delete_held(user.id, names[0])
+            del names[0]
+
+    try:
+        yield back_up
+    except NoRoomError:
+        # The disk may fill up in spite of all care. Nothing was written then, so the backup is
+        # taken back: with each try there would be one more and less room.
+        while names:
+            backups.delete_held(user.id, names.pop())
+        log.warning("import.no_room", user=user.id)
+        raise
+    if unverified:
+        # The import is done, and nothing that happens here undoes it.
+        with log.isolated("safety_backup.not_verified", user=user.id):
+            if backups.verify_held(user.id, names[-1]).state == "verified":
+                drop_former()
+
+
+def _is_needed(user: User, plan: Plan, kind: str, size_bytes: int) -> bool:
+    if plan.is_empty():
+        return False
+    needed = DATABASE_ROOM * size_bytes
+    files.require_room(config.current.data_dir, needed)
+    # An import leaves the reserve to the nightly backups; a restore may use it.
+    if kind == "import":
+        quotas.require_reserve(config.current.data_dir, needed)
+    return not is_empty(user)
+
+
+def is_empty(user: User) -> bool:
+    """Whether the library holds nothing but the quick recommenders that every account is born with,
+    as they were born."""
+    changed = Person.quick_key.is_null() | (Person.last_modified != user.created_at)
+    rows = (
+        Movie.select().where(Movie.user == user.id),
+        CustomList.select().where(CustomList.user == user.id),
+        Person.select().where((Person.user == user.id) & changed),
+        SavedView.select().where(SavedView.user == user.id),
+    )
+    return not any(select.exists() for select in rows)
