@@ -77,9 +77,11 @@ def imported_by(path):
 
 
 def places_in(folder):
-    """The modules and folders in it, without __init__.py."""
+    """The modules and packages in it, without __init__.py. A folder without modules may be what
+    is left of a package that was moved away."""
     paths = sorted((PACKAGE / folder).iterdir())
-    return [path.name for path in paths if not path.name.startswith(("_", "."))]
+    modules = [path for path in paths if path.suffix == ".py" or any(path.glob("*.py"))]
+    return [path.name for path in modules if not path.name.startswith("_")]
 
 
 def test_every_module_and_folder_has_its_line():
