@@ -43,8 +43,14 @@ _probing = threading.Lock()
 def check() -> dict:
     """Status, database, worker, last_backup and problems. Raises UnavailableError when the database
     cannot be read or written; one that is busy with a long write can be both."""
-    if fault := _fault():
-        raise UnavailableError(fault)
+    global _last_probe
+    with _probing:
+        url, now = config.current.database, time.monotonic()
+        probe = _last_probe
+        if probe is None or probe.url != url or now - probe.at >= PROBE_SECONDS:
+            _last_probe = probe = Probe(url, now, _find_fault())
+    if probe.fault:
+        raise UnavailableError(probe.fault)
     try:
         found = list(_problems())
         last_backup = User.select(fn.MAX(User.last_completed_at)).scalar()
@@ -69,40 +75,26 @@ def lost_accounts() -> str | None:
     return _empty_words(count)
 
 
-def _fault() -> str | None:
-    global _last_probe
-    with _probing:
-        url, now = config.current.database, time.monotonic()
-        last = _last_probe
-        if last is None or last.url != url or now - last.at >= PROBE_SECONDS:
-            _last_probe = last = Probe(url, now, _find_fault())
-        return last.fault
-
-
 def _find_fault() -> str | None:
     try:
         if disk.free_bytes(config.current.data_dir) < NO_SPACE:
             return "The disk of the data folder is full: nothing can be saved."
-        _begin_a_write()
+        # Takes the lock that a write takes, and writes nothing.
+        with waiting_at_most(db.obj, BUSY_SECONDS):
+            if isinstance(db.obj, SqliteDatabase):
+                db.execute_sql("BEGIN IMMEDIATE")
+                db.execute_sql("ROLLBACK")
+            else:
+                # A server that only reads begins a transaction all the same.
+                with db.atomic() as transaction:
+                    models.put_setting("health_checked_at", None)
+                    transaction.rollback()
     except (*DATABASE_ERRORS, OSError) as error:
         if is_busy(error):
             return None
         log.warning("database.not_usable", error=type(error).__name__)
         return NOT_USABLE
     return None
-
-
-def _begin_a_write() -> None:
-    """Takes the lock that a write takes, and writes nothing."""
-    with waiting_at_most(db.obj, BUSY_SECONDS):
-        if isinstance(db.obj, SqliteDatabase):
-            db.execute_sql("BEGIN IMMEDIATE")
-            db.execute_sql("ROLLBACK")
-        else:
-            # A server that only reads begins a transaction all the same.
-            with db.atomic() as transaction:
-                models.put_setting("health_checked_at", None)
-                transaction.rollback()
 
 
 def _problems() -> Iterator[str]:
