@@ -133,9 +133,11 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
     texts = {name: env.get(name, "").strip() for name in VARIABLES}
     values: dict = {VARIABLES[name]: text for name, text in texts.items() if text}
     values["cors_origins"] = re.findall(r"[^,\s]+", texts["CORS_ORIGINS"])
+    if "data_dir" in values:
+        values["data_dir"] = Path(values["data_dir"]).expanduser().resolve()
     values["allow_root"] = texts["MM_ALLOW_ROOT"] == "1"
     try:
-        config = msgspec.convert(values, Config, strict=False, dec_hook=_path)
+        config = msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
         name = next(name for name, field in VARIABLES.items() if f"$.{field}`" in str(error))
         levels = ", ".join(get_args(LogLevel))
@@ -150,11 +152,6 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
         raise ConfigError(f"TZ is {config.timezone!r}: it takes {takes}") from error
     backup_minutes(config.backup_time)
     return config
-
-
-def _path(_type: type, text: str) -> Path:
-    """For msgspec, which reads no paths by itself."""
-    return Path(text).expanduser().resolve()
 
 
 def backup_minutes(text: str) -> tuple[int, int]:

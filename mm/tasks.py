@@ -89,7 +89,8 @@ class Queue(Huey):
                 if self._opened is None or self._opened[0] != (url,):
                     self._opened = ((url,), PostgresStorage(self.name, dsn=url))
             else:
-                path = _queue_file()
+                filename = url.removeprefix("sqlite:///")
+                path = Path(filename) if filename else config.current.queue_file
                 # Another process may have set the file aside and made a new one.
                 if self._opened is None or self._opened[0] != _identity(path):
                     self.close()
@@ -128,7 +129,16 @@ class Queue(Huey):
     def create_consumer(self, **options) -> Consumer:
         """huey_consumer imports this module and asks for a consumer; the web process and the
         command line never do."""
-        _set_up_consumer()
+        settings = config.use(config.from_environ())
+        config.prepare(settings)
+        log.start(settings)
+        log.adopt("huey", settings)
+        connect(settings.database)
+        try:
+            with disk.exit_if_full(settings.data_dir):
+                schema.require_current()
+        except schema.SchemaError as error:
+            sys.exit(str(error))
         consumer = TickingConsumer(self, **options)
         # Long work looks at the consumer's own flag: huey's shut-down hooks run only in threads
         # that are idle.
@@ -136,11 +146,6 @@ class Queue(Huey):
         _allow_long_work(consumer.workers)
         log.info("worker.started", threads=consumer.workers)
         return consumer
-
-
-def _queue_file() -> Path:
-    path = config.current.huey_url.removeprefix("sqlite:///")
-    return Path(path) if path else config.current.queue_file
 
 
 def _identity(path: Path) -> tuple:
@@ -185,25 +190,13 @@ def _set_aside(path: Path, fault: str) -> None:
     log.error("queue.damaged", set_aside=aside, fault=fault)
 
 
-def _set_up_consumer() -> None:
-    settings = config.use(config.from_environ())
-    config.prepare(settings)
-    log.start(settings)
-    log.adopt("huey", settings)
-    connect(settings.database)
-    try:
-        with disk.exit_if_full(settings.data_dir):
-            schema.require_current()
-    except schema.SchemaError as error:
-        sys.exit(str(error))
-
-
 huey = Queue("mm")
 _long_work = threading.BoundedSemaphore()
 _taking_over = threading.Lock()
 
 
 def _allow_long_work(threads: int) -> None:
+    """One thread stays free for what somebody waits for."""
     global _long_work
     _long_work = threading.BoundedSemaphore(max(1, threads - 1))
 

@@ -25,7 +25,13 @@ bp = Blueprint("add", __name__, url_prefix="/add")
 @login_required
 def index() -> Response:
     text = request.args.get("q", "").strip()
-    found, problem = _search(text)
+    found: list[Candidate] = []
+    problem: UserError | None = None
+    if text:
+        try:
+            found = add_films.search(current_user.id, text)
+        except (ProviderError, UnavailableError) as error:
+            problem = error
     return htmx.render(
         "add/index.html",
         "add/_results.html",
@@ -46,23 +52,29 @@ def pick() -> Response:
 @login_required
 def add() -> Response:
     found = _asked_for(request.form)
+    chosen = set(request.form.getlist("person"))
     try:
         choice = _choice()
+        # Without those of people who were deleted meanwhile.
+        offered = people.by_last_use(current_user.id)
+        recommender_ids = [person.id for person in offered if str(person.id) in chosen]
         new = request.form.get("new_person", "")
-        token = add_films.add(current_user.id, found, _recommender_ids(), choice, new)
+        token = add_films.add(current_user.id, found, recommender_ids, choice, new)
     except InvalidError as error:
         return _form(found, problems_of(error, "film"))
     tasks.start_enrichment()
-    return _added(found, token)
-
-
-def _search(text: str) -> tuple[list[Candidate], UserError | None]:
-    if not text:
-        return [], None
-    try:
-        return add_films.search(current_user.id, text), None
-    except (ProviderError, UnavailableError) as problem:
-        return [], problem
+    [now_there] = add_films.with_places(current_user.id, [found])
+    htmx.toast(
+        "Saved “{name}” in {place}." if found.place else "Added “{name}” to {place}.",
+        undo=token,
+        link=url_for("movies.show", imdb_id=found.imdb_id),
+        name=found.title or found.imdb_id or "",
+        place=place_label(now_there.place) if now_there.place else "your library",
+    )
+    htmx.changed("added")
+    if not htmx.wants_partial():
+        return htmx.go(url_for(".index", q=request.form.get("q") or None))
+    return htmx.render("add/_result.html", result=now_there, q=request.form.get("q", ""))
 
 
 def _asked_for(given) -> Candidate:
@@ -94,21 +106,6 @@ def _form(found: Candidate, problems: dict | None = None) -> Response:
     )
 
 
-def _added(found: Candidate, token: str | None) -> Response:
-    [now_there] = add_films.with_places(current_user.id, [found])
-    htmx.toast(
-        "Saved “{name}” in {place}." if found.place else "Added “{name}” to {place}.",
-        undo=token,
-        link=url_for("movies.show", imdb_id=found.imdb_id),
-        name=found.title or found.imdb_id or "",
-        place=place_label(now_there.place) if now_there.place else "your library",
-    )
-    htmx.changed("added")
-    if not htmx.wants_partial():
-        return htmx.go(url_for(".index", q=request.form.get("q") or None))
-    return htmx.render("add/_result.html", result=now_there, q=request.form.get("q", ""))
-
-
 def _choice() -> Choice:
     """A rating belongs to a day: to this one, where none is given."""
     where = request.form.get("where", "")
@@ -121,9 +118,3 @@ def _choice() -> Choice:
     rating = request.form.get("rating", type=float)
     date = request.form.get("date_watched") or (today() if rating else None)
     return Choice(where, None, rating, date)
-
-
-def _recommender_ids() -> list[int]:
-    """Without those of people who were deleted meanwhile."""
-    chosen = set(request.form.getlist("person"))
-    return [person.id for person in people.by_last_use(current_user.id) if str(person.id) in chosen]

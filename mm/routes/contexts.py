@@ -6,7 +6,6 @@ from flask_login import current_user
 
 from mm import auth, clock, config
 from mm.models import Job
-from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs
 from mm.services.backup import backups, uploads
 from mm.services.enrichment import runner
@@ -34,19 +33,28 @@ def job_context(job: Job | None) -> dict:
     """For `jobs/_job.html`; an import that is done also shows its films being filled."""
     if job is None:
         return {"job": None}
+    passed = clock.now() - (job.started_at or clock.now())
+    left = None
+    if job.state == "running" and job.done and passed >= GUESS_AFTER:
+        left = passed / job.done * (job.total - job.done)
+    # Version 0.1 kept the text of an unforeseen error, which may name a path of the server.
+    is_unforeseen = job.message.startswith("Unexpected error:")
     context = {
         "job": job,
         "words": jobs.KINDS[job.kind].words,
         "active": job.state in jobs.ACTIVE,
-        "left": _seconds_left(job),
+        "left": left,
         "late": job.state == "queued" and heartbeat.worker_is_late(),
         "left_out": left_out_of(job),
-        "reason": _reason(job),
+        "reason": UNEXPECTED if is_unforeseen else job.message,
     }
     if job.state == "done" and job.kind in ("import", "restore"):
         context |= enrichment_context()
     if job.state == "done" and job.kind in ("backup", "verify"):
-        context["entry"] = _backup_of(job)
+        # The backup that was made or tested, unless it is deleted by now.
+        filename = (job.result or {}).get("filename")
+        entries = backups.listing(job.user_id)
+        context["entry"] = next((entry for entry in entries if entry.filename == filename), None)
     return context
 
 
@@ -89,22 +97,3 @@ def health_context() -> dict:
 def today() -> str:
     """In the server's time zone, as an ISO date."""
     return clock.today(config.current.zone).isoformat()
-
-
-def _reason(job: Job) -> str:
-    """Version 0.1 kept the text of an unforeseen error, which may name a path of the server."""
-    return UNEXPECTED if job.message.startswith("Unexpected error:") else job.message
-
-
-def _backup_of(job: Job) -> BackupEntry | None:
-    """The backup that was made or tested, unless it is deleted by now."""
-    filename = (job.result or {}).get("filename")
-    listed = backups.listing(job.user_id)
-    return next((entry for entry in listed if entry.filename == filename), None)
-
-
-def _seconds_left(job: Job) -> float | None:
-    passed = clock.now() - (job.started_at or clock.now())
-    if job.state != "running" or not job.done or passed < GUESS_AFTER:
-        return None
-    return passed / job.done * (job.total - job.done)

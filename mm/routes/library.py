@@ -6,7 +6,6 @@ from flask_login import current_user, login_required
 
 from mm import auth, htmx, tasks
 from mm.errors import InvalidError
-from mm.models import SavedView
 from mm.routes.contexts import enrichment_context
 from mm.routes.filters import plural, status_label
 from mm.services.enrichment import pauses
@@ -40,11 +39,15 @@ def index() -> Response:
     after = browse.parse_position(request.args, query)
     library = browse.page(current_user.id, query, 0 if after else offset, PAGE_SIZE, after)
     part = "library/_cards.html" if offset or after else "library/_browse.html"
+    # Read as an address is: a view may come from a file, and hold anything.
+    saved = [
+        (view, browse.parse(view.filters).params()) for view in saved_views.listing(current_user.id)
+    ]
     response = htmx.render(
         "library/index.html",
         part,
         library=library,
-        saved=_saved(),
+        saved=saved,
         sorts=SORTS,
         active_filters=_active_filters(library),
         elsewhere=[tab for tab in library.tabs if tab.films and tab.status != "all"],
@@ -71,7 +74,25 @@ def counts() -> Response:
 @login_required
 def act() -> Response:
     verb, _, value = request.form.get("do", "").partition(":")
-    films, words, name = _act(verb, value, request.form.getlist("film"))
+    user_id, selected = current_user.id, request.form.getlist("film")
+    name = ""
+    match verb:
+        case "status" if value in STATUSES:
+            films = bulk.set_status(user_id, selected, value)
+            words, name = "moved to {name}", status_label(value)
+        case "list":
+            films = bulk.put_on_list(user_id, selected, value)
+            words, name = "moved to {name}", lists.find(user_id, value).name
+        case "recommend":
+            name = request.form.get("person", "").strip()
+            films = bulk.recommend(user_id, selected, name)
+            tasks.start_enrichment()
+            words = "marked as recommended by {name}"
+        case "remove":
+            films = bulk.delete(user_id, selected)
+            words = "deleted permanently"
+        case _:
+            raise InvalidError("Choose what to do with these films.")
     message = f"{plural(films.changed, 'film')} {words}."
     if films.missing:
         message += f" {plural(films.missing, 'film was', 'films were')} no longer there."
@@ -83,26 +104,6 @@ def act() -> Response:
 @login_required
 def enrichment() -> Response:
     return htmx.fragment("library/_enrichment.html", url_for(".index"), **enrichment_context())
-
-
-def _act(verb: str, value: str, films: list[str]) -> tuple[bulk.BulkResult, str, str]:
-    """What was done, in words, and the {name} in these."""
-    user_id = current_user.id
-    match verb:
-        case "status" if value in STATUSES:
-            done = bulk.set_status(user_id, films, value)
-            return done, "moved to {name}", status_label(value)
-        case "list":
-            done = bulk.put_on_list(user_id, films, value)
-            return done, "moved to {name}", lists.find(user_id, value).name
-        case "recommend":
-            name = request.form.get("person", "").strip()
-            done = bulk.recommend(user_id, films, name)
-            tasks.start_enrichment()
-            return done, "marked as recommended by {name}", name
-        case "remove":
-            return bulk.delete(user_id, films), "deleted permanently", ""
-    raise InvalidError("Choose what to do with these films.")
 
 
 def _filters() -> dict:
@@ -133,11 +134,3 @@ def _active_filters(library: browse.LibraryPage) -> dict[str, str]:
         "rating": f"My rating {query.rating} or more",
     }
     return {name: labels[name] for name in query.filters}
-
-
-def _saved() -> list[tuple[SavedView, dict]]:
-    """With the parameters that lead there: a view may come from a file, and hold anything."""
-    return [
-        (saved, browse.parse(saved.filters).params())
-        for saved in saved_views.listing(current_user.id)
-    ]

@@ -83,10 +83,14 @@ def watch(imdb_id: str) -> Response:
     # The stars alone say that it was watched: once more, where it waits to be watched again. The
     # form with the date changes the watch that it shows.
     adds = again if again or "date_watched" in request.form else None
+    date = request.form.get("date_watched", "").strip() or None
+    if film.latest_watch and not again:
+        watched_at = clock.local(film.latest_watch.date_watched, config.current.zone)
+        date = None if date == watched_at.date().isoformat() else date
     try:
         rating = _rating()
         with _undoable(imdb_id) as step:
-            movies.watch(current_user.id, imdb_id, _date(film, again), rating, adds)
+            movies.watch(current_user.id, imdb_id, date, rating, adds)
     except InvalidError as problem:
         return _changed(imdb_id, problem)
     if again:
@@ -175,7 +179,7 @@ def _changed(
         problem.status,
         **_context(film),
         problem=problem.message,
-        field=_field(problem),
+        field=problem.errors[0].path if problem.errors else "",
         typed=request.form,
     )
 
@@ -199,10 +203,6 @@ def _is_filling(film: FilmDetails) -> bool:
     return film.title.tmdb_state == "stub" and "tmdb" in pauses.askable()
 
 
-def _field(problem: InvalidError) -> str:
-    return problem.errors[0].path if problem.errors else ""
-
-
 def _rating() -> float | UnsetType | None:
     """Not sent: as it is. Sent empty: none."""
     text = request.form.get("my_rating")
@@ -213,15 +213,3 @@ def _rating() -> float | UnsetType | None:
     except ValueError:
         reason = f"{text[:20]!r} is not a number from 1 to 10"
         raise InvalidError(f"my_rating: {reason}", [Problem("my_rating", reason)]) from None
-
-
-def _date(film: FilmDetails, again: bool) -> str | None:
-    text = request.form.get("date_watched", "").strip()
-    if (
-        not again
-        and film.latest_watch
-        and text
-        == clock.local(film.latest_watch.date_watched, config.current.zone).date().isoformat()
-    ):
-        return None
-    return text or None

@@ -853,7 +853,7 @@ def test_an_intact_file_that_fails_its_check_is_not_deleted_for_that(
     put(alice, many(5))
     first = nightly.run_scheduled(alice.id)
     with monkeypatch.context() as wrong:
-        wrong.setattr(verification, "problem_of", lambda *args: "rows cannot be restored")
+        wrong.setattr(verification, "problem_of", lambda *args: "rows can’t be restored")
         assert backups.verify(alice, first.filename).state == "damaged"
     for days in (10, 6):
         frozen_clock.move(days * DAY)
@@ -872,7 +872,7 @@ def test_an_intact_file_of_this_day_that_fails_its_check_is_set_aside(alice, mon
     put(alice, many(5))
     first = nightly.run_scheduled(alice.id)
     with monkeypatch.context() as wrong:
-        wrong.setattr(verification, "problem_of", lambda *args: "rows cannot be restored")
+        wrong.setattr(verification, "problem_of", lambda *args: "rows can’t be restored")
         backups.verify(alice, first.filename)
     put(alice, many(1, start=9))
     second = nightly.run_scheduled(alice.id)

@@ -173,7 +173,7 @@ def test_two_accounts_keep_lists_of_one_id_apart(alice, bob):
 def test_people_that_differ_in_case_only_are_one_with_both_rows_votes(alice):
     rows = [film(1, recommendations=[vote("Bob")]), film(2, recommendations=[vote("BOB")])]
     plan = put(alice, document(rows, [person("bob"), person("BOB")]))
-    assert "people[1] and people[0] are one person: joined." in plan.warnings
+    assert "people[1] and people[0] are the same person and were combined." in plan.warnings
     assert [row["name"] for row in exported(alice)["people"].values() if not row["quick_key"]] == [
         "bob"
     ]
@@ -196,7 +196,7 @@ def test_a_renamed_quick_recommender_is_found_by_its_key(alice):
 def test_a_file_cannot_make_somebody_a_quick_recommender(alice):
     plan = put(alice, document(people=[person("Eve", quick_key="admin")]))
     assert exported(alice)["people"]["Eve"]["quick_key"] is None
-    assert "1 people have an unknown quick_key: it was ignored." in plan.warnings
+    assert "1 people have an unknown quick_key, which was ignored." in plan.warnings
 
 
 def test_a_rename_onto_another_persons_name_is_not_done_but_reported(alice):
@@ -205,7 +205,7 @@ def test_a_rename_onto_another_persons_name_is_not_done_but_reported(alice):
     plan = put(alice, document(rows, [person("Bob", quick_key="google", color="#000000")]))
     google = Person.get((Person.user == alice.id) & (Person.quick_key == "google"))
     assert (google.name, google.color) == ("Google Search", "#000000")
-    assert any("'Google Search' keeps its name" in warning for warning in plan.warnings)
+    assert any("'Google Search' keeps this name" in warning for warning in plan.warnings)
     # In the file, Bob is the quick recommender: the vote is theirs.
     assert Recommendation.get().person_id == google.id
 
@@ -315,7 +315,7 @@ def test_two_names_of_a_file_that_are_one_person_here_vote_once(alice, conflicts
     votes = exported(alice)["movies"]["tt0000001"]["recommendations"]
     assert len(votes) == (2 if conflicts == "overwrite" else 1)
     if conflicts != "overwrite":
-        assert "who votes once" in plan.errors[0].reason
+        assert "the same person in your library" in plan.errors[0].reason
 
 
 @pytest.mark.parametrize("conflicts", ["overwrite", "newest", "skip"])
@@ -529,12 +529,12 @@ def test_what_cannot_be_ranked_is_left_out_with_its_reason(alice):
     plan = put(alice, document([seen(1), film(2), seen(3)], rankings=bad))
     assert {problem.path: problem.reason for problem in plan.errors} == {
         "rankings[0].imdb_id": "tt0000002 is not watched, and only watched films are ranked",
-        "rankings[1].imdb_id": "tt0000009 is no film of the file or of the library",
+        "rankings[1].imdb_id": "tt0000009 is in neither the file nor the library",
         "rankings[2].imdb_id": "'x' is not an IMDb title ID",
         "rankings[3].liked": "is missing",
         "rankings[4].position": "1.5 is not a whole number",
         "rankings[5].ranked_at": "'soon' is not a time",
-        "rankings[7]": "the same as rankings[6], which stands",
+        "rankings[7]": "the same as rankings[6], which is used",
         "rankings[8]": "expected an object",
     }
     assert portable.count(plan)["ranking"] == {"new": 1, "rejected": 8}

@@ -14,7 +14,6 @@ from peewee import (
     Asc,
     Case,
     Desc,
-    Expression,
     ModelSelect,
     Node,
     Select,
@@ -280,23 +279,26 @@ def _positions(
     needs_title = _needs_title(query) or query.sort in ("imdb", "year", "title")
     key = _sort_key(query.sort)
     films = _filtered(Movie.select(key, Movie.id), user_id, query, needs_title)
-    films = films.where(_is_in_tab(query, lists))
+    if query.list:
+        list_pk = next(row.pk for row in lists if row.id == query.list)
+        films = films.where((Movie.status == "custom") & (Movie.custom_list == list_pk))
+    elif query.status == "all":
+        films = films.where(Movie.status.in_(VISIBLE))
+    else:
+        # These films are on no list: said so that the index of status, list
+        # and date serves.
+        films = films.where((Movie.status == query.status) & Movie.custom_list.is_null())
     if after:
-        films = films.where(_follows(after))
+        # Of equal keys the larger id is first. Put so that an index of the key serves.
+        is_next = Movie.id < after.id
+        if query.sort in ASCENDING:
+            follows = (key >= after.key) & ((key > after.key) | is_next)
+        else:
+            follows = (key <= after.key) & ((key < after.key) | is_next)
+        films = films.where(follows)
     order = (Asc if query.sort in ASCENDING else Desc)(key)
     rows = films.order_by(order, Movie.id.desc()).offset(offset).limit(limit)
     return [Position(query.sort, *row) for row in db.execute(rows)]
-
-
-def _is_in_tab(query: LibraryQuery, lists: list[CustomList]) -> Expression:
-    if query.list:
-        list_pk = next(row.pk for row in lists if row.id == query.list)
-        return (Movie.status == "custom") & (Movie.custom_list == list_pk)
-    if query.status == "all":
-        return Movie.status.in_(VISIBLE)
-    # These films are on no list: said so that the index of status, list
-    # and date serves.
-    return (Movie.status == query.status) & Movie.custom_list.is_null()
 
 
 def _needs_title(query: LibraryQuery) -> bool:
@@ -313,7 +315,12 @@ def _filtered(
     if query.kind:
         films = films.where(fn.COALESCE(Movie.media_type, Title.media_type) == query.kind)
     if query.genre:
-        films = films.where(_has_genre(query.genre))
+        # By the values of the JSON array: its text may spell a letter as \u00f6. Both functions
+        # have a column `value`: SQLite's is called so, PostgreSQL's takes the alias.
+        is_sqlite = isinstance(db.obj, SqliteDatabase)
+        values = fn.json_each if is_sqlite else fn.jsonb_array_elements_text
+        genres = Select([values(Title.genres).alias("value")], [SQL("1")])
+        films = films.where(fn.EXISTS(genres.where(SQL("value") == query.genre)))
     if query.decade:
         films = films.where(Title.year.between(int(query.decade), int(query.decade) + 9))
     if query.person or query.trusted:
@@ -326,16 +333,6 @@ def _filtered(
     if query.rating:
         films = films.where(watches.of_latest(Watch.my_rating) >= float(query.rating))
     return films
-
-
-def _has_genre(genre: str) -> Expression:
-    """By the values of the JSON array: its text may spell a letter as \\u00f6."""
-    is_sqlite = isinstance(db.obj, SqliteDatabase)
-    values = fn.json_each if is_sqlite else fn.jsonb_array_elements_text
-    # Both have a column `value`: SQLite's is called so, PostgreSQL's
-    # takes the alias.
-    rows = Select([values(Title.genres).alias("value")], [SQL("1")])
-    return fn.EXISTS(rows.where(SQL("value") == genre))
 
 
 def _sort_key(sort: str) -> Node:
@@ -352,15 +349,6 @@ def _sort_key(sort: str) -> Node:
         "year": fn.COALESCE(Title.year, LEAST),
         "title": Case(None, [(Title.title.is_null(), "1")], title),
     }[sort]
-
-
-def _follows(after: Position) -> Expression:
-    """Whether a film comes after the position; of equal keys the larger id is
-    first. Put so that an index of the key serves."""
-    key, is_next = _sort_key(after.sort), Movie.id < after.id
-    if after.sort in ASCENDING:
-        return (key >= after.key) & ((key > after.key) | is_next)
-    return (key <= after.key) & ((key < after.key) | is_next)
 
 
 def _cards(ids: list[int]) -> list[Card]:

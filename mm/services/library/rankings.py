@@ -5,7 +5,7 @@ import contextlib
 from collections import Counter
 from typing import NamedTuple
 
-from peewee import JOIN, Desc, ModelSelect
+from peewee import JOIN, Desc
 
 from mm.database import db, snapshot
 from mm.errors import NotFoundError, UserError
@@ -81,7 +81,9 @@ def insert(
             raise UserError("Only watched movies can be ranked")
         if Ranking.select().where(Ranking.movie == movie.id).exists():
             raise UserError("Movie is already ranked")
-        group = _group(user_id, liked)
+        of_user = Movie.select(Movie.id).where(Movie.user == user_id)
+        in_group = Ranking.movie.in_(of_user) & (Ranking.liked == liked)
+        group = Ranking.select(Ranking.position).where(in_group).order_by(Ranking.position)
         size = group.count()
         position = max(1, min(position, size + 1))
         # The stored positions have holes, see `ranking_order`: take that of the
@@ -90,7 +92,8 @@ def insert(
         if stored is None:
             stored = (group.order_by(Ranking.position.desc()).limit(1).scalar() or 0) + 1
         else:
-            _move_down(user_id, liked, stored)
+            from_here_on = in_group & (Ranking.position >= stored)
+            Ranking.update(position=Ranking.position + 1).where(from_here_on).execute()
         Ranking.create(movie=movie, liked=liked, position=stored, ranked_at=change.at)
         title = movie.title
         summary = _summary(movie.imdb_id, title.title, title.poster_path, title.year)
@@ -105,24 +108,6 @@ def remove(user_id: str, imdb_id: str, at: float | None = None) -> None:
             if Ranking.delete().where(Ranking.movie == movie.id).execute():
                 return
         raise NotFoundError("Ranking not found")
-
-
-def _group(user_id: str, liked: bool) -> ModelSelect:
-    return (
-        Ranking.select(Ranking.position)
-        .join(Movie)
-        .where((Movie.user == user_id) & (Ranking.liked == liked))
-        .order_by(Ranking.position)
-    )
-
-
-def _move_down(user_id: str, liked: bool, stored: int) -> None:
-    of_user = Ranking.movie.in_(Movie.select(Movie.id).where(Movie.user == user_id))
-    (
-        Ranking.update(position=Ranking.position + 1)
-        .where(of_user & (Ranking.liked == liked) & (Ranking.position >= stored))
-        .execute()
-    )
 
 
 def _summary(imdb_id: str, title: str | None, poster_path: str | None, year: int | None) -> Summary:

@@ -142,7 +142,13 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
             return []
         imdb_ids = {movie_id: imdb_id for movie_id, (imdb_id, *_) in by_id.items()}
         votes = _votes(user_id, imdb_ids)
-        latest = _latest_watches(by_id)
+        dated = (
+            Watch.select(Watch.movie, Watch.date_watched, Watch.my_rating)
+            .where(Watch.movie.in_(_literal(by_id)))
+            .order_by(Watch.date_watched)
+        )
+        # Ordered by date, so that the last one stays in the dict.
+        latest = {movie_id: (date, rating) for movie_id, date, rating in db.execute(dated)}
     views = []
     for movie_id in ids:
         if movie_id not in by_id:
@@ -199,13 +205,3 @@ def _votes(user_id: str, imdb_ids: dict[int, str]) -> dict[int, list[Recommendat
             RecommendationView(vote_id, imdb_id, user_id, person_id, name, name, date, bool(is_up))
         )
     return votes
-
-
-def _latest_watches(ids: Iterable[int]) -> dict[int, tuple[float, float | None]]:
-    """{film's id: (date, rating)}: ordered by date, the last one stays in the dict."""
-    rows = (
-        Watch.select(Watch.movie, Watch.date_watched, Watch.my_rating)
-        .where(Watch.movie.in_(_literal(ids)))
-        .order_by(Watch.date_watched)
-    )
-    return {movie_id: (date, rating) for movie_id, date, rating in db.execute(rows)}

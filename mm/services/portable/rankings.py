@@ -11,7 +11,7 @@ from mm.services.portable.reader import FileRanking, Incoming
 from mm.services.ranking_order import Ranked
 
 LEFT = "the film is no longer watched"
-RANKED = "already ranked in the library"
+RANKED = "already ranked in your library"
 
 
 def plan_rankings(plan: Plan, library: Library, incoming: Incoming) -> None:
@@ -58,7 +58,7 @@ def _is_taken(
         # Not the file's fault: the library's film stays, and is not watched.
         plan.rankings.append(RankingStep("kept", row.imdb_id, {}, film.reason))
     elif status is None:
-        reason = f"{row.imdb_id} is no film of the file or of the library"
+        reason = f"{row.imdb_id} is in neither the file nor the library"
         plan.errors.append(Problem(f"{row.path}.imdb_id", reason))
     else:
         reason = f"{row.imdb_id} is not watched, and only watched films are ranked"
