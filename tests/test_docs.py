@@ -81,6 +81,15 @@ def test_the_drawing_of_the_services_has_the_arrows_of_the_imports():
     assert drawn == {(room, other) for room in rooms() for other in imported_by(room)}
 
 
+def test_the_readme_quotes_messages_as_they_are():
+    source = "".join(path.read_text() for path in sorted(MM.rglob("*.py")))
+    source = re.sub(r'"\s*f?"', "", source)
+    quoted = re.findall(r"“([^”]+?)[ …]*”", text_of("README.md"))
+    messages = [" ".join(words.split()) for words in quoted]
+    assert len(messages) > 4
+    assert [words for words in messages if words not in source] == []
+
+
 def test_the_guide_to_sync_has_every_action():
     guide = text_of("docs/sync.md")
     assert [name for name in actions.ACTIONS if f"`{name}`" not in guide] == []
