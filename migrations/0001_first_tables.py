@@ -112,10 +112,10 @@ def up(migrator, db):
 
     class AutoIncrementField(AutoField):
         def ddl(self, ctx):
-            made = super().ddl(ctx)
-            return (
-                NodeList((made, SQL("AUTOINCREMENT"))) if isinstance(db, SqliteDatabase) else made
-            )
+            column = super().ddl(ctx)
+            if isinstance(db, SqliteDatabase):
+                return NodeList((column, SQL("AUTOINCREMENT")))
+            return column
 
     class Person(Table):
         id = AutoIncrementField()

@@ -134,7 +134,7 @@ def admin_required(view: Callable) -> Callable:
 
 
 def attempt_log_in(name: str, password: str) -> User:
-    """The account with this e-mail address or username, and password. Raises UnauthenticatedError,
+    """The account with this email address or username, and password. Raises UnauthenticatedError,
     for an unknown name in the same time and words, or TooManyRequestsError (see login_limits)."""
     candidate = models.user_by_name(name)
     # The same key for both names of an account.
@@ -178,7 +178,7 @@ def log_out() -> None:
 
 
 def issue_token(user: User) -> str:
-    """For `Authorization: Bearer`, valid for 30 days or until the account’s token_version rises."""
+    """For `Authorization: Bearer`, valid for 30 days or until token_version is raised."""
     return _encode(user.id, user.token_version, LOG_IN_SECONDS)
 
 

@@ -22,7 +22,7 @@ from mm.services.enrichment import runner as enrichment_runner
 
 user_group = AppGroup("user", help="Accounts.")
 backup_group = AppGroup("backup", help="One user's backup files.")
-user_option = click.option("--user", "name", required=True, help="E-mail address or username.")
+user_option = click.option("--user", "name", required=True, help="Email address or username.")
 conflicts_option = click.option(
     "--conflicts",
     type=click.Choice(["overwrite", "newest", "skip"]),
@@ -155,7 +155,7 @@ def user_delete(name: str, yes: bool) -> None:
 @user_group.command("list")
 @command
 def user_list() -> None:
-    """Every account: name, e-mail address, what it may do, and its last good backup."""
+    """Every account: name, email address, what it may do, and its last good backup."""
     for user in User.select().order_by(User.username_key):
         marks = "admin " * user.is_admin + "inactive " * (not user.is_active)
         try:

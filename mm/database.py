@@ -235,6 +235,6 @@ def chunks(keys: Iterable, size: int = IN_CHUNK) -> Iterable[list]:
 
 
 def fold(text: str) -> str:
-    """The form in which names, e-mail addresses and searches are compared; SQLite's own lower() is
+    """The form in which names, email addresses and searches are compared; SQLite's own lower() is
     ASCII only."""
     return unicodedata.normalize("NFC", text.strip()).casefold()

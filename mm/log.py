@@ -1,6 +1,6 @@
 """The log: one line an event, `time level event key=value …`, on standard error.
 
-Fields name the account by its id, the file, a number: never a film's title, an e-mail address or a
+Fields name the account by its id, the file, a number: never a film's title, an email address or a
 key. An unexpected error gets a short code: the page shows it, and the log has its traceback.
 """
 
@@ -42,7 +42,7 @@ def start(settings: config.Config) -> None:
 
 
 def adopt(name: str, settings: config.Config) -> None:
-    """Write what a library logs in our format: its warnings and errors, at level DEBUG all of it."""
+    """Write what a library logs in our format: warnings and errors, at level DEBUG all of it."""
     library = logging.getLogger(name)
     library.handlers = [_StandardError()]
     library.propagate = False
@@ -93,7 +93,7 @@ def unexpected(event: str, problem: BaseException, **fields: object) -> str:
 
 
 class Caught:
-    """`error`: what ended the block, None where nothing did; `code`: that of its entry in the log."""
+    """`error`: what ended the block, None if nothing did; `code`: that of its log entry."""
 
     error: Exception | None = None
     code: str | None = None

@@ -429,7 +429,7 @@ def put_setting(key: str, value) -> None:
 
 
 def user_by_name(text: str) -> User | None:
-    """By e-mail address or username, ignoring case; None where there is none."""
+    """By email address or username, ignoring case; None where there is none."""
     return User.get_or_none((User.email_key == fold(text)) | (User.username_key == fold(text)))
 
 
@@ -443,7 +443,7 @@ def touch_library(database: Database, user_id: str) -> None:
 def add_quick_recommenders(
     database: Database, user_id: str, last_modified: float, updated_at: float
 ) -> None:
-    """The people that each account is born with."""
+    """The people that every new account has. Call inside a transaction."""
     columns = (*OWNED[Person], Person.name_key, Person.quick_key, Person.user, Person.updated_at)
     rows = []
     for quick_key, name, color, emoji in QUICK_RECOMMENDERS:

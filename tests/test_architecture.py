@@ -1,7 +1,8 @@
-"""Imports go one way: routes, api, tasks and cli know the services, and nothing below knows what is
-above."""
+"""Imports go one way: routes, api, tasks and cli import the services, and nothing below imports
+what is above. No modules import each other in a circle."""
 
 import ast
+import graphlib
 import re
 
 import pytest
@@ -12,28 +13,38 @@ PACKAGE = config.ROOT / "mm"
 # In the README, and in the example of an env file.
 WORD = re.compile(r"`([^`]+)`")
 SETTING = re.compile(r"#[A-Z_]+=")
-ABOVE = ("mm.routes", "mm.api", "mm.tasks", "mm.cli", "mm.htmx", "mm.auth")
+SURFACES = ("mm.routes", "mm.api", "mm.tasks", "mm.cli", "mm.htmx", "mm.auth")
 WEB = ("flask", "flask_login", "huey", "spectree")
-# folder or module -> what it may not import
+BELOW_SERVICES = (*SURFACES, *WEB, "mm.services")
+# folder or module of mm -> what it must not import
 FORBIDDEN = {
-    "services": (*ABOVE, *WEB),
-    "providers": (*ABOVE, "flask", "huey", "peewee", "mm.models", "mm.services"),
-    "models.py": (*ABOVE, "flask", "huey", "mm.services", "mm.providers"),
-    "database.py": (*ABOVE, "flask", "huey", "mm.services", "mm.providers", "mm.models"),
-    "locks.py": (*ABOVE, *WEB, "mm.services", "mm.providers", "mm.models"),
-    "files.py": (*ABOVE, *WEB, "peewee", "mm.services", "mm.providers", "mm.models"),
-    "schema.py": (*ABOVE, *WEB, "mm.services"),
-    "schemas": ("flask", "peewee", "mm.models", "mm.services"),
-    "errors.py": ("flask", "peewee", "mm"),
-    "clock.py": ("flask", "peewee", "mm"),
-    "config.py": ("flask", "peewee", "mm"),
-    "tasks.py": ("flask", "mm.routes", "mm.api", "mm.cli"),
-    "routes": ("mm.api", "mm.providers", "requests"),
-    "api": ("mm.routes", "mm.providers", "requests", "mm.htmx"),
+    "routes": ("mm.api", "mm.cli", "mm.providers", "requests"),
+    "api": ("mm.routes", "mm.cli", "mm.providers", "mm.htmx", "requests"),
     "cli.py": ("mm.routes", "mm.api", "mm.htmx"),
+    "tasks.py": ("mm.routes", "mm.api", "mm.cli", "flask"),
+    "auth.py": ("mm.routes", "mm.api", "mm.tasks", "mm.cli"),
+    "htmx.py": ("mm.services", "mm.models", "mm.database"),
+    "login_limits.py": ("mm.services", "mm.models", "mm.database", "flask"),
+    "server_errors.py": (*SURFACES, "mm.services", "mm.models"),
+    "request_bodies.py": ("mm", "flask", "peewee"),
+    "static_files.py": (*SURFACES, "mm.services", "mm.models", "mm.database", "peewee"),
+    "ownership.py": ("flask", "peewee", "mm.services", "mm.models", "mm.database"),
+    "services": (*SURFACES, *WEB),
+    "providers": (*BELOW_SERVICES, "peewee", "mm.models", "mm.database"),
+    "schemas": (*BELOW_SERVICES, "peewee", "mm.models", "mm.database"),
+    "schema.py": (*BELOW_SERVICES, "mm.providers", "mm.models"),
+    "models.py": (*BELOW_SERVICES, "mm.providers"),
+    "locks.py": (*BELOW_SERVICES, "mm.providers", "mm.models"),
+    "files.py": (*BELOW_SERVICES, "peewee", "mm.providers", "mm.models", "mm.database"),
+    "database.py": (*BELOW_SERVICES, "mm.providers", "mm.models"),
+    "disk.py": (*BELOW_SERVICES, "mm.providers", "mm.models", "mm.database"),
+    "log.py": (*BELOW_SERVICES, "peewee", "mm.models", "mm.database"),
+    "config.py": ("mm", "flask", "peewee"),
+    "clock.py": ("mm", "flask", "peewee"),
+    "errors.py": ("mm", "flask", "peewee"),
 }
-# folder or module of the services -> those that it stands on
-STANDS_ON = {
+# folder or module of the services -> the others that it may import
+ALLOWED = {
     "sync": {"library", "validation"},
     "library": {"enrichment", "validation", "ranking_order"},
     "backup": {"portable", "jobs", "problems", "validation"},
@@ -52,7 +63,7 @@ STANDS_ON = {
 
 def modules_of(place):
     path = PACKAGE / place
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.exists() else []
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
 def imported_by(path):
@@ -63,6 +74,19 @@ def imported_by(path):
         elif isinstance(node, ast.ImportFrom):
             yield node.module
             yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def places_in(folder):
+    """The modules and packages in it, without __init__.py. A folder without modules may be what
+    is left of a package that was moved away."""
+    paths = sorted((PACKAGE / folder).iterdir())
+    modules = [path for path in paths if path.suffix == ".py" or any(path.glob("*.py"))]
+    return [path.name for path in modules if not path.name.startswith("_")]
+
+
+def test_every_module_and_folder_has_its_line():
+    assert sorted(FORBIDDEN) == places_in(".")
+    assert sorted(ALLOWED) == sorted(name.removesuffix(".py") for name in places_in("services"))
 
 
 @pytest.mark.parametrize("place", FORBIDDEN)
@@ -77,21 +101,39 @@ def test_imports_go_one_way(place):
     assert wrong == []
 
 
-def test_each_area_of_the_services_stands_only_on_those_below_it():
+@pytest.mark.parametrize("name", places_in("services"))
+def test_a_part_of_the_services_imports_only_those_it_may(name):
+    area = name.removesuffix(".py")
     wrong = [
-        f"{path.relative_to(PACKAGE)} imports {name}"
-        for area in areas()
-        for path in modules_of(f"services/{area}") or modules_of(f"services/{area}.py")
-        for name in imported_by(path)
-        if name.startswith("mm.services.")
-        if name.split(".")[2] not in {area, *STANDS_ON[area]}
+        f"{path.relative_to(PACKAGE)} imports {imported}"
+        for path in modules_of(f"services/{name}")
+        for imported in imported_by(path)
+        if imported.startswith("mm.services.")
+        if imported.split(".")[2] not in {area, *ALLOWED[area]}
     ]
     assert wrong == []
 
 
-def areas():
-    places = (PACKAGE / "services").iterdir()
-    return sorted(place.stem for place in places if not place.name.startswith("_"))
+def test_no_modules_import_each_other_in_a_circle():
+    """What a function imports when it is called is left out, and so is a package that only passes
+    on what is in its folder."""
+    paths = {dotted(path): path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
+    graph = {
+        name: {other for other in imported_at_load(path) if other in paths}
+        for name, path in paths.items()
+    }
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def imported_at_load(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def dotted(path):
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
 
 
 def test_only_the_clock_asks_for_the_time():

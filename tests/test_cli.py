@@ -187,7 +187,7 @@ def test_a_bad_file_is_one_line_and_exit_code_1(run, alice, tmp_path):
     file = tmp_path / "library.json"
     file.write_text('{"version": 3, "movies": []}')
     said = run("import", "--user", "alice", str(file), exit_code=1)
-    assert said == "Error: The file was made by a newer version: 3. This server reads up to 2.\n"
+    assert said == "Error: This file was made by a newer version: 3. This server reads up to 2.\n"
 
 
 def test_backups_are_made_listed_verified_restored_and_pruned(run, alice):

@@ -20,7 +20,7 @@ def test_a_job_ends_with_its_result(alice):
     assert (state_of(job), jobs.get(job.id, alice.id).result) == ("done", {"filename": "x"})
 
 
-def test_what_a_user_can_meet_is_told_in_its_own_words(alice):
+def test_a_user_error_ends_the_job_with_its_own_message(alice):
     job, told = jobs.create("backup", alice.id), []
 
     def full(job):
@@ -30,7 +30,7 @@ def test_what_a_user_can_meet_is_told_in_its_own_words(alice):
     assert (state_of(job), told) == ("failed", ["Not enough disk space: 2 MB needed, 1 MB free."])
 
 
-def test_an_unexpected_error_is_told_in_plain_words_with_the_code_of_its_line(alice, lines):
+def test_an_unexpected_error_is_shown_in_plain_words_with_the_code_of_its_log_line(alice, lines):
     job = jobs.create("backup", alice.id)
 
     def broken(job):
@@ -58,7 +58,7 @@ def test_a_job_that_recorded_its_success_stays_done_when_tidying_up_fails(alice)
     assert state_of(job) == "done"
 
 
-def test_of_two_copies_of_a_task_that_waits_one_goes_on(alice, frozen_clock):
+def test_only_one_of_two_copies_of_a_waiting_task_retries(alice, frozen_clock):
     job = jobs.create("backup", alice.id)
     assert jobs.may_retry(job.id)
     frozen_clock.move(1)
@@ -67,7 +67,7 @@ def test_of_two_copies_of_a_task_that_waits_one_goes_on(alice, frozen_clock):
     assert jobs.may_retry(job.id)
 
 
-def test_a_row_that_a_task_tries_is_not_lost(alice, frozen_clock):
+def test_a_row_that_a_task_retries_does_not_count_as_lost(alice, frozen_clock):
     job = jobs.create("backup", alice.id)
     frozen_clock.move(61)
     jobs.may_retry(job.id)
@@ -130,7 +130,7 @@ def test_a_job_that_ends_while_it_is_looked_at_stays_done(alice, monkeypatch):
     assert state_of(job) == "done"
 
 
-def test_a_job_that_takes_its_process_down_each_time_is_given_up(alice):
+def test_a_job_that_crashes_its_process_each_time_is_given_up(alice):
     job = jobs.create("import", alice.id)
     Job.update(state="running", starts=jobs.STARTS).execute()
     lost, given_up = jobs.recover()
@@ -155,7 +155,7 @@ def test_a_task_that_was_lost_is_found_after_a_minute(alice, frozen_clock):
     assert [found.id for found in jobs.waiting_for_a_worker()] == [job.id]
 
 
-def test_nobody_sees_anothers_job(alice, bob):
+def test_no_user_sees_the_job_of_another(alice, bob):
     job = jobs.create("backup", alice.id)
     with pytest.raises(NotFoundError):
         jobs.get(job.id, bob.id)

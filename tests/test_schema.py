@@ -88,7 +88,9 @@ def test_the_upgrade_forgets_undo_steps_that_the_older_version_kept(folder, tmp_
 
 def test_a_failing_migration_leaves_the_database_as_it_was(folder, tmp_path, monkeypatch):
     schema.upgrade()
-    bad = "def up(migrator, db):\n    db.execute_sql('CREATE TABLE half (a)')\n    db.execute_sql('nonsense')\n"
+    statements = ("CREATE TABLE half (a)", "nonsense")
+    lines = [f"    db.execute_sql({statement!r})" for statement in statements]
+    bad = "\n".join(["def up(migrator, db):", *lines, ""])
     migrations(tmp_path, monkeypatch, **{"0003_bad": bad})
     with pytest.raises(OperationalError):
         schema.upgrade()

@@ -365,7 +365,9 @@ def test_a_night_without_changes_is_settled_while_another_process_writes(
 # Jobs of the server's own.
 
 
-def test_a_job_of_nobodys_that_fails_is_named_until_one_succeeds(clean_queue, monkeypatch, lines):
+def test_a_failed_job_of_the_servers_own_is_named_by_health_until_one_succeeds(
+    clean_queue, monkeypatch, lines
+):
     def broken(job):
         raise PermissionError(13, "Permission denied", "/srv/data")
 

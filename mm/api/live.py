@@ -107,6 +107,8 @@ def acquire_connection() -> None:
     if not process.acquire(user.id):
         abort(404)
     g.has_connection = True
+    # A change that is made as soon as the client is connected must not be missed.
+    g.cursor = live.cursor(user.id, user.token_version)
 
 
 @bp.teardown_request
@@ -122,7 +124,7 @@ def send_changes(ws: Server) -> None:
     # event.
     since = request.args.get("since", type=int)
     try:
-        cursor = live.cursor(user.id, user.token_version)
+        cursor = g.cursor
         if cursor is not None and since not in (None, cursor.library_version):
             _send(ws, live.EVERYTHING, {"version": cursor.library_version})
         while cursor is not None and not _wait(ws):

@@ -75,7 +75,7 @@ class RateLimiter:
             return self.started - reported
 
     def _start(self) -> float:
-        """Take a slot and return 0 or less, or return the seconds until the next try."""
+        """Take a slot and return 0 or less, or return the seconds until the next attempt."""
         with self._state:
             now = time.monotonic()
             while self._answered and self._answered[0] <= now - WINDOW_SECONDS:

@@ -1,4 +1,4 @@
-"""Accounts: creating them, their passwords, and ending their sessions."""
+"""Accounts: creating and removing them, their passwords, and ending their sessions."""
 
 import re
 import uuid
@@ -16,19 +16,19 @@ from mm.schemas import Problem
 PASSWORD_MIN = 8
 PASSWORD_MAX = 500
 NAME_MAX = 100
-# How long a session's cookie and a token are good for.
+# How long a session's cookie and a token are valid.
 LOG_IN_SECONDS = 30 * clock.DAY
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
-# Compared when no account has the address, so that an unknown one takes as long as a wrong
-# password.
+# Compared for an unknown name, so that it takes as long as a wrong password.
 _DECOY = generate_password_hash(uuid.uuid4().hex)
 
 
 def create(email: str, username: str, password: str, is_admin: bool = False) -> User:
-    """A new account with the four quick recommenders. Raises InvalidError, or UserError for an address
-    or name in use."""
+    """A new account with the four quick recommenders. Raises InvalidError, or UserError for an
+    email address or username in use."""
     email, username = email.strip(), username.strip()
-    _check_email(email)
+    if not EMAIL.fullmatch(email) or len(email) > 254:
+        raise _invalid("email", f"{email!r} is not an email address.")
     _check_username(username)
     check_new_password(password)
     password_hash = generate_password_hash(password)
@@ -52,15 +52,15 @@ def create(email: str, username: str, password: str, is_admin: bool = False) -> 
 
 
 def log_in(name: str, password: str) -> User | None:
-    """The active account of this e-mail address or user name, and password, or None; takes the
-    same time for an unknown name."""
+    """The active account with this email address or username, and password, or None. Takes as long
+    for an unknown name."""
     user = models.user_by_name(name)
     matches = check_password_hash(user.password_hash if user else _DECOY, password[:PASSWORD_MAX])
     return user if user and matches and user.is_active and len(password) <= PASSWORD_MAX else None
 
 
 def find(text: str) -> User:
-    """By e-mail address or username; NotFoundError otherwise."""
+    """By email address or username. Raises NotFoundError."""
     user = models.user_by_name(text)
     if user is None:
         raise NotFoundError(f"No account has the name or email address {text!r}.")
@@ -68,7 +68,7 @@ def find(text: str) -> User:
 
 
 def get(user_id: str) -> User:
-    """NotFoundError for an unknown id."""
+    """Raises NotFoundError."""
     user = User.get_or_none(User.id == user_id)
     if user is None:
         raise NotFoundError("No account has this id.")
@@ -86,10 +86,10 @@ def change(
     is_admin: bool | None = None,
     password: str | None = None,
 ) -> User:
-    """What is None stays. A password and a deactivation end the account's sessions and tokens.
-    Raises ConflictError for what would leave no active administrator."""
-    asked = {"is_active": is_active, "is_admin": is_admin}
-    values: dict = {name: value for name, value in asked.items() if value is not None}
+    """Change what is not None. A new password and a deactivation end the account's sessions and
+    tokens. Raises ConflictError where no active administrator would be left."""
+    flags = {"is_active": is_active, "is_admin": is_admin}
+    values: dict = {name: value for name, value in flags.items() if value is not None}
     if password is not None:
         check_new_password(password)
         values["password_hash"] = generate_password_hash(password)
@@ -108,21 +108,17 @@ def rename(user: User, username: str) -> User:
     username = username.strip()
     _check_username(username)
     with db.atomic():
-        if (
-            User.select()
-            .where((User.username_key == fold(username)) & (User.id != user.id))
-            .exists()
-        ):
+        others = User.select().where(User.id != user.id)
+        if others.where(User.username_key == fold(username)).exists():
             raise UserError("Username already taken")
-        User.update(username=username, username_key=fold(username)).where(
-            User.id == user.id
-        ).execute()
+        update = User.update(username=username, username_key=fold(username))
+        update.where(User.id == user.id).execute()
     return get(user.id)
 
 
 def remove(user: User) -> Path | None:
-    """Remove the account and its library for good. Its backups stay; returns the folder they are
-    in, if there are any. Raises ConflictError for the last active administrator."""
+    """Remove the account and its library for good. Its backups stay: returns their folder, None if
+    there are none. Raises ConflictError for the last active administrator."""
     with db.atomic():
         _require_another_administrator(user)
         User.delete().where(User.id == user.id).execute()
@@ -134,20 +130,26 @@ def remove(user: User) -> Path | None:
 def set_password(user: User, password: str) -> None:
     """Also ends every session and token of the account."""
     check_new_password(password)
-    _change_and_end_sessions(user, password_hash=generate_password_hash(password))
+    with db.atomic():
+        password_hash = generate_password_hash(password)
+        User.update(password_hash=password_hash).where(User.id == user.id).execute()
+        end_sessions(user)
 
 
 def end_sessions(user: User) -> None:
-    _change_and_end_sessions(user)
+    """End every session and token of the account."""
+    with db.atomic():
+        update = User.update(token_version=User.token_version + 1)
+        update.where(User.id == user.id).execute()
 
 
 def end_session(key: str) -> None:
-    """Of one browser: `key` stands in its cookie, which is refused from now on."""
+    """End the session of one browser, whose cookie holds `key`."""
     EndedSession.insert(key=key, ended_at=clock.now()).on_conflict_ignore().execute()
 
 
 def ended_sessions(key: str) -> ModelSelect:
-    """A row where the session of this key was ended: for the query that loads its account."""
+    """For EXISTS in the query that loads an account: whether the session of this key was ended."""
     return EndedSession.select(EndedSession.key).where(EndedSession.key == key)
 
 
@@ -158,8 +160,8 @@ def sweep() -> None:
 
 
 def _require_another_administrator(user: User) -> None:
-    """By oversight nobody might be left who can undo it from the pages. Call inside the transaction
-    of the write."""
+    """Or nobody could make an administrator again from the pages. Call inside the transaction of
+    the write."""
     administrators = [row.id for row in User.select(User.id).where(User.is_admin & User.is_active)]
     if administrators == [user.id]:
         raise ConflictError(
@@ -171,18 +173,6 @@ def check_new_password(password: str, key: str = "password") -> None:
     """Raises InvalidError, with `key` as the field's path."""
     if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
         raise _invalid(key, f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
-
-
-def _change_and_end_sessions(user: User, **values) -> None:
-    with db.atomic():
-        User.update(token_version=User.token_version + 1, **values).where(
-            User.id == user.id
-        ).execute()
-
-
-def _check_email(email: str) -> None:
-    if not EMAIL.fullmatch(email) or len(email) > 254:
-        raise _invalid("email", f"{email!r} is not an email address.")
 
 
 def _check_username(username: str) -> None:

@@ -16,20 +16,20 @@ from mm.services import heartbeat, problems
 from mm.services.backup import files as backup_files
 from mm.services.backup import recheck, schedule
 
-# Strangers may ask as often as they like: the database is tried at most once in so many seconds.
+# Anybody may ask, so the database is probed at most once in so many seconds.
 PROBE_SECONDS = 5
-# How long the probe waits for another one's write before it calls the database busy.
+# How long the probe waits for another writer before it calls the database busy.
 BUSY_SECONDS = 0.5
 LOW_SPACE = 100 * 10**6
-# With less not even a small write is sure to fit.
+# With less, even a small write may not fit.
 NO_SPACE = 100_000
-# Peewee's own while a statement begins, SQLite's while its rows are read.
+# Peewee's while a statement starts, SQLite's own while rows are read.
 DATABASE_ERRORS = (DatabaseError, InterfaceError, sqlite3.Error)
 NOT_USABLE = "The database cannot be read or written."
 
 
 class Probe(NamedTuple):
-    """`fault`: why the database of `url` cannot be written, as found at the monotonic time `at`."""
+    """`fault`: why the database of `url` could not be written at the monotonic time `at`."""
 
     url: str
     at: float
@@ -42,50 +42,55 @@ _probing = threading.Lock()
 
 def check() -> dict:
     """Status, database, worker, last_backup and problems. Raises UnavailableError when the database
-    cannot be read or written; one that is busy with a long write can be both."""
-    global _last_probe
-    with _probing:
-        url, now = config.current.database, time.monotonic()
-        probe = _last_probe
-        if probe is None or probe.url != url or now - probe.at >= PROBE_SECONDS:
-            _last_probe = probe = Probe(url, now, _find_fault())
-    if probe.fault:
-        raise UnavailableError(probe.fault)
+    cannot be read or written, but not when it is busy with a long write."""
+    if fault := _database_fault():
+        raise UnavailableError(fault)
     try:
-        found = list(_problems())
+        sentences = list(_problems())
         last_backup = User.select(fn.MAX(User.last_completed_at)).scalar()
         late = heartbeat.worker_is_late()
     except DATABASE_ERRORS as error:
         raise UnavailableError(NOT_USABLE) from error
     return {
-        "status": "degraded" if found else "healthy",
+        "status": "degraded" if sentences else "healthy",
         "database": "ok",
         "worker": "late" if late else "ok",
         "last_backup": last_backup,
-        "problems": found,
+        "problems": sentences,
     }
 
 
 def lost_accounts() -> str | None:
-    """What to do when there are backups and not one account; logged, for it is met at a start."""
+    """What to do when there are backups but no account, None otherwise. Logged, because it is asked
+    at a start."""
     count = _backups_without_accounts()
     if not count:
         return None
     log.warning("database.empty_beside_backups", folders=count)
-    return _empty_words(count)
+    return _no_accounts(count)
 
 
-def _find_fault() -> str | None:
+def _database_fault() -> str | None:
+    global _last_probe
+    with _probing:
+        url, now = config.current.database, time.monotonic()
+        last = _last_probe
+        if last is None or last.url != url or now - last.at >= PROBE_SECONDS:
+            _last_probe = last = Probe(url, now, _probe())
+        return last.fault
+
+
+def _probe() -> str | None:
+    """Takes the lock of a write and writes nothing."""
     try:
         if disk.free_bytes(config.current.data_dir) < NO_SPACE:
             return "The disk of the data folder is full: nothing can be saved."
-        # Takes the lock that a write takes, and writes nothing.
         with waiting_at_most(db.obj, BUSY_SECONDS):
             if isinstance(db.obj, SqliteDatabase):
                 db.execute_sql("BEGIN IMMEDIATE")
                 db.execute_sql("ROLLBACK")
             else:
-                # A server that only reads begins a transaction all the same.
+                # A read-only server would start an empty transaction all the same.
                 with db.atomic() as transaction:
                     models.put_setting("health_checked_at", None)
                     transaction.rollback()
@@ -107,14 +112,14 @@ def _problems() -> Iterator[str]:
     if free < LOW_SPACE:
         yield f"Only {free / 1e6:,.1f} MB are free in the data folder. Make room for backups."
     if count := _backups_without_accounts():
-        yield _empty_words(count)
+        yield _no_accounts(count)
     if damaged := recheck.still_damaged():
         backups = "1 backup is" if damaged == 1 else f"{damaged:,} backups are"
         yield f"{backups} damaged. The page Data & Backup of the account says which."
     yield from problems.texts()
 
 
-def _empty_words(count: int) -> str:
+def _no_accounts(count: int) -> str:
     accounts = "1 account" if count == 1 else f"{count:,} accounts"
     return (
         f"The database holds no account, but there are backups of {accounts}. If the database was "
@@ -123,7 +128,7 @@ def _empty_words(count: int) -> str:
 
 
 def _backups_without_accounts() -> int:
-    """How many folders hold backups while there is no account at all."""
+    """The number of folders with backups, if there is no account; 0 otherwise."""
     if User.select().exists() or not config.current.backups_dir.is_dir():
         return 0
     folders = [

@@ -1,7 +1,7 @@
-"""The order of a user's ranking, read and written as a whole, for exports, imports and undo.
+"""A user's ranking, read and written as a whole, for exports, imports and undo.
 
-In the table, `position` only sorts the films of a group: one that leaves the ranking leaves a hole,
-and nothing has to be renumbered. The place that anybody is told is counted while reading.
+In the table, `position` only sorts the films of a group: a film that leaves the ranking leaves a
+gap, and nothing is renumbered. The positions that users see are counted while reading.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from mm.models import Movie, Ranking
 
 
 class Ranked(NamedTuple):
-    """`position` from 1 within the liked films, or within those that were not."""
+    """`position` counts from 1, separately for the liked films and the others."""
 
     imdb_id: str
     liked: bool
@@ -30,15 +30,15 @@ def read(database: Database, user_id: str) -> list[Ranked]:
         .where((Movie.user == user_id) & (Movie.status == "watched"))
         .order_by(Ranking.liked.desc(), Ranking.position, Ranking.ranked_at, Ranking.movie)
     )
-    found = (
+    ranking = (
         Ranked(imdb_id, bool(liked), position, ranked_at)
         for imdb_id, liked, position, ranked_at in database.execute(rows)
     )
-    return list(numbered(found))
+    return list(numbered(ranking))
 
 
 def numbered(order: Iterable[Ranked]) -> Iterator[Ranked]:
-    """Liked films first, and positions without holes; within a group the order stays."""
+    """Liked films first, with positions without gaps; within a group the order stays."""
     groups: dict[bool, list[Ranked]] = {True: [], False: []}
     for film in order:
         groups[film.liked].append(film)
@@ -47,11 +47,11 @@ def numbered(order: Iterable[Ranked]) -> Iterator[Ranked]:
 
 
 def replace(database: Database, user_id: str, order: Iterable[Ranked]) -> None:
-    """Make this the user's whole ranking. All films must be in the library."""
-    mine = Movie.select(Movie.title, Movie.id).where(Movie.user == user_id)
-    movies = dict(database.execute(mine))
-    ranked = Ranking.movie.in_(Movie.select(Movie.id).where(Movie.user == user_id))
-    Ranking.delete().where(ranked).execute(database)
+    """Replace the user's whole ranking. All films of `order` must be in the library."""
+    films = Movie.select(Movie.title, Movie.id).where(Movie.user == user_id)
+    movies = dict(database.execute(films))
+    of_user = Ranking.movie.in_(Movie.select(Movie.id).where(Movie.user == user_id))
+    Ranking.delete().where(of_user).execute(database)
     columns = (Ranking.movie, Ranking.liked, Ranking.position, Ranking.ranked_at)
     rows = ((movies[imdb_id], *place) for imdb_id, *place in numbered(order))
     insert_rows(database, columns, rows)

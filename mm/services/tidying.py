@@ -1,12 +1,13 @@
-"""What nobody needs any more is deleted once a night: titles that no library holds, their posters,
-and log-ins that were ended long ago."""
+"""Deletes once a night what nobody needs any more: titles that no library holds, their posters, and
+sessions that ended long ago."""
 
 from mm.models import Job
 from mm.services import accounts, problems
 from mm.services.enrichment import posters
 from mm.services.enrichment import queue as enrichment_queue
 
-# part -> what health calls it, and the work. Posters after titles: theirs may be the last.
+# part -> its name in the words of health, and the work. Posters after titles, because deleting a
+# title may leave its poster without one.
 PARTS = {
     "tidy.titles": ("Deleting titles that no library holds", enrichment_queue.sweep),
     "tidy.posters": ("Deleting posters of no title", posters.sweep),
@@ -15,8 +16,8 @@ PARTS = {
 
 
 def run(_job: Job) -> dict:
-    """The work of a job of kind tidying. One part that fails is named by health, and the others are
-    done."""
+    """The work of a job of kind tidying. A part that fails is kept as a problem, and the others are
+    done all the same."""
     for part, (what, work) in PARTS.items():
         problems.attempt(part, what, work)
     return {}

@@ -1,8 +1,7 @@
-"""The one set of rules for what a user may enter or a file may bring: names, colours, dates,
-ratings, votes, ids.
+"""The rules for what users enter and files contain: names, colours, dates, ratings, votes, ids.
 
-Each rule takes a value as it came (from a form, a JSON body or a file's row) and the name of its
-field, and returns it in the form that is stored. What breaks a rule raises FieldError.
+Each function takes a value as it came (from a form, a JSON body or a file's row) and the name of
+its field, and returns it in the form that is stored, or raises FieldError.
 """
 
 import re
@@ -27,12 +26,12 @@ from mm.schemas.types import (
 # In bytes; a library of 150,000 films takes about 40 MB.
 FILE_MAX = 64 * 2**20
 TOO_LARGE = f"This file is larger than the {FILE_MAX >> 20} MB limit. Nothing was changed."
-# Films, people, lists or views of one library, and recommendations of one film: what is more could
-# not be backed up.
+# Films, people, lists or views of one library, and recommendations of one film: a library with more
+# could not be backed up.
 FILMS_MAX = 200_000
 VOTES_MAX = 10_000
 TEXTS_MAX = 30
-# No quantity of a library is larger, and arithmetic with such numbers is exact.
+# No number of a library is larger, and floats up to here are exact.
 READABLE_MAX = 1e15
 EARLIEST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp()
 LATEST = datetime(LAST_YEAR, 1, 1, tzinfo=UTC).timestamp()
@@ -71,7 +70,7 @@ class FieldError(InvalidError):
 
 
 def text(value: object, key: str) -> str | None:
-    """As it came, spaces included: what a file holds comes out of an export the same."""
+    """Unchanged, spaces included, so that an export has what the imported file had."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -89,7 +88,7 @@ def trimmed_text(value: object, key: str) -> str | None:
 
 
 def texts(value: object, key: str) -> dict[str, str]:
-    """A few named texts, sorted by name, so that an export is the same whatever their order was."""
+    """Up to TEXTS_MAX named texts, sorted by name, so that exports do not depend on their order."""
     value = value or {}
     if not isinstance(value, dict):
         raise FieldError(key, _wrong_type("an object", value))
@@ -99,8 +98,8 @@ def texts(value: object, key: str) -> dict[str, str]:
 
 
 def name(value: object, key: str = "name") -> str:
-    """1 to TEXT_MAX characters without control characters; `.` and `..` mean something else in an
-    address."""
+    """1 to TEXT_MAX characters without control characters; not `.` or `..`, which mean something
+    else in a URL."""
     stripped = trimmed_text(value, key)
     if not stripped:
         raise FieldError(key, "is missing or empty")
@@ -112,7 +111,7 @@ def name(value: object, key: str = "name") -> str:
 
 
 def identifier(value: object, key: str = "id") -> str:
-    """A list's id: printable, so that it can stand in an address."""
+    """A list's id: printable and without slashes, so that it can be part of a URL."""
     stripped = trimmed_text(value, key)
     if not stripped:
         raise FieldError(key, "is missing or empty")
@@ -132,7 +131,7 @@ def imdb_id(value: object) -> str:
 
 
 def imdb_id_or_404(value: object) -> str:
-    """Of an address: what cannot be an id is no film's."""
+    """As imdb_id(), for a part of a URL. Raises NotFoundError instead of FieldError."""
     try:
         return imdb_id(value)
     except FieldError as error:
@@ -178,7 +177,7 @@ def number(value: object, key: str, expected: str = "a number") -> float | int |
 
 
 def whole_number(value: object, key: str) -> int | None:
-    """Of 32 bits."""
+    """An integer of 32 bits."""
     amount = number(value, key, "a whole number")
     if amount is None:
         return None
@@ -190,7 +189,7 @@ def whole_number(value: object, key: str) -> int | None:
 
 
 def rating(value: object) -> float | None:
-    """1.0 to 10.0, or None for watched and not rated."""
+    """1.0 to 10.0, or None for a watch without a rating."""
     stars = number(value, "my_rating")
     if stars is None:
         return None
@@ -202,7 +201,7 @@ def rating(value: object) -> float | None:
 
 
 def vote(value: object) -> bool:
-    """True is up; a missing vote is one."""
+    """True for an upvote, which is the default."""
     if value is None:
         return True
     spelling = value.strip().lower() if isinstance(value, str) else value

@@ -232,7 +232,7 @@ REFUSED_VALUES = [
         "POST",
         "/api/backup/import",
         {"version": 3, "movies": []},
-        "The file was made by a newer version: 3. This server reads up to 2.",
+        "This file was made by a newer version: 3. This server reads up to 2.",
     ),
     (
         "POST",

@@ -67,7 +67,7 @@ def test_a_backup_is_the_export_with_a_sidecar_that_sha256sum_confirms(alice):
     assert entry.filename == "2026-03-01T12-00-00-manual.json"
 
 
-def test_files_and_folders_are_the_owners_alone(alice):
+def test_files_and_folders_can_be_read_by_their_owner_only(alice):
     path = folder(alice) / backups.create(alice).filename
     modes = {
         stat.S_IMODE(os.stat(each).st_mode) for each in (path, backup_files.sidecar_path(path))
@@ -138,7 +138,7 @@ def test_a_file_of_another_size_is_damaged_at_sight(alice):
     assert backups.listing(alice.id)[0].state == "damaged"
 
 
-def test_a_file_whose_sidecar_is_missing_is_half_known_until_it_is_verified(alice):
+def test_a_file_without_a_sidecar_is_unverified_until_it_is_tested(alice):
     put(alice, hard_document())
     entry = backups.create(alice)
     backup_files.sidecar_path(folder(alice) / entry.filename).unlink()
@@ -148,7 +148,7 @@ def test_a_file_whose_sidecar_is_missing_is_half_known_until_it_is_verified(alic
     assert (checked.state, checked.counts.movies) == ("verified", 8)
 
 
-def test_a_sidecar_that_cannot_be_read_is_half_known(alice):
+def test_a_file_whose_sidecar_cannot_be_read_is_unverified(alice):
     entry = backups.create(alice)
     backup_files.sidecar_path(folder(alice) / entry.filename).write_text('{"kind": "manual"')
     assert backups.listing(alice.id)[0].state == "unverified"
@@ -226,7 +226,7 @@ def test_a_name_that_does_not_parse_cannot_be_read_verified_or_deleted(alice, na
         backup_files.read(alice.id, name)
 
 
-def test_nobody_reaches_anothers_backups(alice, bob):
+def test_no_user_can_reach_the_backups_of_another(alice, bob):
     entry = backups.create(alice)
     with pytest.raises(NotFoundError):
         backup_files.read(bob.id, entry.filename)
@@ -277,7 +277,7 @@ def test_after_seven_links_a_fresh_file_is_written(alice, frozen_clock):
     assert inodes[8] != inodes[7]
 
 
-def test_a_file_that_rotted_is_not_linked_but_written_anew_and_called_damaged(alice, frozen_clock):
+def test_a_file_that_rotted_is_not_linked_but_written_again_and_marked_damaged(alice, frozen_clock):
     put(alice, many(5))
     first = nightly.run_scheduled(alice.id)
     path = folder(alice) / first.filename
@@ -358,7 +358,9 @@ def test_a_small_library_may_shrink_without_an_alarm(alice, frozen_clock):
     assert not any(entry.pinned for entry in backups.listing(alice.id))
 
 
-def test_the_pin_is_there_before_the_smaller_backup_is(alice, frozen_clock, monkeypatch):
+def test_the_larger_backup_is_pinned_before_the_smaller_one_is_published(
+    alice, frozen_clock, monkeypatch
+):
     class Killed(BaseException):
         pass
 
@@ -404,7 +406,7 @@ def test_a_publication_killed_half_way_is_completed_or_undone_by_the_sweep(
     assert not [name for name in os.listdir(folder(alice)) if name.startswith(".")]
 
 
-def test_a_half_known_file_of_this_day_is_set_aside_and_not_overwritten(alice):
+def test_a_file_of_this_day_without_a_sidecar_is_set_aside_and_not_overwritten(alice):
     put(alice, many(5))
     first = nightly.run_scheduled(alice.id)
     backup_files.sidecar_path(folder(alice) / first.filename).unlink()
@@ -566,7 +568,7 @@ def test_a_deletion_killed_half_way_is_finished_by_the_sweep_or_leaves_the_file(
     assert not [name for name in os.listdir(folder(alice)) if name.startswith(".")]
 
 
-def test_two_at_once_the_second_is_told_what_runs(alice):
+def test_a_second_backup_at_once_is_refused_and_names_what_runs(alice):
     taken, done = threading.Event(), threading.Event()
 
     def hold():
@@ -699,7 +701,7 @@ def test_a_leftover_that_cannot_be_removed_costs_only_itself(alice, monkeypatch,
 
 
 @pytest.mark.parametrize("moment", [1e300, -1e300, -1.0])
-def test_a_sidecar_with_an_impossible_time_is_half_known(alice, moment):
+def test_a_file_whose_sidecar_has_an_impossible_time_is_unverified(alice, moment):
     entry = backups.create(alice)
     meta = backup_files.sidecar_path(folder(alice) / entry.filename)
     known = json.loads(meta.read_bytes())
@@ -851,7 +853,7 @@ def test_an_intact_file_that_fails_its_check_is_not_deleted_for_that(
     put(alice, many(5))
     first = nightly.run_scheduled(alice.id)
     with monkeypatch.context() as wrong:
-        wrong.setattr(verification, "problem_of", lambda *args: "rows cannot be restored")
+        wrong.setattr(verification, "problem_of", lambda *args: "rows can’t be restored")
         assert backups.verify(alice, first.filename).state == "damaged"
     for days in (10, 6):
         frozen_clock.move(days * DAY)
@@ -870,7 +872,7 @@ def test_an_intact_file_of_this_day_that_fails_its_check_is_set_aside(alice, mon
     put(alice, many(5))
     first = nightly.run_scheduled(alice.id)
     with monkeypatch.context() as wrong:
-        wrong.setattr(verification, "problem_of", lambda *args: "rows cannot be restored")
+        wrong.setattr(verification, "problem_of", lambda *args: "rows can’t be restored")
         backups.verify(alice, first.filename)
     put(alice, many(1, start=9))
     second = nightly.run_scheduled(alice.id)
@@ -878,7 +880,7 @@ def test_an_intact_file_of_this_day_that_fails_its_check_is_set_aside(alice, mon
     assert {entry.sha256 for entry in backups.listing(alice.id)} == {first.sha256, second.sha256}
 
 
-def test_a_new_backup_must_be_the_same_to_the_last_byte(alice, monkeypatch):
+def test_a_new_backup_must_restore_to_the_same_bytes(alice, monkeypatch):
     put(alice, many(5))
     encode, written = portable.encode, []
 

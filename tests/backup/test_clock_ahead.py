@@ -46,7 +46,7 @@ def ahead(frozen_clock, monkeypatch):
     ],
     ids=["pause", "until the next day", "stop"],
 )
-def test_a_pause_of_then_does_not_hold(ahead, standin, stop):
+def test_a_pause_set_by_a_clock_that_was_ahead_does_not_last(ahead, standin, stop):
     with ahead():
         stop()
         assert "tmdb" in pauses.in_force()
@@ -103,7 +103,7 @@ def test_a_renewal_asked_for_then_ends(ahead, alice, standin):
     assert ids_due() == []
 
 
-def test_somebody_who_opens_a_title_looked_up_then_gets_it_anew(ahead, alice, standin):
+def test_opening_a_title_looked_up_in_the_future_looks_it_up_again(ahead, alice, standin):
     hold(alice, FILM, stand.FILM_IDS[1])
     with ahead():
         run()
@@ -197,7 +197,7 @@ def test_jobs_finished_then_and_uploads_made_then_are_swept(ahead, alice, bob, s
 # Undo.
 
 
-def test_a_step_of_then_cannot_be_undone_and_is_swept(ahead, alice):
+def test_an_undo_step_dated_in_the_future_cannot_be_undone_and_is_swept(ahead, alice):
     with ahead():
         UndoStep.create(token="t", user=alice, rows={}, after="", created_at=clock.now())
     with pytest.raises(NotFoundError, match="ten minutes"):

@@ -188,7 +188,7 @@ def test_without_room_for_the_safety_backup_nothing_is_changed(alice, monkeypatc
     assert export(alice) == before
 
 
-def test_a_phone_that_writes_meanwhile_makes_the_import_plan_anew(alice, monkeypatch):
+def test_an_import_is_planned_again_when_a_phone_writes_meanwhile(alice, monkeypatch):
     apply, tries = portable.apply, []
 
     def count(plan, **scratch):
@@ -497,7 +497,7 @@ def no_room(*args):
     raise NoRoomError("Not enough disk space: 2 MB needed, 1 MB free.")
 
 
-def test_an_import_without_room_waits_until_there_is_some(alice, monkeypatch):
+def test_an_import_without_room_waits_until_there_is_room(alice, monkeypatch):
     put(alice, many(2))
     job = confirmed(alice, many(3, start=50))
     with monkeypatch.context() as patched:

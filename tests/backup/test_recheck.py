@@ -138,7 +138,7 @@ def test_what_is_found_damaged_is_logged_and_named_until_it_is_gone(three, lines
     assert problems() == []
 
 
-def test_what_was_known_to_be_damaged_before_is_named_too(three):
+def test_a_backup_that_was_found_damaged_before_is_still_named(three):
     sidecar = backup_files.sidecar_path(path_of(three[0]))
     described = json.loads(sidecar.read_text())
     sidecar.write_text(json.dumps({**described, "problem": "it cannot be read"}))

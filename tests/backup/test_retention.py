@@ -261,7 +261,7 @@ def test_400_days_of_imports_without_nightly_backups_leave_few_safety_copies(eve
     ],
     ids=lambda entry: f"{entry.filename} {entry.state}",
 )
-def test_what_people_made_or_pinned_and_what_is_not_known_is_never_dropped(entry):
+def test_manual_pinned_and_unknown_files_are_never_dropped(entry):
     assert kept([entry, *nightly(20)])[entry.filename]
 
 

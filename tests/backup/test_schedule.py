@@ -94,7 +94,7 @@ def test_a_missed_night_is_caught_up_at_the_first_look(alice, frozen_clock):
     assert schedule.next_run(reload(alice)) == at("2026-03-06T03:00")
 
 
-def test_nobody_is_backed_up_who_did_not_switch_it_on(alice, frozen_clock):
+def test_a_user_without_automatic_backups_is_not_backed_up(alice, frozen_clock):
     put(alice, many(3))
     frozen_clock.move(3 * DAY)
     run_due()
@@ -233,7 +233,7 @@ def test_a_check_of_old_backups_and_a_tidying_are_due_once_a_night(frozen_clock)
     assert [job.kind for job in schedule.due_jobs()] == ["recheck", "tidying"]
 
 
-def test_a_backup_that_kills_its_worker_each_time_is_a_failure_that_is_told(alice, frozen_clock):
+def test_a_backup_that_kills_its_worker_each_time_is_reported_as_a_failure(alice, frozen_clock):
     switch_on(alice)
     put(alice, many(3))
     frozen_clock.moment = at("2026-03-02T03:00")

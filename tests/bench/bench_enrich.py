@@ -92,10 +92,12 @@ def measure():
     print(f"result: {counts}")
     print(f"{seconds:.1f} s, {limits.tmdb_worker.started} requests to TMDB: {rate:.1f} a second")
     print(
-        f"ratio to the {PERMITTED} permitted: {rate / PERMITTED:.2f}; to the pace of {PACE}: {rate / PACE:.2f}"
+        f"ratio to the {PERMITTED} permitted: {rate / PERMITTED:.2f}; "
+        f"to the rate limit of {PACE}: {rate / PACE:.2f}"
     )
     print(
-        f"states: TMDB {states('tmdb')}, OMDb {states('omdb')}, OMDb calls counted: {pauses.omdb_calls()}"
+        f"states: TMDB {states('tmdb')}, OMDb {states('omdb')}, "
+        f"OMDb calls counted: {pauses.omdb_calls()}"
     )
     print("notices:", *pauses.notices(), sep="\n  ")
 

@@ -202,7 +202,8 @@ def stream(app, films, votes):
         spent = time.perf_counter() - start
         grown = (peak - before) / 1e6
         print(
-            f"{films:,} films, {encoding}: {size:,} bytes in {spent:.1f} s, {grown:.0f} MB more memory"
+            f"{films:,} films, {encoding}: {size:,} bytes in {spent:.1f} s, "
+            f"{grown:.0f} MB more memory"
         )
 
 

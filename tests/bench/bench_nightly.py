@@ -12,7 +12,7 @@ from pathlib import Path
 from mm import clock, models, tasks
 from mm.database import db
 from mm.models import Job, User, Watch
-from mm.services import accounts, jobs, portable
+from mm.services import jobs, portable
 from mm.services.backup import schedule
 from tests.bench.bench_portable import open_database
 from tests.support.libraries import as_bytes, many
@@ -33,12 +33,14 @@ def main():
             before = memory()
             full = night(users)
             print(
-                f"full run: {full:.1f} s, {full / args.users * 1000:.1f} ms a user, +{memory() - before} MB at the most"
+                f"full run: {full:.1f} s, {full / args.users * 1000:.1f} ms a user, "
+                f"+{memory() - before} MB at most"
             )
             change(users[: max(1, int(args.users * args.changed))])
             few = night(users)
             print(
-                f"{args.changed:.0%} changed: {few:.2f} s, {100 * few / full:.1f} % of the full run (must be under 5)"
+                f"{args.changed:.0%} changed: {few:.2f} s, {100 * few / full:.1f} % "
+                "of the full run (must be under 5)"
             )
 
 
@@ -55,7 +57,7 @@ def make_users(count, films):
             password_hash="",
             backup_enabled=True,
         )
-        accounts._seed_quick_recommenders(user)
+        models.add_quick_recommenders(db.obj, user.id, user.created_at, models.next_update(db.obj))
         portable.apply(portable.plan(user.id, incoming))
         users.append(user)
     return users

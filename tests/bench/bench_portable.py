@@ -59,7 +59,8 @@ def open_database(folder):
 
 def report(name, ours, floor, limit):
     print(
-        f"{name}: {ours * 1000:.0f} ms, bare {floor * 1000:.0f} ms: {ours / floor:.2f} times (must be within {limit})"
+        f"{name}: {ours * 1000:.0f} ms, bare {floor * 1000:.0f} ms: {ours / floor:.2f} times "
+        f"(must be within {limit})"
     )
 
 
@@ -132,15 +133,14 @@ def measure_export(folder, rounds):
 
 def bare_selects(user_id):
     for sql in (
-        "SELECT id, imdb_id, media_type, status, custom_list_pk, date_added, last_modified FROM movie "
-        "WHERE user_id = ?",
-        "SELECT movie_id, date_watched, my_rating FROM watch JOIN movie ON movie.id = movie_id WHERE user_id = ?",
-        "SELECT movie_id, name, date_recommended, vote_type FROM recommendation JOIN person ON person.id = person_id "
-        "WHERE user_id = ?",
-        "SELECT name, is_trusted, color, emoji, quick_key, last_modified FROM person WHERE user_id = ?",
-        "SELECT id, name, color, icon, position, created_at, last_modified FROM custom_list WHERE user_id = ?",
+        "id, imdb_id, media_type, status, custom_list_pk, date_added, last_modified FROM movie",
+        "movie_id, date_watched, my_rating FROM watch JOIN movie ON movie.id = movie_id",
+        "movie_id, name, date_recommended, vote_type FROM recommendation "
+        "JOIN person ON person.id = person_id",
+        "name, is_trusted, color, emoji, quick_key, last_modified FROM person",
+        "id, name, color, icon, position, created_at, last_modified FROM custom_list",
     ):
-        db.execute_sql(sql, (user_id,)).fetchall()
+        db.execute_sql(f"SELECT {sql} WHERE user_id = ?", (user_id,)).fetchall()
 
 
 if __name__ == "__main__":

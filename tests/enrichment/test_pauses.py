@@ -177,7 +177,7 @@ def test_no_film_is_lost_to_a_rate_limit_without_retry_after(alice, standin, mon
     """The pace is far over what the server allows, so that it refuses again and again."""
     monkeypatch.undo()
     monkeypatch.setattr(limits, "tmdb_worker", limits.RateLimiter(100, ceiling=100))
-    monkeypatch.setattr(client, "BACKOFF", (1, 1, 1))
+    monkeypatch.setattr(client, "BACKOFF_SECONDS", (1, 1, 1))
     standin.tmdb.rate = 25
     hold(alice, *stand.FILM_IDS)
 

@@ -140,7 +140,7 @@ def test_a_film_missing_at_tmdb_is_filled_from_omdb_where_that_has_it(alice):
     assert refresh_title(stand.OMDB_ONLY_ID) == Updated(tmdb=False, omdb=True)
     assert Title.get_by_id(stand.OMDB_ONLY_ID).title == "Somewhere a Kettle"
 
-    with pytest.raises(ProviderError, match="TMDB knows no film"):
+    with pytest.raises(ProviderError, match="TMDB has no film"):
         refresh_title(stand.UNKNOWN_ID)
     assert states(stand.UNKNOWN_ID) == ("missing", "missing")
 
@@ -196,7 +196,7 @@ def test_an_answer_that_cannot_be_stored_is_reported_with_a_code(alice, monkeypa
     movies.add(alice.id, FILM)
     assert states() == ("failed", "stub")
 
-    words = r"TMDB's answer cannot be stored \(code AB234 in the log\)"
+    words = r"TMDB's answer cannot be stored \(details in the log, code AB234\)"
     with pytest.raises(ProviderError, match=words):
         refresh_title(FILM)
     assert states() == ("failed", "failed")

@@ -43,7 +43,7 @@ def test_an_episode_and_an_unknown_id_are_missing_with_their_reasons(alice):
 
     reasons = {title.imdb_id: title.tmdb_reason for title in Title.select()}
     assert "episode" in reasons[stand.EPISODE_ID]
-    assert "knows no film" in reasons[stand.UNKNOWN_ID]
+    assert "TMDB has no film" in reasons[stand.UNKNOWN_ID]
     assert {title.tmdb_state for title in Title.select()} == {"missing"}
     assert {title.tmdb_retry_at for title in Title.select()} == {clock.now() + 30 * DAY}
 
@@ -446,7 +446,7 @@ def test_an_unexpected_error_fails_only_its_film_and_is_logged_with_a_code(
 
     assert run() == {"tmdb_ready": 3, "tmdb_failed": 1, "omdb_ready": 4}
     title = Title.get_by_id(stand.FILM_IDS[1])
-    assert title.tmdb_reason == "Something unexpected went wrong (code AB234 in the log)."
+    assert title.tmdb_reason == "Something went wrong (details in the log, code AB234)."
     assert title.tmdb_retry_at == clock.now() + HOUR
     assert logged_errors == [("title.look_up_failed", ZeroDivisionError)]
     assert not enrichment_runner.anything_due()
@@ -487,7 +487,4 @@ def test_a_read_token_with_impossible_characters_stops_tmdb(alice):
     run()
 
     assert states() == ("stub", "ready")
-    assert (
-        "The TMDB key has characters that no key has"
-        in enrichment_runner.progress(alice.id).notices[0]
-    )
+    assert "The TMDB key has invalid characters" in enrichment_runner.progress(alice.id).notices[0]

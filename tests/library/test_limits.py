@@ -150,14 +150,14 @@ class TestWhatALibraryHolds:
         put(alice, document(**there))
         before = export(alice)
         answer = phone.post("/api/backup/import", json=document(**more))
-        assert refused(answer, f"The library would hold {words}; the limit is 6.")
+        assert refused(answer, f"Your library would have {words}; the limit is 6.")
         assert export(alice) == before
         require_backup(alice)
 
     def test_people_whom_only_the_votes_of_a_file_name_count_too(self, few, phone, alice):
         voters = [vote(name) for name in ("Ann", "Bo", "Cy")]
         file = document([film(1, recommendations=voters)])
-        words = "The library would hold 7 people"
+        words = "Your library would have 7 people"
         assert refused(phone.post("/api/backup/import", json=file), words)
         require_backup(alice)
 
@@ -173,7 +173,7 @@ class TestWhatALibraryHolds:
         [problem] = answer.json["problems"]
         assert problem["path"] == "movies[0].recommendations"
         assert "'F'" in problem["reason"]
-        assert "5 recommendations at most" in problem["reason"]
+        assert "can have 5 recommendations" in problem["reason"]
         stored = json.loads(export(alice))["movies"]
         assert [row["person_name"] for row in stored[0]["recommendations"]] == list("ABCDE")
         assert len(stored) == 2

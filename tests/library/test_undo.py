@@ -184,7 +184,7 @@ def test_a_step_is_taken_back_once_and_for_ten_minutes(home, frozen_clock):
     assert UndoStep.select().count() == 1
 
 
-def test_nobody_else_takes_a_step_back(home, carol):
+def test_no_other_user_can_undo_a_step(home, carol):
     token = do(home, movies.delete, FILM, imdb_ids=[FILM])
     with pytest.raises(NotFoundError):
         undo.back(carol.id, token)

@@ -108,8 +108,8 @@ def test_the_page_tells_of_the_last_good_backup(page, alice):
 def test_the_page_names_tmdb_as_its_terms_ask(page):
     shown = page.get("/account").text
     assert (
-        "This product uses TMDB and the TMDB APIs but is not endorsed, certified, or otherwise approved by TMDB"
-        in shown
+        "This product uses TMDB and the TMDB APIs but is not endorsed, certified, or otherwise "
+        "approved by TMDB" in shown
     )
     assert 'alt="TMDB"' in shown
 

@@ -115,7 +115,7 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
     page.reload()
     expect(heading(page, "Backed up and verified")).to_be_visible()
 
-    button(page, "Verify the backup").click()
+    button(page, "Test the backup").click()
     expect(heading(page, "The backup can be restored")).to_be_visible()
 
     server.query("delete from movie where imdb_id in (?, ?)", *FILMS[:2])
@@ -140,7 +140,7 @@ def test_every_page_works_without_javascript(server, visit, a_file):
     page.locator("input[type=file]").set_input_files(a_file(document()))
     button(page, "Import Library").click()
     page.get_by_role("radio", name="Keep mine").check()
-    button(page, "Show this plan").click()
+    button(page, "Update the plan").click()
     expect(page.get_by_role("radio", name="Keep mine")).to_be_checked()
     page.locator("#confirm button").click()
     expect(heading(page, "Import finished")).to_be_visible()
@@ -173,9 +173,9 @@ def test_the_copy_of_htmx_serves_when_the_cdn_is_cut_off(server, visit, a_file):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("not a library", "not valid JSON"),
+        ("not a library", "can’t be read"),
         (json.dumps(document(version=3)), "newer version: 3"),
-        (json.dumps({"version": 2, "movies": [{"imdb_id": "../../etc"}]}), "tt"),
+        (json.dumps({"version": 2, "movies": [{"imdb_id": "../../etc"}]}), "not an IMDb title ID"),
     ],
 )
 def test_a_bad_file_shows_its_message_and_changes_nothing(server, visit, a_file, content, words):
@@ -206,7 +206,7 @@ def test_what_was_left_out_is_shown_and_can_be_downloaded(server, visit, a_file)
     )
     page.locator("#confirm button").click()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download what was left out").click()
+        page.get_by_role("link", name="Download it").click()
     left_out = json.loads(download.value.path().read_text())
     assert left_out[0]["path"] == "movies[3].watch_history.my_rating"
 
@@ -221,7 +221,7 @@ def test_a_plan_that_is_out_of_date_is_drawn_again(server, visit, a_file):
     server.query("update user set library_version = library_version + 1")
     page.locator("#confirm button").click()
     expect(page.get_by_role("alert")).to_contain_text(
-        "The library has changed since this plan was made"
+        "Your library has changed since this plan was made"
     )
     assert films_in_library(server) == 0
     page.locator("#confirm button").click()

@@ -19,9 +19,9 @@ from tests.support.processes import running
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.slow]
 
 LONG = (
-    "Night of the Day of the Dawn of the Son of the Bride of the Return of the Revenge of the Terror, "
-    * 3
-)
+    "Night of the Day of the Dawn of the Son of the Bride of the Return of the Revenge of the "
+    "Terror, "
+) * 3
 UNBROKEN = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
 RIGHT_TO_LEFT = "جدایی نادر از سیمین"
 TITLES = (LONG, UNBROKEN, RIGHT_TO_LEFT, "夜の自転車", "<b>Bold</b> & 'quoted'")

@@ -1,4 +1,4 @@
-"""The pages without a browser: who sees them, what a fragment gets, and what a failure looks like."""
+"""The pages without a browser: who sees them, what a fragment gets, what a failure looks like."""
 
 import io
 import json
@@ -528,7 +528,7 @@ def test_a_plan_shows_what_becomes_of_the_ranking(page, alice):
     job = uploads.receive(alice, io.BytesIO(file))
     text = page.get(f"/backup/import/{job.id}").text
     assert "<h2>Ranking" in text
-    assert "tt0000009 is no film of the file or of the library" in text
+    assert "tt0000009 is in neither the file nor the library" in text
     page.post(
         f"/backup/import/{job.id}/confirm",
         data={"library_version": User.get_by_id(alice.id).library_version},

@@ -73,7 +73,7 @@ def test_the_hard_library_loses_nothing_on_its_way_in(alice):
     assert written["rankings"] == library["rankings"]
 
 
-def test_importing_the_own_export_again_changes_nothing(alice):
+def test_importing_ones_own_export_again_changes_nothing(alice):
     put(alice, hard_document())
     before = export(alice)
     counts = portable.count(portable.plan(alice.id, portable.read(before)))
@@ -114,7 +114,7 @@ def test_lists_of_one_name_stay_two(alice):
     assert len(exported(alice)["lists"]) == 2
 
 
-def test_a_list_joins_by_name_onto_one_that_was_there_and_keeps_its_id(alice):
+def test_a_list_joins_an_existing_one_by_name_and_keeps_its_id(alice):
     put(alice, document(lists=[custom_list("mine", "Horror")]))
     put(
         alice,
@@ -173,14 +173,14 @@ def test_two_accounts_keep_lists_of_one_id_apart(alice, bob):
 def test_people_that_differ_in_case_only_are_one_with_both_rows_votes(alice):
     rows = [film(1, recommendations=[vote("Bob")]), film(2, recommendations=[vote("BOB")])]
     plan = put(alice, document(rows, [person("bob"), person("BOB")]))
-    assert "people[1] and people[0] are one person: joined." in plan.warnings
+    assert "people[1] and people[0] are the same person and were combined." in plan.warnings
     assert [row["name"] for row in exported(alice)["people"].values() if not row["quick_key"]] == [
         "bob"
     ]
     assert Recommendation.select().join(Person).where(Person.name_key == "bob").count() == 2
 
 
-def test_people_whom_only_votes_name_are_made(alice):
+def test_people_named_only_by_votes_are_created(alice):
     put(alice, document([film(1, recommendations=[vote("Zoë", up=False)])]))
     assert exported(alice)["people"]["Zoë"]["color"] == "#0a84ff"
     assert exported(alice)["movies"]["tt0000001"]["recommendations"] == [vote("Zoë", up=False)]
@@ -196,16 +196,16 @@ def test_a_renamed_quick_recommender_is_found_by_its_key(alice):
 def test_a_file_cannot_make_somebody_a_quick_recommender(alice):
     plan = put(alice, document(people=[person("Eve", quick_key="admin")]))
     assert exported(alice)["people"]["Eve"]["quick_key"] is None
-    assert "1 people have an unknown quick_key: it was ignored." in plan.warnings
+    assert "1 people have an unknown quick_key, which was ignored." in plan.warnings
 
 
-def test_a_rename_onto_another_persons_name_keeps_mine_and_is_reported(alice):
+def test_a_rename_onto_another_persons_name_is_not_done_but_reported(alice):
     put(alice, document(people=[person("Bob")]))
     rows = [film(1, recommendations=[vote("bob")])]
     plan = put(alice, document(rows, [person("Bob", quick_key="google", color="#000000")]))
     google = Person.get((Person.user == alice.id) & (Person.quick_key == "google"))
     assert (google.name, google.color) == ("Google Search", "#000000")
-    assert any("'Google Search' keeps its name" in warning for warning in plan.warnings)
+    assert any("'Google Search' keeps this name" in warning for warning in plan.warnings)
     # In the file, Bob is the quick recommender: the vote is theirs.
     assert Recommendation.get().person_id == google.id
 
@@ -244,7 +244,7 @@ def test_newest_takes_what_is_newer_and_only_adds_votes_to_what_is_not(alice):
     assert portable.count(plan)["vote"] == {"new": 1}
 
 
-def test_skip_leaves_rows_that_are_there_and_adds_the_others(alice):
+def test_skip_leaves_existing_rows_and_adds_the_others(alice):
     put(alice, document([film(1, recommendations=[vote("Ann")])], [person("Ann", color="#111111")]))
     file = document(
         [seen(1, recommendations=[vote("Ben")]), film(2)], [person("Ann", color="#222222")]
@@ -291,7 +291,7 @@ def test_a_view_of_somebody_who_is_gone_is_exported_without_them(alice):
     assert backups.create(alice).state == "verified"
 
 
-def test_a_view_of_nobody_known_is_taken_without_them(alice):
+def test_a_view_of_an_unknown_person_is_imported_without_that_filter(alice):
     plan = put(
         alice, document(views=[view("Theirs", {"person": "Nobody", "list": "none", "q": "x"})])
     )
@@ -315,7 +315,7 @@ def test_two_names_of_a_file_that_are_one_person_here_vote_once(alice, conflicts
     votes = exported(alice)["movies"]["tt0000001"]["recommendations"]
     assert len(votes) == (2 if conflicts == "overwrite" else 1)
     if conflicts != "overwrite":
-        assert "who votes once" in plan.errors[0].reason
+        assert "the same person in your library" in plan.errors[0].reason
 
 
 @pytest.mark.parametrize("conflicts", ["overwrite", "newest", "skip"])
@@ -329,7 +329,7 @@ def test_a_second_plan_of_the_same_file_leaves_out_as_much_as_the_first(alice, c
     assert portable.view(portable.plan(alice.id, incoming, conflicts)) == first
 
 
-def test_skipping_makes_nobody_whose_votes_are_not_taken(alice):
+def test_skipping_creates_no_person_whose_votes_are_skipped(alice):
     put(alice, document([film(1)]))
     put(alice, document([film(1, recommendations=[vote("Zoë")])]), "skip")
     assert "Zoë" not in exported(alice)["people"]
@@ -424,7 +424,7 @@ def test_what_comes_back_is_no_longer_deleted(alice):
     assert [row.key for row in Tombstone.select()] == ["tt0000009"]
 
 
-def test_an_import_makes_a_stub_for_each_new_film_and_leaves_known_titles(alice):
+def test_an_import_creates_a_stub_for_each_new_film_and_leaves_existing_titles(alice):
     Title.create(imdb_id="tt0000001", title="Known", tmdb_state="ready")
     plan = put(alice, document([film(1), film(2)]))
     assert {row.imdb_id: row.tmdb_state for row in Title.select()} == {
@@ -529,12 +529,12 @@ def test_what_cannot_be_ranked_is_left_out_with_its_reason(alice):
     plan = put(alice, document([seen(1), film(2), seen(3)], rankings=bad))
     assert {problem.path: problem.reason for problem in plan.errors} == {
         "rankings[0].imdb_id": "tt0000002 is not watched, and only watched films are ranked",
-        "rankings[1].imdb_id": "tt0000009 is no film of the file or of the library",
+        "rankings[1].imdb_id": "tt0000009 is in neither the file nor the library",
         "rankings[2].imdb_id": "'x' is not an IMDb title ID",
         "rankings[3].liked": "is missing",
         "rankings[4].position": "1.5 is not a whole number",
         "rankings[5].ranked_at": "'soon' is not a time",
-        "rankings[7]": "the same as rankings[6], which stands",
+        "rankings[7]": "the same as rankings[6], which is used",
         "rankings[8]": "expected an object",
     }
     assert portable.count(plan)["ranking"] == {"new": 1, "rejected": 8}

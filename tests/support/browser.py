@@ -29,7 +29,7 @@ WIDTHS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "heigh
 AXE = importlib.resources.files("axe_playwright_python") / "axe.min.js"
 FAULTS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
   .filter((fault) => ["serious", "critical"].includes(fault.impact))
-  .map((fault) => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)} ${fault.nodes[0].failureSummary}`)"""
+  .map(({ id, nodes: [first] }) => `${id}: ${first.html.slice(0, 200)} ${first.failureSummary}`)"""
 WAIT_MS = 30_000
 
 expect.set_options(timeout=WAIT_MS)

@@ -1,4 +1,4 @@
-"""gunicorn.conf.py with short deadlines, for GUNICORN_CMD_ARGS="-c python:tests.support.hurried"."""
+"""gunicorn.conf.py with short deadlines: GUNICORN_CMD_ARGS="-c python:tests.support.hurried"."""
 
 from mm import request_bodies
 from mm.config import ROOT

@@ -1,4 +1,4 @@
-"""What the tests read of a page: its HTML without the line breaks and indentation of its template."""
+"""A page's HTML as tests read it: without the line breaks and indentation of its template."""
 
 import re
 

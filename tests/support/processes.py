@@ -56,7 +56,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, *names: str) -> None:
-        """Start each and wait until it works; raises AssertionError with its log when it does not."""
+        """Start each and wait until it works. Raises AssertionError with its log."""
         started = time.time()
         for name in names:
             with self.log(name).open("ab") as log:

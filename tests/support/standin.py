@@ -1,7 +1,8 @@
 """A stand-in for TMDB and OMDb: a real HTTP server on loopback with invented titles and faults to
 switch on.
 
-    python -m tests.support.standin --port 9200 [--tmdb '{"fault": "error", "times": 3}'] [--omdb '{"quota": 500}']
+    python -m tests.support.standin --port 9200 \\
+        [--tmdb '{"fault": "error", "times": 3}'] [--omdb '{"quota": 500}']
 
 `TMDB_BASE_URL`, `OMDB_BASE_URL` and `TMDB_IMAGE_URL` are /3, /omdb/ and /t/p below it. GET
 /__stats__ tells what was asked. The key `bad` is refused by either provider.
@@ -620,7 +621,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._json(200, ["surprise"])
 
     def _fault_invalid_json(self, provider):
-        body = b'{"Response":"False","Error":"Conversion from string "0011f8539" to type \'Double\' is not valid."}'
+        message = """Conversion from string "0011f8539" to type 'Double' is not valid."""
+        body = f'{{"Response":"False","Error":"{message}"}}'.encode()
         return self._send(200, body, "application/json; charset=utf-8")
 
     def _fault_broken_utf8(self, provider):

@@ -51,7 +51,9 @@ def next_run(user: User) -> float | None:
     now = clock.now()
     if user.next_try_at is not None and user.next_try_at < now + 2 * DAY:
         return max(user.next_try_at, now)
-    return now if _is_due(user, now) else next_slot(now)
+    completed = user.last_completed_at
+    is_due = completed is None or completed < last_slot(now) or completed > now + 2 * DAY
+    return now if is_due else next_slot(now)
 
 
 def is_overdue(last_good: float) -> bool:
@@ -155,11 +157,6 @@ LOOKS: dict[str, tuple[str, Callable[[], list[Job]]]] = {
         functools.partial(_once_a_night, "tidying", TIDIED),
     ),
 }
-
-
-def _is_due(user: User, now: float) -> bool:
-    completed = user.last_completed_at
-    return completed is None or completed < last_slot(now) or completed > now + 2 * DAY
 
 
 def late_accounts() -> int:

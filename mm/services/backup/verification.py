@@ -27,7 +27,7 @@ def problem_of(data: bytes, expected: Counts, trusted: bool, exact: bool) -> str
         return error.message
     if incoming.errors:
         first = incoming.errors[0]
-        return f"{len(incoming.errors)} rows cannot be restored, first {first.path}: {first.reason}"
+        return f"{len(incoming.errors)} rows can’t be restored, first {first.path}: {first.reason}"
     if _counts(incoming) != expected:
         return "films, people or lists are missing from it"
     restored = _restore_and_export(incoming)

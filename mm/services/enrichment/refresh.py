@@ -146,6 +146,5 @@ def _fill(provider: str, imdb_id: str, body: dict) -> ProviderError | None:
     code = enrichment_queue.fill_or_mark_failed(provider, title, body)
     if code is None:
         return None
-    return ProviderError(
-        f"{pauses.NAMES[provider]}'s answer cannot be stored (code {code} in the log)."
-    )
+    name = pauses.NAMES[provider]
+    return ProviderError(f"{name}'s answer cannot be stored (details in the log, code {code}).")

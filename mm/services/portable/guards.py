@@ -29,7 +29,7 @@ SINGLE_MAX = 10_000
 KEYS_MAX = 1_000
 BOM = b"\xef\xbb\xbf"
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-NO_JSON = "The file is not valid JSON: {}. Is it cut off, or another kind of file?"
+NO_JSON = "This file can’t be read: {}. It may be incomplete, or not a Movie Manager export."
 # An escaped backslash and a whole pair are matched to be stepped over.
 SURROGATES = re.compile(
     rb"""\\\\
@@ -69,7 +69,7 @@ def members(data: bytes, counted: Counter, trusted: bool) -> dict[str, list[Raw]
     is repeated. None for JSON that is no object. `trusted`: have as many parts as it likes."""
     if not trusted and has_too_many_parts(data, BRACKETS_MAX, COMMAS_MAX):
         raise UnusableFileError(
-            "The file has more brackets or commas than any library. Is it another file?"
+            "This file has more brackets or commas than any library. Is it the right file?"
         )
     data = data.removeprefix(BOM)
     if not data[:LONG_ROW].lstrip(b" \t\r\n").startswith(b"{"):
@@ -81,7 +81,7 @@ def members(data: bytes, counted: Counter, trusted: bool) -> dict[str, list[Raw]
         keys.append(name)
         if len(keys) > KEYS_MAX:
             raise UnusableFileError(
-                f"The outermost object has more than {KEYS_MAX:,} keys: no library has."
+                f"This file isn’t a Movie Manager export: it has more than {KEYS_MAX:,} keys."
             )
         return _Key(name)
 
@@ -148,7 +148,7 @@ def _decode(decoder: msgspec.json.Decoder, data: bytes | Raw, path: str, counted
         mended, count = _without_halves(bytes(data))
         if not count:
             raise UnusableFileError(NO_JSON.format(_what_is_wrong(error, path))) from error
-    counted["characters were only half there, and became \ufffd"] += count
+    counted["characters were broken and became \ufffd"] += count
     try:
         return decoder.decode(mended)
     except NOT_JSON as error:
@@ -174,8 +174,8 @@ def _without_halves(data: bytes) -> tuple[bytes, int]:
 
 def _what_is_wrong(error: Exception, path: str) -> str:
     if path:
-        return f"{path} cannot be read"
+        return f"{path} is broken"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     at = re.search(r"\(byte (\d+)\)", str(error))
-    return f"byte {int(at[1]):,} cannot be read" if at else "it ends too early"
+    return f"byte {int(at[1]):,} is invalid" if at else "it ends too early"

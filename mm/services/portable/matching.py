@@ -31,7 +31,7 @@ def plan_people(
     for row in rows:
         if row.path not in joined and row.key in taken:
             name = row.values["name"]
-            why = f"{name!r} is already another row's person; its votes were joined."
+            why = f"{name!r} is already another row's person; their votes were combined."
             plan.noticed.add("joined", f"{row.path}: {why}")
         else:
             existing = library.people.get(joined.get(row.path, 0))
@@ -86,7 +86,7 @@ def _final_keys(
         for person_id in denied:
             row = renaming.pop(person_id)
             wanted, kept = row.values["name"], library.people[person_id]["name"]
-            why = f"{wanted!r} is another person of yours; {kept!r} keeps its name."
+            why = f"{wanted!r} is already someone else in your library; {kept!r} keeps this name."
             plan.noticed.add("renamed", f"{row.path}.name: {why}")
 
 
@@ -198,7 +198,7 @@ def _put_or_drop(
     if name not in filters:
         return
     if value is None:
-        why = "nothing here is called that; the view was taken without."
+        why = "not found; the view was imported without this filter."
         plan.noticed.add("filters", f"{row.path}.filters.{name}: {why}")
         del filters[name]
     else:

@@ -111,7 +111,7 @@ def _refuse_too_many(plan: Plan, library: Library) -> None:
         if new and len(existing) + new > most:
             total = len(existing) + new
             raise UnusableFileError(
-                f"The library would hold {total:,} {words}; the limit is {most:,}."
+                f"Your library would have {total:,} {words}; the limit is {most:,}."
             )
 
 
@@ -153,7 +153,7 @@ def _library(database: Database, user_id: str) -> Library:
 def _has_its_list(plan: Plan, film: FileFilm, list_of: dict[str, str]) -> bool:
     if film.list_id is None or film.list_id in list_of:
         return True
-    reason = f"{film.list_id[:80]!r} is no list of the file or of the library"
+    reason = f"list {film.list_id[:80]!r} doesn’t exist"
     plan.errors.append(Problem(f"{film.path}.custom_list_id", reason))
     return False
 
@@ -165,7 +165,7 @@ def _join_votes(plan: Plan, film: FileFilm, person_of: dict[str, str]) -> FileFi
     for vote in film.votes:
         name = first.setdefault(person_of[vote.key], vote.person_name)
         if name != vote.person_name:
-            reason = f"{vote.person_name!r} and {name!r} are one person of yours, who votes once"
+            reason = f"{vote.person_name!r} and {name!r} are the same person in your library"
             plan.errors.append(Problem(f"{film.path}.recommendations", reason))
     votes = [vote for vote in film.votes if first[person_of[vote.key]] == vote.person_name]
     return film if len(votes) == len(film.votes) else structs.replace(film, votes=votes)
@@ -237,7 +237,7 @@ def _vote_steps(
         elif room > 0:
             room -= 1
         else:
-            reason = f"{vote.person_name!r}: a film takes {most:,} recommendations at most"
+            reason = f"{vote.person_name!r}: a film can have {most:,} recommendations"
             plan.errors.append(Problem(f"{film.path}.recommendations", reason))
             continue
         yield step

@@ -8,8 +8,8 @@ from msgspec import Struct, field
 from mm.schemas import Conflicts, Outcome, Problem
 from mm.services.ranking_order import Ranked
 
-SKIPPED = "already in the library"
-OLDER = "the library's is as new or newer"
+SKIPPED = "already in your library"
+OLDER = "your library’s version is as new or newer"
 # Warnings of one kind that are given one by one.
 WARNINGS_EACH = 10
 

@@ -11,7 +11,7 @@ from mm.services.portable.reader import FileRanking, Incoming
 from mm.services.ranking_order import Ranked
 
 LEFT = "the film is no longer watched"
-RANKED = "already ranked in the library"
+RANKED = "already ranked in your library"
 
 
 def plan_rankings(plan: Plan, library: Library, incoming: Incoming) -> None:
@@ -20,12 +20,23 @@ def plan_rankings(plan: Plan, library: Library, incoming: Incoming) -> None:
     statuses = {imdb_id: row["status"] for imdb_id, row in library.films.items()}
     statuses |= {imdb_id: film.values["status"] for imdb_id, film in films.items()}
     rows = [row for row in incoming.rankings if _is_taken(plan, row, statuses, films)]
-    from_file = [_ranked(library, incoming.exported_at, row) for row in rows]
+    from_file = []
+    for row in rows:
+        existing = library.rankings.get(row.imdb_id)
+        ranked_at = row.ranked_at
+        if ranked_at is None:
+            ranked_at = existing.ranked_at if existing else incoming.exported_at
+        from_file.append(Ranked(row.imdb_id, row.liked, row.position, ranked_at))
     staying: list[Ranked] = []
     leaving: list[Ranked] = []
     for film in library.rankings.values():
         (staying if statuses[film.imdb_id] == "watched" else leaving).append(film)
-    plan.ranked = list(ranking_order.numbered(_joined(plan, from_file, staying)))
+    first, then = sorted(from_file, key=lambda film: film.position), staying
+    if plan.conflicts != "overwrite":
+        first, then = then, first
+    placed = {film.imdb_id for film in first}
+    order = [*first, *(film for film in then if film.imdb_id not in placed)]
+    plan.ranked = list(ranking_order.numbered(order))
     final = {film.imdb_id: film for film in plan.ranked}
     for film in from_file:
         existing = library.rankings.get(film.imdb_id)
@@ -47,29 +58,12 @@ def _is_taken(
         # Not the file's fault: the library's film stays, and is not watched.
         plan.rankings.append(RankingStep("kept", row.imdb_id, {}, film.reason))
     elif status is None:
-        reason = f"{row.imdb_id} is no film of the file or of the library"
+        reason = f"{row.imdb_id} is in neither the file nor the library"
         plan.errors.append(Problem(f"{row.path}.imdb_id", reason))
     else:
         reason = f"{row.imdb_id} is not watched, and only watched films are ranked"
         plan.errors.append(Problem(f"{row.path}.imdb_id", reason))
     return False
-
-
-def _ranked(library: Library, exported_at: float, row: FileRanking) -> Ranked:
-    """A missing date is the library's, else that of the export."""
-    existing = library.rankings.get(row.imdb_id)
-    ranked_at = row.ranked_at
-    if ranked_at is None:
-        ranked_at = existing.ranked_at if existing else exported_at
-    return Ranked(row.imdb_id, row.liked, row.position, ranked_at)
-
-
-def _joined(plan: Plan, from_file: list[Ranked], staying: list[Ranked]) -> list[Ranked]:
-    first, then = sorted(from_file, key=lambda film: film.position), staying
-    if plan.conflicts != "overwrite":
-        first, then = then, first
-    placed = {film.imdb_id for film in first}
-    return [*first, *(film for film in then if film.imdb_id not in placed)]
 
 
 def _step(plan: Plan, existing: Ranked | None, from_file: Ranked, final: Ranked) -> RankingStep:

@@ -34,7 +34,7 @@ ERRORS_MAX = 100_000
 # How many unknown keys are named.
 UNKNOWN_MAX = 20
 SECTIONS = ("movies", "people", "lists", "views", "rankings")
-SECTIONS_IN_WORDS = f"{', '.join(SECTIONS[:-1])} and {SECTIONS[-1]}"
+NO_EXPORT = "This JSON file isn’t a Movie Manager export."
 QUICK_KEYS = {key for key, *_ in QUICK_RECOMMENDERS}
 # What version 1 carried besides, and what the API's own rows carry: not part of a library.
 IGNORED = {
@@ -140,7 +140,7 @@ class _Reader(Struct):
         self.errors.append(Problem(path, reason))
         if len(self.errors) > ERRORS_MAX:
             raise UnusableFileError(
-                f"More than {ERRORS_MAX:,} rows cannot be used, such as {path}: {reason}. "
+                f"More than {ERRORS_MAX:,} rows can’t be used, such as {path}: {reason}. "
                 "Is it the right file?"
             )
 
@@ -157,10 +157,7 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
     reader = _Reader(trusted, validation.LATEST if trusted else clock.now() + DAY)
     document = guards.members(data, reader.counted, trusted)
     if document is None:
-        raise UnusableFileError(
-            "The file is JSON, but no Movie Manager export: "
-            f"that is an object with {SECTIONS_IN_WORDS}."
-        )
+        raise UnusableFileError(NO_EXPORT)
     _check_version(reader, document)
     reader.exported_at = _exported_at(reader, document)
     sections = _sections(reader, document)
@@ -181,7 +178,7 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
         first = f"{incoming.errors[0].path}: {incoming.errors[0].reason}"
         count = len(incoming.errors)
         raise UnusableFileError(
-            f"No row of the file can be used. First of {count:,} problems: {first}"
+            f"No row of this file can be used. First of {count:,} problems: {first}"
         )
     counted = [f"{count:,} {text}." for text, count in sorted(reader.counted.items())]
     incoming.warnings = [*reader.warnings.lines(), *counted]
@@ -198,10 +195,10 @@ def _check_version(reader: _Reader, document: dict[str, list[Raw]]) -> None:
         raise UnusableFileError(f"The file's version: {error.reason}.") from error
     version = 1 if version is None else version
     if version > VERSION:
-        newer = f"The file was made by a newer version: {version:g}."
+        newer = f"This file was made by a newer version: {version:g}."
         raise UnusableFileError(f"{newer} This server reads up to {VERSION}.")
     if version not in (1, 2):
-        raise UnusableFileError(f"The file's version is {version:g}; this server reads 1 and 2.")
+        raise UnusableFileError(f"This file’s version is {version:g}; this server reads 1 and 2.")
 
 
 def _exported_at(reader: _Reader, document: dict[str, list[Raw]]) -> float:
@@ -229,16 +226,13 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
             elif not _is_empty(reader, value, name):
                 reader.reject(name, "expected a list")
         if len(values) > 1:
-            again = f"The file holds {name!r} {len(values)} times: all of them were read as one."
+            again = f"The file has {name!r} {len(values)} times; they were combined."
             reader.warnings.add("twice", again)
         if (count := len(sections.get(name, []))) > validation.FILMS_MAX:
             limit = f"the limit is {validation.FILMS_MAX:,}"
-            raise UnusableFileError(f"The file holds {count:,} {name}; {limit}.")
+            raise UnusableFileError(f"This file has {count:,} {name}; {limit}.")
     if not sections:
-        raise UnusableFileError(
-            f"The file is JSON, but has none of the lists {SECTIONS_IN_WORDS}: "
-            "nothing in it can be imported."
-        )
+        raise UnusableFileError(NO_EXPORT)
     for name in sorted(document.keys() - KNOWN[""] - IGNORED):
         values = document[name]
         if count := sum(guards.count_entries(value, name, reader.counted) for value in values):
@@ -255,9 +249,9 @@ def _is_empty(reader: _Reader, value: Raw, path: str) -> bool:
 
 def _count_unknown(reader: _Reader, label: str, count: int) -> None:
     """Data under keys that this version does not know must not be lost in silence."""
-    text = f"entries under {label[:80]!r} are not known to this version: left out"
+    text = f"entries under {label[:80]!r} are unknown to this version and were left out"
     if text not in reader.counted and len(reader.counted) >= UNKNOWN_MAX:
-        text = "entries under further keys are not known to this version: left out"
+        text = "entries under other keys are unknown to this version and were left out"
     reader.counted[text] += count
 
 
@@ -290,9 +284,11 @@ def _rows(
             first[key] = path
             yield decoded
         elif section == "people":
-            reader.warnings.add("joined", f"{path} and {first[key]} are one person: joined.")
+            reader.warnings.add(
+                "joined", f"{path} and {first[key]} are the same person and were combined."
+            )
         else:
-            reader.reject(path, f"the same as {first[key]}, which stands")
+            reader.reject(path, f"the same as {first[key]}, which is used")
 
 
 def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
@@ -309,7 +305,7 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     if status == "custom" and not list_id:
         raise FieldError("custom_list_id", "is missing, and the status is custom")
     if status != "custom" and list_id:
-        ignored = "films name a list, but their status is not custom: the list was ignored"
+        ignored = "films name a list, but their status is not custom; the list was ignored"
         reader.counted[ignored] += 1
         list_id = None
     values = _given(
@@ -359,7 +355,7 @@ def _votes(reader: _Reader, film_path: str, row: dict) -> Iterator[FileVote]:
             reader.reject(_join(path, error.path), error.reason)
             continue
         if vote.key in first:
-            reader.reject(path, f"the same person as {first[vote.key]}, which stands")
+            reader.reject(path, f"the same person as {first[vote.key]}, which is used")
             continue
         first[vote.key] = path
         yield vote
@@ -369,7 +365,7 @@ def _person(reader: _Reader, path: str, row: dict) -> FilePerson:
     name = validation.name(row.get("name"))
     quick_key = validation.text(row.get("quick_key"), "quick_key")
     if quick_key is not None and quick_key not in QUICK_KEYS:
-        reader.counted["people have an unknown quick_key: it was ignored"] += 1
+        reader.counted["people have an unknown quick_key, which was ignored"] += 1
         quick_key = None
     values = _given(
         name=name,
@@ -427,7 +423,7 @@ def _last_modified(reader: _Reader, row: dict) -> float:
     if value is None:
         return reader.exported_at
     if value > reader.latest:
-        reader.counted["rows had a last_modified in the future: it was taken as now"] += 1
+        reader.counted["rows had a change date in the future; the current time was used"] += 1
         return clock.now()
     return value
 
