@@ -76,33 +76,34 @@ def in_pieces(parts: Iterable[bytes]) -> Response:
             break
     else:
         return Response(b"".join(head), mimetype="application/json")
-    streamed = _after_request(itertools.chain(head, parts), request.endpoint)
     is_zipped = request.accept_encodings["gzip"] > 0
-    response = Response(_zipped(streamed) if is_zipped else streamed, mimetype="application/json")
+    streamed = _after_request(itertools.chain(head, parts), request.endpoint, is_zipped)
+    response = Response(streamed, mimetype="application/json")
     response.vary.add("Accept-Encoding")
     if is_zipped:
         response.headers["Content-Encoding"] = "gzip"
     return response
 
 
-def _after_request(parts: Iterable[bytes], endpoint: str | None) -> Iterator[bytes]:
+def _after_request(
+    parts: Iterable[bytes], endpoint: str | None, is_zipped: bool
+) -> Iterator[bytes]:
     """The request has ended and closed its database connection, so reading on opens another one,
     which is closed here. An answer that breaks off cannot say why, so the log does."""
     try:
-        yield from parts
+        if not is_zipped:
+            yield from parts
+            return
+        packer = isal_zlib.compressobj(LEVEL, wbits=GZIP)
+        for part in parts:
+            if packed := packer.compress(part):
+                yield packed
+        yield packer.flush()
     except (DatabaseError, InterfaceError) as error:
         log.unexpected("answer.broke_off", error, endpoint=endpoint)
         raise
     finally:
         db.close()
-
-
-def _zipped(parts: Iterable[bytes]) -> Iterator[bytes]:
-    packer = isal_zlib.compressobj(LEVEL, wbits=GZIP)
-    for part in parts:
-        if packed := packer.compress(part):
-            yield packed
-    yield packer.flush()
 
 
 def drain_body(response: Response) -> Response:

@@ -146,8 +146,20 @@ def get(
                 return Answer(response.status_code, body, pause)
     except NoSlotError:
         problem: Error = NotAskedError(slow(provider))
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        problem = _as_temporary(provider, error)
+    except TooLargeError:
+        problem = TemporaryError(f"{provider} answered with more than {BYTES_MAX >> 20} MiB.")
+    except (requests.Timeout, urllib3.exceptions.TimeoutError):
+        problem = TemporaryError(f"{provider} did not answer in time.", silent=True)
+    except INCOMPLETE_ERRORS:
+        problem = TemporaryError(f"{provider} broke off in the middle of its answer.")
+    except ValueError:
+        # A URL that cannot be used raises several errors, all of which are ValueErrors.
+        name = f"{provider.upper()}_BASE_URL"
+        text = f"{provider} cannot be asked: {name} is no usable address."
+        problem = TemporaryError(text, silent=True)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        kind = type(error).__name__
+        problem = TemporaryError(f"{provider} could not be reached ({kind}).", silent=True)
     # Raised here and not above: those exceptions carry the URL, and with it the key.
     raise problem
 
@@ -247,23 +259,6 @@ def _over_limit(error: TemporaryError, seconds: float) -> OverLimitError:
     over = OverLimitError(str(error), seconds)
     over.status = error.status
     return over
-
-
-def _as_temporary(provider: str, error: Exception) -> TemporaryError:
-    if isinstance(error, TooLargeError):
-        return TemporaryError(f"{provider} answered with more than {BYTES_MAX >> 20} MiB.")
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return TemporaryError(f"{provider} did not answer in time.", silent=True)
-    if isinstance(error, INCOMPLETE_ERRORS):
-        return TemporaryError(f"{provider} broke off in the middle of its answer.")
-    if isinstance(error, ValueError):
-        # A URL that cannot be used raises several errors, all of which are ValueErrors.
-        name = f"{provider.upper()}_BASE_URL"
-        return TemporaryError(
-            f"{provider} cannot be asked: {name} is no usable address.", silent=True
-        )
-    kind = type(error).__name__
-    return TemporaryError(f"{provider} could not be reached ({kind}).", silent=True)
 
 
 def _retry_after_seconds(header: str) -> float | None:

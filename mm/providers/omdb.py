@@ -38,7 +38,15 @@ def look_up(account: Account, imdb_id: str) -> dict:
 
 
 def _read(answer: Answer, key: str = "") -> dict:
-    body = _decode(answer.content)
+    # Leniently, because OMDb leaves control characters and stray bytes in its strings. None for
+    # what is no JSON object, or could not be stored as one.
+    body: dict | None = None
+    try:
+        value = json.loads(answer.content.decode("utf-8", "replace"), strict=False)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        body = value if isinstance(value, dict) else None
+    except (ValueError, RecursionError):
+        pass
     error = client.reason(body.get("Error", ""), key) if body else ""
     if LIMIT_WORDS in error.lower():
         raise OverLimitError(f"OMDb says: {error}")
@@ -58,14 +66,3 @@ def _read(answer: Answer, key: str = "") -> dict:
     if body.get("Response") == "False":
         raise NotFoundError(f"OMDb says: {error}")
     return body
-
-
-def _decode(content: bytes) -> dict | None:
-    """Leniently, because OMDb leaves control characters and stray bytes in its strings. None for
-    what is no JSON object, or could not be stored as one."""
-    try:
-        body = json.loads(content.decode("utf-8", "replace"), strict=False)
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None

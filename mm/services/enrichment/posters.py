@@ -194,19 +194,17 @@ def sweep() -> int:
         for batch in chunks(names, SWEEP_BATCH):
             has_poster = Title.poster_path.in_([f"/{name}" for name in batch])
             used = {path for (path,) in Title.select(Title.poster_path).where(has_poster).tuples()}
-            count += sum(_delete(folder / name) for name in batch if f"/{name}" not in used)
+            for name in batch:
+                if f"/{name}" in used:
+                    continue
+                try:
+                    (folder / name).unlink()
+                    count += 1
+                except OSError as error:
+                    log.warning("poster.not_deleted", file=name, error=type(error).__name__)
     if count:
         log.info("posters.swept", count=count)
     return count
-
-
-def _delete(path: Path) -> bool:
-    try:
-        path.unlink()
-    except OSError as error:
-        log.warning("poster.not_deleted", file=path.name, error=type(error).__name__)
-        return False
-    return True
 
 
 def _next(count: int) -> list[tuple[float, str, str]]:

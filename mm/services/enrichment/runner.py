@@ -215,7 +215,15 @@ def _dispatch(runs: list[ProviderRun]) -> bool:
             run.waiting = 0
         elif not run.paused or not run.in_flight:
             run.paused = False
-            room = _room(run)
+            room = DISPATCHED - run.todo.qsize()
+            if run.provider == "omdb":
+                left = pauses.omdb_calls_left()
+                if left <= 0 and not run.in_flight:
+                    limit = config.current.omdb_daily_limit
+                    reason = f"its {limit:,} calls for today are used up except for a small reserve"
+                    pauses.pause_until_next_day("omdb", reason, reserve=True)
+                    run.waiting = 0
+                room = min(room, left - len(run.in_flight))
             if room > 0:
                 _read_ahead(run)
             while run.upcoming and room > 0:
@@ -224,20 +232,6 @@ def _dispatch(runs: list[ProviderRun]) -> bool:
                 run.todo.put(title)
                 room -= 1
     return any(run.in_flight for run in runs)
-
-
-def _room(run: ProviderRun) -> int:
-    """How many more titles may be handed out; pauses OMDb once its calls of today are used up."""
-    room = DISPATCHED - run.todo.qsize()
-    if run.provider != "omdb":
-        return room
-    left = pauses.omdb_calls_left()
-    if left <= 0 and not run.in_flight:
-        limit = config.current.omdb_daily_limit
-        reason = f"its {limit:,} calls for today are used up except for a small reserve"
-        pauses.pause_until_next_day("omdb", reason, reserve=True)
-        run.waiting = 0
-    return min(room, left - len(run.in_flight))
 
 
 def _read_ahead(run: ProviderRun) -> None:

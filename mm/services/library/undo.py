@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,13 +82,21 @@ def step(
             return
         person_ids = [] if person_id is None else [person_id]
         list_ids = [] if list_id is None else [list_id]
-        members = _on_list(user_id, list_id)
+        # Only their places: whatever happens to a list, the watches and votes of its films stay.
+        members: dict[str, list | None] = {}
+        if list_id is not None:
+            on_it = (CustomList.id == list_id) & (Movie.user == user_id)
+            rows = db.execute(Movie.select(*PLACE).join(CustomList).where(on_it))
+            members = {imdb_id: place for imdb_id, *place in rows}
         before = _rows(user_id, films, person_ids, list_ids, members, with_votes)
         yield kept
         places = _places(user_id, members)
         after = _rows(user_id, films, person_ids, list_ids, places, with_votes)
         if before != after:
-            kept.token = _keep(user_id, before, after)
+            UndoStep.delete().where(~_recent()).execute()
+            kept.token, now = secrets.token_urlsafe(16), clock.now()
+            values = {"rows": before, "after": _digest(after), "created_at": now}
+            UndoStep.create(token=kept.token, user=user_id, **values)
 
 
 def back(user_id: str, token: str) -> None:
@@ -98,7 +106,14 @@ def back(user_id: str, token: str) -> None:
     changed since.
     """
     with write(user_id) as change:
-        kept = _find(user_id, token)
+        mine = (UndoStep.token == token) & (UndoStep.user == user_id)
+        kept = UndoStep.get_or_none(mine & _recent())
+        if kept is None:
+            raise NotFoundError(
+                "This can no longer be undone: ten minutes have passed, or it was already undone."
+            )
+        if kept.rows.keys() != PARTS:
+            raise NotFoundError("This can no longer be undone: the server was updated since.")
         before: dict = kept.rows
         person_ids = map(int, before["people"])
         places = _places(user_id, before["places"])
@@ -106,11 +121,9 @@ def back(user_id: str, token: str) -> None:
         now = _rows(user_id, before["films"], person_ids, before["lists"], places, with_votes)
         if _digest(now) != kept.after:
             raise ConflictError("This can’t be undone: it was changed again since.")
-        for list_id, row in _differing(before, now, "lists"):
-            _put_list(change, list_id, row)
+        _put_lists(change, before, now)
         for person_id, row in _differing(before, now, "people"):
             _put_person(change, int(person_id), row, now["people"][person_id])
-        _put_places(change, dict(_differing(before, now, "places")))
         # A list or a person that was put back has already changed films.
         _put_films(change, before["films"])
         _put_rankings(change, before["rankings"], now["rankings"])
@@ -144,31 +157,6 @@ def _recent() -> Expression:
     return UndoStep.created_at.between(now - KEPT_SECONDS, now + KEPT_SECONDS)
 
 
-def _keep(user_id: str, before: dict, after: dict) -> str:
-    UndoStep.delete().where(~_recent()).execute()
-    token = secrets.token_urlsafe(16)
-    UndoStep.create(
-        token=token,
-        user=user_id,
-        rows=before,
-        after=_digest(after),
-        created_at=clock.now(),
-    )
-    return token
-
-
-def _find(user_id: str, token: str) -> UndoStep:
-    mine = (UndoStep.token == token) & (UndoStep.user == user_id)
-    kept = UndoStep.get_or_none(mine & _recent())
-    if kept is None:
-        raise NotFoundError(
-            "This can no longer be undone: ten minutes have passed, or it was already undone."
-        )
-    if kept.rows.keys() != PARTS:
-        raise NotFoundError("This can no longer be undone: the server was updated since.")
-    return kept
-
-
 def _digest(rows: dict) -> str:
     """Without the positions of a ranking: they change when other films are ranked."""
     kept = {**rows, "rankings": _unplaced(rows["rankings"])}
@@ -198,11 +186,23 @@ def _rows(
     "rankings": {imdb_id: [liked, position, ranked_at]}, "places": {imdb_id: row}}, and whether
     votes of the people are among them. The keys are PARTS."""
     films = _films(user_id, imdb_ids)
+    rankings: dict[str, list] = {}
+    shown = {*films, *places}
+    ranked = Ranking.select().join(Movie).where(Movie.user == user_id)
+    # Only where one of them is ranked is the whole order read, to count their positions.
+    if any(ranked.where(Movie.title.in_(part)).exists() for part in chunks(shown)):
+        order = ranking_order.read(db.obj, user_id)
+        rankings = {imdb_id: list(place) for imdb_id, *place in order if imdb_id in shown}
+    list_rows: dict[str, dict | None] = {}
+    names = ("id", *owned_names(CustomList))
+    for key in list_ids:
+        row = CustomList.get_or_none((CustomList.id == key) & (CustomList.user == user_id))
+        list_rows[key] = {name: getattr(row, name) for name in names} if row else None
     return {
         "films": films,
-        "rankings": _rankings(user_id, [*films, *places]),
+        "rankings": rankings,
         "people": {str(key): _person(user_id, key, with_votes) for key in person_ids},
-        "lists": {key: _list(user_id, key) for key in list_ids},
+        "lists": list_rows,
         "places": places,
         "with_votes": with_votes,
     }
@@ -230,16 +230,6 @@ def _films(user_id: str, imdb_ids: Iterable[str]) -> dict[str, dict | None]:
     return films
 
 
-def _rankings(user_id: str, films: Collection[str]) -> dict[str, list]:
-    """Of those that are ranked. Only then the whole order is read, to count their positions."""
-    ranked = Ranking.select().join(Movie).where(Movie.user == user_id)
-    if not any(ranked.where(Movie.title.in_(part)).exists() for part in chunks(films)):
-        return {}
-    order = ranking_order.read(db.obj, user_id)
-    wanted = set(films)
-    return {imdb_id: list(place) for imdb_id, *place in order if imdb_id in wanted}
-
-
 def _person(user_id: str, person_id: int, with_votes: bool) -> dict | None:
     person = Person.get_or_none((Person.id == person_id) & (Person.user == user_id))
     if person is None:
@@ -257,22 +247,6 @@ def _person(user_id: str, person_id: int, with_votes: bool) -> dict | None:
     return {"person": columns, "votes": [list(row) for row in votes.tuples()]}
 
 
-def _list(user_id: str, list_id: str) -> dict | None:
-    row = CustomList.get_or_none((CustomList.id == list_id) & (CustomList.user == user_id))
-    names = ("id", *owned_names(CustomList))
-    return {name: getattr(row, name) for name in names} if row else None
-
-
-def _on_list(user_id: str, list_id: str | None) -> dict[str, list]:
-    """{imdb_id: its place} of the films on the list. Whatever happens to a list, the watches and
-    votes of its films stay as they are."""
-    if list_id is None:
-        return {}
-    on_it = (CustomList.id == list_id) & (Movie.user == user_id)
-    rows = db.execute(Movie.select(*PLACE).join(CustomList).where(on_it))
-    return {imdb_id: place for imdb_id, *place in rows}
-
-
 def _places(user_id: str, imdb_ids: Iterable[str]) -> dict[str, list | None]:
     places: dict[str, list | None] = dict.fromkeys(imdb_ids)
     rows = Movie.select(*PLACE).left_outer_join(CustomList).where(Movie.user == user_id)
@@ -285,16 +259,31 @@ def _places(user_id: str, imdb_ids: Iterable[str]) -> dict[str, list | None]:
 # Putting back.
 
 
-def _put_list(change: Write, list_id: str, row: dict | None) -> None:
-    if row is None:
-        lists.delete(change.user_id, list_id)
-        return
-    remove_tombstones(change, "list", list_id)
-    values = {**row, "updated_at": change.updated_at, "imported_at": change.updated_at}
-    existing = (CustomList.user == change.user_id) & (CustomList.id == list_id)
-    if not CustomList.update(**values).where(existing).execute():
-        require_room(change.user_id, CustomList, "lists")
-        CustomList.create(user=change.user_id, **values)
+def _put_lists(change: Write, before: dict, now: dict) -> None:
+    """The lists, and after them the places of their films."""
+    for list_id, row in _differing(before, now, "lists"):
+        if row is None:
+            lists.delete(change.user_id, list_id)
+            continue
+        remove_tombstones(change, "list", list_id)
+        values = {**row, "updated_at": change.updated_at, "imported_at": change.updated_at}
+        existing = (CustomList.user == change.user_id) & (CustomList.id == list_id)
+        if not CustomList.update(**values).where(existing).execute():
+            require_room(change.user_id, CustomList, "lists")
+            CustomList.create(user=change.user_id, **values)
+    pks = _list_pks(change.user_id)
+    columns = (Movie.status, Movie.last_modified, Movie.custom_list, *WRITTEN)
+    written = (change.updated_at, change.updated_at)
+    places = (
+        (status, last_modified, pks[list_id], *written, change.user_id, imdb_id)
+        for imdb_id, (status, last_modified, list_id) in _differing(before, now, "places")
+    )
+    update_rows(db.obj, columns, [Movie.user, Movie.title], places)
+    # They were not watched while they were on the list.
+    unwatched = Movie.select(Movie.id).where(
+        (Movie.user == change.user_id) & (Movie.status != "watched")
+    )
+    Ranking.delete().where(Ranking.movie.in_(unwatched)).execute()
 
 
 def _put_person(change: Write, person_id: int, row: dict | None, now: dict | None) -> None:
@@ -313,50 +302,31 @@ def _put_person(change: Write, person_id: int, row: dict | None, now: dict | Non
         # Under the old id, which the sync feed's clients know and nobody else was given.
         Person.create(id=person_id, user=change.user_id, **values)
         remove_tombstones(change, "person", str(person_id))
-        _put_votes_of(person_id, change.user_id, row["votes"])
+        pks = _pks(change.user_id, [imdb_id for imdb_id, *_ in row["votes"]])
+        votes = (
+            (pks[imdb_id], person_id, *vote) for imdb_id, *vote in row["votes"] if imdb_id in pks
+        )
+        insert_rows(db.obj, VOTE, votes, ignore=True)
+        # Others may have recommended the films since. Only a person who comes back adds votes:
+        # those of a film that is put back were in the library together.
+        most = validation.VOTES_MAX
+        for part in chunks(pks.values()):
+            votes_of = Recommendation.select(Recommendation.movie)
+            by_film = votes_of.where(Recommendation.movie.in_(part)).group_by(Recommendation.movie)
+            if by_film.having(fn.COUNT(Recommendation.id) > most).exists():
+                raise ConflictError(
+                    f"This can’t be undone: one of the films has new recommendations since, and "
+                    f"the limit is {most:,}."
+                )
     else:
         Person.update(**values).where(Person.id == person_id).execute()
     if now is None or any(person[field] != now["person"][field] for field in people.SHOWN):
         mark_films_changed(change, person_id)
 
 
-def _put_places(change: Write, places: dict[str, list]) -> None:
-    """After the list itself."""
-    pks = _list_pks(change.user_id)
-    columns = (Movie.status, Movie.last_modified, Movie.custom_list, *WRITTEN)
-    written = (change.updated_at, change.updated_at)
-    rows = (
-        (status, last_modified, pks[list_id], *written, change.user_id, imdb_id)
-        for imdb_id, (status, last_modified, list_id) in places.items()
-    )
-    update_rows(db.obj, columns, [Movie.user, Movie.title], rows)
-    # They were not watched while they were on the list.
-    unwatched = Movie.select(Movie.id).where(
-        (Movie.user == change.user_id) & (Movie.status != "watched")
-    )
-    Ranking.delete().where(Ranking.movie.in_(unwatched)).execute()
-
-
 def _list_pks(user_id: str) -> dict[str, int]:
     rows = CustomList.select(CustomList.id, CustomList.pk).where(CustomList.user == user_id)
     return dict(rows.tuples())
-
-
-def _put_votes_of(person_id: int, user_id: str, votes: list) -> None:
-    pks = _pks(user_id, [imdb_id for imdb_id, *_ in votes])
-    rows = [(pks[imdb_id], person_id, *vote) for imdb_id, *vote in votes if imdb_id in pks]
-    insert_rows(db.obj, VOTE, rows, ignore=True)
-    # Others may have recommended the films since. Only a person who comes back adds votes: those of
-    # a film that is put back were in the library together.
-    most = validation.VOTES_MAX
-    for part in chunks(pks.values()):
-        votes_of = Recommendation.select(Recommendation.movie).where(Recommendation.movie.in_(part))
-        full = votes_of.group_by(Recommendation.movie).having(fn.COUNT(Recommendation.id) > most)
-        if full.exists():
-            raise ConflictError(
-                f"This can’t be undone: one of the films has new recommendations since, and the "
-                f"limit is {most:,}."
-            )
 
 
 def _put_films(change: Write, films: dict[str, dict | None]) -> None:

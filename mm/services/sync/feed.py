@@ -53,7 +53,22 @@ def everything_since(user_id: str, since: float) -> Changes:
 def page(user_id: str, since: float, limit: int, offset: str | None) -> Changes:
     """`offset`: the next_offset of the page before. Raises InvalidError
     for any other text."""
-    return _read(user_id, since, limit, _parse(offset))
+    if offset in (None, "", "0"):
+        return _read(user_id, since, limit, None)
+    try:
+        updated_at, table, key = (offset or "").split("_")
+        after = Position(float(updated_at), int(table), int(key))
+    except ValueError:
+        after = Position(math.nan, 0, 0)
+    is_position = (
+        math.isfinite(after.updated_at)
+        and 0 <= after.table < len(TABLES)
+        and 0 <= after.key < 2**63
+    )
+    if not is_position:
+        reason = "is not the next_offset of an answer"
+        raise InvalidError(f"offset: {reason}", [Problem("offset", reason)])
+    return _read(user_id, since, limit, after)
 
 
 def newest(user_id: str) -> float:
@@ -169,21 +184,3 @@ def _changes(user_id: str, reported: list[Position], server_timestamp: float) ->
         timestamp=server_timestamp,
     )
     return Changes(feed, [key for key in film_ids if key not in soft_deleted])
-
-
-def _parse(offset: str | None) -> Position | None:
-    if offset in (None, "", "0"):
-        return None
-    try:
-        updated_at, table, key = (offset or "").split("_")
-        position = Position(float(updated_at), int(table), int(key))
-    except ValueError:
-        position = Position(math.nan, 0, 0)
-    if (
-        math.isfinite(position.updated_at)
-        and 0 <= position.table < len(TABLES)
-        and 0 <= position.key < 2**63
-    ):
-        return position
-    reason = "is not the next_offset of an answer"
-    raise InvalidError(f"offset: {reason}", [Problem("offset", reason)])

@@ -48,14 +48,27 @@ def perform(user_id: str, action: SyncAction) -> SyncAnswer:
         if action.id is not None:
             content.append(str(action.id))
         key = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
-        stored = _stored(user_id, key) or _stored_by_id(user_id, action, at)
+        stored = _stored(user_id, key)
+        if stored is None and action.id is not None:
+            # Earlier versions stored the answer, for 90 days, under the id alone: it belongs to
+            # this action only where it has its time. Any other action can be done again: one that
+            # failed did nothing, and a film is watched once at a time.
+            by_id = _stored(user_id, f"id:{action.id}")
+            stored = by_id if by_id and by_id.success and by_id.last_modified == at else None
         if stored and not stored.conflict:
             return stored
         subject = kind.find(user_id, action.data)
         conflict = stored or _conflict(user_id, kind, subject, at)
         answer = conflict or _outcome(user_id, kind, subject, action.data, at)
         if stored is None:
-            _store(user_id, key, answer)
+            # Without the server's state, which may be long and is read anew for a replay.
+            values = {name: value for name, value in msgspec.to_builtins(answer).items() if value}
+            models.SyncAction.create(
+                user=user_id,
+                action_key=key,
+                answer={"success": answer.success, **values},
+                created_at=clock.now(),
+            )
         if answer.conflict:
             answer.server_state = _state(subject.row)
     return answer
@@ -140,31 +153,8 @@ def _state(row: Movie | Person | CustomList | None) -> MovieView | PersonView | 
     return None if row is None else lists.view(row)
 
 
-def _store(user_id: str, key: str, answer: SyncAnswer) -> None:
-    """Without the server's state, which may be long and is read anew for a replay."""
-    stateless = msgspec.structs.replace(answer, server_state=None)
-    values = {name: value for name, value in msgspec.to_builtins(stateless).items() if value}
-    models.SyncAction.create(
-        user=user_id,
-        action_key=key,
-        answer={"success": answer.success, **values},
-        created_at=clock.now(),
-    )
-
-
 def _stored(user_id: str, key: str) -> SyncAnswer | None:
     row = models.SyncAction.get_or_none(
         (models.SyncAction.user == user_id) & (models.SyncAction.action_key == key)
     )
     return None if row is None else msgspec.convert(row.answer, SyncAnswer)
-
-
-def _stored_by_id(user_id: str, action: SyncAction, at: float) -> SyncAnswer | None:
-    """The answer that an earlier version stored, for 90 days, under the action's id
-    alone. Two phones may both number from 1, so it belongs to this action only
-    where it has this action's time. Any other action can be done again: one that
-    failed did nothing, and a film is watched once at a time."""
-    if action.id is None:
-        return None
-    stored = _stored(user_id, f"id:{action.id}")
-    return stored if stored and stored.success and stored.last_modified == at else None
