@@ -6,7 +6,7 @@ from mm import config as configuration
 from mm import disk, log, ownership, request_bodies, static_files
 from mm.database import connect, db
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 
 def create_app(config: configuration.Config | None = None) -> Flask:
