@@ -261,7 +261,7 @@ def test_an_import_without_one_usable_row_is_answered_with_one_sentence(carol_sp
     rows = [{"imdb_id": "x"}, {"imdb_id": "y"}]
     answer = carol_speaks.post("/api/backup/import", json={"version": 2, "movies": rows})
     assert answer.status_code == 422
-    assert answer.json["detail"].startswith("No row of the file can be used. First of 2 problems:")
+    assert answer.json["detail"].startswith("No row of this file can be used. First of 2 problems:")
 
 
 class TestShape:
