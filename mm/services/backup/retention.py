@@ -64,8 +64,9 @@ def choose(
     ]
     counted = _since_the_last_pause(good, now)
     moments = sorted(map(_moment, good))
-    # The oldest of the safety copies beyond SAFETY_MOST, but never the first one of the last
-    # day: a program that imports again and again must not push out what was there before.
+    # The oldest of the safety copies beyond SAFETY_MOST, but never the first one of the
+    # last day: a program that imports again and again must not push out what was there
+    # before it began.
     copies = [each for each in backups if each.kind in SAFETY_KINDS and not _always_kept(each, now)]
     copies.sort(key=lambda each: (_moment(each), each.filename))
     first = next((each for each in copies if _moment(each) > now - DAY), None)
@@ -139,8 +140,8 @@ def _decide(
 def _decide_safety(
     backup: BackupEntry, now: float, moments: list[float], too_many: set[str]
 ) -> Decision:
-    """`moments`: of all good backups, the oldest first. `too_many`: the names of copies beyond
-    SAFETY_MOST."""
+    """`moments`: of all good backups, the oldest first. `too_many`: the names of the
+    copies beyond SAFETY_MOST."""
     moment = _moment(backup)
     if reason := _always_kept(backup, now):
         return Decision(backup.filename, True, reason)
@@ -148,9 +149,9 @@ def _decide_safety(
         return Decision(backup.filename, False, TOO_MANY)
     if now - moment <= SAFETY_DAYS * DAY:
         return Decision(backup.filename, True, _kept_until(moment, SAFETY_DAYS))
-    # It is old by the clock. It may go when something newer was made without a long pause
-    # between, or on so many days that time has surely passed: a clock alone never takes the
-    # last way back.
+    # It is old by the clock. It may go when something newer was made without a long
+    # pause between, or on so many days that time has surely passed: a clock alone never
+    # takes the last way back.
     newer = moments[bisect_right(moments, moment) :]
     if not newer:
         return Decision(backup.filename, True, LAST_WAY_BACK)
