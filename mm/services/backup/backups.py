@@ -47,10 +47,10 @@ def entry_of(user_id: str, filename: str) -> BackupEntry:
 
 def health(user: User) -> BackupHealth:
     listed = listing(user.id)
-    # A safety copy holds what was about to be changed, and goes after days: nothing to
-    # rest on. One from the future says nothing about its age.
-    good = (entry for entry in listed if _is_verified_and_past(entry))
-    last_good = next((entry for entry in good if entry.kind not in retention.SAFETY_KINDS), None)
+    # A safety copy holds what was about to be changed, and goes after days: nothing
+    # to rest on. One from the future says nothing about its age.
+    lasting = (entry for entry in listed if entry.kind not in retention.SAFETY_KINDS)
+    last_good = next((entry for entry in lasting if _is_verified_and_past(entry)), None)
     waiting = last_good is None and jobs.active("backup", user.id) is not None
     late = last_good is None or schedule.is_overdue(last_good.created_at or 0)
     notices: list[str] = []
@@ -239,8 +239,8 @@ def _check(path: Path) -> tuple[Sidecar | None, str | None]:
     except OSError as error:
         return sidecar, unreadable(error)
     if sidecar is None:
-        # What its name and content tell. Of an unknown version, so it is checked like a
-        # file of another program.
+        # What its name and content tell. Of an unknown version, so it is checked
+        # like a file of another program.
         kind = kind_of(path.name)
         counts = verification.counts(data)
         if kind is None or counts is None:

@@ -172,8 +172,8 @@ def read_sidecar(path: Path) -> Sidecar | None:
 
 
 def _decode(meta: Path) -> Sidecar | None:
-    # Others may put a pipe, a link or a device there: opening must not wait for it, and
-    # reading must come to an end.
+    # Others may put a pipe, a link or a device there: opening must not wait for it,
+    # and reading must come to an end.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(meta, flags)

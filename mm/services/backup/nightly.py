@@ -86,8 +86,8 @@ def run_scheduled(user_id: str) -> BackupEntry:
         if backup is None:
             folder = folder_of(user_id)
             path = folder / name_for(folder, "scheduled", clock.now())
-            # A file that has this day's name already, and is not known to be rotten,
-            # is set aside first: it may be the only copy of something.
+            # A file that has this day's name already, and is not known to be
+            # rotten, is set aside first: it may be the only copy of something.
             if path.is_file():
                 aside = folder / name_for(folder, "manual", clock.now())
                 sidecar = backup_files.read_sidecar(path)
@@ -114,7 +114,8 @@ def run_unchanged(job: Job) -> dict:
     users = schedule.due_unchanged()
     for done, part in enumerate(chunks(users, BATCH)):
         rows: list[tuple] = []
-        # A list: a write inside an open SELECT fails as soon as another process has written.
+        # A list: a write inside an open SELECT fails as soon as another process has
+        # written.
         for user in list(User.select().where(User.id.in_(part))):
             try:
                 with (
@@ -151,11 +152,12 @@ def _existing_or_linked(user: User) -> NightlyBackup | None:
         sidecar = backup_files.read_sidecar(path)
         is_completed = (existing.created_at or 0) <= (user.last_completed_at or 0)
         holds_another = sidecar is not None and sidecar.library_version != user.library_version
-        # Not one that this database never completed and that holds something else: the
-        # clock was ahead when it was made, or the database was brought back from before.
+        # Not one that this database never completed and that holds something else:
+        # the clock was ahead when it was made, or the database was brought back
+        # from before.
         if existing.state == "verified" and (is_completed or not holds_another):
-            # Older than this night, and what it holds is not what this database knows:
-            # the next night makes its own file.
+            # Older than this night, and what it holds is not what this database
+            # knows: the next night makes its own file.
             backup = NightlyBackup(path.name, clock.now(), None)
     if backup is None and (linked := _link_unchanged(user)):
         filename, created_at = linked
@@ -171,8 +173,8 @@ def _link_unchanged(user: User) -> tuple[str, float] | None:
     folder = folder_of(user.id)
     if not folder.is_dir():
         return None
-    # The newest verified one that is not from the future. Names sort by date, so the
-    # others are not even opened.
+    # The newest verified one that is not from the future. Names sort by date, so
+    # the others are not even opened.
     latest = name_for(folder, "scheduled", clock.now() + clock.DAY)
     scheduled = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"]
     paths = sorted((path for path in scheduled if path.name <= latest), reverse=True)

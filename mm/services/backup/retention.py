@@ -64,10 +64,11 @@ def choose(
     ]
     counted = _since_the_last_pause(good, now)
     moments = sorted(map(_moment, good))
-    # The oldest of the safety copies beyond SAFETY_MOST, but never the first one of the
-    # last day: a program that imports again and again must not push out what was there
-    # before it began.
-    copies = [each for each in backups if each.kind in SAFETY_KINDS and not _always_kept(each, now)]
+    # The oldest of the safety copies beyond SAFETY_MOST, but never the first one of
+    # the last day: a program that imports again and again must not push out what
+    # was there before it began.
+    safety = [each for each in backups if each.kind in SAFETY_KINDS]
+    copies = [each for each in safety if not _always_kept(each, now)]
     copies.sort(key=lambda each: (_moment(each), each.filename))
     first = next((each for each in copies if _moment(each) > now - DAY), None)
     others = [each.filename for each in copies if each is not first]
@@ -120,15 +121,16 @@ def _decide(
         if now - moment <= FAILED_DAYS * DAY:
             return Decision(backup.filename, True, _kept_until(moment, FAILED_DAYS))
     else:
-        day = date.fromisoformat(backup.filename[:10])
-        if day >= today - timedelta(days=policy.daily):
-            return Decision(backup.filename, True, _until(day + timedelta(days=policy.daily)))
+        last_day = date.fromisoformat(backup.filename[:10]) + timedelta(days=policy.daily)
+        if last_day >= today:
+            return Decision(backup.filename, True, _until(last_day))
     # It is old by the clock: is that borne out by the backups that came after it?
     enough = policy.daily + 1
     oldest = _moment(counted[-1]) if counted else float("inf")
     # A nightly backup and those made by hand on one day show one day.
     days = {datetime.fromtimestamp(_moment(each), UTC).date() for each in counted}
-    newer = sum(each.kind == "scheduled" and each.filename > backup.filename for each in counted)
+    nightly = [each.filename for each in counted if each.kind == "scheduled"]
+    newer = sum(filename > backup.filename for filename in nightly)
     if moment < oldest - PAUSE_DAYS * DAY and len(days) < enough:
         return Decision(backup.filename, True, BEFORE_A_PAUSE)
     if not counted or (not backup.rotten and newer < enough):
@@ -150,8 +152,8 @@ def _decide_safety(
     if now - moment <= SAFETY_DAYS * DAY:
         return Decision(backup.filename, True, _kept_until(moment, SAFETY_DAYS))
     # It is old by the clock. It may go when something newer was made without a long
-    # pause between, or on so many days that time has surely passed: a clock alone never
-    # takes the last way back.
+    # pause between, or on so many days that time has surely passed: a clock alone
+    # never takes the last way back.
     newer = moments[bisect_right(moments, moment) :]
     if not newer:
         return Decision(backup.filename, True, LAST_WAY_BACK)
