@@ -44,6 +44,8 @@ ADMINISTRATOR = "administrator"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Under this name a session holds the key by which log-out ends it.
 SESSION_KEY = "key"
+login_manager = LoginManager()
+login_manager.session_protection = None
 
 
 class TokenAdministrator(UserMixin):
@@ -80,11 +82,7 @@ def init_app(app: Flask) -> None:
     )
     app.session_interface = _Sessions()
     app.extensions["failed_log_ins"] = MovingWindowRateLimiter(MemoryStorage())
-    manager = LoginManager(app)
-    manager.session_protection = None
-    manager.user_loader(_load_from_session)
-    manager.request_loader(_load_from_token)
-    manager.unauthorized_handler(_refuse_anonymous)
+    login_manager.init_app(app)
     app.before_request(_require_same_origin)
     if proxies := config.current.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
@@ -204,6 +202,7 @@ def local_path(target: str | None, default: str = "/") -> str:
     return default if target.startswith("//") or urlsplit(target).netloc else target
 
 
+@login_manager.user_loader
 def _load_from_session(session_id: str) -> User | None:
     if is_api():
         return None
@@ -215,6 +214,7 @@ def _load_from_session(session_id: str) -> User | None:
     return user
 
 
+@login_manager.request_loader
 def _load_from_token(incoming: Request) -> User | TokenAdministrator | None:
     scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
     if not is_api() or scheme.lower() != "bearer":
@@ -257,6 +257,7 @@ def _active_account(
         ) from error
 
 
+@login_manager.unauthorized_handler
 def _refuse_anonymous():
     raise UnauthenticatedError("Not authenticated")
 

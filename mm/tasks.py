@@ -94,7 +94,16 @@ class Queue(Huey):
                 # Another process may have set the file aside and made a new one.
                 if self._opened is None or self._opened[0] != _identity(path):
                     self.close()
-                    opened = _open_file(self.name, path)
+                    try:
+                        opened = SqliteStorage(self.name, filename=str(path))
+                        fault = _fault_of(opened)
+                    except sqlite3.OperationalError:
+                        raise
+                    except sqlite3.DatabaseError as error:
+                        fault = str(error)
+                    if fault:
+                        _set_aside(path, fault)
+                        opened = SqliteStorage(self.name, filename=str(path))
                     self._opened = (_identity(path), opened)
             return self._opened[1]
 
@@ -154,20 +163,6 @@ def _identity(path: Path) -> tuple:
     except OSError:
         return (path,)
     return (path, status.st_dev, status.st_ino)
-
-
-def _open_file(name: str, path: Path) -> SqliteStorage:
-    try:
-        storage = SqliteStorage(name, filename=str(path))
-        fault = _fault_of(storage)
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as error:
-        fault = str(error)
-    if not fault:
-        return storage
-    _set_aside(path, fault)
-    return SqliteStorage(name, filename=str(path))
 
 
 def _fault_of(storage: SqliteStorage) -> str | None:

@@ -5,9 +5,7 @@ from flask_login import current_user, login_required
 
 from mm import __version__, auth, htmx
 from mm.errors import InvalidError, TooManyRequestsError, UnavailableError, UserError
-from mm.models import User
 from mm.routes.forms import problems_of
-from mm.schemas import BackupEntry
 from mm.services import accounts
 from mm.services.backup import backups
 
@@ -44,7 +42,8 @@ def change_password() -> Response:
     except UserError as error:
         return _page({"current": error.message}, error)
     accounts.set_password(user, new)
-    _log_in_again(user)
+    # The new password ended this log-in too.
+    auth.log_in(accounts.get(user.id), remember=session.permanent)
     htmx.toast("Password changed. Other devices were logged out.")
     return htmx.go(url_for(".show"))
 
@@ -58,13 +57,14 @@ def end_sessions() -> Response:
     return htmx.go(url_for("session.log_in"))
 
 
-def _log_in_again(user: User) -> None:
-    auth.log_in(accounts.get(user.id), remember=session.permanent)
-
-
 def _page(problems: dict | None = None, error: UserError | None = None) -> Response:
     status = error.status if isinstance(error, TooManyRequestsError) else 422
-    last_good, out_of_reach = _last_good()
+    last_good, out_of_reach = None, ""
+    try:
+        last_good = backups.health(auth.account()).last_good
+    except UnavailableError as failure:
+        # The folder of the backups cannot be read.
+        out_of_reach = failure.message
     response = htmx.render(
         "account/show.html",
         status=status if problems else 200,
@@ -77,11 +77,3 @@ def _page(problems: dict | None = None, error: UserError | None = None) -> Respo
     if isinstance(error, TooManyRequestsError):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
-
-
-def _last_good() -> tuple[BackupEntry | None, str]:
-    """The last good backup, and what is wrong where the folder of the backups cannot be read."""
-    try:
-        return backups.health(auth.account()).last_good, ""
-    except UnavailableError as error:
-        return None, error.message

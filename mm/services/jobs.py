@@ -169,18 +169,15 @@ def run(job_id: str, work: Work, failed: Failed | None = None) -> bool:
     """
     try:
         with locks.hold(f"job-{job_id}"):
-            job = _claim(job_id)
+            unfinished = (Job.id == job_id) & Job.state.in_(ACTIVE)
+            begun = {"state": "running", "starts": Job.starts + 1, "started_at": clock.now()}
+            with db.atomic():
+                claimed = Job.update(**begun).where(unfinished).returning(Job).execute()
+                job = next(iter(claimed), None)
             return job is not None and _run_held(job, work, failed)
     except locks.BusyError:
         # Another process runs it, or only looks whether somebody does.
         return Job.select().where((Job.id == job_id) & (Job.state == "queued")).exists()
-
-
-def _claim(job_id: str) -> Job | None:
-    unfinished = (Job.id == job_id) & Job.state.in_(ACTIVE)
-    begun = {"state": "running", "starts": Job.starts + 1, "started_at": clock.now()}
-    with db.atomic():
-        return next(iter(Job.update(**begun).where(unfinished).returning(Job).execute()), None)
 
 
 def _run_held(job: Job, work: Work, failed: Failed | None) -> bool:

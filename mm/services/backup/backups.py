@@ -47,16 +47,29 @@ def entry_of(user_id: str, filename: str) -> BackupEntry:
 
 def health(user: User) -> BackupHealth:
     listed = listing(user.id)
-    last_good = next((entry for entry in listed if _is_good(entry)), None)
+    # A safety copy holds what was about to be changed, and goes after days: nothing
+    # to rest on. One from the future says nothing about its age.
+    lasting = (entry for entry in listed if entry.kind not in retention.SAFETY_KINDS)
+    last_good = next((entry for entry in lasting if _is_verified_and_past(entry)), None)
     waiting = last_good is None and jobs.active("backup", user.id) is not None
     late = last_good is None or schedule.is_overdue(last_good.created_at or 0)
+    notices: list[str] = []
+    for entry in listed:
+        if entry.kept_because == BEFORE_DROP and entry.counts:
+            notices.append(
+                f"The backup after {entry.filename} held under half of its "
+                f"{entry.counts.movies:,} films. It is pinned, so that it stays until you "
+                "delete it."
+            )
+        if entry.state == "damaged":
+            notices.append(f"{entry.filename} is damaged: {entry.problem}")
     return BackupHealth(
         enabled=user.backup_enabled,
         last_good=last_good,
         next_run=schedule.next_run(user),
         last_error=user.last_error,
         overdue=user.backup_enabled and late and not waiting,
-        notices=list(_notices(listed)),
+        notices=notices,
     )
 
 
@@ -72,28 +85,10 @@ def is_overdue(user: User) -> bool:
         return True
 
 
-def _is_good(entry: BackupEntry) -> bool:
-    """A safety copy holds what was about to be changed, and goes after days: nothing to rest on.
-    One from the future says nothing about its age."""
-    return _is_verified_and_past(entry) and entry.kind not in retention.SAFETY_KINDS
-
-
 def _is_verified_and_past(entry: BackupEntry) -> bool:
     return entry.state == "verified" and not retention.is_from_the_future(
         entry.created_at, clock.now()
     )
-
-
-def _notices(listed: list[BackupEntry]) -> Iterator[str]:
-    for entry in listed:
-        if entry.kept_because == BEFORE_DROP and entry.counts:
-            yield (
-                f"The backup after {entry.filename} held under half of its "
-                f"{entry.counts.movies:,} films. It is pinned, so that it stays until you delete "
-                "it."
-            )
-        if entry.state == "damaged":
-            yield f"{entry.filename} is damaged: {entry.problem}"
 
 
 @contextmanager
@@ -243,9 +238,15 @@ def _check(path: Path) -> tuple[Sidecar | None, str | None]:
         data = path.read_bytes()
     except OSError as error:
         return sidecar, unreadable(error)
-    sidecar = sidecar or _describe(path, data)
     if sidecar is None:
-        return None, None
+        # What its name and content tell. Of an unknown version, so it is checked
+        # like a file of another program.
+        kind = kind_of(path.name)
+        counts = verification.counts(data)
+        if kind is None or counts is None:
+            return None, None
+        digest, moment = files.digest(data), path.stat().st_mtime
+        sidecar = Sidecar(kind, moment, len(data), digest, counts, mm_version=UNKNOWN)
     problem = _problem(data, sidecar)
     if problem == verification.DIFFERS:
         # Intact, and written by another state of the program than its format says.
@@ -400,17 +401,6 @@ def _problem(data: bytes, sidecar: Sidecar, exact: bool = True) -> str | None:
     trusted = sidecar.mm_version != UNKNOWN and sidecar.kind != "uploaded"
     exact = exact and trusted and sidecar.format == FORMAT
     return verification.problem_of(data, sidecar.counts, trusted, exact)
-
-
-def _describe(path: Path, data: bytes) -> Sidecar | None:
-    """For a file without a sidecar: what its name and content tell."""
-    kind = kind_of(path.name)
-    counts = verification.counts(data)
-    if kind is None or counts is None:
-        return None
-    digest = files.digest(data)
-    # Of an unknown version, so it is checked like a file of another program.
-    return Sidecar(kind, path.stat().st_mtime, len(data), digest, counts, mm_version=UNKNOWN)
 
 
 def _pin_before_drop(folder: Path, previous: BackupEntry | None, sidecar: Sidecar) -> None:

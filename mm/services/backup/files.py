@@ -111,18 +111,9 @@ def entry(path: Path) -> BackupEntry:
         return _bare(path, None, "foreign", "not a Movie Manager backup; it is left alone")
     sidecar = read_sidecar(path)
     if sidecar is None:
-        problem = "its description is missing or unreadable; test it to know more"
-        return _bare(path, kind, "unverified", problem)
-    return _described(path, sidecar, file.st_size if file else None)
-
-
-def _bare(path: Path, kind: str | None, state, problem: str) -> BackupEntry:
-    file = os.lstat(path) if os.path.lexists(path) else None
-    size, moment = (file.st_size, file.st_mtime) if file else (0, None)
-    return BackupEntry(path.name, kind, moment, size, None, None, None, state, problem)
-
-
-def _described(path: Path, sidecar: Sidecar, size: int | None) -> BackupEntry:
+        undescribed = "its description is missing or unreadable; test it to know more"
+        return _bare(path, kind, "unverified", undescribed)
+    size = file.st_size if file else None
     problem, rotten = sidecar.problem, sidecar.rotten or size != sidecar.size_bytes
     if size is None:
         problem = "the file is gone; only its description is left"
@@ -135,7 +126,7 @@ def _described(path: Path, sidecar: Sidecar, size: int | None) -> BackupEntry:
     state = "damaged" if problem else "verified" if sidecar.verified_at else "unverified"
     return BackupEntry(
         filename=path.name,
-        kind=kind_of(path.name),
+        kind=kind,
         created_at=sidecar.created_at,
         size_bytes=size or 0,
         counts=sidecar.counts,
@@ -148,6 +139,12 @@ def _described(path: Path, sidecar: Sidecar, size: int | None) -> BackupEntry:
         unchanged_since=sidecar.unchanged_since,
         rotten=rotten,
     )
+
+
+def _bare(path: Path, kind: str | None, state, problem: str) -> BackupEntry:
+    file = os.lstat(path) if os.path.lexists(path) else None
+    size, moment = (file.st_size, file.st_mtime) if file else (0, None)
+    return BackupEntry(path.name, kind, moment, size, None, None, None, state, problem)
 
 
 def publish(temporary: Path, target: Path, sidecar: Sidecar) -> None:
@@ -175,24 +172,21 @@ def read_sidecar(path: Path) -> Sidecar | None:
 
 
 def _decode(meta: Path) -> Sidecar | None:
+    # Others may put a pipe, a link or a device there: opening must not wait for it,
+    # and reading must come to an end.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        sidecar = msgspec.json.decode(_read_small(meta), type=Sidecar)
+        descriptor = os.open(meta, flags)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > SIDECAR_MAX:
+                return None
+            sidecar = msgspec.json.decode(file.read(SIDECAR_MAX), type=Sidecar)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     moments = (sidecar.created_at, sidecar.verified_at, sidecar.unchanged_since)
     possible = all(moment is None or 0 <= moment <= MOMENT_MAX for moment in moments)
     return sidecar if possible else None
-
-
-def _read_small(path: Path) -> bytes:
-    """A regular file of up to SIDECAR_MAX bytes; OSError for anything else. Others may put a pipe,
-    a link or a device there: opening must not wait for it, and reading must come to an end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > SIDECAR_MAX:
-            raise OSError("not a sidecar")
-        return file.read(SIDECAR_MAX)
 
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
@@ -226,36 +220,25 @@ def sweep(folder: Path) -> None:
         return
     leftovers = [path for path in folder.iterdir() if path.name.startswith(UNFINISHED)]
     # In the order in which they were begun.
-    for prefix, finish in (
-        (PUBLISHING, _finish_publishing),
-        (files.DRAFT, _remove_draft),
-        (DELETING, _finish_deleting),
-    ):
+    for prefix in (PUBLISHING, files.DRAFT, DELETING):
         for path in leftovers:
-            if path.name.startswith(prefix) and files.is_file(path):
-                try:
-                    finish(path, path.with_name(path.name.removeprefix(prefix)))
-                except OSError as error:
-                    log.warning("leftover.not_removed", file=path.name, reason=error.strerror)
-
-
-def _finish_publishing(pending_sidecar: Path, target: Path) -> None:
-    sidecar = _decode(pending_sidecar)
-    if sidecar and files.is_file(target) and files.sha256(target) == sidecar.sha256:
-        os.replace(pending_sidecar, sidecar_path(target))
-    else:
-        pending_sidecar.unlink(missing_ok=True)
-
-
-def _remove_draft(path: Path, _target: Path) -> None:
-    if files.DRAFT_NAME.fullmatch(path.name):
-        path.unlink(missing_ok=True)
-
-
-def _finish_deleting(marker: Path, target: Path) -> None:
-    if BACKUP_NAME.fullmatch(target.name):
-        target.unlink(missing_ok=True)
-        marker.unlink(missing_ok=True)
+            if not path.name.startswith(prefix) or not files.is_file(path):
+                continue
+            target = path.with_name(path.name.removeprefix(prefix))
+            try:
+                if prefix == PUBLISHING:
+                    sidecar = _decode(path)
+                    if sidecar and files.is_file(target) and files.sha256(target) == sidecar.sha256:
+                        os.replace(path, sidecar_path(target))
+                    else:
+                        path.unlink(missing_ok=True)
+                elif prefix == DELETING and BACKUP_NAME.fullmatch(target.name):
+                    target.unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+                elif prefix == files.DRAFT and files.DRAFT_NAME.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("leftover.not_removed", file=path.name, reason=error.strerror)
 
 
 def _encode(sidecar: Sidecar) -> bytes:

@@ -6,7 +6,6 @@ brought back from elsewhere never passes for unchanged.
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from mm import clock, files, locks, log
 from mm.database import chunks, db, update_rows
 from mm.errors import UserError
 from mm.models import Job, User
-from mm.schemas import BackupEntry, Sidecar
+from mm.schemas import BackupEntry
 from mm.services import jobs
 from mm.services.backup import backups, schedule
 from mm.services.backup import files as backup_files
@@ -83,7 +82,23 @@ def run_scheduled(user_id: str) -> BackupEntry:
     with backups.holding(user_id):
         user = User.get_by_id(user_id)
         backup_files.sweep(folder_of(user_id))
-        backup = _existing_or_linked(user) or _new(user)
+        backup = _existing_or_linked(user)
+        if backup is None:
+            folder = folder_of(user_id)
+            path = folder / name_for(folder, "scheduled", clock.now())
+            # A file that has this day's name already, and is not known to be
+            # rotten, is set aside first: it may be the only copy of something.
+            if path.is_file():
+                aside = folder / name_for(folder, "manual", clock.now())
+                sidecar = backup_files.read_sidecar(path)
+                if sidecar is None:
+                    path.rename(aside)
+                elif not entry(path).rotten:
+                    with files.draft(folder) as temporary:
+                        _link_or_copy(path, temporary)
+                        backup_files.publish(temporary, aside, sidecar)
+            filename, written = backups.create_held(user, "scheduled")
+            backup = NightlyBackup(filename, written.created_at, written.library_version)
         _complete([backup.row(user)])
         return entry(folder_of(user_id) / backup.filename)
 
@@ -98,45 +113,53 @@ def run_unchanged(job: Job) -> dict:
     linked = 0
     users = schedule.due_unchanged()
     for done, part in enumerate(chunks(users, BATCH)):
-        rows = list(_repeat_nights(part))
+        rows: list[tuple] = []
+        # A list: a write inside an open SELECT fails as soon as another process has
+        # written.
+        for user in list(User.select().where(User.id.in_(part))):
+            try:
+                with (
+                    log.isolated("backup.failed", besides=(UserError,), user=user.id) as attempt,
+                    backups.holding(user.id),
+                ):
+                    if backup := _existing_or_linked(user):
+                        rows.append(backup.row(user))
+                    else:
+                        with db.atomic():
+                            User.update(saved_version=None).where(User.id == user.id).execute()
+            except locks.BusyError:
+                continue
+            except UserError as error:
+                log.warning("backup.failed", user=user.id, reason=type(error).__name__)
+                schedule.postpone(user, error.message)
+            else:
+                if attempt.code:
+                    schedule.postpone(user, jobs.went_wrong(attempt.code))
         _complete(rows)
         linked += len(rows)
         jobs.progress(job, done * BATCH + len(part), len(users), "Libraries without a change")
     return {"linked": linked}
 
 
-def _repeat_nights(user_ids: list[str]) -> Iterator[tuple]:
-    # A list: a write inside an open SELECT fails as soon as another process has written.
-    for user in list(User.select().where(User.id.in_(user_ids))):
-        try:
-            with (
-                log.isolated("backup.failed", besides=(UserError,), user=user.id) as attempt,
-                backups.holding(user.id),
-            ):
-                if backup := _existing_or_linked(user):
-                    yield backup.row(user)
-                else:
-                    with db.atomic():
-                        User.update(saved_version=None).where(User.id == user.id).execute()
-        except locks.BusyError:
-            continue
-        except UserError as error:
-            log.warning("backup.failed", user=user.id, reason=type(error).__name__)
-            schedule.postpone(user, error.message)
-        else:
-            if attempt.code:
-                schedule.postpone(user, jobs.went_wrong(attempt.code))
-
-
 def _existing_or_linked(user: User) -> NightlyBackup | None:
     """This day's backup, where it exists already or a link makes it; then retention, as a new file
     brings its own."""
+    folder = folder_of(user.id)
+    path = folder / name_for(folder, "scheduled", clock.now())
     backup = None
-    if filename := _todays(user):
-        # Older than this night, and what it holds is not what this database knows: the next night
-        # makes its own file.
-        backup = NightlyBackup(filename, clock.now(), None)
-    elif linked := _link_unchanged(user):
+    if path.exists():
+        existing = entry(path)
+        sidecar = backup_files.read_sidecar(path)
+        is_completed = (existing.created_at or 0) <= (user.last_completed_at or 0)
+        holds_another = sidecar is not None and sidecar.library_version != user.library_version
+        # Not one that this database never completed and that holds something else:
+        # the clock was ahead when it was made, or the database was brought back
+        # from before.
+        if existing.state == "verified" and (is_completed or not holds_another):
+            # Older than this night, and what it holds is not what this database
+            # knows: the next night makes its own file.
+            backup = NightlyBackup(path.name, clock.now(), None)
+    if backup is None and (linked := _link_unchanged(user)):
         filename, created_at = linked
         backup = NightlyBackup(filename, created_at, user.library_version)
     if backup:
@@ -144,48 +167,18 @@ def _existing_or_linked(user: User) -> NightlyBackup | None:
     return backup
 
 
-def _new(user: User) -> NightlyBackup:
-    """A file that has this day's name already, and is not known to be rotten, is set aside first:
-    it may be the only copy of something."""
-    folder = folder_of(user.id)
-    path = folder / name_for(folder, "scheduled", clock.now())
-    if path.is_file():
-        _set_aside(path, folder / name_for(folder, "manual", clock.now()))
-    filename, sidecar = backups.create_held(user, "scheduled")
-    return NightlyBackup(filename, sidecar.created_at, sidecar.library_version)
-
-
-def _set_aside(path: Path, name: Path) -> None:
-    sidecar = backup_files.read_sidecar(path)
-    if sidecar is None:
-        path.rename(name)
-    elif not entry(path).rotten:
-        with files.draft(path.parent) as temporary:
-            _link_or_copy(path, temporary)
-            backup_files.publish(temporary, name, sidecar)
-
-
-def _todays(user: User) -> str | None:
-    """The verified file of this day. Not one that this database never completed and that holds
-    something else: the clock was ahead when it was made, or the database was brought back from
-    before."""
-    folder = folder_of(user.id)
-    path = folder / name_for(folder, "scheduled", clock.now())
-    if not path.exists():
-        return None
-    existing = entry(path)
-    sidecar = backup_files.read_sidecar(path)
-    is_completed = (existing.created_at or 0) <= (user.last_completed_at or 0)
-    holds_another = sidecar is not None and sidecar.library_version != user.library_version
-    is_good = existing.state == "verified" and (is_completed or not holds_another)
-    return path.name if is_good else None
-
-
 def _link_unchanged(user: User) -> tuple[str, float] | None:
     """The name and the time of a link to the last file. None where the library has changed, or
     where the last file is not to be trusted with another night."""
     folder = folder_of(user.id)
-    last = _last_scheduled(folder)
+    if not folder.is_dir():
+        return None
+    # The newest verified one that is not from the future. Names sort by date, so
+    # the others are not even opened.
+    latest = name_for(folder, "scheduled", clock.now() + clock.DAY)
+    scheduled = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"]
+    paths = sorted((path for path in scheduled if path.name <= latest), reverse=True)
+    last = next((each for each in map(entry, paths) if each.state == "verified"), None)
     if last is None or last.created_at != user.last_completed_at:
         return None
     source = folder / last.filename
@@ -196,7 +189,11 @@ def _link_unchanged(user: User) -> tuple[str, float] | None:
         or sidecar.links >= LINKS_MAX
     ):
         return None
-    if problem := _checksum_problem(source, sidecar):
+    try:
+        problem = None if files.sha256(source) == sidecar.sha256 else backups.ROTTEN
+    except OSError as error:
+        problem = backups.unreadable(error)
+    if problem:
         backups.record_check(source, sidecar, problem)
         return None
     sidecar.unchanged_since = sidecar.unchanged_since or sidecar.created_at
@@ -208,25 +205,6 @@ def _link_unchanged(user: User) -> tuple[str, float] | None:
         backup_files.publish(temporary, target, sidecar)
     log.info("backup.linked", user=folder.name, file=target.name, links=sidecar.links)
     return target.name, sidecar.created_at
-
-
-def _checksum_problem(path: Path, sidecar: Sidecar) -> str | None:
-    try:
-        return None if files.sha256(path) == sidecar.sha256 else backups.ROTTEN
-    except OSError as error:
-        return backups.unreadable(error)
-
-
-def _last_scheduled(folder: Path) -> BackupEntry | None:
-    """The newest verified one that is not from the future; names sort by date, so the others are
-    not even opened."""
-    if not folder.is_dir():
-        return None
-    last = name_for(folder, "scheduled", clock.now() + clock.DAY)
-    scheduled = [path for path in folder.iterdir() if kind_of(path.name) == "scheduled"]
-    paths = [path for path in scheduled if path.name <= last]
-    newest_first = (entry(path) for path in sorted(paths, reverse=True))
-    return next((listed for listed in newest_first if listed.state == "verified"), None)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -57,16 +57,35 @@ def choose(
     """`today` is the day of the run in the schedule's time zone. Scheduled files carry their day in
     their name."""
     backups = list(backups)
-    counted = _since_the_last_pause(backups, now)
-    moments = sorted(map(_moment, _good(backups, now)))
-    too_many = _too_many(backups, now)
+    good = [
+        backup
+        for backup in backups
+        if backup.state == "verified" and not is_from_the_future(backup.created_at, now)
+    ]
+    counted = _since_the_last_pause(good, now)
+    moments = sorted(map(_moment, good))
+    # The oldest of the safety copies beyond SAFETY_MOST, but never the first one of
+    # the last day: a program that imports again and again must not push out what
+    # was there before it began.
+    safety = [each for each in backups if each.kind in SAFETY_KINDS]
+    copies = [each for each in safety if not _always_kept(each, now)]
+    copies.sort(key=lambda each: (_moment(each), each.filename))
+    first = next((each for each in copies if _moment(each) > now - DAY), None)
+    others = [each.filename for each in copies if each is not first]
+    too_many = set(others[: max(len(copies) - SAFETY_MOST, 0)])
     decisions = [
         _decide_safety(backup, now, moments, too_many)
         if backup.kind in SAFETY_KINDS
         else _decide(backup, policy, today, now, counted)
         for backup in backups
     ]
-    return _at_most(MOST_A_RUN, decisions)
+    # The oldest go first; names begin with the date.
+    dropped = sorted(decision.filename for decision in decisions if not decision.keep)
+    later = set(dropped[MOST_A_RUN:])
+    return [
+        Decision(decision.filename, True, LATER) if decision.filename in later else decision
+        for decision in decisions
+    ]
 
 
 def is_from_the_future(created_at: float | None, now: float) -> bool:
@@ -74,25 +93,17 @@ def is_from_the_future(created_at: float | None, now: float) -> bool:
     return created_at is not None and created_at > now + DAY
 
 
-def _since_the_last_pause(backups: list[BackupEntry], now: float) -> list[BackupEntry]:
+def _since_the_last_pause(good: list[BackupEntry], now: float) -> list[BackupEntry]:
     """The good backups that show by their number that time has really passed, newest first."""
-    good = [backup for backup in _good(backups, now) if backup.kind not in SAFETY_KINDS]
+    lasting = [backup for backup in good if backup.kind not in SAFETY_KINDS]
     counted: list[BackupEntry] = []
     later = now
-    for backup in sorted(good, key=_moment, reverse=True):
+    for backup in sorted(lasting, key=_moment, reverse=True):
         if _moment(backup) < later - PAUSE_DAYS * DAY:
             break
         counted.append(backup)
         later = _moment(backup)
     return counted
-
-
-def _good(backups: list[BackupEntry], now: float) -> list[BackupEntry]:
-    return [
-        backup
-        for backup in backups
-        if backup.state == "verified" and not is_from_the_future(backup.created_at, now)
-    ]
 
 
 def _moment(backup: BackupEntry) -> float:
@@ -102,51 +113,56 @@ def _moment(backup: BackupEntry) -> float:
 def _decide(
     backup: BackupEntry, policy: Policy, today: date, now: float, counted: list[BackupEntry]
 ) -> Decision:
-    reason = (
-        _always_kept(backup, now)
-        or _kept_by_age(backup, policy, today, now)
-        or _kept_for_doubt(backup, policy, counted)
-    )
-    return Decision(backup.filename, bool(reason), reason or _why_dropped(backup))
+    """`counted`: see `_since_the_last_pause`."""
+    moment = _moment(backup)
+    if reason := _always_kept(backup, now):
+        return Decision(backup.filename, True, reason)
+    if backup.rotten:
+        if now - moment <= FAILED_DAYS * DAY:
+            return Decision(backup.filename, True, _kept_until(moment, FAILED_DAYS))
+    else:
+        last_day = date.fromisoformat(backup.filename[:10]) + timedelta(days=policy.daily)
+        if last_day >= today:
+            return Decision(backup.filename, True, _until(last_day))
+    # It is old by the clock: is that borne out by the backups that came after it?
+    enough = policy.daily + 1
+    oldest = _moment(counted[-1]) if counted else float("inf")
+    # A nightly backup and those made by hand on one day show one day.
+    days = {datetime.fromtimestamp(_moment(each), UTC).date() for each in counted}
+    nightly = [each.filename for each in counted if each.kind == "scheduled"]
+    newer = sum(filename > backup.filename for filename in nightly)
+    if moment < oldest - PAUSE_DAYS * DAY and len(days) < enough:
+        return Decision(backup.filename, True, BEFORE_A_PAUSE)
+    if not counted or (not backup.rotten and newer < enough):
+        return Decision(backup.filename, True, TOO_FEW_NEWER)
+    reason = "damaged and old" if backup.rotten else "older than the days kept"
+    return Decision(backup.filename, False, reason)
 
 
 def _decide_safety(
     backup: BackupEntry, now: float, moments: list[float], too_many: set[str]
 ) -> Decision:
-    """`moments`: of all good backups, the oldest first. `too_many`: see `_too_many`."""
+    """`moments`: of all good backups, the oldest first. `too_many`: the names of the
+    copies beyond SAFETY_MOST."""
+    moment = _moment(backup)
     if reason := _always_kept(backup, now):
         return Decision(backup.filename, True, reason)
     if backup.filename in too_many:
         return Decision(backup.filename, False, TOO_MANY)
-    if now - _moment(backup) <= SAFETY_DAYS * DAY:
-        return Decision(backup.filename, True, _kept_until(_moment(backup), SAFETY_DAYS))
-    doubt = _safety_doubt(_moment(backup), now, moments)
-    reason = doubt or f"safety copy older than {SAFETY_DAYS} days"
-    return Decision(backup.filename, bool(doubt), reason)
-
-
-def _too_many(backups: list[BackupEntry], now: float) -> set[str]:
-    """The oldest of the safety copies beyond SAFETY_MOST, but never the first one of the last day:
-    a program that imports again and again must not push out what was there before it began."""
-    copies = [each for each in backups if each.kind in SAFETY_KINDS and not _always_kept(each, now)]
-    copies.sort(key=lambda each: (_moment(each), each.filename))
-    excess = len(copies) - SAFETY_MOST
-    first = next((each for each in copies if _moment(each) > now - DAY), None)
-    others = [each.filename for each in copies if each is not first]
-    return set(others[: max(excess, 0)])
-
-
-def _safety_doubt(created_at: float, now: float, moments: list[float]) -> str | None:
-    """It is old by the clock. It may go when something newer was made without a long pause between,
-    or on so many days that time has surely passed: a clock alone never takes the last way back."""
-    newer = moments[bisect_right(moments, created_at) :]
+    if now - moment <= SAFETY_DAYS * DAY:
+        return Decision(backup.filename, True, _kept_until(moment, SAFETY_DAYS))
+    # It is old by the clock. It may go when something newer was made without a long
+    # pause between, or on so many days that time has surely passed: a clock alone
+    # never takes the last way back.
+    newer = moments[bisect_right(moments, moment) :]
     if not newer:
-        return LAST_WAY_BACK
-    if len({datetime.fromtimestamp(each, UTC).date() for each in newer}) >= SAFETY_DAYS:
-        return None
-    steps = pairwise([created_at, *newer, now])
+        return Decision(backup.filename, True, LAST_WAY_BACK)
+    days = {datetime.fromtimestamp(each, UTC).date() for each in newer}
+    steps = pairwise([moment, *newer, now])
     paused = any(later - earlier > PAUSE_DAYS * DAY for earlier, later in steps)
-    return SAFETY_DOUBT if paused else None
+    if paused and len(days) < SAFETY_DAYS:
+        return Decision(backup.filename, True, SAFETY_DOUBT)
+    return Decision(backup.filename, False, f"safety copy older than {SAFETY_DAYS} days")
 
 
 def _always_kept(backup: BackupEntry, now: float) -> str | None:
@@ -161,49 +177,9 @@ def _always_kept(backup: BackupEntry, now: float) -> str | None:
     return None
 
 
-def _kept_by_age(backup: BackupEntry, policy: Policy, today: date, now: float) -> str | None:
-    age = now - _moment(backup)
-    if backup.rotten:
-        return _kept_until(_moment(backup), FAILED_DAYS) if age <= FAILED_DAYS * DAY else None
-    day = date.fromisoformat(backup.filename[:10])
-    if day >= today - timedelta(days=policy.daily):
-        return _until(day + timedelta(days=policy.daily))
-    return None
-
-
 def _kept_until(moment: float, days: int) -> str:
     return _until(datetime.fromtimestamp(moment, UTC).date() + timedelta(days=days))
 
 
 def _until(day: date) -> str:
     return f"Kept until {day.day} {day:%b}"
-
-
-def _kept_for_doubt(backup: BackupEntry, policy: Policy, counted: list[BackupEntry]) -> str | None:
-    """It is old by the clock: is that borne out by the backups that came after it?"""
-    oldest = _moment(counted[-1]) if counted else float("inf")
-    enough = policy.daily + 1
-    # A nightly backup and those made by hand on one day show one day.
-    days = {datetime.fromtimestamp(_moment(each), UTC).date() for each in counted}
-    if _moment(backup) < oldest - PAUSE_DAYS * DAY and len(days) < enough:
-        return BEFORE_A_PAUSE
-    if not counted:
-        return TOO_FEW_NEWER
-    if backup.rotten:
-        return None
-    newer = sum(each.kind == "scheduled" and each.filename > backup.filename for each in counted)
-    return TOO_FEW_NEWER if newer < enough else None
-
-
-def _at_most(most: int, decisions: list[Decision]) -> list[Decision]:
-    """The oldest first; names begin with the date."""
-    dropped = sorted(decision.filename for decision in decisions if not decision.keep)
-    later = set(dropped[most:])
-    return [
-        Decision(decision.filename, True, LATER) if decision.filename in later else decision
-        for decision in decisions
-    ]
-
-
-def _why_dropped(backup: BackupEntry) -> str:
-    return "damaged and old" if backup.rotten else "older than the days kept"
