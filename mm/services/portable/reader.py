@@ -1,6 +1,7 @@
 """From the bytes of a file to rows that can be planned, and the list of what cannot.
 
-Rows are read one by one: the unit kept out is the film, the person, the list or the single vote.
+Rows are read one by one: the unit kept out is the film, the person, the list or the
+single vote.
 """
 
 from collections import Counter
@@ -57,9 +58,9 @@ KNOWN = {
     "rankings": set(RankingEntry.__struct_fields__),
 }
 
-# In each row, `path` is its place in the file, and `values` holds the columns that a user owns and
-# the file gives a value for, by name. `last_modified` is always among them: where the file has
-# none, it is the file's exported_at.
+# In each row, `path` is its place in the file, and `values` holds the columns that a user
+# owns and the file gives a value for, by name. `last_modified` is always among them: where
+# the file has none, it is the file's exported_at.
 
 
 class FileVote(Struct):
@@ -72,8 +73,8 @@ class FileVote(Struct):
 
 
 class FileFilm(Struct):
-    """`watches` holds each watch's values by its date. `list_id` is set only where the status is
-    custom."""
+    """`watches` holds each watch's values by its date. `list_id` is set only where the
+    status is custom."""
 
     path: str
     imdb_id: str
@@ -126,8 +127,8 @@ class Incoming(Struct):
 
 
 class _Reader(Struct):
-    """What one reading gathers on its way. `trusted` is as in `read`, and a last_modified after
-    `latest` lies in the future."""
+    """What one reading gathers on its way. `trusted` is as in `read`, and a last_modified
+    after `latest` lies in the future."""
 
     trusted: bool
     latest: float
@@ -146,11 +147,11 @@ class _Reader(Struct):
 
 
 def read(data: bytes, trusted: bool = False) -> Incoming:
-    """`trusted`: a backup written by this server. Its size is not limited, and its times are taken
-    as they are: on a machine whose clock was set back they lie in the future.
+    """`trusted`: a backup written by this server. Its size is not limited, and its times
+    are taken as they are: on a machine whose clock was set back they lie in the future.
 
-    Raises TooLargeError, or UnusableFileError for what is no library at all: not JSON, not an
-    object, a newer version, or nothing usable in it.
+    Raises TooLargeError, or UnusableFileError for what is no library at all: not JSON,
+    not an object, a newer version, or nothing usable in it.
     """
     if len(data) > validation.FILE_MAX and not trusted:
         raise TooLargeError(validation.TOO_LARGE)
@@ -158,8 +159,7 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
     document = guards.members(data, reader.counted, trusted)
     if document is None:
         raise UnusableFileError(NO_EXPORT)
-    _check_version(reader, document)
-    reader.exported_at = _exported_at(reader, document)
+    _read_header(reader, document)
     sections = _sections(reader, document)
     incoming = Incoming(
         exported_at=reader.exported_at,
@@ -188,7 +188,9 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
 # The document, down to its sections.
 
 
-def _check_version(reader: _Reader, document: dict[str, list[Raw]]) -> None:
+def _read_header(reader: _Reader, document: dict[str, list[Raw]]) -> None:
+    """Checks the version, then sets `exported_at`: now, where the file has none or one in
+    the future."""
     try:
         version = validation.number(_single(reader, document, "version"), "version")
     except FieldError as error:
@@ -199,14 +201,13 @@ def _check_version(reader: _Reader, document: dict[str, list[Raw]]) -> None:
         raise UnusableFileError(f"{newer} This server reads up to {VERSION}.")
     if version not in (1, 2):
         raise UnusableFileError(f"This file’s version is {version:g}; this server reads 1 and 2.")
-
-
-def _exported_at(reader: _Reader, document: dict[str, list[Raw]]) -> float:
     try:
         exported_at = validation.moment(_single(reader, document, "exported_at"), "exported_at")
     except FieldError as error:
         raise UnusableFileError(f"{error.path}: {error.reason}") from error
-    return clock.now() if exported_at is None or exported_at > reader.latest else exported_at
+    if exported_at is None or exported_at > reader.latest:
+        exported_at = clock.now()
+    reader.exported_at = exported_at
 
 
 def _single(reader: _Reader, document: dict[str, list[Raw]], key: str):
@@ -216,14 +217,20 @@ def _single(reader: _Reader, document: dict[str, list[Raw]], key: str):
 
 
 def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list[Raw]]:
-    """The rows of each section, not decoded yet. A section that is there twice is read as one."""
+    """The rows of each section, not decoded yet. A section that is there twice is read as
+    one."""
     sections: dict[str, list[Raw]] = {}
     for name in SECTIONS:
         values = document.get(name, [])
         for value in values:
             if guards.is_list(value):
                 sections.setdefault(name, []).extend(guards.rows(value, name, reader.counted))
-            elif not _is_empty(reader, value, name):
+                continue
+            try:
+                is_empty = not guards.single(value, name, reader.counted)
+            except FieldError:
+                is_empty = False
+            if not is_empty:
                 reader.reject(name, "expected a list")
         if len(values) > 1:
             again = f"The file has {name!r} {len(values)} times; they were combined."
@@ -238,13 +245,6 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
         if count := sum(guards.count_entries(value, name, reader.counted) for value in values):
             _count_unknown(reader, name, count)
     return {name: sections.get(name, []) for name in SECTIONS}
-
-
-def _is_empty(reader: _Reader, value: Raw, path: str) -> bool:
-    try:
-        return not guards.single(value, path, reader.counted)
-    except FieldError:
-        return False
 
 
 def _count_unknown(reader: _Reader, label: str, count: int) -> None:
@@ -311,7 +311,8 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     values = _given(
         media_type=media_type, status=status, date_added=date_added, last_modified=last_modified
     )
-    # Last: a vote that is kept out is reported, and must not be for a film that is kept out itself.
+    # Last: a vote that is kept out is reported, and must not be for a film that is kept
+    # out itself.
     votes = list(_votes(reader, path, row))
     return FileFilm(path, imdb_id, list_id, values, votes, watches)
 
