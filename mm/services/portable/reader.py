@@ -298,7 +298,22 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     list_id = validation.trimmed_text(row.get("custom_list_id"), "custom_list_id")
     date_added = validation.moment(row.get("date_added"), "date_added")
     last_modified = _last_modified(reader, row)
-    watches = _watches(row)
+    # `watch_history` is the latest watch, and repeats the last of `watches`.
+    entries = [(f"watches[{index}]", entry) for index, entry in enumerate(_list_of(row, "watches"))]
+    if row.get("watch_history") is not None:
+        entries.append(("watch_history", row["watch_history"]))
+    watches: dict[float, dict] = {}
+    for place, entry in entries:
+        if not isinstance(entry, dict):
+            raise FieldError(place, "expected an object")
+        try:
+            moment = validation.moment(entry.get("date_watched"), "date_watched")
+            date_watched = validation.required(moment, "date_watched")
+            my_rating = validation.rating(entry.get("my_rating"))
+        except FieldError as error:
+            raise FieldError(_join(place, error.path), error.reason) from error
+        watch = watches.setdefault(date_watched, {})
+        watch |= _given(date_watched=date_watched, my_rating=my_rating)
     # A film is on a list when its status says so, or when nothing but the list is given.
     if status is None and list_id:
         status = "custom"
@@ -315,26 +330,6 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     # out itself.
     votes = list(_votes(reader, path, row))
     return FileFilm(path, imdb_id, list_id, values, votes, watches)
-
-
-def _watches(row: dict) -> dict[float, dict]:
-    """Values by date; `watch_history` is the latest and repeats the last of `watches`."""
-    entries = [(f"watches[{index}]", entry) for index, entry in enumerate(_list_of(row, "watches"))]
-    if row.get("watch_history") is not None:
-        entries.append(("watch_history", row["watch_history"]))
-    watches: dict[float, dict] = {}
-    for path, entry in entries:
-        if not isinstance(entry, dict):
-            raise FieldError(path, "expected an object")
-        try:
-            moment = validation.moment(entry.get("date_watched"), "date_watched")
-            date_watched = validation.required(moment, "date_watched")
-            my_rating = validation.rating(entry.get("my_rating"))
-        except FieldError as error:
-            raise FieldError(_join(path, error.path), error.reason) from error
-        watch = watches.setdefault(date_watched, {})
-        watch |= _given(date_watched=date_watched, my_rating=my_rating)
-    return watches
 
 
 def _votes(reader: _Reader, film_path: str, row: dict) -> Iterator[FileVote]:
