@@ -1,5 +1,5 @@
-"""One user's library as the v2 document. Everything a user can enter is in it; nothing of the
-providers is."""
+"""One user's library as the v2 document. Everything a user can enter is in it;
+nothing of the providers is."""
 
 import json
 from collections.abc import Iterator
@@ -67,15 +67,15 @@ def dump(
 
 
 def export_file(user_id: str) -> tuple[str, bytes]:
-    """The library as a file to download: its name, with today's date in the server's
-    time zone, and its content, indented for people who open it."""
+    """The library as a file to download: its name, with today's date in the
+    server's time zone, and its content, indented for people who open it."""
     today = clock.local(clock.now(), config.current.zone).date()
     return f"moviemanager-export-{today}.json", encode(dump(user_id), indent=True)
 
 
 def encode(document: Document, indent: bool = False) -> bytes:
-    """`indent` for what a person may open, unless that would make it too large to import;
-    compact for the server's own files."""
+    """`indent` for what a person may open, unless that would make it too large to
+    import; compact for the server's own files."""
     data = msgspec.json.encode(document)
     pretty = msgspec.json.format(data, indent=2) + b"\n" if indent else data
     return data if len(pretty) > validation.FILE_MAX else pretty
@@ -129,8 +129,8 @@ def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:
         # PostgreSQL's driver has decoded the JSON already.
         filters = json.loads(view.filters) if isinstance(view.filters, str) else view.filters
         filters = dict(sorted(filters.items()))
-        # A person's id means nothing elsewhere, their name does; a person or a list that
-        # was deleted is left out.
+        # A person's id means nothing elsewhere, their name does; a person or a list
+        # that was deleted is left out.
         if "person" in filters:
             filters["person"] = names.get(int(filters["person"]), "")
         if filters.get("list") not in list_ids:

@@ -1,4 +1,4 @@
-"""Which person, list and view of the library a file's row is, and what becomes of it."""
+"""Which person, list or view of the library a row is, and what becomes of it."""
 
 from collections import defaultdict, deque
 
@@ -22,7 +22,7 @@ from mm.services.portable.reader import FileFilm, FilePerson, FileView, Incoming
 def plan_people(
     plan: Plan, library: Library, rows: list[FilePerson], films: list[FileFilm]
 ) -> dict[str, str]:
-    """Adds the steps; returns the key that each name of the file's votes stands for."""
+    """Adds the steps; returns the key of the person that each name stands for."""
     # A row is the library's person with its quick_key, else the one with its name.
     people = library.people.items()
     by_quick_key = {row["quick_key"]: person_id for person_id, row in people if row["quick_key"]}
@@ -71,8 +71,8 @@ def _final_keys(
     """The folded name each of the library's people will have.
 
     A rename onto a name that another person keeps is not granted; that may free or
-    block further ones (two quick recommenders that swapped names), so it is settled in
-    rounds.
+    block further ones (two quick recommenders that swapped names), so it is settled
+    in rounds.
     """
     renaming = {joined[row.path]: row for row in rows if row.path in joined}
     for person_id, row in list(renaming.items()):
@@ -102,7 +102,7 @@ def _person_step(plan: Plan, existing: dict | None, row: FilePerson) -> PersonSt
     if reason := refusal(plan.conflicts, existing, row.values["last_modified"]):
         return PersonStep("kept", existing["name_key"], row_id, {}, {}, reason)
     key = existing["final_key"]
-    # A name that was not granted stays; one that was is taken as the file spells it.
+    # A name not granted stays; a granted one is taken as the file spells it.
     values = row.values if key == row.key else row.values | {"name": existing["name"]}
     fields = changes(existing, values)
     return PersonStep("changed" if fields else "same", key, row_id, existing | values, fields)
@@ -112,7 +112,7 @@ def _person_step(plan: Plan, existing: dict | None, row: FilePerson) -> PersonSt
 
 
 def plan_lists(plan: Plan, library: Library, incoming: Incoming) -> dict[str, str]:
-    """Adds the steps; returns the library's id for each list id that a film may name."""
+    """Adds the steps; returns the library's id for each list id a film may name."""
     # A row is the library's list with its id, else one with its name that no other
     # row has joined: two lists of one name stay two.
     by_id = {existing["id"]: pk for pk, existing in library.lists.items()}
@@ -155,8 +155,8 @@ def plan_views(
     person_of: dict[str, str],
     list_of: dict[str, str],
 ) -> None:
-    """Adds the steps. A view may show one person's films or one list's: in a file by
-    name and by the file's id."""
+    """Adds the steps. A view may show one person's films or one list's: in a file
+    by name and by the file's id."""
     keys = {step.key for step in plan.people}
     keys |= {person["final_key"] for person in library.people.values()}
     for saved in library.views.values():

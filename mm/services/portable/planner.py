@@ -1,9 +1,10 @@
 """What an import would do to each row, computed without writing.
 
 The rule for a row that is in the file and in the library: *overwrite* takes the
-file's values, *newest* takes them where the file's last_modified is larger (else only
-votes of people without one are added), *skip* leaves the row as it is. Null never
-clears anything. A row's last_modified is the file's where its values were taken.
+file's values, *newest* takes them where the file's last_modified is larger (else
+only votes of people without one are added), *skip* leaves the row as it is. Null
+never clears anything. A row's last_modified is the file's where its values were
+taken.
 """
 
 from collections import Counter
@@ -157,8 +158,8 @@ def _library(database: Database, user_id: str) -> Library:
 
 
 def _join_votes(plan: Plan, film: FileFilm, person_of: dict[str, str]) -> FileFilm:
-    """Two names of the file may be one person of the library, who votes once. The film
-    of the file stays as it is: another plan may be made of it."""
+    """Two names of the file may be one person of the library, who votes once. The
+    film of the file stays as it is: another plan may be made of it."""
     first: dict[str, str] = {}
     for vote in film.votes:
         name = first.setdefault(person_of[vote.key], vote.person_name)
@@ -217,8 +218,8 @@ def _vote_steps(
     film: FileFilm,
     person_of: dict[str, str],
 ) -> Iterator[VoteStep]:
-    """Votes are united; the same person's takes the file's. New ones are rejected once
-    the film has as many as a file may hold: it could not be restored."""
+    """Votes are united; the same person's takes the file's. New ones are rejected
+    once the film has as many as a file may hold: it could not be restored."""
     existing = {
         library.people[person_id]["final_key"]: vote
         for person_id, vote in library.votes.get(movie_id, {}).items()

@@ -1,4 +1,4 @@
-"""From the bytes of a file to rows that can be planned, and the list of what cannot.
+"""From the bytes of a file to rows that can be planned, and a list of the rest.
 
 Rows are read one by one: the unit kept out is the film, the person, the list or the
 single vote.
@@ -37,7 +37,8 @@ UNKNOWN_MAX = 20
 SECTIONS = ("movies", "people", "lists", "views", "rankings")
 NO_EXPORT = "This JSON file isn’t a Movie Manager export."
 QUICK_KEYS = {key for key, *_ in QUICK_RECOMMENDERS}
-# What version 1 carried besides, and what the API's own rows carry: not part of a library.
+# What version 1 carried besides, and what the API's own rows carry: not part of a
+# library.
 IGNORED = {
     "user_id",
     "person_id",
@@ -58,9 +59,9 @@ KNOWN = {
     "rankings": set(RankingEntry.__struct_fields__),
 }
 
-# In each row, `path` is its place in the file, and `values` holds the columns that a user
-# owns and the file gives a value for, by name. `last_modified` is always among them: where
-# the file has none, it is the file's exported_at.
+# In each row, `path` is its place in the file, and `values` holds the columns that
+# a user owns and the file gives a value for, by name. `last_modified` is always
+# among them: where the file has none, it is the file's exported_at.
 
 
 class FileVote(Struct):
@@ -73,8 +74,8 @@ class FileVote(Struct):
 
 
 class FileFilm(Struct):
-    """`watches` holds each watch's values by its date. `list_id` is set only where the
-    status is custom."""
+    """`watches` holds each watch's values by its date. `list_id` is set only where
+    the status is custom."""
 
     path: str
     imdb_id: str
@@ -104,7 +105,7 @@ class FileView(Struct):
 
 
 class FileRanking(Struct):
-    """`position` is the file's: it may have gaps, and two rows may have the same."""
+    """`position` is the file's: it may have gaps, and two rows may share one."""
 
     path: str
     imdb_id: str
@@ -127,8 +128,8 @@ class Incoming(Struct):
 
 
 class _Reader(Struct):
-    """What one reading gathers on its way. `trusted` is as in `read`, and a last_modified
-    after `latest` lies in the future."""
+    """What one reading gathers on its way. `trusted` is as in `read`, and a
+    last_modified after `latest` lies in the future."""
 
     trusted: bool
     latest: float
@@ -147,11 +148,12 @@ class _Reader(Struct):
 
 
 def read(data: bytes, trusted: bool = False) -> Incoming:
-    """`trusted`: a backup written by this server. Its size is not limited, and its times
-    are taken as they are: on a machine whose clock was set back they lie in the future.
+    """`trusted`: a backup written by this server. Its size is not limited, and its
+    times are taken as they are: on a machine whose clock was set back they lie in
+    the future.
 
-    Raises TooLargeError, or UnusableFileError for what is no library at all: not JSON,
-    not an object, a newer version, or nothing usable in it.
+    Raises TooLargeError, or UnusableFileError for what is no library at all: not
+    JSON, not an object, a newer version, or nothing usable in it.
     """
     if len(data) > validation.FILE_MAX and not trusted:
         raise TooLargeError(validation.TOO_LARGE)
@@ -189,8 +191,8 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
 
 
 def _read_header(reader: _Reader, document: dict[str, list[Raw]]) -> None:
-    """Checks the version, then sets `exported_at`: now, where the file has none or one in
-    the future."""
+    """Checks the version, then sets `exported_at`: now, where the file has none or
+    one in the future."""
     try:
         version = validation.number(_single(reader, document, "version"), "version")
     except FieldError as error:
@@ -211,14 +213,14 @@ def _read_header(reader: _Reader, document: dict[str, list[Raw]]) -> None:
 
 
 def _single(reader: _Reader, document: dict[str, list[Raw]], key: str):
-    """The value of a key that holds no list; the last, where the key is repeated."""
+    """The value of a key that holds no list; the last, where it is repeated."""
     values = document.get(key)
     return guards.single(values[-1], key, reader.counted) if values else None
 
 
 def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list[Raw]]:
-    """The rows of each section, not decoded yet. A section that is there twice is read as
-    one."""
+    """The rows of each section, not decoded yet. A section that is there twice is
+    read as one."""
     sections: dict[str, list[Raw]] = {}
     for name in SECTIONS:
         values = document.get(name, [])
@@ -248,7 +250,7 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
 
 
 def _count_unknown(reader: _Reader, label: str, count: int) -> None:
-    """Data under keys that this version does not know must not be lost in silence."""
+    """Data under keys this version does not know must not be lost in silence."""
     text = f"entries under {label[:80]!r} are unknown to this version and were left out"
     if text not in reader.counted and len(reader.counted) >= UNKNOWN_MAX:
         text = "entries under other keys are unknown to this version and were left out"
@@ -314,7 +316,7 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
             raise FieldError(_join(place, error.path), error.reason) from error
         watch = watches.setdefault(date_watched, {})
         watch |= _given(date_watched=date_watched, my_rating=my_rating)
-    # A film is on a list when its status says so, or when nothing but the list is given.
+    # A film is on a list when its status says so, or when only the list is given.
     if status is None and list_id:
         status = "custom"
     if status == "custom" and not list_id:
@@ -326,8 +328,8 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     values = _given(
         media_type=media_type, status=status, date_added=date_added, last_modified=last_modified
     )
-    # Last: a vote that is kept out is reported, and must not be for a film that is kept
-    # out itself.
+    # Last: a vote that is kept out is reported, and must not be for a film that is
+    # kept out itself.
     votes = list(_votes(reader, path, row))
     return FileFilm(path, imdb_id, list_id, values, votes, watches)
 

@@ -26,8 +26,8 @@ def view(plan: Plan) -> View:
 
 
 def result(plan: Plan, safety_backup: str | None) -> ImportResult:
-    """What `apply` did. `movies_imported` counts films that were written; those that
-    were the same are not."""
+    """What `apply` did. `movies_imported` counts films that were written; those
+    that were the same are not."""
     written = count(plan)
     imported = {
         kind: tally.get("new", 0) + tally.get("changed", 0) for kind, tally in written.items()
@@ -55,8 +55,8 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
 
 
 def changes(plan: Plan) -> Iterator[Change]:
-    """A row for each step that changes something or is kept, one by one: there may be
-    millions."""
+    """A row for each step that changes something or is kept, one by one: there may
+    be millions."""
     titles = dict(
         Title.select(Title.imdb_id, Title.title)
         .join(Movie)

@@ -28,9 +28,9 @@ CHANGED = "Your library has changed since this plan was made. Review it again, t
 
 
 def apply(plan: Plan, database: Database | None = None) -> None:
-    """Do exactly what `plan` says; one that changes nothing does not count as a write.
-    Raises ConflictError, with nothing written, when the library is no longer the one it
-    was made for."""
+    """Do exactly what `plan` says; one that changes nothing does not count as a
+    write. Raises ConflictError, with nothing written, when the library is no longer
+    the one it was made for."""
     if plan.is_empty():
         return
     database = database or db.obj
@@ -61,8 +61,9 @@ def _apply_people(database: Database, plan: Plan, updated_at: float) -> None:
             rows[step.outcome].append((*row, step.row_id or plan.user_id))
             if "name" in step.fields:
                 renamed.append(step.row_id)
-    # Two people may swap names, and a new one may take a name that is being given up:
-    # clear the way first, with keys that no name can have, because names are stripped.
+    # Two people may swap names, and a new one may take a name that is being given
+    # up: clear the way first, with keys that no name can have, because names are
+    # stripped.
     free = ((f" {person_id}", person_id) for person_id in renamed)
     update_rows(database, [Person.name_key], [Person.id], free)
     columns = (*OWNED[Person], Person.name_key, Person.updated_at, Person.imported_at)
