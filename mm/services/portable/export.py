@@ -1,5 +1,5 @@
-"""One user's library as the v2 document. Everything a user can enter is in it; nothing of the
-providers is."""
+"""One user's library as the v2 document. Everything a user can enter is in it;
+nothing of the providers is."""
 
 import json
 from collections.abc import Iterator
@@ -37,38 +37,69 @@ from mm.services import ranking_order, validation
 def dump(
     user_id: str, database: Database | None = None, exported_at: float | None = None
 ) -> Document:
-    """The library as of one moment. Sorted here, because databases sort text differently."""
+    """The library as of one moment. Sorted here, because databases sort text
+    differently."""
     database = database or db.obj
     with snapshot(database):
+        exported_at = clock.now() if exported_at is None else exported_at
+        movies = sorted(_movies(database, user_id), key=lambda movie: movie.imdb_id)
+        columns = (Person.quick_key, *OWNED[Person])
+        names = owned_names(Person)
+        rows = Person.select(*columns).where(Person.user == user_id)
+        people = []
+        for quick_key, *values in database.execute(rows):
+            person = PersonEntry(quick_key=quick_key, **dict(zip(names, values, strict=True)))
+            # SQLite stores 0 and 1.
+            person.is_trusted = bool(person.is_trusted)
+            people.append(person)
+        columns = (CustomList.id, *OWNED[CustomList])
+        rows = CustomList.select(*columns).where(CustomList.user == user_id)
+        lists = [ListEntry(*row) for row in database.execute(rows)]
         return Document(
             version=VERSION,
-            exported_at=clock.now() if exported_at is None else exported_at,
-            movies=sorted(_movies(database, user_id), key=lambda movie: movie.imdb_id),
-            people=sorted(_people(database, user_id), key=lambda person: person.name),
-            lists=sorted(_lists(database, user_id), key=lambda entry: (entry.position, entry.id)),
+            exported_at=exported_at,
+            movies=movies,
+            people=sorted(people, key=lambda person: person.name),
+            lists=sorted(lists, key=lambda entry: (entry.position, entry.id)),
             views=sorted(_views(database, user_id), key=lambda view: (view.position, view.name)),
             rankings=[RankingEntry(*film) for film in ranking_order.read(database, user_id)],
         )
 
 
 def export_file(user_id: str) -> tuple[str, bytes]:
-    """The library as a file to download: its name, with today's date in the server's time zone, and
-    its content, indented for people who open it."""
+    """The library as a file to download: its name, with today's date in the
+    server's time zone, and its content, indented for people who open it."""
     today = clock.local(clock.now(), config.current.zone).date()
     return f"moviemanager-export-{today}.json", encode(dump(user_id), indent=True)
 
 
 def encode(document: Document, indent: bool = False) -> bytes:
-    """`indent` for what a person may open, unless that would make it too large to import; compact
-    for the server's own files."""
+    """`indent` for what a person may open, unless that would make it too large to
+    import; compact for the server's own files."""
     data = msgspec.json.encode(document)
     pretty = msgspec.json.format(data, indent=2) + b"\n" if indent else data
     return data if len(pretty) > validation.FILE_MAX else pretty
 
 
 def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
-    votes = _votes(database, user_id)
-    watches = _watches(database, user_id)
+    rows = (
+        Recommendation.select(Recommendation.movie, Person.name, *OWNED[Recommendation])
+        .join(Person)
+        .where(Person.user == user_id)
+    )
+    votes: dict[int, list[Vote]] = {}
+    by_name = sorted(database.execute(rows), key=lambda row: row[1])
+    for movie_id, name, date_recommended, vote_type in by_name:
+        votes.setdefault(movie_id, []).append(Vote(name, date_recommended, bool(vote_type)))
+    rows = (
+        Watch.select(Watch.movie, *OWNED[Watch])
+        .join(Movie)
+        .where(Movie.user == user_id)
+        .order_by(Watch.date_watched)
+    )
+    watches: dict[int, list[WatchEntry]] = {}
+    for movie_id, *values in database.execute(rows):
+        watches.setdefault(movie_id, []).append(WatchEntry(*values))
     names = owned_names(Movie)
     rows = (
         Movie.select(Movie.id, Movie.title, CustomList.id, *OWNED[Movie])
@@ -87,46 +118,6 @@ def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
         )
 
 
-def _votes(database: Database, user_id: str) -> dict[int, list[Vote]]:
-    rows = database.execute(
-        Recommendation.select(Recommendation.movie, Person.name, *OWNED[Recommendation])
-        .join(Person)
-        .where(Person.user == user_id)
-    )
-    votes: dict[int, list[Vote]] = {}
-    for movie_id, name, date_recommended, vote_type in sorted(rows, key=lambda row: row[1]):
-        votes.setdefault(movie_id, []).append(Vote(name, date_recommended, bool(vote_type)))
-    return votes
-
-
-def _watches(database: Database, user_id: str) -> dict[int, list[WatchEntry]]:
-    rows = database.execute(
-        Watch.select(Watch.movie, *OWNED[Watch])
-        .join(Movie)
-        .where(Movie.user == user_id)
-        .order_by(Watch.date_watched)
-    )
-    watches: dict[int, list[WatchEntry]] = {}
-    for movie_id, *values in rows:
-        watches.setdefault(movie_id, []).append(WatchEntry(*values))
-    return watches
-
-
-def _people(database: Database, user_id: str) -> Iterator[PersonEntry]:
-    names = owned_names(Person)
-    rows = Person.select(Person.quick_key, *OWNED[Person]).where(Person.user == user_id)
-    for quick_key, *values in database.execute(rows):
-        person = PersonEntry(quick_key=quick_key, **dict(zip(names, values, strict=True)))
-        # SQLite stores 0 and 1.
-        person.is_trusted = bool(person.is_trusted)
-        yield person
-
-
-def _lists(database: Database, user_id: str) -> Iterator[ListEntry]:
-    rows = CustomList.select(CustomList.id, *OWNED[CustomList]).where(CustomList.user == user_id)
-    return (ListEntry(*row) for row in database.execute(rows))
-
-
 def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:
     people = Person.select(Person.id, Person.name).where(Person.user == user_id)
     names = dict(database.execute(people))
@@ -137,16 +128,12 @@ def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:
         view = ViewEntry(*row)
         # PostgreSQL's driver has decoded the JSON already.
         filters = json.loads(view.filters) if isinstance(view.filters, str) else view.filters
-        view.filters = _portable(filters, names, list_ids)
+        filters = dict(sorted(filters.items()))
+        # A person's id means nothing elsewhere, their name does; a person or a list
+        # that was deleted is left out.
+        if "person" in filters:
+            filters["person"] = names.get(int(filters["person"]), "")
+        if filters.get("list") not in list_ids:
+            filters.pop("list", None)
+        view.filters = {name: value for name, value in filters.items() if value}
         yield view
-
-
-def _portable(filters: dict[str, str], names: dict[int, str], list_ids: set[str]) -> dict[str, str]:
-    """Sorted by name, with the person's name in place of an id that means nothing elsewhere, and
-    without a person or a list that was deleted."""
-    portable = dict(sorted(filters.items()))
-    if "person" in portable:
-        portable["person"] = names.get(int(portable["person"]), "")
-    if portable.get("list") not in list_ids:
-        portable.pop("list", None)
-    return {name: value for name, value in portable.items() if value}

@@ -1,4 +1,4 @@
-"""Which person, list and view of the library a file's row is, and what becomes of it."""
+"""Which person, list or view of the library a row is, and what becomes of it."""
 
 from collections import defaultdict, deque
 
@@ -14,7 +14,7 @@ from mm.services.portable.plans import (
     changes,
     refusal,
 )
-from mm.services.portable.reader import FileFilm, FileList, FilePerson, FileView, Incoming
+from mm.services.portable.reader import FileFilm, FilePerson, FileView, Incoming
 
 # People.
 
@@ -22,8 +22,19 @@ from mm.services.portable.reader import FileFilm, FileList, FilePerson, FileView
 def plan_people(
     plan: Plan, library: Library, rows: list[FilePerson], films: list[FileFilm]
 ) -> dict[str, str]:
-    """Adds the steps; returns the key that each name of the file's votes stands for."""
-    joined = _join_people(library, rows)
+    """Adds the steps; returns the key of the person that each name stands for."""
+    # A row is the library's person with its quick_key, else the one with its name.
+    people = library.people.items()
+    by_quick_key = {row["quick_key"]: person_id for person_id, row in people if row["quick_key"]}
+    by_name = {row["name_key"]: person_id for person_id, row in people}
+    joined: dict[str, int] = {}
+    for row in rows:
+        if row.quick_key in by_quick_key:
+            joined[row.path] = by_quick_key.pop(row.quick_key)
+    claimed = set(joined.values())
+    for row in rows:
+        if row.path not in joined and row.key in by_name and by_name[row.key] not in claimed:
+            joined[row.path] = by_name[row.key]
     keys = _final_keys(plan, library, rows, joined)
     for person_id, key in keys.items():
         library.people[person_id]["final_key"] = key
@@ -40,25 +51,18 @@ def plan_people(
     person_of |= {
         row.key: library.people[joined[row.path]]["final_key"] for row in rows if row.path in joined
     }
-    _add_voters(plan, films, person_of, taken)
+    # People that only votes name: the library's, else new ones.
+    for film in films:
+        for vote in film.votes:
+            if vote.key in person_of:
+                continue
+            person_of[vote.key] = vote.key
+            if vote.key not in taken:
+                last_modified = film.values["last_modified"]
+                given = {"name": vote.person_name, "last_modified": last_modified}
+                values = new_values(Person, given)
+                plan.people.append(PersonStep("new", vote.key, None, values, {}))
     return person_of
-
-
-def _join_people(library: Library, rows: list[FilePerson]) -> dict[str, int]:
-    """The id of the library's person by the path of the row that finds them: by quick_key, then by
-    name."""
-    people = library.people.items()
-    by_quick_key = {row["quick_key"]: person_id for person_id, row in people if row["quick_key"]}
-    by_name = {row["name_key"]: person_id for person_id, row in people}
-    joined: dict[str, int] = {}
-    for row in rows:
-        if row.quick_key in by_quick_key:
-            joined[row.path] = by_quick_key.pop(row.quick_key)
-    taken = set(joined.values())
-    for row in rows:
-        if row.path not in joined and row.key in by_name and by_name[row.key] not in taken:
-            joined[row.path] = by_name[row.key]
-    return joined
 
 
 def _final_keys(
@@ -66,8 +70,9 @@ def _final_keys(
 ) -> dict[int, str]:
     """The folded name each of the library's people will have.
 
-    A rename onto a name that another person keeps is not granted; that may free or block further
-    ones (two quick recommenders that swapped names), so it is settled in rounds.
+    A rename onto a name that another person keeps is not granted; that may free or
+    block further ones (two quick recommenders that swapped names), so it is settled
+    in rounds.
     """
     renaming = {joined[row.path]: row for row in rows if row.path in joined}
     for person_id, row in list(renaming.items()):
@@ -97,70 +102,47 @@ def _person_step(plan: Plan, existing: dict | None, row: FilePerson) -> PersonSt
     if reason := refusal(plan.conflicts, existing, row.values["last_modified"]):
         return PersonStep("kept", existing["name_key"], row_id, {}, {}, reason)
     key = existing["final_key"]
-    # A name that was not granted stays; one that was is taken as the file spells it.
+    # A name not granted stays; a granted one is taken as the file spells it.
     values = row.values if key == row.key else row.values | {"name": existing["name"]}
     fields = changes(existing, values)
     return PersonStep("changed" if fields else "same", key, row_id, existing | values, fields)
-
-
-def _add_voters(
-    plan: Plan, films: list[FileFilm], person_of: dict[str, str], taken: set[str]
-) -> None:
-    """People that only votes name: the library's, else new ones."""
-    for film in films:
-        for vote in film.votes:
-            if vote.key in person_of:
-                continue
-            person_of[vote.key] = vote.key
-            if vote.key not in taken:
-                last_modified = film.values["last_modified"]
-                given = {"name": vote.person_name, "last_modified": last_modified}
-                step = PersonStep("new", vote.key, None, new_values(Person, given), {})
-                plan.people.append(step)
 
 
 # Lists.
 
 
 def plan_lists(plan: Plan, library: Library, incoming: Incoming) -> dict[str, str]:
-    """Adds the steps; returns the library's id for each list id that a film may name."""
-    joined = _join_lists(library, incoming.lists)
-    list_of = {existing["id"]: existing["id"] for existing in library.lists.values()}
-    for position, row in enumerate(incoming.lists):
-        step = _list_step(plan, library.lists.get(joined.get(row.path, 0)), row, position)
-        plan.lists.append(step)
-        list_of[row.id] = step.id
-    return list_of
-
-
-def _join_lists(library: Library, rows: list[FileList]) -> dict[str, int]:
-    """By id, else by name onto a list that no other row has joined: two lists of one name stay
-    two."""
+    """Adds the steps; returns the library's id for each list id a film may name."""
+    # A row is the library's list with its id, else one with its name that no other
+    # row has joined: two lists of one name stay two.
     by_id = {existing["id"]: pk for pk, existing in library.lists.items()}
-    joined = {row.path: by_id[row.id] for row in rows if row.id in by_id}
+    joined = {row.path: by_id[row.id] for row in incoming.lists if row.id in by_id}
     taken = set(joined.values())
     free: dict[str, deque[int]] = defaultdict(deque)
-    for pk, existing in library.lists.items():
+    for pk, candidate in library.lists.items():
         if pk not in taken:
-            free[fold(existing["name"])].append(pk)
-    for row in rows:
+            free[fold(candidate["name"])].append(pk)
+    for row in incoming.lists:
         name = fold(row.values["name"])
         if row.path not in joined and free.get(name):
             joined[row.path] = free[name].popleft()
-    return joined
-
-
-def _list_step(plan: Plan, existing: dict | None, row: FileList, position: int) -> ListStep:
-    last_modified = row.values["last_modified"]
-    if existing is None:
-        given = {"position": position, "created_at": last_modified} | row.values
-        return ListStep("new", row.id, None, new_values(CustomList, given), {})
-    list_id, pk = existing["id"], existing["pk"]
-    if reason := refusal(plan.conflicts, existing, last_modified):
-        return ListStep("kept", list_id, pk, {}, {}, reason)
-    fields = changes(existing, row.values)
-    outcome: Outcome = "changed" if fields else "same"
-    return ListStep(outcome, list_id, pk, existing | row.values, fields)
+    list_of = {list_id: list_id for list_id in by_id}
+    for position, row in enumerate(incoming.lists):
+        existing = library.lists.get(joined.get(row.path, 0))
+        last_modified = row.values["last_modified"]
+        if existing is None:
+            given = {"position": position, "created_at": last_modified} | row.values
+            step = ListStep("new", row.id, None, new_values(CustomList, given), {})
+        elif reason := refusal(plan.conflicts, existing, last_modified):
+            step = ListStep("kept", existing["id"], existing["pk"], {}, {}, reason)
+        else:
+            fields = changes(existing, row.values)
+            outcome: Outcome = "changed" if fields else "same"
+            values = existing | row.values
+            step = ListStep(outcome, existing["id"], existing["pk"], values, fields)
+        plan.lists.append(step)
+        list_of[row.id] = step.id
+    return list_of
 
 
 # Views.
@@ -173,15 +155,15 @@ def plan_views(
     person_of: dict[str, str],
     list_of: dict[str, str],
 ) -> None:
-    """Adds the steps. A view may show one person's films or one list's: in a file by name and by
-    the file's id."""
+    """Adds the steps. A view may show one person's films or one list's: in a file
+    by name and by the file's id."""
     keys = {step.key for step in plan.people}
-    keys |= {existing["final_key"] for existing in library.people.values()}
-    for existing in library.views.values():
+    keys |= {person["final_key"] for person in library.people.values()}
+    for saved in library.views.values():
         # Compared by the names people will have: ids mean nothing elsewhere.
-        person = library.people.get(int(existing["filters"].get("person", 0)))
+        person = library.people.get(int(saved["filters"].get("person", 0)))
         if person:
-            existing["filters"] = existing["filters"] | {"person": person["final_key"]}
+            saved["filters"] = saved["filters"] | {"person": person["final_key"]}
     for position, row in enumerate(rows):
         filters = dict(row.values["filters"])
         key = fold(filters.get("person", ""))
@@ -189,7 +171,17 @@ def plan_views(
         _put_or_drop(plan, row, filters, "person", person_key)
         _put_or_drop(plan, row, filters, "list", list_of.get(filters.get("list", "")))
         values = row.values | {"filters": filters}
-        plan.views.append(_view_step(plan, library.views.get(row.key), values, position))
+        existing = library.views.get(row.key)
+        if existing is None:
+            given = {"position": position} | values
+            step = ViewStep("new", None, new_values(SavedView, given), {})
+        elif reason := refusal(plan.conflicts, existing, values["last_modified"]):
+            step = ViewStep("kept", existing["id"], existing, {}, reason)
+        else:
+            fields = changes(existing, values)
+            outcome: Outcome = "changed" if fields else "same"
+            step = ViewStep(outcome, existing["id"], existing | values, fields)
+        plan.views.append(step)
 
 
 def _put_or_drop(
@@ -203,13 +195,3 @@ def _put_or_drop(
         del filters[name]
     else:
         filters[name] = value
-
-
-def _view_step(plan: Plan, existing: dict | None, values: dict, position: int) -> ViewStep:
-    if existing is None:
-        return ViewStep("new", None, new_values(SavedView, {"position": position} | values), {})
-    if reason := refusal(plan.conflicts, existing, values["last_modified"]):
-        return ViewStep("kept", existing["id"], existing, {}, reason)
-    fields = changes(existing, values)
-    outcome: Outcome = "changed" if fields else "same"
-    return ViewStep(outcome, existing["id"], existing | values, fields)

@@ -1,9 +1,10 @@
 """What an import would do to each row, computed without writing.
 
-The rule for a row that is in the file and in the library: *overwrite* takes the file's values,
-*newest* takes them where the file's last_modified is larger (else only votes of people without one
-are added), *skip* leaves the row as it is. Null never clears anything. A row's last_modified is the
-file's where its values were taken.
+The rule for a row that is in the file and in the library: *overwrite* takes the
+file's values, *newest* takes them where the file's last_modified is larger (else
+only votes of people without one are added), *skip* leaves the row as it is. Null
+never clears anything. A row's last_modified is the file's where its values were
+taken.
 """
 
 from collections import Counter
@@ -62,8 +63,8 @@ def plan(
     conflicts: Conflicts = "overwrite",
     database: Database | None = None,
 ) -> Plan:
-    """Merge: nothing is removed. Reads the library once, in one snapshot. Raises UnusableFileError
-    where the library would grow past what an import takes."""
+    """Merge: nothing is removed. Reads the library once, in one snapshot. Raises
+    UnusableFileError where the library would grow past what an import takes."""
     database = database or db.obj
     with snapshot(database):
         version = User.select(User.library_version).where(User.id == user_id).scalar(database)
@@ -80,7 +81,13 @@ def plan(
         warnings=list(incoming.warnings),
     )
     list_of = plan_lists(plan, library, incoming)
-    films = [film for film in incoming.films if _has_its_list(plan, film, list_of)]
+    films = []
+    for film in incoming.films:
+        if film.list_id is None or film.list_id in list_of:
+            films.append(film)
+        else:
+            reason = f"list {film.list_id[:80]!r} doesn’t exist"
+            plan.errors.append(Problem(f"{film.path}.custom_list_id", reason))
     # Skipped films bring no votes, and so nobody who voted.
     skipped = library.films if conflicts == "skip" else {}
     voted = [film for film in films if film.imdb_id not in skipped]
@@ -150,17 +157,9 @@ def _library(database: Database, user_id: str) -> Library:
 # Films.
 
 
-def _has_its_list(plan: Plan, film: FileFilm, list_of: dict[str, str]) -> bool:
-    if film.list_id is None or film.list_id in list_of:
-        return True
-    reason = f"list {film.list_id[:80]!r} doesn’t exist"
-    plan.errors.append(Problem(f"{film.path}.custom_list_id", reason))
-    return False
-
-
 def _join_votes(plan: Plan, film: FileFilm, person_of: dict[str, str]) -> FileFilm:
-    """Two names of the file may be one person of the library, who votes once. The film of the file
-    stays as it is: another plan may be made of it."""
+    """Two names of the file may be one person of the library, who votes once. The
+    film of the file stays as it is: another plan may be made of it."""
     first: dict[str, str] = {}
     for vote in film.votes:
         name = first.setdefault(person_of[vote.key], vote.person_name)
@@ -177,7 +176,16 @@ def _film_step(
     list_id = list_of[film.list_id] if film.list_id is not None else None
     existing = library.films.get(film.imdb_id)
     if existing is None:
-        return _new_film(film, list_id, person_of)
+        dates = [vote.date_recommended for vote in film.votes if vote.date_recommended is not None]
+        defaults = {
+            "status": "watched" if film.watches else "toWatch",
+            "date_added": min(dates, default=film.values["last_modified"]),
+            "list_id": list_id,
+        }
+        steps = [_new_vote(vote, film, person_of) for vote in film.votes]
+        watches = list(_watch_steps({}, film.watches))
+        values = new_values(Movie, defaults | film.values)
+        return FilmStep("new", film.imdb_id, None, values, {}, steps, watches)
     movie_id = existing["id"]
     votes = _vote_steps(plan, library, movie_id, film, person_of)
     if reason := refusal(plan.conflicts, existing, film.values["last_modified"]):
@@ -196,19 +204,6 @@ def _film_step(
     return FilmStep(outcome, film.imdb_id, movie_id, existing | values, fields, steps, watches)
 
 
-def _new_film(film: FileFilm, list_id: str | None, person_of: dict[str, str]) -> FilmStep:
-    voted = [vote.date_recommended for vote in film.votes if vote.date_recommended is not None]
-    defaults = {
-        "status": "watched" if film.watches else "toWatch",
-        "date_added": min(voted, default=film.values["last_modified"]),
-        "list_id": list_id,
-    }
-    votes = [_new_vote(vote, film, person_of) for vote in film.votes]
-    watches = list(_watch_steps({}, film.watches))
-    values = new_values(Movie, defaults | film.values)
-    return FilmStep("new", film.imdb_id, None, values, {}, votes, watches)
-
-
 def _new_vote(vote: FileVote, film: FileFilm, person_of: dict[str, str]) -> VoteStep:
     date = vote.date_recommended
     if date is None:
@@ -223,8 +218,8 @@ def _vote_steps(
     film: FileFilm,
     person_of: dict[str, str],
 ) -> Iterator[VoteStep]:
-    """Votes are united; the same person's takes the file's. New ones are rejected once the film has
-    as many as a file may hold: it could not be restored."""
+    """Votes are united; the same person's takes the file's. New ones are rejected
+    once the film has as many as a file may hold: it could not be restored."""
     existing = {
         library.people[person_id]["final_key"]: vote
         for person_id, vote in library.votes.get(movie_id, {}).items()
@@ -233,7 +228,13 @@ def _vote_steps(
     for vote in film.votes:
         step = _new_vote(vote, film, person_of)
         if step.person_key in existing:
-            _compare_vote(step, vote, *existing[step.person_key])
+            date_recommended, vote_type = existing[step.person_key]
+            if vote.date_recommended is None:
+                step.date_recommended = date_recommended
+            was = {"date_recommended": date_recommended, "vote_type": bool(vote_type)}
+            values = {"date_recommended": step.date_recommended, "vote_type": step.vote_type}
+            step.fields = changes(was, values)
+            step.outcome = "changed" if step.fields else "same"
         elif room > 0:
             room -= 1
         else:
@@ -241,15 +242,6 @@ def _vote_steps(
             plan.errors.append(Problem(f"{film.path}.recommendations", reason))
             continue
         yield step
-
-
-def _compare_vote(step: VoteStep, vote: FileVote, date_recommended: float, vote_type: bool) -> None:
-    if vote.date_recommended is None:
-        step.date_recommended = date_recommended
-    existing = {"date_recommended": date_recommended, "vote_type": bool(vote_type)}
-    values = {"date_recommended": step.date_recommended, "vote_type": step.vote_type}
-    step.fields = changes(existing, values)
-    step.outcome = "changed" if step.fields else "same"
 
 
 def _watch_steps(existing: dict[float, dict], watches: dict[float, dict]) -> Iterator[WatchStep]:

@@ -1,6 +1,7 @@
-"""From the bytes of a file to rows that can be planned, and the list of what cannot.
+"""From the bytes of a file to rows that can be planned, and a list of the rest.
 
-Rows are read one by one: the unit kept out is the film, the person, the list or the single vote.
+Rows are read one by one: the unit kept out is the film, the person, the list or the
+single vote.
 """
 
 from collections import Counter
@@ -36,7 +37,8 @@ UNKNOWN_MAX = 20
 SECTIONS = ("movies", "people", "lists", "views", "rankings")
 NO_EXPORT = "This JSON file isn’t a Movie Manager export."
 QUICK_KEYS = {key for key, *_ in QUICK_RECOMMENDERS}
-# What version 1 carried besides, and what the API's own rows carry: not part of a library.
+# What version 1 carried besides, and what the API's own rows carry: not part of a
+# library.
 IGNORED = {
     "user_id",
     "person_id",
@@ -57,9 +59,9 @@ KNOWN = {
     "rankings": set(RankingEntry.__struct_fields__),
 }
 
-# In each row, `path` is its place in the file, and `values` holds the columns that a user owns and
-# the file gives a value for, by name. `last_modified` is always among them: where the file has
-# none, it is the file's exported_at.
+# In each row, `path` is its place in the file, and `values` holds the columns that
+# a user owns and the file gives a value for, by name. `last_modified` is always
+# among them: where the file has none, it is the file's exported_at.
 
 
 class FileVote(Struct):
@@ -72,8 +74,8 @@ class FileVote(Struct):
 
 
 class FileFilm(Struct):
-    """`watches` holds each watch's values by its date. `list_id` is set only where the status is
-    custom."""
+    """`watches` holds each watch's values by its date. `list_id` is set only where
+    the status is custom."""
 
     path: str
     imdb_id: str
@@ -103,7 +105,7 @@ class FileView(Struct):
 
 
 class FileRanking(Struct):
-    """`position` is the file's: it may have gaps, and two rows may have the same."""
+    """`position` is the file's: it may have gaps, and two rows may share one."""
 
     path: str
     imdb_id: str
@@ -126,8 +128,8 @@ class Incoming(Struct):
 
 
 class _Reader(Struct):
-    """What one reading gathers on its way. `trusted` is as in `read`, and a last_modified after
-    `latest` lies in the future."""
+    """What one reading gathers on its way. `trusted` is as in `read`, and a
+    last_modified after `latest` lies in the future."""
 
     trusted: bool
     latest: float
@@ -146,11 +148,12 @@ class _Reader(Struct):
 
 
 def read(data: bytes, trusted: bool = False) -> Incoming:
-    """`trusted`: a backup written by this server. Its size is not limited, and its times are taken
-    as they are: on a machine whose clock was set back they lie in the future.
+    """`trusted`: a backup written by this server. Its size is not limited, and its
+    times are taken as they are: on a machine whose clock was set back they lie in
+    the future.
 
-    Raises TooLargeError, or UnusableFileError for what is no library at all: not JSON, not an
-    object, a newer version, or nothing usable in it.
+    Raises TooLargeError, or UnusableFileError for what is no library at all: not
+    JSON, not an object, a newer version, or nothing usable in it.
     """
     if len(data) > validation.FILE_MAX and not trusted:
         raise TooLargeError(validation.TOO_LARGE)
@@ -158,8 +161,7 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
     document = guards.members(data, reader.counted, trusted)
     if document is None:
         raise UnusableFileError(NO_EXPORT)
-    _check_version(reader, document)
-    reader.exported_at = _exported_at(reader, document)
+    _read_header(reader, document)
     sections = _sections(reader, document)
     incoming = Incoming(
         exported_at=reader.exported_at,
@@ -188,7 +190,9 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
 # The document, down to its sections.
 
 
-def _check_version(reader: _Reader, document: dict[str, list[Raw]]) -> None:
+def _read_header(reader: _Reader, document: dict[str, list[Raw]]) -> None:
+    """Checks the version, then sets `exported_at`: now, where the file has none or
+    one in the future."""
     try:
         version = validation.number(_single(reader, document, "version"), "version")
     except FieldError as error:
@@ -199,31 +203,36 @@ def _check_version(reader: _Reader, document: dict[str, list[Raw]]) -> None:
         raise UnusableFileError(f"{newer} This server reads up to {VERSION}.")
     if version not in (1, 2):
         raise UnusableFileError(f"This file’s version is {version:g}; this server reads 1 and 2.")
-
-
-def _exported_at(reader: _Reader, document: dict[str, list[Raw]]) -> float:
     try:
         exported_at = validation.moment(_single(reader, document, "exported_at"), "exported_at")
     except FieldError as error:
         raise UnusableFileError(f"{error.path}: {error.reason}") from error
-    return clock.now() if exported_at is None or exported_at > reader.latest else exported_at
+    if exported_at is None or exported_at > reader.latest:
+        exported_at = clock.now()
+    reader.exported_at = exported_at
 
 
 def _single(reader: _Reader, document: dict[str, list[Raw]], key: str):
-    """The value of a key that holds no list; the last, where the key is repeated."""
+    """The value of a key that holds no list; the last, where it is repeated."""
     values = document.get(key)
     return guards.single(values[-1], key, reader.counted) if values else None
 
 
 def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list[Raw]]:
-    """The rows of each section, not decoded yet. A section that is there twice is read as one."""
+    """The rows of each section, not decoded yet. A section that is there twice is
+    read as one."""
     sections: dict[str, list[Raw]] = {}
     for name in SECTIONS:
         values = document.get(name, [])
         for value in values:
             if guards.is_list(value):
                 sections.setdefault(name, []).extend(guards.rows(value, name, reader.counted))
-            elif not _is_empty(reader, value, name):
+                continue
+            try:
+                is_empty = not guards.single(value, name, reader.counted)
+            except FieldError:
+                is_empty = False
+            if not is_empty:
                 reader.reject(name, "expected a list")
         if len(values) > 1:
             again = f"The file has {name!r} {len(values)} times; they were combined."
@@ -240,15 +249,8 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
     return {name: sections.get(name, []) for name in SECTIONS}
 
 
-def _is_empty(reader: _Reader, value: Raw, path: str) -> bool:
-    try:
-        return not guards.single(value, path, reader.counted)
-    except FieldError:
-        return False
-
-
 def _count_unknown(reader: _Reader, label: str, count: int) -> None:
-    """Data under keys that this version does not know must not be lost in silence."""
+    """Data under keys this version does not know must not be lost in silence."""
     text = f"entries under {label[:80]!r} are unknown to this version and were left out"
     if text not in reader.counted and len(reader.counted) >= UNKNOWN_MAX:
         text = "entries under other keys are unknown to this version and were left out"
@@ -298,8 +300,23 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     list_id = validation.trimmed_text(row.get("custom_list_id"), "custom_list_id")
     date_added = validation.moment(row.get("date_added"), "date_added")
     last_modified = _last_modified(reader, row)
-    watches = _watches(row)
-    # A film is on a list when its status says so, or when nothing but the list is given.
+    # `watch_history` is the latest watch, and repeats the last of `watches`.
+    entries = [(f"watches[{index}]", entry) for index, entry in enumerate(_list_of(row, "watches"))]
+    if row.get("watch_history") is not None:
+        entries.append(("watch_history", row["watch_history"]))
+    watches: dict[float, dict] = {}
+    for place, entry in entries:
+        if not isinstance(entry, dict):
+            raise FieldError(place, "expected an object")
+        try:
+            moment = validation.moment(entry.get("date_watched"), "date_watched")
+            date_watched = validation.required(moment, "date_watched")
+            my_rating = validation.rating(entry.get("my_rating"))
+        except FieldError as error:
+            raise FieldError(_join(place, error.path), error.reason) from error
+        watch = watches.setdefault(date_watched, {})
+        watch |= _given(date_watched=date_watched, my_rating=my_rating)
+    # A film is on a list when its status says so, or when only the list is given.
     if status is None and list_id:
         status = "custom"
     if status == "custom" and not list_id:
@@ -311,29 +328,10 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     values = _given(
         media_type=media_type, status=status, date_added=date_added, last_modified=last_modified
     )
-    # Last: a vote that is kept out is reported, and must not be for a film that is kept out itself.
+    # Last: a vote that is kept out is reported, and must not be for a film that is
+    # kept out itself.
     votes = list(_votes(reader, path, row))
     return FileFilm(path, imdb_id, list_id, values, votes, watches)
-
-
-def _watches(row: dict) -> dict[float, dict]:
-    """Values by date; `watch_history` is the latest and repeats the last of `watches`."""
-    entries = [(f"watches[{index}]", entry) for index, entry in enumerate(_list_of(row, "watches"))]
-    if row.get("watch_history") is not None:
-        entries.append(("watch_history", row["watch_history"]))
-    watches: dict[float, dict] = {}
-    for path, entry in entries:
-        if not isinstance(entry, dict):
-            raise FieldError(path, "expected an object")
-        try:
-            moment = validation.moment(entry.get("date_watched"), "date_watched")
-            date_watched = validation.required(moment, "date_watched")
-            my_rating = validation.rating(entry.get("my_rating"))
-        except FieldError as error:
-            raise FieldError(_join(path, error.path), error.reason) from error
-        watch = watches.setdefault(date_watched, {})
-        watch |= _given(date_watched=date_watched, my_rating=my_rating)
-    return watches
 
 
 def _votes(reader: _Reader, film_path: str, row: dict) -> Iterator[FileVote]:

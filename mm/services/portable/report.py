@@ -26,20 +26,27 @@ def view(plan: Plan) -> View:
 
 
 def result(plan: Plan, safety_backup: str | None) -> ImportResult:
-    """What `apply` did. `movies_imported` counts films that were written; those that were the same
-    are not."""
+    """What `apply` did. `movies_imported` counts films that were written; those
+    that were the same are not."""
     written = count(plan)
     imported = {
         kind: tally.get("new", 0) + tally.get("changed", 0) for kind, tally in written.items()
     }
     counts = Counts(movies=imported["movie"], people=imported["person"], lists=imported["list"])
+    # Every film of the file whose title is not yet filled, in the file's order.
+    filled: set[str] = set()
+    titles = Title.select(Title.imdb_id).where(Title.tmdb_state == "ready")
+    for part in chunks(film.imdb_id for film in plan.films):
+        ready = titles.where(Title.imdb_id.in_(part))
+        filled.update(imdb_id for (imdb_id,) in ready.tuples())
+    unfilled = [film.imdb_id for film in plan.films if film.imdb_id not in filled]
     return ImportResult(
         success=True,
         movies_imported=counts.movies,
         people_imported=counts.people,
         lists_imported=counts.lists,
         imported_counts=counts,
-        imdb_ids_needing_enrichment=_unfilled(plan),
+        imdb_ids_needing_enrichment=unfilled,
         errors=[f"{problem.path}: {problem.reason}" for problem in plan.errors],
         problems=plan.errors,
         warnings=plan.warnings,
@@ -47,18 +54,9 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
     )
 
 
-def _unfilled(plan: Plan) -> list[str]:
-    """Every film of the file whose title is not yet filled, in the file's order."""
-    filled: set[str] = set()
-    titles = Title.select(Title.imdb_id).where(Title.tmdb_state == "ready")
-    for part in chunks(film.imdb_id for film in plan.films):
-        ready = titles.where(Title.imdb_id.in_(part))
-        filled.update(imdb_id for (imdb_id,) in ready.tuples())
-    return [film.imdb_id for film in plan.films if film.imdb_id not in filled]
-
-
 def changes(plan: Plan) -> Iterator[Change]:
-    """A row for each step that changes something or is kept, one by one: there may be millions."""
+    """A row for each step that changes something or is kept, one by one: there may
+    be millions."""
     titles = dict(
         Title.select(Title.imdb_id, Title.title)
         .join(Movie)
@@ -73,7 +71,20 @@ def changes(plan: Plan) -> Iterator[Change]:
     for view in plan.views:
         yield from _change("view", view.values["name"], view.values["name"], view)
     for film in plan.films:
-        yield from _film_changes(film, titles.get(film.imdb_id) or film.imdb_id)
+        key = film.imdb_id
+        label = titles.get(key) or key
+        yield from _change("movie", label, key, film)
+        for vote in film.votes:
+            if vote.outcome != "same":
+                who = f"{vote.person_name} · {label}"
+                yield Change("vote", vote.outcome, who, vote.fields, key=key)
+        for watch in film.watches:
+            if watch.outcome != "same":
+                # A new watch tells all that it holds.
+                fields = watch.fields or {
+                    name: [None, value] for name, value in watch.values.items()
+                }
+                yield Change("watch", watch.outcome, label, fields, key=key)
     for ranking in plan.rankings:
         label = titles.get(ranking.imdb_id) or ranking.imdb_id
         yield from _change("ranking", label, ranking.imdb_id, ranking)
@@ -85,17 +96,3 @@ def changes(plan: Plan) -> Iterator[Change]:
 def _change(kind, label: str, key: str, step: Step) -> Iterator[Change]:
     if step.outcome != "same":
         yield Change(kind, step.outcome, label, step.fields, step.reason, key=key)
-
-
-def _film_changes(film: FilmStep, label: str) -> Iterator[Change]:
-    key = film.imdb_id
-    yield from _change("movie", label, key, film)
-    for vote in film.votes:
-        if vote.outcome != "same":
-            who = f"{vote.person_name} · {label}"
-            yield Change("vote", vote.outcome, who, vote.fields, key=key)
-    for watch in film.watches:
-        if watch.outcome != "same":
-            # A new watch tells all that it holds.
-            fields = watch.fields or {name: [None, value] for name, value in watch.values.items()}
-            yield Change("watch", watch.outcome, label, fields, key=key)

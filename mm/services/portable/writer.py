@@ -28,8 +28,9 @@ CHANGED = "Your library has changed since this plan was made. Review it again, t
 
 
 def apply(plan: Plan, database: Database | None = None) -> None:
-    """Do exactly what `plan` says; one that changes nothing does not count as a write. Raises
-    ConflictError, with nothing written, when the library is no longer the one it was made for."""
+    """Do exactly what `plan` says; one that changes nothing does not count as a
+    write. Raises ConflictError, with nothing written, when the library is no longer
+    the one it was made for."""
     if plan.is_empty():
         return
     database = database or db.obj
@@ -40,12 +41,10 @@ def apply(plan: Plan, database: Database | None = None) -> None:
             raise ConflictError(CHANGED)
         updated_at = models.next_update(database)
         _apply_people(database, plan, updated_at)
-        _apply_lists(database, plan, updated_at)
-        _apply_views(database, plan)
+        _apply_lists_and_views(database, plan, updated_at)
         films = [film for film in plan.films if film.outcome in ("new", "changed")]
         _apply_films(database, plan.user_id, films, updated_at)
-        _apply_votes(database, plan.user_id, films, updated_at)
-        _apply_watches(database, plan.user_id, films)
+        _apply_votes_and_watches(database, plan.user_id, films, updated_at)
         if any(step.outcome in ("new", "changed", "removed") for step in plan.rankings):
             ranking_order.replace(database, plan.user_id, plan.ranked)
         models.spread_updates(database, plan.user_id, updated_at)
@@ -62,8 +61,9 @@ def _apply_people(database: Database, plan: Plan, updated_at: float) -> None:
             rows[step.outcome].append((*row, step.row_id or plan.user_id))
             if "name" in step.fields:
                 renamed.append(step.row_id)
-    # Two people may swap names, and a new one may take a name that is being given up: clear the way
-    # first, with keys that no name can have, because names are stripped.
+    # Two people may swap names, and a new one may take a name that is being given
+    # up: clear the way first, with keys that no name can have, because names are
+    # stripped.
     free = ((f" {person_id}", person_id) for person_id in renamed)
     update_rows(database, [Person.name_key], [Person.id], free)
     columns = (*OWNED[Person], Person.name_key, Person.updated_at, Person.imported_at)
@@ -75,7 +75,7 @@ def _apply_people(database: Database, plan: Plan, updated_at: float) -> None:
         Movie.update(updated_at=updated_at).where(Movie.id.in_(films)).execute(database)
 
 
-def _apply_lists(database: Database, plan: Plan, updated_at: float) -> None:
+def _apply_lists_and_views(database: Database, plan: Plan, updated_at: float) -> None:
     names = owned_names(CustomList)
     columns = (*OWNED[CustomList], CustomList.updated_at, CustomList.imported_at)
     new, changed = [], []
@@ -90,22 +90,21 @@ def _apply_lists(database: Database, plan: Plan, updated_at: float) -> None:
     insert_rows(database, (*columns, CustomList.id, CustomList.user), new)
     ids = (step.id for step in plan.lists if step.outcome == "new")
     _remove_tombstones(database, plan.user_id, "list", ids)
-
-
-def _apply_views(database: Database, plan: Plan) -> None:
+    # A view's filter names a person; everyone has an id by now.
     people = _person_ids(database, plan.user_id)
+    names = owned_names(SavedView)
     new, changed = [], []
-    for step in plan.views:
-        if step.outcome in ("new", "changed"):
-            filters = dict(step.values["filters"])
+    for view in plan.views:
+        if view.outcome in ("new", "changed"):
+            filters = dict(view.values["filters"])
             if "person" in filters:
                 filters["person"] = str(people.get(filters["person"], 0))
-            values = step.values | {"filters": json.dumps(filters, ensure_ascii=False)}
-            row = tuple(values[name] for name in owned_names(SavedView))
-            if step.outcome == "new":
+            values = view.values | {"filters": json.dumps(filters, ensure_ascii=False)}
+            row = tuple(values[name] for name in names)
+            if view.outcome == "new":
                 new.append((*row, str(uuid.uuid4()), plan.user_id))
             else:
-                changed.append((*row, step.row_id))
+                changed.append((*row, view.row_id))
     columns = OWNED[SavedView]
     insert_rows(database, (*columns, SavedView.id, SavedView.user), new)
     update_rows(database, columns, [SavedView.id], changed)
@@ -131,10 +130,11 @@ def _apply_films(
     _remove_tombstones(database, user_id, "movie", new)
 
 
-def _apply_votes(
+def _apply_votes_and_watches(
     database: Database, user_id: str, films: list[FilmStep], updated_at: float
 ) -> None:
-    movies = _movie_ids(database, user_id)
+    ids = Movie.select(Movie.title, Movie.id).where(Movie.user == user_id)
+    movies = dict(database.execute(ids))
     people = _person_ids(database, user_id)
     names = owned_names(Recommendation)
     rows: dict[str, list[tuple]] = {"new": [], "changed": [], "same": []}
@@ -143,31 +143,24 @@ def _apply_votes(
         for vote in film.votes:
             values = (getattr(vote, name) for name in names)
             rows[vote.outcome].append((*values, movie_id, people[vote.person_key]))
-    columns, key = OWNED[Recommendation], (Recommendation.movie, Recommendation.person)
-    insert_rows(database, (*columns, *key), rows["new"])
-    update_rows(database, columns, key, rows["changed"])
+    columns, pair = OWNED[Recommendation], (Recommendation.movie, Recommendation.person)
+    insert_rows(database, (*columns, *pair), rows["new"])
+    update_rows(database, columns, pair, rows["changed"])
     # A person's JSON carries how many films they recommended.
     for part in chunks({row[-1] for row in rows["new"]}):
         Person.update(updated_at=updated_at).where(Person.id.in_(part)).execute(database)
-
-
-def _apply_watches(database: Database, user_id: str, films: list[FilmStep]) -> None:
-    movies = _movie_ids(database, user_id)
+    # A film has one watch for each date.
     names = owned_names(Watch)
-    rows: dict[str, list[tuple]] = {"new": [], "changed": [], "same": []}
+    rows = {"new": [], "changed": [], "same": []}
     for film in films:
         movie_id = movies[film.imdb_id]
         for watch in film.watches:
-            values = tuple(watch.values[name] for name in names)
+            row = (*(watch.values[name] for name in names), movie_id)
             key = () if watch.outcome == "new" else (watch.values["date_watched"],)
-            rows[watch.outcome].append((*values, movie_id, *key))
+            rows[watch.outcome].append((*row, *key))
     columns = OWNED[Watch]
     insert_rows(database, (*columns, Watch.movie), rows["new"])
     update_rows(database, columns, [Watch.movie, Watch.date_watched], rows["changed"])
-
-
-def _movie_ids(database: Database, user_id: str) -> dict[str, int]:
-    return dict(database.execute(Movie.select(Movie.title, Movie.id).where(Movie.user == user_id)))
 
 
 def _person_ids(database: Database, user_id: str) -> dict[str, int]:
