@@ -196,7 +196,7 @@ def test_a_renamed_quick_recommender_is_found_by_its_key(alice):
 def test_a_file_cannot_make_somebody_a_quick_recommender(alice):
     plan = put(alice, document(people=[person("Eve", quick_key="admin")]))
     assert exported(alice)["people"]["Eve"]["quick_key"] is None
-    assert "1 people have an unknown quick_key, which was ignored." in plan.warnings
+    assert "People whose unknown quick_key was ignored: 1." in plan.warnings
 
 
 def test_a_rename_onto_another_persons_name_is_not_done_but_reported(alice):

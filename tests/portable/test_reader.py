@@ -93,7 +93,7 @@ def test_half_an_emoji_is_replaced_with_a_warning_and_the_rest_goes_in(alice, na
     data = b'{"people": [{"name": "%s"}, {"name": "Ben"}]}' % name.encode()
     incoming = portable.read(data)
     assert [person.values["name"] for person in incoming.people] == [kept, "Ben"]
-    assert incoming.warnings == ["1 characters were broken and became \ufffd."]
+    assert incoming.warnings == ["Broken characters that became \ufffd: 1."]
 
 
 def test_millions_of_broken_characters_are_refused():
@@ -200,9 +200,9 @@ def test_entries_under_an_unknown_key_are_counted_without_reading_them():
     unknown = b'"a": [[], {}, 1], "b": {"x": 1, "y": []}, "c": 7, "d": "", "e": {}, "f": null'
     data = b'{"movies": [], %s}' % unknown
     assert portable.read(data).warnings == [
-        "3 entries under 'a' are unknown to this version and were left out.",
-        "2 entries under 'b' are unknown to this version and were left out.",
-        "1 entries under 'c' are unknown to this version and were left out.",
+        "Entries left out because this version does not know 'a': 3.",
+        "Entries left out because this version does not know 'b': 2.",
+        "Entries left out because this version does not know 'c': 1.",
     ]
 
 
@@ -210,7 +210,7 @@ def test_only_twenty_unknown_keys_are_named():
     rows = [film(number, **{f"key{number}": 1}) for number in range(1, 251)]
     warnings = portable.read(as_bytes(document(rows))).warnings
     assert len(warnings) == 21
-    assert "230 entries under other keys are unknown to this version and were left out." in warnings
+    assert "Entries left out because this version does not know other keys: 230." in warnings
 
 
 def test_of_many_warnings_of_one_kind_the_first_are_shown_and_the_rest_counted():
@@ -441,15 +441,17 @@ def test_unknown_keys_with_data_are_named_with_their_counts():
         mood={},
     )
     assert portable.read(as_bytes(file)).warnings == [
-        "2 entries under 'movies[].notes' are unknown to this version and were left out.",
-        "3 entries under 'playlists' are unknown to this version and were left out.",
+        "Entries left out because this version does not know 'movies[].notes': 2.",
+        "Entries left out because this version does not know 'playlists': 3.",
     ]
 
 
 def test_a_last_modified_in_the_future_becomes_now_with_a_warning(frozen_clock, alice):
     plan = put(alice, document([film(1, last_modified=7_252_000_000.0), film(2, last_modified=T)]))
     assert exported(alice)["movies"]["tt0000001"]["last_modified"] == clock.now()
-    assert plan.warnings == ["1 rows had a change date in the future; the current time was used."]
+    assert plan.warnings == [
+        "Rows with a change date in the future, which became the current time: 1."
+    ]
 
 
 def test_a_date_without_a_time_is_noon_in_the_servers_zone(alice, monkeypatch):
@@ -475,7 +477,7 @@ def test_a_date_without_a_time_is_noon_in_the_servers_zone(alice, monkeypatch):
 def test_a_list_named_beside_another_status_is_ignored_with_a_warning(alice):
     plan = put(alice, document([seen(1, custom_list_id="one")], lists=[custom_list("one")]))
     assert exported(alice)["movies"]["tt0000001"]["custom_list_id"] is None
-    assert "1 films name a list" in plan.warnings[0]
+    assert "Films whose list was ignored" in plan.warnings[0]
 
 
 def test_an_export_in_a_browser_is_indented_by_two_spaces(alice):

@@ -148,7 +148,7 @@ def _decode(decoder: msgspec.json.Decoder, data: bytes | Raw, path: str, counted
         mended, count = _without_halves(bytes(data))
         if not count:
             raise UnusableFileError(NO_JSON.format(_what_is_wrong(error, path))) from error
-    counted["characters were broken and became \ufffd"] += count
+    counted["Broken characters that became \ufffd"] += count
     try:
         return decoder.decode(mended)
     except NOT_JSON as error:

@@ -182,7 +182,7 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
         raise UnusableFileError(
             f"No row of this file can be used. First of {count:,} problems: {first}"
         )
-    counted = [f"{count:,} {text}." for text, count in sorted(reader.counted.items())]
+    counted = [f"{text}: {count:,}." for text, count in sorted(reader.counted.items())]
     incoming.warnings = [*reader.warnings.lines(), *counted]
     return incoming
 
@@ -251,9 +251,9 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
 
 def _count_unknown(reader: _Reader, label: str, count: int) -> None:
     """Data under keys this version does not know must not be lost in silence."""
-    text = f"entries under {label[:80]!r} are unknown to this version and were left out"
+    text = f"Entries left out because this version does not know {label[:80]!r}"
     if text not in reader.counted and len(reader.counted) >= UNKNOWN_MAX:
-        text = "entries under other keys are unknown to this version and were left out"
+        text = "Entries left out because this version does not know other keys"
     reader.counted[text] += count
 
 
@@ -322,7 +322,7 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     if status == "custom" and not list_id:
         raise FieldError("custom_list_id", "is missing, and the status is custom")
     if status != "custom" and list_id:
-        ignored = "films name a list, but their status is not custom; the list was ignored"
+        ignored = "Films whose list was ignored, because their status is not custom"
         reader.counted[ignored] += 1
         list_id = None
     values = _given(
@@ -363,7 +363,7 @@ def _person(reader: _Reader, path: str, row: dict) -> FilePerson:
     name = validation.name(row.get("name"))
     quick_key = validation.text(row.get("quick_key"), "quick_key")
     if quick_key is not None and quick_key not in QUICK_KEYS:
-        reader.counted["people have an unknown quick_key, which was ignored"] += 1
+        reader.counted["People whose unknown quick_key was ignored"] += 1
         quick_key = None
     values = _given(
         name=name,
@@ -421,7 +421,7 @@ def _last_modified(reader: _Reader, row: dict) -> float:
     if value is None:
         return reader.exported_at
     if value > reader.latest:
-        reader.counted["rows had a change date in the future; the current time was used"] += 1
+        reader.counted["Rows with a change date in the future, which became the current time"] += 1
         return clock.now()
     return value
 
