@@ -2,7 +2,9 @@
 
 import pytest
 
+from mm.database import db
 from mm.services import accounts
+from tests.conftest import QUICK_HASH
 
 
 class TestTheLastAdministrator:
@@ -25,3 +27,15 @@ class TestTheLastAdministrator:
         accounts.change(alice, is_admin=True, is_active=False)
         with pytest.raises(accounts.ConflictError):
             accounts.remove(carol)
+
+
+def test_the_password_is_hashed_before_the_database_is_locked(database, alice, monkeypatch):
+    locked = []
+
+    def hashed(password, **how):
+        locked.append(db.in_transaction())
+        return QUICK_HASH(password)
+
+    monkeypatch.setattr(accounts, "generate_password_hash", hashed)
+    accounts.set_password(alice, "another horse battery")
+    assert locked == [False]

@@ -130,8 +130,9 @@ def remove(user: User) -> Path | None:
 def set_password(user: User, password: str) -> None:
     """Also ends every session and token of the account."""
     check_new_password(password)
+    # Before the transaction: hashing takes a while, and nobody else could write meanwhile.
+    password_hash = generate_password_hash(password)
     with db.atomic():
-        password_hash = generate_password_hash(password)
         User.update(password_hash=password_hash).where(User.id == user.id).execute()
         end_sessions(user)
 

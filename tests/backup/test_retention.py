@@ -272,3 +272,7 @@ def test_a_shorter_policy_drops_more():
 def test_every_file_has_a_reason_either_way():
     backups = [*nightly(20), *nightly(20, "damaged"), backup("x", "before-import", 9)]
     assert all(decision.reason for decision in choose(backups, Policy(), TODAY, NOW))
+
+
+def test_a_file_that_is_named_after_the_last_day_there_is_stays():
+    assert kept([backup("9999-12-31.json"), *nightly(3)])["9999-12-31.json"] == "Kept until 31 Dec"

@@ -121,9 +121,11 @@ def _decide(
         if now - moment <= FAILED_DAYS * DAY:
             return Decision(backup.filename, True, _kept_until(moment, FAILED_DAYS))
     else:
-        last_day = date.fromisoformat(backup.filename[:10]) + timedelta(days=policy.daily)
-        if last_day >= today:
-            return Decision(backup.filename, True, _until(last_day))
+        kept_for = timedelta(days=policy.daily)
+        # Somebody may have named a file after the last day there is.
+        day = min(date.fromisoformat(backup.filename[:10]), date.max - kept_for)
+        if day >= today - kept_for:
+            return Decision(backup.filename, True, _until(day + kept_for))
     # It is old by the clock: is that borne out by the backups that came after it?
     enough = policy.daily + 1
     oldest = _moment(counted[-1]) if counted else float("inf")
