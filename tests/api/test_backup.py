@@ -373,7 +373,8 @@ class TestFiles:
             "detail": "Backup file not found"
         }
 
-    def test_a_second_operation_is_refused_while_one_runs(self, as_user, alice, bob):
+    def test_a_second_operation_is_refused_while_one_runs(self, as_user, alice, bob, monkeypatch):
+        monkeypatch.setattr(backups, "DELETE_WAITS_SECONDS", 0)
         name = made(as_user(alice))
         with locks.hold(f"library-{alice.id}"):
             for method, path in (

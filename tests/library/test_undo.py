@@ -263,8 +263,9 @@ def test_a_list_comes_back_beside_rankings_of_other_films(home):
     assert [row.imdb_id for row in rankings.listing(home.id)] == [FILM]
 
 
-def test_a_step_that_an_older_version_kept_can_no_longer_be_taken_back(home, frozen_clock):
-    rows = {"films": {}, "people": {}, "lists": {}}
+@pytest.mark.parametrize("more", [(), ("rankings", "places", "with_votes")])
+def test_a_step_that_an_older_version_kept_can_no_longer_be_taken_back(home, frozen_clock, more):
+    rows = {part: {} for part in ("films", "people", "lists", *more)}
     old = {"token": "old", "user": home.id, "rows": rows, "after": "x"}
     UndoStep.create(**old, created_at=frozen_clock.moment)
     with pytest.raises(NotFoundError, match="the server was updated since"):

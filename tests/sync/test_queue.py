@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from mm import clock, models
+from mm import models
 from mm.database import db
 from mm.errors import InvalidError
 from mm.models import CustomList, Movie, Person, Tombstone, UndoStep, User, Watch
@@ -723,7 +723,7 @@ def test_a_long_batch_pauses_to_let_others_write(alice, at, monkeypatch):
         clock_of_work[0] += 0.05
         return SyncAnswer(True)
 
-    monkeypatch.setattr(clock, "monotonic", lambda: clock_of_work[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock_of_work[0])
     monkeypatch.setattr(time, "sleep", rests.append)
     monkeypatch.setattr(sync_queue, "perform", work)
     sent = [{"action": "addMovie", "data": {"imdb_id": FILM}, "timestamp": at()}] * 100

@@ -122,7 +122,7 @@ def _run_held(job: Job) -> dict:
     conflicts = job.params["conflicts"]
     jobs.progress(job, 0, 4, "Reading the file")
     data = uploads.data_of(job)
-    incoming = large_files.read(data, user.id, trusted=job.kind == "restore", seconds=None)
+    incoming = large_files.read(data, user.id, trusted=job.kind == "restore", is_patient=True)
     with safety.backed_up(user, job.kind, len(data)) as back_up:
         jobs.progress(job, 1, 4, "Comparing it with your library")
         if job.params.get("anyway"):

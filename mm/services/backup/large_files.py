@@ -24,14 +24,12 @@ waiting: Counter[str] = Counter()
 _counting = threading.Lock()
 
 
-def read(
-    data: bytes, user_id: str, trusted: bool = False, seconds: float | None = TURN_SECONDS
-) -> Incoming:
-    """As `portable.read`. A large file waits for its turn: for so many seconds, or as long as it
-    takes where there is no such number. Raises UnavailableError where too many wait already."""
+def read(data: bytes, user_id: str, trusted: bool = False, is_patient: bool = False) -> Incoming:
+    """As `portable.read`. A large file waits TURN_SECONDS for its turn, or as long as it takes
+    where `is_patient`. Raises UnavailableError where too many wait already."""
     if len(data) < LARGE_FILE:
         return portable.read(data, trusted)
-    with _turn(user_id, seconds):
+    with _turn(user_id, None if is_patient else TURN_SECONDS):
         return portable.read(data, trusted)
 
 

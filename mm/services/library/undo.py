@@ -49,7 +49,8 @@ PLACE = (Movie.title, Movie.status, Movie.last_modified, CustomList.id)
 # As an import's, the rows' own last_modified does not tell that they were written now.
 WRITTEN = (Movie.updated_at, Movie.imported_at)
 VOTE = (Recommendation.movie, Recommendation.person, *OWNED[Recommendation])
-PARTS = {"films", "rankings", "people", "lists", "places", "with_votes"}
+# A key is renamed when the rows below it change, so that steps of an older version are refused.
+PARTS = {"films", "rankings", "people", "lists", "places", "has_votes"}
 
 
 @dataclass
@@ -117,7 +118,7 @@ def back(user_id: str, token: str) -> None:
         before: dict = kept.rows
         person_ids = map(int, before["people"])
         places = _places(user_id, before["places"])
-        with_votes = before["with_votes"]
+        with_votes = before["has_votes"]
         now = _rows(user_id, before["films"], person_ids, before["lists"], places, with_votes)
         if _digest(now) != kept.after:
             raise ConflictError("This can’t be undone: it was changed again since.")
@@ -204,7 +205,7 @@ def _rows(
         "people": {str(key): _person(user_id, key, with_votes) for key in person_ids},
         "lists": list_rows,
         "places": places,
-        "with_votes": with_votes,
+        "has_votes": with_votes,
     }
 
 
