@@ -244,3 +244,10 @@ class TestShowing:
 
     def test_exports_have_the_people(self, alice, eve):
         assert exported(alice)["people"]["Eve"]["emoji"] == "🎬"
+
+
+def test_the_numbers_of_a_person_who_was_just_deleted_are_not_found(alice):
+    zoe = people.create(alice.id, "Zoe")
+    people.delete(alice.id, zoe.id)
+    with pytest.raises(NotFoundError, match="Person not found"):
+        people.stats(zoe)

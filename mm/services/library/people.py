@@ -209,7 +209,11 @@ def all_stats(user_id: str, show: str = "all") -> list[RecommenderStats]:
 
 
 def stats(person: Person) -> RecommenderStats:
-    return _stats(_with_stats().where(Person.id == person.id).get())
+    """Raises NotFoundError where the person was deleted since they were read."""
+    row = _with_stats().where(Person.id == person.id).first()
+    if row is None:
+        raise NotFoundError("Person not found")
+    return _stats(row)
 
 
 def voted_films(
