@@ -88,8 +88,9 @@ def _file(filename: str) -> File | None:
     path = safe_join(str(FOLDER), filename)
     if path is None or not (found := Path(path)).is_file():
         return None
+    # Each page names the style sheet, which has thirty parts: each is looked at once.
     parts = (found, *_imported(found, found.stat().st_mtime_ns))
-    states = tuple((part.stat().st_mtime_ns, part.stat().st_size) for part in parts)
+    states = tuple((state.st_mtime_ns, state.st_size) for state in map(Path.stat, parts))
     return _read(filename, parts, states)
 
 

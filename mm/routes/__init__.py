@@ -1,6 +1,6 @@
 """The pages. A route parses, makes one call, and ends in one `htmx.*` line."""
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request, url_for
 from flask_login import current_user
 
 from mm import auth, htmx
@@ -61,7 +61,7 @@ def init_app(app: Flask) -> None:
     errors.init_app(app)
     # A line with nothing but a tag of the template leaves nothing in the page.
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals["htmx_url"] = htmx.CDN_URL
+    app.jinja_env.globals.update(htmx_url=htmx.CDN_URL, icons_url=_icons_url)
     app.context_processor(lambda: {"backups_are_overdue": _backups_are_overdue})
     app.after_request(_add_headers)
 
@@ -71,6 +71,13 @@ def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+def _icons_url() -> str:
+    """Built once a request: a page of many rows has hundreds of icons."""
+    if "icons_url" not in g:
+        g.icons_url = url_for("static", filename="icons.svg")
+    return g.icons_url
 
 
 def _backups_are_overdue() -> bool:
