@@ -138,12 +138,20 @@ class CustomList(Table):
     updated_at = DoubleField()
     # As of a movie.
     imported_at = DoubleField(null=True)
+    description = TextField(null=True)
 
     class Meta:
         indexes = ((("user", "id"), True), (("user", "updated_at"), False))
 
 
 class Movie(Table):
+    """`custom_list` is the list of the status custom: set for exactly those films, and each of them
+    has a ListFilm there too.
+
+    `hint_title` and `hint_year` come from a file or were typed by hand. They are shown to this user
+    while the title table has none.
+    """
+
     id = AutoField()
     user = ForeignKeyField(User, backref="movies", on_delete="CASCADE")
     title = ForeignKeyField(Title, column_name="imdb_id", on_delete="RESTRICT")
@@ -157,6 +165,9 @@ class Movie(Table):
     updated_at = DoubleField()
     # When an import or an undo last wrote it: both keep the old last_modified.
     imported_at = DoubleField(null=True)
+    note = TextField(null=True)
+    hint_title = TextField(null=True)
+    hint_year = IntegerField(null=True)
 
     class Meta:
         indexes = (
@@ -168,11 +179,36 @@ class Movie(Table):
         )
 
 
+class ListFilm(Table):
+    """A film on a list: on as many lists as its user likes, whatever its status. `position` sorts
+    the films of the list, and may have gaps."""
+
+    id = AutoField()
+    custom_list = ForeignKeyField(
+        CustomList,
+        backref="films",
+        column_name="custom_list_pk",
+        on_delete="CASCADE",
+        index=False,
+    )
+    movie = ForeignKeyField(Movie, backref="list_films", on_delete="CASCADE")
+    position = IntegerField()
+    note = TextField(null=True)
+
+    class Meta:
+        indexes = ((("custom_list", "movie"), True), (("custom_list", "position"), False))
+
+
 class Watch(Table):
+    """Where `day_known` is false, `date_watched` is when the watch was noted down, and nobody knows
+    when it was."""
+
     id = AutoField()
     movie = ForeignKeyField(Movie, backref="watches", on_delete="CASCADE", index=False)
     date_watched = DoubleField()
     my_rating = DoubleField(null=True)
+    note = TextField(null=True)
+    day_known = BooleanField(default=True)
 
     class Meta:
         indexes = ((("movie", "date_watched"), True),)
@@ -222,21 +258,36 @@ class Recommendation(Table):
 
 
 class SavedView(Table):
-    id = TextField(primary_key=True, default=lambda: str(uuid.uuid4()))
+    # The sync feed orders rows by a number.
+    pk = AutoField()
+    id = TextField(unique=True, default=lambda: str(uuid.uuid4()))
     user = ForeignKeyField(User, on_delete="CASCADE", index=False)
     name = TextField()
     filters = JSONField(default=dict)
     position = IntegerField(default=0)
     last_modified = DoubleField()
+    updated_at = DoubleField()
 
     class Meta:
-        indexes = ((("user", "name"), True),)
+        indexes = ((("user", "name"), True), (("user", "updated_at"), False))
+
+
+class UserSetting(Table):
+    """A user's own setting of the pages, such as sizes and sort order. It is no part of a library:
+    writing one does not raise library_version. `value` is JSON, as of a Setting."""
+
+    user = ForeignKeyField(User, on_delete="CASCADE", index=False)
+    key = TextField()
+    value = TextField()
+
+    class Meta:
+        indexes = ((("user", "key"), True),)
 
 
 class Tombstone(Table):
-    """What was deleted, for the sync feed. `key` is the imdb_id of a movie, or the id of a person
-    or list, by `kind`: movie, person, list. `name_key` is a person's folded name, because a phone
-    may add a person whose id it does not know."""
+    """What was deleted, for the sync feed. `key` is the imdb_id of a movie, or the id of a person,
+    list or view, by `kind`: movie, person, list, view. `name_key` is a person's folded name,
+    because a phone may add a person whose id it does not know."""
 
     user = ForeignKeyField(User, on_delete="CASCADE", index=False)
     kind = TextField()
@@ -312,11 +363,13 @@ TABLES: list[type[Table]] = [
     TitleJson,
     CustomList,
     Movie,
+    ListFilm,
     Watch,
     Ranking,
     Person,
     Recommendation,
     SavedView,
+    UserSetting,
     Tombstone,
     SyncAction,
     UndoStep,
@@ -328,10 +381,11 @@ TABLES: list[type[Table]] = [
 # The columns a user owns, for each row of a library: an export writes them, an import compares and
 # takes them, and Undo puts them back. Each list is in the order of the row's fields in
 # `schemas/portable`. Not here, and named where they are needed: other rows that a row points to (a
-# film's list, a vote's person), and what never changes (imdb_id, a list's id, quick_key).
+# film's list, a vote's person, a list's films), a film's hint (hint_title and hint_year: taking one
+# is no change), and what never changes (imdb_id, a list's id, quick_key).
 OWNED: dict[type[Table], tuple[Field, ...]] = {
-    Movie: (Movie.media_type, Movie.status, Movie.date_added, Movie.last_modified),
-    Watch: (Watch.date_watched, Watch.my_rating),
+    Movie: (Movie.media_type, Movie.status, Movie.date_added, Movie.last_modified, Movie.note),
+    Watch: (Watch.date_watched, Watch.my_rating, Watch.note, Watch.day_known),
     Recommendation: (Recommendation.date_recommended, Recommendation.vote_type),
     Person: (Person.name, Person.is_trusted, Person.color, Person.emoji, Person.last_modified),
     CustomList: (
@@ -341,6 +395,7 @@ OWNED: dict[type[Table], tuple[Field, ...]] = {
         CustomList.position,
         CustomList.created_at,
         CustomList.last_modified,
+        CustomList.description,
     ),
     SavedView: (SavedView.name, SavedView.filters, SavedView.position, SavedView.last_modified),
     Ranking: (Ranking.liked, Ranking.position, Ranking.ranked_at),
@@ -404,7 +459,7 @@ def spread_updates(database: Database, user_id: str, updated_at: float) -> None:
     Of more than SPREAD_MAX rows, only the last gets a value of its own. That is enough, and writing
     100,000 rows twice would keep other writers waiting.
     """
-    for table in (Person, CustomList, Movie):
+    for table in (Person, CustomList, SavedView, Movie):
         key = table._meta.primary_key
         same = table.select(key).where((table.user == user_id) & (table.updated_at == updated_at))
         last = same.order_by(key.desc()).limit(SPREAD_MAX + 1)

@@ -16,7 +16,11 @@ LIST_INDEXES = (
     "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name <> 'schema_migration' "
     "AND name NOT LIKE 'sqlite_%'"
 )
-MIGRATIONS = ["0001_first_tables", "0002_rankings_and_marks"]
+MIGRATIONS = [
+    "0001_first_tables",
+    "0002_rankings_and_marks",
+    "0003_notes_and_several_lists",
+]
 
 
 @pytest.fixture

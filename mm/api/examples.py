@@ -18,9 +18,14 @@ from mm.schemas import (
     ErrorDetail,
     Feed,
     FieldProblem,
+    FilmOrder,
     Health,
     ImportResult,
+    LibraryView,
     ListChange,
+    ListDetails,
+    ListedFilm,
+    ListedFilmChange,
     ListEntry,
     ListView,
     LogIn,
@@ -34,6 +39,8 @@ from mm.schemas import (
     NewRanking,
     NewRecommendation,
     NewRecommendations,
+    NewView,
+    NoteChange,
     OmdbData,
     PasswordChange,
     PersonChange,
@@ -59,6 +66,7 @@ from mm.schemas import (
     UnrankedView,
     Updated,
     ValidationDetail,
+    ViewChange,
     ViewEntry,
     Vote,
     WatchChange,
@@ -69,6 +77,8 @@ from mm.schemas import (
 FILM = "tt0111161"
 USER = "6f0a5a4e-8d0f-4d63-9a6b-0d6a3c1c2f11"
 LIST = "b1f3c1de-52b0-4a58-9d0a-7f6a0b1e5c22"
+VIEW = "0d9c8f5e-3f67-4bb1-8d1c-0c8f7a4f5d33"
+NOTE = "The subtitles are in French."
 T = 1771000000.0
 EMAIL, PASSWORD = "alice@example.org", "correct horse battery"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9…"
@@ -150,7 +160,9 @@ VOTE = RecommendationView(
     date_recommended=T,
     vote_type=True,
 )
-WATCH = WatchView(imdb_id=FILM, user_id=USER, date_watched=T, my_rating=8.5)
+WATCH = WatchView(
+    imdb_id=FILM, user_id=USER, date_watched=T, my_rating=8.5, note=None, day_known=True
+)
 MOVIE = MovieView(
     imdb_id=FILM,
     user_id=USER,
@@ -163,6 +175,8 @@ MOVIE = MovieView(
     last_modified=T,
     recommendations=[VOTE],
     watch_history=WATCH,
+    list_ids=[LIST],
+    note=NOTE,
 )
 PERSON = PersonView(
     id=5,
@@ -184,6 +198,18 @@ CUSTOM_LIST = ListView(
     position=0,
     created_at=T,
     last_modified=T,
+    description="For rainy evenings",
+)
+CUSTOM_LIST_DETAILS = ListDetails(
+    **msgspec.structs.asdict(CUSTOM_LIST), films=[ListedFilm(imdb_id=FILM, note=None)]
+)
+LIBRARY_VIEW = LibraryView(
+    id=VIEW,
+    user_id=USER,
+    name="Unseen dramas",
+    filters={"status": "toWatch", "genre": ["Crime", "Drama"]},
+    position=0,
+    last_modified=T,
 )
 DOCUMENT = Document(
     version=2,
@@ -191,13 +217,16 @@ DOCUMENT = Document(
     movies=[
         MovieEntry(
             imdb_id=FILM,
+            title=TITLE,
+            year=1994,
             media_type="movie",
             status="watched",
             custom_list_id=None,
             date_added=T,
             last_modified=T,
+            note=NOTE,
             recommendations=[Vote(person_name="Eve", date_recommended=T, vote_type=True)],
-            watch_history=WatchEntry(date_watched=T, my_rating=8.5),
+            watch_history=WatchEntry(date_watched=T, my_rating=8.5, note=None, day_known=True),
         )
     ],
     people=[
@@ -219,12 +248,14 @@ DOCUMENT = Document(
             position=0,
             created_at=T,
             last_modified=T,
+            description="For rainy evenings",
+            films=[ListedFilm(imdb_id=FILM, note=None)],
         )
     ],
     views=[
         ViewEntry(
             name="Unseen dramas",
-            filters={"status": "toWatch", "genre": "Drama"},
+            filters={"status": "toWatch", "genre": ["Crime", "Drama"]},
             position=0,
             last_modified=T,
         )
@@ -282,6 +313,7 @@ EXAMPLES: tuple[Struct, ...] = (
     NewRecommendation(person_name="Eve", vote_type=True),
     NewRecommendations(people=["Eve", "Kim"], vote_type=True),
     WatchChange(date_watched=T, my_rating=8.5),
+    NoteChange(note=NOTE),
     StatusChange(status="custom", custom_list_id=LIST),
     StatusView(imdb_id=FILM, status="custom", custom_list_id=LIST, last_modified=T),
     # People, lists and the ranking
@@ -301,8 +333,14 @@ EXAMPLES: tuple[Struct, ...] = (
     NewPerson(name="Eve", is_trusted=True, emoji="🎬"),
     PersonChange(is_trusted=True, emoji=None),
     CUSTOM_LIST,
+    CUSTOM_LIST_DETAILS,
     NewList(name="Favourites", icon="star"),
     ListChange(position=2),
+    ListedFilmChange(note="First of the evening"),
+    FilmOrder(imdb_ids=[FILM, "tt0068646"]),
+    LIBRARY_VIEW,
+    NewView(name="Unseen dramas", filters={"status": "toWatch", "genre": "Drama"}),
+    ViewChange(name="Dramas to watch"),
     RankingView(
         imdb_id=FILM,
         position=1,
@@ -320,9 +358,11 @@ EXAMPLES: tuple[Struct, ...] = (
         movies=[MOVIE],
         people=[PERSON],
         lists=[CUSTOM_LIST],
+        views=[LIBRARY_VIEW],
         deleted_movie_ids=["tt0068646"],
         deleted_people=[9],
         deleted_lists=[],
+        deleted_views=[],
         reset=False,
         has_more=False,
         next_offset=None,

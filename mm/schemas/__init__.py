@@ -27,13 +27,21 @@ from mm.schemas.backups import (
 )
 from mm.schemas.enrichment import EnrichmentProgress
 from mm.schemas.external import CacheInfo, OmdbData, Refreshed, SearchResult, TmdbData, Updated
-from mm.schemas.lists import ListChange, ListView, NewList
+from mm.schemas.lists import (
+    FilmOrder,
+    ListChange,
+    ListDetails,
+    ListedFilmChange,
+    ListView,
+    NewList,
+)
 from mm.schemas.movies import (
     MovieFilters,
     MovieView,
     NewMovie,
     NewRecommendation,
     NewRecommendations,
+    NoteChange,
     RecommendationView,
     Sort,
     StatusChange,
@@ -51,8 +59,10 @@ from mm.schemas.portable import (
     Conflicts,
     Counts,
     Document,
+    FilterValue,
     ImportResult,
     Kind,
+    ListedFilm,
     ListEntry,
     MovieEntry,
     Outcome,
@@ -78,3 +88,4 @@ from mm.schemas.sync import (
     SyncBatch,
 )
 from mm.schemas.types import NAMES_MAX
+from mm.schemas.views import LibraryView, NewView, ViewChange

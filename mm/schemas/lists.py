@@ -1,8 +1,9 @@
 """A user's own lists of films."""
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from mm.schemas.types import Color, Name, Position, Text
+from mm.schemas.portable import ListedFilm
+from mm.schemas.types import Color, ImdbId, Name, Note, Position, Text
 
 
 class ListView(Struct):
@@ -16,6 +17,14 @@ class ListView(Struct):
     position: int
     created_at: float
     last_modified: float
+    description: str | None
+
+
+class ListDetails(ListView):
+    """`films` in the list's own order, without deleted ones; `note` is the list's own note on the
+    film."""
+
+    films: list[ListedFilm]
 
 
 class NewList(Struct):
@@ -25,12 +34,26 @@ class NewList(Struct):
     color: Color | None = None
     icon: Text | None = None
     position: Position | None = None
+    description: Note | None = None
 
 
 class ListChange(Struct):
-    """Fields that are left out or null stay as they are."""
+    """Fields that are left out or null stay as they are; an empty `description` removes it."""
 
     name: Name | None = None
     color: Color | None = None
     icon: Text | None = None
     position: Position | None = None
+    description: Note | None = None
+
+
+class ListedFilmChange(Struct):
+    """`note`: the list's own note on the film; left out it stays, null removes it."""
+
+    note: Note | UnsetType | None = UNSET
+
+
+class FilmOrder(Struct):
+    """Films that are on the list and not named come after those that are."""
+
+    imdb_ids: list[ImdbId]

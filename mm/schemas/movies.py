@@ -14,6 +14,7 @@ from mm.schemas.types import (
     Moment,
     Name,
     Names,
+    Note,
     Rating,
     RowId,
     Text,
@@ -53,17 +54,22 @@ class RecommendationView(Struct, gc=False):
 
 
 class WatchView(Struct, gc=False):
-    """`my_rating` from 1 to 10, null for watched and not rated."""
+    """`my_rating` from 1 to 10, null for watched and not rated. `day_known` false: nobody knows when
+    it was, and `date_watched` is when it was noted down."""
 
     imdb_id: str
     user_id: str
     date_watched: float
     my_rating: float | None
+    note: str | None
+    day_known: bool
 
 
 class MovieView(Struct, gc=False):
-    """`tmdb_data` and `omdb_data` are what the server itself looked up, null until it has.
-    `watch_history` is the latest watch. `custom_list_id` only with the status custom."""
+    """`tmdb_data` and `omdb_data` are what the server itself looked up, null until it has; where
+    the user's file or the user gave a title meanwhile, `tmdb_data` holds that and no `tmdbId`.
+    `watch_history` is the latest watch. `list_ids` are all lists that the film is on, in the lists'
+    order; `custom_list_id` is one of them, only with the status custom."""
 
     imdb_id: str
     user_id: str
@@ -76,6 +82,8 @@ class MovieView(Struct, gc=False):
     last_modified: float
     recommendations: list[RecommendationView]
     watch_history: WatchView | None
+    list_ids: list[str]
+    note: str | None
 
 
 class UnratedMovieView(MovieView, gc=False):
@@ -147,12 +155,14 @@ class NewRecommendations(Struct):
 
 class WatchChange(Struct):
     """For a film that is watched: fields that are left out stay as they are, a `my_rating` of null
-    clears the rating, and `again` adds a watch. Any other film gets one more watch: now and not
-    rated, unless given."""
+    clears the rating (and a `note` of null the note), and `again` adds a watch. Any other film gets
+    one more watch: now and not rated, unless given. `day_known` false: nobody knows when it was."""
 
     date_watched: Moment | None = None
     my_rating: Rating | UnsetType | None = UNSET
     again: bool = False
+    note: Note | UnsetType | None = UNSET
+    day_known: bool | None = None
 
 
 class StatusChange(Struct):
@@ -160,6 +170,12 @@ class StatusChange(Struct):
 
     status: Status
     custom_list_id: str | None = None
+
+
+class NoteChange(Struct):
+    """Null or an empty text removes the note."""
+
+    note: Note | None
 
 
 class StatusView(Struct):

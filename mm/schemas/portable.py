@@ -8,11 +8,11 @@ from msgspec import UNSET, Struct, UnsetType
 VERSION = 2
 # Raised whenever the same library is written as another file. It stands in a backup's sidecar (that
 # of 0.1.0 has none): a backup of another format cannot be compared byte for byte with an export.
-FORMAT = 2
+FORMAT = 3
 
 Status = Literal["toWatch", "watched", "custom", "deleted"]
 Conflicts = Literal["overwrite", "newest", "skip"]
-Kind = Literal["person", "list", "movie", "vote", "watch", "view", "ranking"]
+Kind = Literal["person", "list", "movie", "vote", "watch", "view", "ranking", "list_film"]
 Outcome = Literal["new", "changed", "same", "kept", "rejected", "removed"]
 
 
@@ -23,20 +23,28 @@ class Vote(Struct):
 
 
 class WatchEntry(Struct):
+    """`day_known` false: `date_watched` is when it was noted down."""
+
     date_watched: float
     my_rating: float | None
+    note: str | None
+    day_known: bool
 
 
 class MovieEntry(Struct):
-    """`watches` only where a film was watched more than once, oldest first; `watch_history` is the
-    last of them."""
+    """`title` and `year` make the file readable: the server's own, else the film's hint. `watches`
+    only where a film was watched more than once, oldest first; `watch_history` is the last of
+    them."""
 
     imdb_id: str
+    title: str | None
+    year: int | None
     media_type: str | None
     status: Status
     custom_list_id: str | None
     date_added: float
     last_modified: float
+    note: str | None
     recommendations: list[Vote]
     watch_history: WatchEntry | None
     watches: list[WatchEntry] | UnsetType = UNSET
@@ -51,7 +59,14 @@ class PersonEntry(Struct):
     last_modified: float
 
 
+class ListedFilm(Struct):
+    imdb_id: str
+    note: str | None
+
+
 class ListEntry(Struct):
+    """`films` in the list's own order, deleted ones too."""
+
     id: str
     name: str
     color: str
@@ -59,13 +74,20 @@ class ListEntry(Struct):
     position: int
     created_at: float
     last_modified: float
+    description: str | None
+    films: list[ListedFilm]
+
+
+# One text, or several in order: any of them, or with a filter such as not_genre none of them.
+FilterValue = str | list[str]
 
 
 class ViewEntry(Struct):
-    """A saved view: `filters` are the parameters of the library's address."""
+    """A saved view: `filters` are the parameters of the library's address. A person stands there by
+    name."""
 
     name: str
-    filters: dict[str, str]
+    filters: dict[str, FilterValue]
     position: int
     last_modified: float
 

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from mm.schemas.lists import ListView
 from mm.schemas.movies import MovieView
 from mm.schemas.people import PersonView
+from mm.schemas.views import LibraryView
 
 # msgspec takes no union of several Structs.
 _STATES = [
@@ -35,6 +36,10 @@ Action = Literal[
     "addList",
     "updateList",
     "deleteList",
+    "addToList",
+    "removeFromList",
+    "reorderList",
+    "updateNote",
 ]
 
 
@@ -54,17 +59,19 @@ class ChangesQuery(Struct):
 
 class Feed(Struct):
     """What changed, in the order in which it did. `deleted_movie_ids` are IMDb ids, of soft-deleted
-    films too; `deleted_people` people's ids, `deleted_lists` lists' ids. `reset`: deletions since
-    `since` have been forgotten, so this is everything, and what is not in it is gone. `next_offset`
-    leads to the next page. `server_timestamp` is the `since` of the next time; `timestamp` repeats
-    it."""
+    films too; `deleted_people` people's ids, `deleted_lists` lists' and `deleted_views` views'.
+    `reset`: deletions since `since` have been forgotten, so this is everything, and what is not in
+    it is gone. `next_offset` leads to the next page. `server_timestamp` is the `since` of the next
+    time; `timestamp` repeats it."""
 
     movies: list[MovieView]
     people: list[PersonView]
     lists: list[ListView]
+    views: list[LibraryView]
     deleted_movie_ids: list[str]
     deleted_people: list[int]
     deleted_lists: list[str]
+    deleted_views: list[str]
     reset: bool
     has_more: bool
     next_offset: str | None

@@ -6,6 +6,8 @@ from typing import Annotated
 from msgspec import Meta
 
 TEXT_MAX = 500
+# Notes and descriptions.
+NOTE_MAX = 10_000
 # Names that one request may bring.
 NAMES_MAX = 100
 # Positions, counts and ids: what an integer column holds in every database.
@@ -38,6 +40,14 @@ Text = Annotated[
     _documented(
         f"Up to {TEXT_MAX} characters; spaces around it are not kept.",
         maxLength=TEXT_MAX,
+    ),
+]
+Note = Annotated[
+    str,
+    _documented(
+        f"Up to {NOTE_MAX:,} characters, line ends included; spaces around it are not kept, and an "
+        "empty one is none.",
+        maxLength=NOTE_MAX,
     ),
 ]
 ImdbId = Annotated[

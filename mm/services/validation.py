@@ -17,6 +17,7 @@ from mm.schemas.types import (
     IMDB_ID_DIGITS,
     LAST_YEAR,
     MILLISECONDS_FROM,
+    NOTE_MAX,
     NUMBER_MAX,
     RATING_MAX,
     RATING_MIN,
@@ -30,7 +31,8 @@ TOO_LARGE = f"This file is larger than the {FILE_MAX >> 20} MB limit. Nothing wa
 # could not be backed up.
 FILMS_MAX = 200_000
 VOTES_MAX = 10_000
-TEXTS_MAX = 30
+# Filters of a view, and values of one filter.
+FILTERS_MAX = 30
 # No number of a library is larger, and floats up to here are exact.
 READABLE_MAX = 1e15
 EARLIEST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp()
@@ -69,14 +71,14 @@ class FieldError(InvalidError):
         self.reason = reason
 
 
-def text(value: object, key: str) -> str | None:
+def text(value: object, key: str, longest: int = TEXT_MAX) -> str | None:
     """Unchanged, spaces included, so that an export has what the imported file had."""
     if value is None:
         return None
     if not isinstance(value, str):
         raise FieldError(key, _wrong_type("text", value))
-    if len(value) > TEXT_MAX:
-        raise FieldError(key, f"longer than {TEXT_MAX} characters")
+    if len(value) > longest:
+        raise FieldError(key, f"longer than {longest:,} characters")
     if "\0" in value:
         raise FieldError(key, "holds a NUL character")
     return value
@@ -87,14 +89,54 @@ def trimmed_text(value: object, key: str) -> str | None:
     return (text(value, key) or "").strip() or None
 
 
-def texts(value: object, key: str) -> dict[str, str]:
-    """Up to TEXTS_MAX named texts, sorted by name, so that exports do not depend on their order."""
+def note(value: object, key: str = "note") -> str | None:
+    """Up to NOTE_MAX characters, unchanged; None for a blank one."""
+    kept = text(value, key, NOTE_MAX)
+    return kept if kept and not kept.isspace() else None
+
+
+def typed_note(value: object, key: str = "note") -> str | None:
+    """As `note`, of what was typed into a form: without spaces around it, and with one character
+    for a line end, where browsers send two."""
+    typed = note(value.replace("\r\n", "\n") if isinstance(value, str) else value, key)
+    return typed.strip() if typed else None
+
+
+def hint_title(value: object) -> str | None:
+    """The title of a film as somebody else knows it. None for one that cannot be used: a hint is
+    never a reason to keep its film out."""
+    if not isinstance(value, str) or len(value) > TEXT_MAX or CONTROL.search(value):
+        return None
+    return value.strip() or None
+
+
+def hint_year(value: object) -> int | None:
+    """As `hint_title`. FIRST_YEAR to LAST_YEAR."""
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if FIRST_YEAR <= value <= LAST_YEAR and value == int(value) else None
+
+
+def filters(value: object, key: str = "filters") -> dict[str, str | list[str]]:
+    """Of a saved view: each value a text, or several texts in order; sorted by name, so that
+    exports do not depend on their order."""
     value = value or {}
     if not isinstance(value, dict):
         raise FieldError(key, _wrong_type("an object", value))
-    if len(value) > TEXTS_MAX:
-        raise FieldError(key, f"more than {TEXTS_MAX} entries")
-    return {name: text(value[name], name) or "" for name in sorted(value)}
+    if len(value) > FILTERS_MAX:
+        raise FieldError(key, f"more than {FILTERS_MAX} filters")
+    return {name: _filter_value(value[name], name) for name in sorted(value)}
+
+
+def _filter_value(value: object, key: str) -> str | list[str]:
+    if not isinstance(value, list):
+        return text(value, key) or ""
+    if len(value) > FILTERS_MAX:
+        raise FieldError(key, f"more than {FILTERS_MAX} values")
+    values = sorted({each for each in (text(each, key) for each in value) if each})
+    return values if len(values) > 1 else "".join(values)
 
 
 def name(value: object, key: str = "name") -> str:

@@ -13,7 +13,7 @@ from mm.database import db, insert_rows, update_rows
 from mm.errors import InvalidError
 from mm.models import Movie, Person, Ranking, Recommendation, Watch
 from mm.services import validation
-from mm.services.library import lists, people, undo
+from mm.services.library import list_films, lists, people, undo
 from mm.services.library.changes import (
     Write,
     add_tombstones,
@@ -108,7 +108,10 @@ def _move(change: Write, movies: Sequence[Movie], status: str, list_pk: int | No
     turned = [movie for movie in movies if (movie.status == "deleted") != (status == "deleted")]
     mark_voters_changed(change, turned)
     ids = [movie.id for movie in movies]
-    Movie.update(status=status, custom_list=list_pk).where(Movie.id.in_(ids)).execute()
+    if list_pk is None:
+        Movie.update(status=status, custom_list=None).where(Movie.id.in_(ids)).execute()
+    else:
+        list_films.make_custom(change, list_pk, ids)
     if status != "watched":
         Ranking.delete().where(_of(Ranking, movies)).execute()
     _mark(change, movies)

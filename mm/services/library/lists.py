@@ -1,18 +1,19 @@
-"""One user's own lists of films. A film is on at most one, and then has
-the status custom."""
+"""One user's own lists of films; which films are on them is in `list_films`."""
 
 import contextlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from msgspec import structs
 from peewee import JOIN, Case, Field, ModelSelect, fn
 
 from mm import models
 from mm.database import chunks, db, update_rows
 from mm.errors import ConflictError, InvalidError, NotFoundError
-from mm.models import LIST_COLOR, LIST_ICON, CustomList, Movie, Watch
-from mm.schemas import ListView
+from mm.models import LIST_COLOR, LIST_ICON, CustomList, ListFilm, Movie, Watch
+from mm.schemas import ListDetails, ListedFilm, ListView
 from mm.services import validation
+from mm.services.library import list_films
 from mm.services.library.changes import (
     Write,
     add_tombstones,
@@ -71,7 +72,20 @@ def view(row: CustomList) -> ListView:
         row.position,
         row.created_at,
         row.last_modified,
+        row.description,
     )
+
+
+def details(row: CustomList) -> ListDetails:
+    films = list_films.of_list(row.pk).select(Movie.title, ListFilm.note)
+    entries = [ListedFilm(*film) for film in db.execute(films)]
+    return ListDetails(*structs.astuple(view(row)), films=entries)
+
+
+def of_film(movie: Movie) -> list[CustomList]:
+    """The lists that the film is on, in the lists' order."""
+    rows = CustomList.select().join(ListFilm).where(ListFilm.movie == movie.id)
+    return list(rows.order_by(CustomList.position, CustomList.id))
 
 
 def find(user_id: str, list_id: str) -> CustomList:
@@ -92,13 +106,15 @@ def create(
     position: int | None = None,
     list_id: str | None = None,
     at: float | None = None,
+    description: str | None = None,
 ) -> CustomList:
     """The last of the lists where no position is given. `list_id`: one that a
     client made up while it was offline.
 
     Raises InvalidError, or ConflictError for a `list_id` in use.
     """
-    details = _checked({"color": color, "icon": icon, "position": position})
+    given = {"color": color, "icon": icon, "position": position, "description": description}
+    details = _checked(given)
     details["name"] = validation.name(name)
     if list_id is not None:
         details["id"] = validation.identifier(list_id)
@@ -123,8 +139,8 @@ def create(
 
 
 def change(user_id: str, list_id: str, changes: dict, at: float | None = None) -> CustomList:
-    """Set those of name, color, icon and position that `changes` has. Raises
-    NotFoundError or InvalidError."""
+    """Set those of name, color, icon, position and description that `changes` has; an
+    empty description removes it. Raises NotFoundError or InvalidError."""
     details = _checked(changes)
     with write(user_id, at) as change:
         found = find(user_id, list_id)
@@ -152,13 +168,26 @@ def move(user_id: str, list_id: str, steps: int, at: float | None = None) -> Non
         _put_in_order(change, rows)
 
 
+def reorder_films(user_id: str, list_id: str, imdb_ids: list[str], at: float | None = None) -> None:
+    """Put the films of the list in this order. Those not named come after those that
+    are; one that is not on the list is ignored. Raises NotFoundError or InvalidError."""
+    order = [validation.imdb_id(imdb_id) for imdb_id in imdb_ids]
+    with write(user_id, at) as change:
+        list_films.put_in_order(change, find(user_id, list_id).pk, order)
+
+
 def films_by_destination(user_id: str) -> dict[str, tuple[int, int]]:
-    """{list's id: (films that were watched, films that were not)}: when the list is
-    deleted, the first go to watched and the others to toWatch."""
+    """{list's id: (films that were watched, films that were not)} of the films that have
+    the status custom with the list and are on no other: when it is deleted, the first go
+    to watched and the others to toWatch."""
     watched = Case(None, [(Movie.id.in_(Watch.select(Watch.movie)), 1)])
+    other = ListFilm.select(ListFilm.id).where(
+        (ListFilm.movie == Movie.id) & (ListFilm.custom_list != CustomList.pk)
+    )
+    is_only_here = (Movie.custom_list == CustomList.pk) & ~fn.EXISTS(other)
     rows = (
         CustomList.select(CustomList.id, fn.COUNT(watched), fn.COUNT(Movie.id))
-        .join(Movie, JOIN.LEFT_OUTER)
+        .join(Movie, JOIN.LEFT_OUTER, on=is_only_here)
         .where(CustomList.user == user_id)
         .group_by(CustomList.id)
         .tuples()
@@ -167,20 +196,15 @@ def films_by_destination(user_id: str) -> dict[str, tuple[int, int]]:
 
 
 def delete(user_id: str, list_id: str, at: float | None = None) -> None:
-    """Its films go back to watched if they have a watch, else to toWatch.
+    """A film whose status was custom with it gets the status custom with the first of its
+    other lists; without any it goes back to watched if it has a watch, else to toWatch.
     Raises NotFoundError."""
     with write(user_id, at) as change:
         found = find(user_id, list_id)
-        is_on_list = Movie.custom_list == found.pk
-        is_watched = fn.EXISTS(Watch.select(Watch.id).where(Watch.movie == Movie.id))
-        # A phone may have deleted the list before somebody else changed the film.
-        newer = (Movie.last_modified > change.at, Movie.last_modified)
-        stamps = {
-            "last_modified": Case(None, [newer], change.at),
-            "updated_at": change.updated_at,
-        }
-        for films, status in ((is_on_list & is_watched, "watched"), (is_on_list, "toWatch")):
-            Movie.update(status=status, custom_list=None, **stamps).where(films).execute()
+        films = ListFilm.select(ListFilm.movie).where(ListFilm.custom_list == found.pk)
+        on_list = Movie.id.in_(films)
+        Movie.update(updated_at=change.updated_at).where(on_list).execute()
+        list_films.give_up(change, found.pk, on_list)
         CustomList.delete().where(CustomList.pk == found.pk).execute()
         models.spread_updates(db.obj, user_id, change.updated_at)
         add_tombstones(change, "list", found.id)
@@ -226,4 +250,7 @@ def _checked(changes: dict) -> dict:
         "position": validation.whole_number(changes.get("position"), "position"),
         "name": validation.name(changes["name"]) if changes.get("name") is not None else None,
     }
-    return {field: value for field, value in values.items() if value is not None}
+    checked = {field: value for field, value in values.items() if value is not None}
+    if changes.get("description") is not None:
+        checked["description"] = validation.typed_note(changes["description"], "description")
+    return checked

@@ -20,7 +20,7 @@ from mm.schemas import NAMES_MAX, Problem, Refreshed
 from mm.services import validation
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment.refresh import fill_from_cache, refresh_title
-from mm.services.library import lists, people, watches
+from mm.services.library import list_films, lists, people, watches
 from mm.services.library.changes import (
     Write,
     add_tombstones,
@@ -74,8 +74,8 @@ def set_status(
     custom_list_id: str | None = None,
     at: float | None = None,
 ) -> Movie:
-    """`custom` needs a list, or the one that the film is on; every other status
-    takes it off its list."""
+    """`custom` needs a list, or keeps the one that the film has with it; with another
+    list the film moves there. With every other status it stays on its lists."""
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         custom_list = _list_for(movie, status, custom_list_id)
@@ -90,35 +90,47 @@ def watch(
     my_rating: float | UnsetType | None = UNSET,
     again: bool | None = None,
     at: float | None = None,
+    note: str | UnsetType | None = UNSET,
+    day_known: bool | None = None,
 ) -> Watch:
     """Change the latest watch, or add one where `again` is true. Where `again` is
     not given, a film of status watched has its latest watch changed and any other
     film gets a new one: marking it as watched once more must not overwrite the
     rating of years ago.
 
-    A date and a rating that are not given stay as they are; those of a new watch
-    are now and no rating. None as `my_rating` clears it. A film that is not in the
-    library is added. The film becomes watched and leaves its list.
+    What is not given stays as it is; a new watch is now, without rating and note, and
+    its day is known. None clears a rating or a note; `day_known` is false for a watch
+    that was some day, nobody knows when. A film that is not in the library is added.
+    The film becomes watched, and stays on its lists.
     """
     imdb_id = validation.imdb_id_or_404(imdb_id)
     date = validation.moment(date_watched, "date_watched")
     rating = my_rating if my_rating is UNSET else validation.rating(my_rating)
+    given = {"my_rating": rating, "note": note, "day_known": UNSET}
+    if note is not UNSET:
+        given["note"] = validation.typed_note(note)
+    if day_known is not None:
+        given["day_known"] = day_known
+    elif date is not None:
+        # Whoever gives a day knows it.
+        given["day_known"] = True
+    values = {name: value for name, value in given.items() if value is not UNSET}
     with write(user_id, at) as change:
         movie = _get_or_none(user_id, imdb_id) or _get_or_create(change, imdb_id, None)
         if again is None:
             again = movie.status != "watched"
         latest = None if again else watches.find(movie)
         if latest is None:
-            watched = _put_watch(movie, change.at if date is None else date, rating)
+            watched = _put_watch(movie, change.at if date is None else date, values)
         elif date is None or date == latest.date_watched:
-            watched = _rate(latest, rating)
+            watched = _put_values(latest, values)
         else:
-            # Another watch may have that date: the two become one, and keep a
-            # rating where either has one.
+            # Another watch may have that date: the two become one, which keeps a
+            # rating and a note where either has one.
             latest.delete_instance()
-            if rating is UNSET and latest.my_rating is not None:
-                rating = latest.my_rating
-            watched = _put_watch(movie, date, rating)
+            own = {"my_rating": latest.my_rating, "note": latest.note}
+            kept = {name: value for name, value in own.items() if value is not None}
+            watched = _put_watch(movie, date, kept | values)
         _set_status(change, movie, "watched", None)
         _touch(change, movie)
         return watched
@@ -133,8 +145,62 @@ def rate(user_id: str, imdb_id: str, my_rating: float | None, at: float | None =
         latest = watches.find(movie)
         if latest is None:
             raise NotFoundError("Movie is not watched")
-        _rate(latest, rating)
+        _put_values(latest, {"my_rating": rating})
         return _touch(change, movie)
+
+
+def set_note(user_id: str, imdb_id: str, note: str | None, at: float | None = None) -> Movie:
+    """The user's own note on the film; None or a blank one removes it."""
+    note = validation.typed_note(note)
+    with write(user_id, at) as change:
+        movie = find(user_id, imdb_id)
+        movie.note = note
+        return _touch(change, movie)
+
+
+def add_to_list(
+    user_id: str,
+    imdb_id: str,
+    list_id: str,
+    note: str | UnsetType | None = UNSET,
+    at: float | None = None,
+) -> Movie:
+    """Put the film at the end of one more list, or leave it where it is on it. Its
+    status stays, but one of status deleted comes back. `note`: the list's own on the
+    film. Raises NotFoundError for an unknown film or list."""
+    note = note if note is UNSET else validation.typed_note(note)
+    with write(user_id, at) as change:
+        movie = find(user_id, imdb_id)
+        found = lists.find(user_id, list_id)
+        if movie.status == "deleted":
+            _restore(change, movie)
+            _touch(change, movie)
+        list_films.add(change, found.pk, [movie.id], note)
+        return Movie.get_by_id(movie.id)
+
+
+def remove_from_list(user_id: str, imdb_id: str, list_id: str, at: float | None = None) -> Movie:
+    """Where its status was custom with this list, it gets that of its next list, or goes
+    back to watched or to watch. Raises NotFoundError for an unknown film or list."""
+    with write(user_id, at) as change:
+        movie = find(user_id, imdb_id)
+        list_films.remove(change, lists.find(user_id, list_id).pk, [movie.id])
+        return Movie.get_by_id(movie.id)
+
+
+def set_lists(user_id: str, imdb_id: str, list_ids: Iterable[str]) -> Movie:
+    """Put the film on exactly these lists, as `add_to_list` and `remove_from_list` do.
+    An id that is no list's any more is ignored."""
+    wanted = set(list_ids)
+    with write(user_id):
+        movie = find(user_id, imdb_id)
+        is_on = {row.id for row in lists.of_film(movie)}
+        for row in lists.listing(user_id):
+            if row.id in wanted - is_on:
+                add_to_list(user_id, imdb_id, row.id)
+            elif row.id in is_on - wanted:
+                remove_from_list(user_id, imdb_id, row.id)
+        return Movie.get_by_id(movie.id)
 
 
 def unwatch(
@@ -285,8 +351,13 @@ def _get_or_create(change: Write, imdb_id: str, media_type: str | None) -> Movie
             updated_at=change.updated_at,
         )
     if movie.status == "deleted":
-        _set_status(change, movie, "watched" if watches.find(movie) else "toWatch", None)
+        _restore(change, movie)
     return movie
+
+
+def _restore(change: Write, movie: Movie) -> None:
+    """Bring back a film of status deleted."""
+    _set_status(change, movie, "watched" if watches.find(movie) else "toWatch", None)
 
 
 def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | None:
@@ -305,6 +376,8 @@ def _set_status(change: Write, movie: Movie, status: str, custom_list: CustomLis
         mark_voters_changed(change, [movie])
     if movie.status == "watched" and status != "watched":
         Ranking.delete().where(Ranking.movie == movie.id).execute()
+    if custom_list is not None:
+        list_films.make_custom(change, custom_list.pk, [movie.id])
     movie.status, movie.custom_list = status, custom_list
 
 
@@ -315,13 +388,13 @@ def _touch(change: Write, movie: Movie) -> Movie:
     return movie
 
 
-def _put_watch(movie: Movie, date: float, rating: float | UnsetType | None) -> Watch:
-    return _rate(watches.find(movie, date) or Watch(movie=movie, date_watched=date), rating)
+def _put_watch(movie: Movie, date: float, values: dict) -> Watch:
+    return _put_values(watches.find(movie, date) or Watch(movie=movie, date_watched=date), values)
 
 
-def _rate(watched: Watch, rating: float | UnsetType | None) -> Watch:
-    if rating is not UNSET:
-        watched.my_rating = rating
+def _put_values(watched: Watch, values: dict) -> Watch:
+    for name, value in values.items():
+        setattr(watched, name, value)
     watched.save()
     return watched
 

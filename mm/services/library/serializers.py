@@ -6,7 +6,7 @@ from statistics import mean
 from peewee import JOIN, SQL, Desc, fn
 
 from mm.database import db, snapshot
-from mm.models import CustomList, Movie, Person, Recommendation, Title, User, Watch
+from mm.models import CustomList, ListFilm, Movie, Person, Recommendation, Title, User, Watch
 from mm.schemas import MovieFilters, MovieView, PersonStats, RecommendationView, WatchView
 from mm.services.enrichment import title_json
 from mm.services.library import browse, movies, watches
@@ -21,6 +21,7 @@ COLUMNS = (
     CustomList.id,
     Movie.date_added,
     Movie.last_modified,
+    Movie.note,
 )
 
 
@@ -118,7 +119,8 @@ def recommendation_view(vote: Recommendation) -> RecommendationView:
 
 def watch_view(watch: Watch) -> WatchView:
     movie = watch.movie
-    return WatchView(movie.imdb_id, movie.user_id, watch.date_watched, watch.my_rating)
+    own = (watch.date_watched, watch.my_rating, watch.note, watch.day_known)
+    return WatchView(movie.imdb_id, movie.user_id, *own)
 
 
 def state(user_id: str) -> str:
@@ -143,17 +145,30 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
         imdb_ids = {movie_id: imdb_id for movie_id, (imdb_id, *_) in by_id.items()}
         votes = _votes(user_id, imdb_ids)
         dated = (
-            Watch.select(Watch.movie, Watch.date_watched, Watch.my_rating)
+            Watch.select(
+                Watch.movie, Watch.date_watched, Watch.my_rating, Watch.note, Watch.day_known
+            )
             .where(Watch.movie.in_(_literal(by_id)))
             .order_by(Watch.date_watched)
         )
         # Ordered by date, so that the last one stays in the dict.
-        latest = {movie_id: (date, rating) for movie_id, date, rating in db.execute(dated)}
+        latest = {
+            movie_id: (*watch, bool(day_known)) for movie_id, *watch, day_known in db.execute(dated)
+        }
+        on_lists = (
+            ListFilm.select(ListFilm.movie, CustomList.id)
+            .join(CustomList)
+            .where(ListFilm.movie.in_(_literal(by_id)))
+            .order_by(CustomList.position, CustomList.id)
+        )
+        list_ids: dict[int, list[str]] = {}
+        for movie_id, list_id in db.execute(on_lists):
+            list_ids.setdefault(movie_id, []).append(list_id)
     views = []
     for movie_id in ids:
         if movie_id not in by_id:
             continue
-        imdb_id, media_type, status, list_id, date_added, last_modified, *texts = by_id[movie_id]
+        imdb_id, media_type, status, list_id, date_added, modified, note, *texts = by_id[movie_id]
         tmdb_data, omdb_data = title_json.from_row(imdb_id, *texts)
         watch = latest.get(movie_id)
         views.append(
@@ -166,9 +181,11 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
                 status,
                 list_id,
                 date_added,
-                last_modified,
+                modified,
                 votes[movie_id],
                 None if watch is None else WatchView(imdb_id, user_id, *watch),
+                list_ids.get(movie_id, []),
+                note,
             )
         )
     return views

@@ -1,4 +1,4 @@
-"""Which watch of a film counts: its latest one."""
+"""Which watch of a film counts: its latest one, and for the rating the latest that has one."""
 
 from peewee import Field, ModelSelect
 
@@ -22,3 +22,9 @@ def of_latest(column: Field) -> ModelSelect:
         .order_by(Watch.date_watched.desc())
         .limit(1)
     )
+
+
+def rating_given() -> ModelSelect:
+    """The film's rating: the one that was given last. Watching it again without a rating does not
+    empty it. Null where there is none; a subquery of a query of films."""
+    return of_latest(Watch.my_rating).where(Watch.my_rating.is_null(False))

@@ -6,23 +6,26 @@ from collections.abc import Iterator
 
 import msgspec
 from msgspec import UNSET
-from peewee import Database
+from peewee import Database, fn
 
 from mm import clock, config
 from mm.database import db, snapshot
 from mm.models import (
     OWNED,
     CustomList,
+    ListFilm,
     Movie,
     Person,
     Recommendation,
     SavedView,
+    Title,
     Watch,
     owned_names,
 )
 from mm.schemas import (
     VERSION,
     Document,
+    ListedFilm,
     ListEntry,
     MovieEntry,
     PersonEntry,
@@ -32,6 +35,12 @@ from mm.schemas import (
     WatchEntry,
 )
 from mm.services import ranking_order, validation
+
+# What makes a film readable: as the server knows it, else as the user's file or the user did.
+HINT = (
+    fn.COALESCE(Title.title, Movie.hint_title),
+    fn.COALESCE(Title.year, Movie.hint_year),
+)
 
 
 def dump(
@@ -54,7 +63,8 @@ def dump(
             people.append(person)
         columns = (CustomList.id, *OWNED[CustomList])
         rows = CustomList.select(*columns).where(CustomList.user == user_id)
-        lists = [ListEntry(*row) for row in database.execute(rows)]
+        films = _list_films(database, user_id)
+        lists = [ListEntry(*row, films.get(row[0], [])) for row in database.execute(rows)]
         return Document(
             version=VERSION,
             exported_at=exported_at,
@@ -98,24 +108,44 @@ def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
         .order_by(Watch.date_watched)
     )
     watches: dict[int, list[WatchEntry]] = {}
-    for movie_id, *values in database.execute(rows):
-        watches.setdefault(movie_id, []).append(WatchEntry(*values))
+    for movie_id, *values, day_known in database.execute(rows):
+        watches.setdefault(movie_id, []).append(WatchEntry(*values, bool(day_known)))
     names = owned_names(Movie)
     rows = (
-        Movie.select(Movie.id, Movie.title, CustomList.id, *OWNED[Movie])
+        Movie.select(Movie.id, Movie.title, CustomList.id, *HINT, *OWNED[Movie])
         .left_outer_join(CustomList)
+        .join_from(Movie, Title)
         .where(Movie.user == user_id)
     )
-    for movie_id, imdb_id, list_id, *values in database.execute(rows):
+    for movie_id, imdb_id, list_id, title, year, *values in database.execute(rows):
         watched = watches.get(movie_id, [])
         yield MovieEntry(
             imdb_id=imdb_id,
+            # A provider's title may be one that no file may hold.
+            title=validation.hint_title(title),
+            year=validation.hint_year(year),
             custom_list_id=list_id,
             recommendations=votes.get(movie_id, []),
             watch_history=watched[-1] if watched else None,
             watches=watched if len(watched) > 1 else UNSET,
             **dict(zip(names, values, strict=True)),
         )
+
+
+def _list_films(database: Database, user_id: str) -> dict[str, list[ListedFilm]]:
+    """By list id, in the list's own order."""
+    rows = (
+        ListFilm.select(CustomList.id, Movie.title, ListFilm.note)
+        .join(CustomList)
+        .switch(ListFilm)
+        .join(Movie)
+        .where(CustomList.user == user_id)
+        .order_by(ListFilm.position, ListFilm.id)
+    )
+    films: dict[str, list[ListedFilm]] = {}
+    for list_id, *film in database.execute(rows):
+        films.setdefault(list_id, []).append(ListedFilm(*film))
+    return films
 
 
 def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:

@@ -392,7 +392,7 @@ def _view(reader: _Reader, path: str, row: dict) -> FileView:
     name = validation.name(row.get("name"))
     values = _given(
         name=name,
-        filters=validation.texts(row.get("filters"), "filters"),
+        filters=validation.filters(row.get("filters")),
         position=validation.whole_number(row.get("position"), "position"),
         last_modified=_last_modified(reader, row),
     )

@@ -100,12 +100,12 @@ def _apply_lists_and_views(database: Database, plan: Plan, updated_at: float) ->
             if "person" in filters:
                 filters["person"] = str(people.get(filters["person"], 0))
             values = view.values | {"filters": json.dumps(filters, ensure_ascii=False)}
-            row = tuple(values[name] for name in names)
+            row = (*(values[name] for name in names), updated_at)
             if view.outcome == "new":
                 new.append((*row, str(uuid.uuid4()), plan.user_id))
             else:
                 changed.append((*row, view.row_id))
-    columns = OWNED[SavedView]
+    columns = (*OWNED[SavedView], SavedView.updated_at)
     insert_rows(database, (*columns, SavedView.id, SavedView.user), new)
     update_rows(database, columns, [SavedView.id], changed)
 

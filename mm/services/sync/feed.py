@@ -14,17 +14,17 @@ from peewee import Tuple, fn
 from mm import clock, models
 from mm.database import Table, chunks, db, snapshot
 from mm.errors import InvalidError
-from mm.models import CustomList, Movie, Person, Tombstone, User
+from mm.models import CustomList, Movie, Person, SavedView, Tombstone, User
 from mm.schemas import Feed, Problem
-from mm.services.library import lists, people
+from mm.services.library import lists, people, saved_views
 from mm.services.validation import MILLISECONDS_FROM
 
 KEEP_SECONDS = 90 * clock.DAY
 # The setting {user's id: updated_at}: up to when the deletions of each user have been forgotten.
 FORGOTTEN = "deletions_forgotten"
 # In the order in which rows of one updated_at are reported: people and lists before
-# the films that name them.
-TABLES: tuple[type[Table], ...] = (Person, CustomList, Movie, Tombstone)
+# the films and views that name them.
+TABLES: tuple[type[Table], ...] = (Person, CustomList, Movie, Tombstone, SavedView)
 
 
 class Position(NamedTuple):
@@ -155,13 +155,13 @@ def _changes(user_id: str, reported: list[Position], server_timestamp: float) ->
     keys: list[list[int]] = [[] for _ in TABLES]
     for position in reported:
         keys[position.table].append(position.key)
-    people_ids, list_keys, film_ids, tombstones = keys
+    people_ids, list_keys, film_ids, tombstones, view_keys = keys
     soft_deleted: dict[int, str] = {}
     for batch in chunks(film_ids):
         films = Movie.select(Movie.id, Movie.title).where(Movie.id.in_(batch))
         rows = films.where(Movie.status == "deleted").order_by(Movie.updated_at)
         soft_deleted.update(rows.tuples())
-    deleted: dict[str, list[str]] = {"movie": [], "person": [], "list": []}
+    deleted: dict[str, list[str]] = {"movie": [], "person": [], "list": [], "view": []}
     for batch in chunks(tombstones):
         rows = (
             Tombstone.select(Tombstone.kind, Tombstone.key)
@@ -174,9 +174,11 @@ def _changes(user_id: str, reported: list[Position], server_timestamp: float) ->
         movies=[],
         people=people.views(user_id, people_ids),
         lists=lists.views(user_id, list_keys),
+        views=saved_views.views(user_id, view_keys),
         deleted_movie_ids=[*deleted["movie"], *soft_deleted.values()],
         deleted_people=[int(key) for key in deleted["person"]],
         deleted_lists=deleted["list"],
+        deleted_views=deleted["view"],
         reset=False,
         has_more=False,
         next_offset=None,
