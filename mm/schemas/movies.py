@@ -54,8 +54,8 @@ class RecommendationView(Struct, gc=False):
 
 
 class WatchView(Struct, gc=False):
-    """`my_rating` from 1 to 10, null for watched and not rated. `day_known` false: nobody knows when
-    it was, and `date_watched` is when it was noted down."""
+    """`my_rating` from 1 to 10, null for watched and not rated. Where `day_known` is false,
+    `date_watched` is when it was noted down."""
 
     imdb_id: str
     user_id: str
