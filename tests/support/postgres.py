@@ -46,6 +46,7 @@ MODULES = {
     "test_jobs",
     "test_locks",
     "test_tasks",
+    "test_upgrade",
 }
 # Their queries are tried by others as well, and they take seconds.
 LONG = {
