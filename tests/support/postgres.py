@@ -27,6 +27,7 @@ MODULES = {
     "api.test_sync",
     "backup.test_backups",
     "backup.test_imports",
+    "backup.test_older_versions",
     "backup.test_schedule",
     "deployment.test_health",
     "enrichment.test_runner",
