@@ -48,6 +48,7 @@ MODULES = {
     "test_locks",
     "test_tasks",
     "test_upgrade",
+    "test_user_settings",
 }
 # Their queries are tried by others as well, and they take seconds.
 LONG = {
