@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -102,15 +102,17 @@ def old(version, engine, folder, monkeypatch):
         return
     postgres.require()
     name = postgres.create()
-    connect(config.use(replace(config.current, database_url=postgres.url_of(name))).database)
-    with monkeypatch.context() as then:
-        then.setattr(schema, "MIGRATIONS", migrations_until(version, folder))
-        schema.upgrade()
-    with db.connection_context():
-        copy_rows(tables)
-    yield tables
-    db.close()
-    postgres.drop(name)
+    try:
+        connect(config.use(replace(config.current, database_url=postgres.url_of(name))).database)
+        with monkeypatch.context() as then:
+            then.setattr(schema, "MIGRATIONS", migrations_until(version, folder))
+            schema.upgrade()
+        with db.connection_context():
+            copy_rows(tables)
+        yield tables
+    finally:
+        db.close()
+        postgres.drop(name)
 
 
 def migrations_until(version, folder):
@@ -321,15 +323,14 @@ def require_older(tables):
 # Killed half-way.
 
 
-@contextmanager
-def large(version, folder):
-    """An older database of FILMS films, as a file; {table: (columns, rows)} of it."""
+def make_large(folder):
+    """An older database of FILMS films more, as a file; {table: (columns, rows)} of it."""
     path = folder / "mm.db"
-    shutil.copyfile(older.database_of(version), path)
+    shutil.copyfile(older.database_of("0.2.0-0002"), path)
     with closing(sqlite3.connect(path)) as database:
         database.executescript(GROW.format(films=FILMS))
         database.commit()
-    yield older.tables(path)
+    return older.tables(path)
 
 
 @pytest.mark.slow
@@ -345,16 +346,16 @@ def large(version, folder):
     ],
 )
 def test_an_upgrade_killed_half_way_leaves_the_older_database_whole(folder, statement):
-    with large("0.2.0-0002", folder) as tables:
-        environment = {"MM_DATA_DIR": str(folder), "PATH": "/usr/bin:/bin"}
-        command = [sys.executable, "-c", UPGRADE_KILLED_AFTER, statement]
-        killed = subprocess.run(command, cwd=config.ROOT, env=environment)
-        assert killed.returncode == -signal.SIGKILL
-        connect(config.current.database)
-        with db.connection_context():
-            require_older(tables)
-            assert db.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert schema.upgrade() == [LAST]
-        with db.connection_context():
-            require_all(tables)
-            assert ListFilm.select().count() == FILMS + 6
+    tables = make_large(folder)
+    environment = {"MM_DATA_DIR": str(folder), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-c", UPGRADE_KILLED_AFTER, statement]
+    killed = subprocess.run(command, cwd=config.ROOT, env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    connect(config.current.database)
+    with db.connection_context():
+        require_older(tables)
+        assert db.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert schema.upgrade() == [LAST]
+    with db.connection_context():
+        require_all(tables)
+        assert ListFilm.select().count() == FILMS + 6

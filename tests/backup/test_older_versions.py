@@ -129,6 +129,13 @@ def test_what_was_restored_goes_through_another_account_unchanged(alice, bob, na
     assert export(bob) == export(alice)
 
 
+def test_a_downloaded_one_is_imported_as_it_is_restored(alice, bob, names):
+    imports.restore_backup(alice, names[0])
+    result = imports.import_bytes(bob, path_of(alice, names[0]).read_bytes())
+    assert (result.errors, result.warnings) == ([], [])
+    assert export(bob) == export(alice)
+
+
 def test_a_check_that_is_wrong_about_them_does_not_let_them_be_deleted(
     alice, names, frozen_clock, monkeypatch
 ):
