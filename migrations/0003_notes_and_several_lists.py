@@ -5,6 +5,8 @@ import json
 
 from peewee import *
 
+from mm import clock
+
 # A film of status custom joins its list, in the order in which they were added.
 JOIN_LISTS = """
 INSERT INTO list_film (custom_list_pk, movie_id, position)
@@ -13,6 +15,8 @@ SELECT custom_list_pk, id,
 FROM movie WHERE custom_list_pk IS NOT NULL
 """
 VIEW = "user_id, name, filters, position, last_modified"
+# Between two values of updated_at.
+STEP = 1e-6
 
 
 def up(migrator, db):
@@ -74,14 +78,22 @@ def up(migrator, db):
         migrator.add_column("custom_list", "description", TextField(null=True)),
     )
     # The key becomes a number, which takes a new table; no other table points here.
-    views = db.execute_sql(f"SELECT id, {VIEW} FROM saved_view ORDER BY id").fetchall()  # noqa: S608
+    views = db.execute_sql(
+        f"SELECT id, {VIEW} FROM saved_view ORDER BY user_id, position, id"  # noqa: S608
+    ).fetchall()
     db.execute_sql("DROP TABLE saved_view")
     db.create_tables([ListFilm, UserSetting, SavedView])
+    # A client that is up to date has seen none of them, so each changes now.
+    [last] = db.execute_sql("SELECT value FROM setting WHERE key = 'clock'").fetchone() or ["0"]
+    updated_at = max(clock.now(), float(last) + STEP)
     param = ", ".join([db.param] * 7)
     for row in views:
         filters = row[3] if isinstance(row[3], str) else json.dumps(row[3])
         db.execute_sql(
             f"INSERT INTO saved_view (id, {VIEW}, updated_at) VALUES ({param})",  # noqa: S608
-            (*row[:3], filters, *row[4:], row[5]),
+            (*row[:3], filters, *row[4:], updated_at),
         )
+        updated_at += STEP
+    update_clock = f"UPDATE setting SET value = {db.param} WHERE key = 'clock'"  # noqa: S608
+    db.execute_sql(update_clock, (repr(updated_at),))
     db.execute_sql(JOIN_LISTS)

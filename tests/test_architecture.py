@@ -57,6 +57,7 @@ ALLOWED = {
     "heartbeat": set(),
     "problems": set(),
     "ranking_order": set(),
+    "user_settings": set(),
     "validation": set(),
 }
 

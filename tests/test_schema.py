@@ -7,10 +7,8 @@ import sys
 import pytest
 from peewee import OperationalError
 
-from mm import clock, config, models, schema
+from mm import config, models, schema
 from mm.database import connect, db
-from mm.services import accounts
-from tests.conftest import PASSWORD
 
 LIST_INDEXES = (
     "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name <> 'schema_migration' "
@@ -76,31 +74,17 @@ def test_a_database_that_needs_an_upgrade_says_which_command_to_run(folder):
         schema.require_current()
 
 
-def test_the_upgrade_forgets_undo_steps_that_the_older_version_kept(folder, tmp_path, monkeypatch):
-    """They lack what is compared now."""
-    with monkeypatch.context() as older:
-        migrations(tmp_path, older)
-        (tmp_path / "migrations" / "0002_rankings_and_marks.py").unlink()
-        schema.upgrade()
-    with db.connection_context():
-        user = accounts.create("ann@example.org", "ann", PASSWORD)
-        models.UndoStep.create(token="t", user=user, rows={}, after="x", created_at=clock.now())
-    schema.upgrade()
-    with db.connection_context():
-        assert models.UndoStep.select().count() == 0
-
-
 def test_a_failing_migration_leaves_the_database_as_it_was(folder, tmp_path, monkeypatch):
     schema.upgrade()
     statements = ("CREATE TABLE half (a)", "nonsense")
     lines = [f"    db.execute_sql({statement!r})" for statement in statements]
     bad = "\n".join(["def up(migrator, db):", *lines, ""])
-    migrations(tmp_path, monkeypatch, **{"0003_bad": bad})
+    migrations(tmp_path, monkeypatch, **{"0004_bad": bad})
     with pytest.raises(OperationalError):
         schema.upgrade()
     with db.connection_context():
         assert "half" not in db.get_tables()
-        assert schema.pending() == ["0003_bad"]
+        assert schema.pending() == ["0004_bad"]
 
 
 def test_a_database_of_a_newer_version_is_refused_by_name(folder, tmp_path, monkeypatch):

@@ -12,7 +12,6 @@ import time
 import msgspec
 import pytest
 
-import mm
 from mm import files, locks, models
 from mm.database import db
 from mm.errors import InvalidError, NoRoomError, NotFoundError, UnavailableError
@@ -891,19 +890,3 @@ def test_a_new_backup_must_restore_to_the_same_bytes(alice, monkeypatch):
     monkeypatch.setattr(portable, "encode", encode_otherwise)
     with pytest.raises(UnavailableError, match="a different library"):
         backups.create(alice)
-
-
-@pytest.mark.parametrize("mm_version", ["0.1.0", mm.__version__])
-def test_a_backup_of_0_1_0_which_knew_no_rankings_still_verifies(alice, mm_version):
-    put(alice, hard_document())
-    entry = backups.create(alice)
-    path = folder(alice) / entry.filename
-    library = json.loads(path.read_bytes())
-    del library["rankings"]
-    path.write_bytes(msgspec.json.encode(library))
-    values = {"sha256": files.sha256(path), "size_bytes": path.stat().st_size}
-    values |= {"mm_version": mm_version, "format": None, "verified_at": None}
-    edit_sidecar(alice, entry.filename, **values)
-    assert backups.verify(alice, entry.filename).state == "verified"
-    job = models.Job.create(kind="recheck")
-    assert recheck.run(job)["damaged"] == []

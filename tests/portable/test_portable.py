@@ -623,6 +623,7 @@ NOT_THE_LIBRARY = {
     "job",
     "undo_step",
     "ended_session",
+    "user_setting",
 }
 
 

@@ -27,6 +27,7 @@ MODULES = {
     "api.test_sync",
     "backup.test_backups",
     "backup.test_imports",
+    "backup.test_older_versions",
     "backup.test_schedule",
     "deployment.test_health",
     "enrichment.test_runner",
@@ -46,6 +47,8 @@ MODULES = {
     "test_jobs",
     "test_locks",
     "test_tasks",
+    "test_upgrade",
+    "test_user_settings",
 }
 # Their queries are tried by others as well, and they take seconds.
 LONG = {
