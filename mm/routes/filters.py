@@ -126,7 +126,10 @@ def exact(moment: float) -> str:
     return f"{local:%A} {local.day} {local:%B %Y, %H:%M:%S %Z}"
 
 
-def day(moment: float) -> str:
+def day(moment: float, is_known: bool = True) -> str:
+    """ "13 Sep 2020"; "some day" for a watch whose day nobody knows."""
+    if not is_known:
+        return "some day"
     local = _local(moment)
     return f"{local.day} {local:%b %Y}"
 

@@ -52,6 +52,11 @@ class FilmDetails:
     def latest_watch(self) -> Watch | None:
         return self.watches[0] if self.watches else None
 
+    @property
+    def rating(self) -> float | None:
+        """The one that was given last: a later watch may have none."""
+        return next((watch.my_rating for watch in self.watches if watch.my_rating), None)
+
 
 def find(user_id: str, imdb_id: str) -> FilmDetails:
     """Three queries. Raises NotFoundError."""
