@@ -33,6 +33,7 @@ FIELD_LABELS = {
     "date_watched": "watched",
     "date_recommended": "recommended",
     "ranked_at": "ranked",
+    "day_known": "day known",
 }
 DETAILS_LABELS = {"missing": "Not on TMDB", "failed": "Retrying later"}
 BACKUP_LABELS = {

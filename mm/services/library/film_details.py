@@ -49,13 +49,14 @@ class FilmDetails:
         return self.movie.title
 
     @property
-    def latest_watch(self) -> Watch | None:
-        return self.watches[0] if self.watches else None
+    def rating_given(self) -> float | None:
+        """As `watches.rating_given`."""
+        ratings = (watch.my_rating for watch in self.watches)
+        return next((rating for rating in ratings if rating is not None), None)
 
     @property
-    def rating(self) -> float | None:
-        """The one that was given last: a later watch may have none."""
-        return next((watch.my_rating for watch in self.watches if watch.my_rating), None)
+    def latest_watch(self) -> Watch | None:
+        return self.watches[0] if self.watches else None
 
 
 def find(user_id: str, imdb_id: str) -> FilmDetails:
