@@ -55,7 +55,9 @@ def typed_into(text, field):
 
 
 def test_a_note_is_kept_and_can_be_taken_back(page, alices_film):
-    assert page.post(f"{ADDRESS}/note", data={"note": " Lent by Maria.\r\nTwice. "}).status_code == 303
+    assert (
+        page.post(f"{ADDRESS}/note", data={"note": " Lent by Maria.\r\nTwice. "}).status_code == 303
+    )
     assert Movie.get().note == "Lent by Maria.\nTwice."
     text = page.get(ADDRESS).text
     assert "Note saved." in text
@@ -239,7 +241,9 @@ def test_a_watch_needs_a_day_or_not_to_know_it(page, alices_film, again):
 
 def test_watching_again_without_a_rating_keeps_the_one_that_was_given(page, alices_film):
     movies.watch(alices_film.id, FILM, T, 8.5)
-    page.post(f"{ADDRESS}/watch", data={"again": "1", "date_watched": "2026-02-20", "note": "Tired."})
+    page.post(
+        f"{ADDRESS}/watch", data={"again": "1", "date_watched": "2026-02-20", "note": "Tired."}
+    )
     text = page.get(ADDRESS).text
     assert "My rating <b>8.5</b>" in text
     assert text.count("stars__half--lit") == 8
