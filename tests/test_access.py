@@ -85,6 +85,8 @@ TABLE = {
     "POST /movies/<imdb_id>/status": only_alice(REDIRECT, data={"to": "watched"}),
     "POST /movies/<imdb_id>/watch": only_alice(REDIRECT, data={"my_rating": "7"}),
     "POST /movies/<imdb_id>/unwatch": only_alice(REDIRECT),
+    "POST /movies/<imdb_id>/note": only_alice(REDIRECT, data={"note": "Lent by Maria."}),
+    "POST /movies/<imdb_id>/lists": only_alice(REDIRECT, data=lambda: {"list": a_list()}),
     "POST /movies/<imdb_id>/votes": only_alice(REDIRECT, data={"person": "Eve"}),
     "POST /movies/<imdb_id>/votes/<int:person_id>/delete": only_alice(REDIRECT),
     "POST /movies/<imdb_id>/refresh": only_alice(503),

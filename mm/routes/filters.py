@@ -33,8 +33,11 @@ FIELD_LABELS = {
     "date_watched": "watched",
     "date_recommended": "recommended",
     "ranked_at": "ranked",
+    "day_known": "day known",
 }
 DETAILS_LABELS = {"missing": "Not on TMDB", "failed": "Retrying later"}
+# A note may be much longer than the row of a plan.
+VALUE_MAX = 200
 BACKUP_LABELS = {
     "scheduled": "Automatic",
     "manual": "Manual",
@@ -126,7 +129,10 @@ def exact(moment: float) -> str:
     return f"{local:%A} {local.day} {local:%B %Y, %H:%M:%S %Z}"
 
 
-def day(moment: float) -> str:
+def day(moment: float, is_known: bool = True) -> str:
+    """ "13 Sep 2020"; "some day" for a watch whose day nobody knows."""
+    if not is_known:
+        return "some day"
     local = _local(moment)
     return f"{local.day} {local:%b %Y}"
 
@@ -155,7 +161,8 @@ def value_label(content: object, name: str = "") -> str:
         return words[0] if content else words[1]
     if isinstance(content, int | float):
         return day(content) if name in DATES else f"{content:g}"
-    return status_label(content) if isinstance(content, str) else str(content)
+    text = status_label(str(content)) if name == "status" else str(content)
+    return text if len(text) <= VALUE_MAX else f"{text[:VALUE_MAX].rstrip()}…"
 
 
 def status_label(status: str) -> str:

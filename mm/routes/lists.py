@@ -92,6 +92,7 @@ def _page(problems: dict | None = None) -> Response:
 def _one(list_id: str, problems: dict | None = None) -> Response:
     row = lists.view(lists.find(current_user.id, list_id))
     watched, unwatched = lists.films_by_destination(current_user.id)[list_id]
+    films = lists.film_counts(current_user.id)[list_id]
     return htmx.render(
         "lists/edit.html",
         status=422 if problems else 200,
@@ -100,20 +101,27 @@ def _one(list_id: str, problems: dict | None = None) -> Response:
         form=_typed() if problems else row,
         watched=watched,
         unwatched=unwatched,
+        films=films,
     )
 
 
 def _context() -> dict:
     return {
         "lists": lists.listing(current_user.id),
-        "films_by_destination": lists.films_by_destination(current_user.id),
+        "film_counts": lists.film_counts(current_user.id),
     }
 
 
 def _typed() -> dict[str, str]:
-    return typed("name", "color", "icon")
+    return typed("name", "color", "icon", "description")
 
 
 def _entered() -> dict:
     form = _typed()
-    return {"name": form["name"], "color": form["color"] or None, "icon": form["icon"] or None}
+    return {
+        "name": form["name"],
+        "color": form["color"] or None,
+        "icon": form["icon"] or None,
+        # None from a page of an earlier version, which has no such field: what is there stays.
+        "description": request.form.get("description"),
+    }

@@ -6,8 +6,9 @@ from msgspec import UNSET, UnsetType
 
 from mm import clock, config, htmx, tasks
 from mm.errors import InvalidError
+from mm.models import Watch
 from mm.routes.contexts import today
-from mm.routes.filters import status_label
+from mm.routes.filters import plural, status_label
 from mm.schemas import Problem
 from mm.services import validation
 from mm.services.enrichment import pauses
@@ -83,25 +84,25 @@ def watch(imdb_id: str) -> Response:
     # The stars alone say that it was watched: once more, where it waits to be watched again. The
     # form with the date changes the watch that it shows.
     adds = again if again or "date_watched" in request.form else None
-    date = request.form.get("date_watched", "").strip() or None
-    if film.latest_watch and not again:
-        watched_at = clock.local(film.latest_watch.date_watched, config.current.zone)
-        date = None if date == watched_at.date().isoformat() else date
+    note = request.form.get("note", UNSET)
     try:
+        date, day_known = _day(None if again else film.latest_watch)
         rating = _rating()
         with _undoable(imdb_id) as step:
-            movies.watch(current_user.id, imdb_id, date, rating, adds)
+            movies.watch(
+                current_user.id, imdb_id, date, rating, adds, note=note, day_known=day_known
+            )
     except InvalidError as problem:
-        return _changed(imdb_id, problem)
+        return _changed(imdb_id, "again" if again else "watch", problem)
     if again:
         words = "Logged another watch."
     else:
         words = f"Rated {rating:g}." if isinstance(rating, float) else "Saved."
     htmx.toast(words, undo=step.token)
     low = isinstance(rating, float) and rating < DISAPPOINTING
-    return _changed(
-        imdb_id, others=film_details.more_by_recommenders(current_user.id, film) if low else None
-    )
+    others = film_details.more_by_recommenders(current_user.id, film) if low else None
+    form = "stars" if note is UNSET else "again" if again else "watch"
+    return _changed(imdb_id, form, others=others)
 
 
 @bp.post("/unwatch")
@@ -110,6 +111,35 @@ def unwatch(imdb_id: str) -> Response:
     with _undoable(imdb_id) as step:
         movies.unwatch(current_user.id, imdb_id, request.form.get("date_watched", type=float))
     htmx.toast("Watch removed.", undo=step.token)
+    return _changed(imdb_id, "watch")
+
+
+@bp.post("/note")
+@login_required
+def set_note(imdb_id: str) -> Response:
+    try:
+        with _undoable(imdb_id) as step:
+            movie = movies.set_note(current_user.id, imdb_id, request.form.get("note"))
+    except InvalidError as problem:
+        return _changed(imdb_id, "note", problem)
+    htmx.toast("Note saved." if movie.note else "Note removed.", undo=step.token)
+    return _changed(imdb_id, "note")
+
+
+@bp.post("/lists")
+@login_required
+def set_lists(imdb_id: str) -> Response:
+    """`list`: the id of each list that the film is to be on. Its status changes where that was
+    `custom` with a list that it leaves."""
+    before = movies.find(current_user.id, imdb_id)
+    with _undoable(imdb_id) as step:
+        movie = movies.set_lists(current_user.id, imdb_id, request.form.getlist("list"))
+    count = len(lists.of_film(movie))
+    words = f"On {plural(count, 'list')} now." if count else "On no list now."
+    name = movie.custom_list.name if movie.custom_list else status_label(movie.status)
+    if (movie.status, movie.custom_list_pk) != (before.status, before.custom_list_pk):
+        words += " Moved to {name}."
+    htmx.toast(words, undo=step.token, name=name)
     return _changed(imdb_id)
 
 
@@ -123,7 +153,7 @@ def vote(imdb_id: str) -> Response:
             movies.find(current_user.id, imdb_id)
             movies.recommend(current_user.id, imdb_id, name, is_up)
     except InvalidError as problem:
-        return _changed(imdb_id, problem)
+        return _changed(imdb_id, "votes", problem)
     words = "{name} recommends this film." if is_up else "{name} says skip this film."
     htmx.toast(words, undo=step.token, name=name)
     return _changed(imdb_id)
@@ -165,19 +195,23 @@ def _undoable(imdb_id: str):
 
 
 def _changed(
-    imdb_id: str, problem: InvalidError | None = None, others: list | None = None
+    imdb_id: str,
+    form: str = "",
+    problem: InvalidError | None = None,
+    others: list | None = None,
 ) -> Response:
-    """The film as it is now; the grid and its counts hear of it. A `problem` stands at its field,
-    with what was typed."""
+    """The film as it is now; the grid and its counts hear of it. A `problem` stands at its field of
+    this form, with what was typed. What was typed into other forms and not sent yet stays."""
     film = film_details.find(current_user.id, imdb_id)
+    context = _context(film) | {"form": form}
     if problem is None:
         htmx.changed("film")
-        return htmx.fragment("movies/_movie.html", _home(film), **_context(film), others=others)
+        return htmx.fragment("movies/_movie.html", _home(film), **context, others=others)
     return htmx.render(
         "movies/show.html",
         "movies/_movie.html",
         problem.status,
-        **_context(film),
+        **context,
         problem=problem.message,
         field=problem.errors[0].path if problem.errors else "",
         typed=request.form,
@@ -188,6 +222,7 @@ def _context(film: FilmDetails) -> dict:
     return {
         "film": film,
         "lists": lists.listing(current_user.id),
+        "on_lists": {row.id for row in lists.of_film(film.movie)},
         "people": people.by_last_use(current_user.id),
         "filling": _is_filling(film),
         "has_key": bool(pauses.key("tmdb")),
@@ -201,6 +236,25 @@ def _home(film: FilmDetails) -> str:
 
 def _is_filling(film: FilmDetails) -> bool:
     return film.title.tmdb_state == "stub" and "tmdb" in pauses.askable()
+
+
+def _day(shown: Watch | None) -> tuple[str | None, bool | None]:
+    """The date to set and whether the day is known, None for what stays as it is. `shown`: the
+    watch that the form changes; a date that is still the same keeps its time of day."""
+    date = request.form.get("date_watched")
+    if date is None:
+        return None, None
+    date = date.strip()
+    # The form leaves a day that is not known empty: a date there was typed, and counts.
+    was_typed = bool(date) and shown is not None and not shown.day_known
+    if "day_unknown" in request.form and not was_typed:
+        return None, False
+    if not date:
+        reason = "choose a date, or tick “I don’t know when”"
+        raise InvalidError(f"date_watched: {reason}", [Problem("date_watched", reason)])
+    if shown and date == clock.local(shown.date_watched, config.current.zone).date().isoformat():
+        return None, True
+    return date, True
 
 
 def _rating() -> float | UnsetType | None:

@@ -53,8 +53,9 @@ const close = () => {
 
 // What is chosen is not a filter: its changes stay out of the search form around the grid.
 const keepOut = (event) => {
-  if (event.target.form?.matches("[data-view]")) return;
-  event.stopPropagation();
+  const view = event.target.closest("[data-view]");
+  if (view && event.target.form === view) return;
+  if (view) event.stopPropagation();
   arrange();
 };
 document.addEventListener("change", keepOut, true);

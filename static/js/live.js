@@ -98,7 +98,8 @@ const tellPart = (part, heard) => {
 const isInUse = (part) => {
   const form = part.closest("form") || part;
   if (form.querySelector(":focus-visible, [data-dragged], [name=film]:checked")) return true;
-  const fields = [...part.querySelectorAll("input:not([type=checkbox], [type=radio])")];
+  const typed = "input:not([type=checkbox], [type=radio]), textarea";
+  const fields = [...part.querySelectorAll(typed)];
   return fields.some((field) => field.value !== field.defaultValue && !field.closest("details"));
 };
 const renew = (part, asked = false) => {

@@ -159,9 +159,9 @@ def test_a_film_is_opened_rated_voted_on_and_moved(server, user, visit, look):
     expect(movie.get_by_role("button", name="Film club")).to_have_attribute("aria-pressed", "true")
     assert status_of(user, "tt0000004") == "custom"
     movie.get_by_text("Watched on").click()
-    movie.get_by_label("Rating, 1 to 10").fill("7.3")
+    movie.get_by_label("Rating, 1 to 10").first.fill("7.3")
     movie.get_by_label("Date").first.fill("2026-01-31")
-    movie.get_by_role("button", name="Save").click()
+    movie.get_by_role("button", name="Save watch").click()
     expect(movie.get_by_role("heading", name="My rating 7.3")).to_be_visible()
     expect(movie.get_by_text("Watched on 31 Jan 2026")).to_be_visible()
     movie.get_by_role("button", name="Delete", exact=True).click()

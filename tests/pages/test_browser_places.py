@@ -181,6 +181,7 @@ def test_a_list_is_made_moved_renamed_and_deleted_with_undo(visitor, server, ali
     go(visitor, server, "/lists")
     page.get_by_text("New list").click()
     page.get_by_label("Name").fill("Flight")
+    page.get_by_label("Description").fill("Short ones.")
     page.locator("label.swatches__icon").nth(5).click()
     page.get_by_role("button", name="Create list").click()
     said(page, "List “Flight” created.")
@@ -196,6 +197,72 @@ def test_a_list_is_made_moved_renamed_and_deleted_with_undo(visitor, server, ali
     said(page, "List “Plane” deleted.").get_by_role("button", name="Undo").click()
     said(page, "Undone.")
     expect(names).to_have_text(["Winter", "Plane", "Children"])
+
+
+def test_a_film_gets_a_note_lists_and_a_watch_of_some_day(visitor, server, alice):
+    page = visitor.page
+    in_database(lambda: movies.add(alice.id, IMDB_ID))
+    go(visitor, server, f"/movies/{IMDB_ID}")
+    lists_of = page.get_by_role("region", name="Lists")
+    winter = lists_of.get_by_label("Winter")
+    if visitor.scripted:
+        # What is typed and not saved yet outlasts what is done meanwhile.
+        page.get_by_label("Your note").fill("Lent by Maria.")
+        winter.check()
+        said(page, "On 1 list now.")
+        expect(winter).to_be_checked()
+        expect(winter).to_be_focused()
+    else:
+        winter.check()
+        lists_of.get_by_role("button", name="Save lists").click()
+        said(page, "On 1 list now.")
+        page.get_by_label("Your note").fill("Lent by Maria.")
+    page.get_by_role("button", name="Save note").click()
+    said(page, "Note saved.")
+    page.get_by_text("Add the date you watched it").click()
+    page.get_by_label("I don’t know when").check()
+    page.get_by_label("Note", exact=True).fill("On a plane.")
+    page.locator("#movie details").get_by_role("button", name="Watched").click()
+    expect(page.get_by_text("Watched some day")).to_be_visible()
+    expect(winter).to_be_checked()
+    expect(page.get_by_label("Your note")).to_have_value("Lent by Maria.")
+
+
+def test_notes_and_lists_are_undone(visitor, server, alice):
+    page = visitor.page
+
+    def film():
+        movies.add(alice.id, IMDB_ID)
+        movies.set_note(alice.id, IMDB_ID, "Lent by Maria.")
+
+    in_database(film)
+    go(visitor, server, f"/movies/{IMDB_ID}")
+    page.get_by_label("Your note").fill("")
+    page.get_by_role("button", name="Save note").click()
+    said(page, "Note removed.").get_by_role("button", name="Undo").click()
+    said(page, "Undone.")
+    expect(page.get_by_label("Your note")).to_have_value("Lent by Maria.")
+    go(visitor, server, f"/movies/{IMDB_ID}")
+    children = page.get_by_role("region", name="Lists").get_by_label("Children")
+    children.check()
+    if not visitor.scripted:
+        page.get_by_role("button", name="Save lists").click()
+    said(page, "On 1 list now.").get_by_role("button", name="Undo").click()
+    said(page, "Undone.")
+    expect(children).not_to_be_checked()
+
+
+def test_a_tick_beside_the_grid_is_saved_too(server, alice, visit):
+    visitor = visit("desk")
+    visitor.scripted = True
+    visitor.log_in(server.url, alice.email, PASSWORD)
+    in_database(lambda: movies.add(alice.id, IMDB_ID))
+    go(visitor, server, "/")
+    page = visitor.page
+    page.locator(f"#c-{IMDB_ID} > a").click()
+    page.locator("#film").get_by_label("Winter").check()
+    said(page, "On 1 list now.")
+    expect(page.locator(f"#c-{IMDB_ID}")).to_be_visible()
 
 
 def test_lists_are_dragged_and_moved_by_the_keyboard(server, alice, visit):

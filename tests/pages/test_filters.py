@@ -76,6 +76,11 @@ def test_sizes_are_short(words, count, said):
     assert words.size(count) == said
 
 
+def test_a_day_that_nobody_knows_is_some_day(words):
+    assert words.day(1.6e9) == "13 Sep 2020"
+    assert words.day(1.6e9, False) == "some day"
+
+
 def test_counts_agree_with_their_noun(words):
     assert words.plural(1, "film") == "1 film"
     assert words.plural(1204, "film") == "1,204 films"
@@ -90,6 +95,9 @@ def test_counts_agree_with_their_noun(words):
         (True, "is_trusted", "yes"),
         (False, "vote_type", "down"),
         ("toWatch", "status", "To watch"),
+        ("watched", "note", "watched"),
+        ("a" * 10_000, "note", "a" * 200 + "…"),
+        (False, "day_known", "no"),
         (1.6e9, "date_watched", "13 Sep 2020"),
         (3, "position", "3"),
     ],

@@ -15,16 +15,12 @@ PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 @pytest.fixture
 def three(alice):
     """Ids by place; the first list holds one film that was watched and two that were not."""
-    on_it = {"status": "custom", "custom_list_id": "list-0"}
-    movies = [seen(1, **on_it), film(2, **on_it), film(3, **on_it)]
     names = ["Winter", "Children", "Flight"]
-    put(
-        alice,
-        document(
-            movies, [], [custom_list(f"list-{n}", name, position=n) for n, name in enumerate(names)]
-        ),
-    )
-    return [f"list-{n}" for n in range(3)]
+    rows = [custom_list(f"list-{n}", name, position=n) for n, name in enumerate(names)]
+    put(alice, document([seen(1), film(2), film(3)], [], rows))
+    for number in (1, 2, 3):
+        movies.set_status(alice.id, f"tt000000{number}", "custom", "list-0")
+    return [row["id"] for row in rows]
 
 
 def order(alice):
@@ -61,6 +57,7 @@ def test_sending_the_form_twice_makes_one_list(page, alice):
         ({"name": "a" * 501}, "Name: longer than 500 characters"),
         ({"name": "<script>", "color": "red"}, "Colour:"),
         ({"name": "New", "icon": "a" * 501}, "Icon: longer"),
+        ({"name": "New", "description": "a" * 10_001}, "Description: longer than 10,000"),
     ],
 )
 def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(
@@ -71,8 +68,39 @@ def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(
         assert answer.status_code == 422
         assert said in answer.text
         assert f'value="{form["name"].replace("<", "&lt;").replace(">", "&gt;")}"' in answer.text
+        assert f">{form.get('description', '')}</textarea>" in answer.text
         assert answer.text.count('class="field-error"') == 1
     assert order(alice) == ["Winter", "Children", "Flight"]
+
+
+def test_a_list_has_a_description(page, alice, three):
+    words = "When it snows.\r\nLong ones are welcome."
+    page.post("/lists", data={"name": "New", "description": words})
+    made = lists.listing(alice.id)[-1]
+    assert made.description == "When it snows.\nLong ones are welcome."
+    assert 'dir="auto">When it snows. Long ones are welcome.</small>' in page.get("/lists").text
+    address = f"/lists/{made.id}"
+    assert ">When it snows. Long ones are welcome.</textarea>" in page.get(address).text
+    # The form of an earlier version has no such field.
+    page.post(address, data={"name": "Newer"})
+    assert lists.find(alice.id, made.id).description == made.description
+    assert "List “Newer” saved." in page.get("/lists").text
+    page.post(address, data={"name": "Newer", "description": " "})
+    assert lists.find(alice.id, made.id).description is None
+    page.post(undo_in(page.get("/lists")))
+    assert lists.find(alice.id, made.id).description == made.description
+
+
+def test_the_films_of_a_list_are_those_on_it_whatever_their_status(page, alice, three):
+    for imdb_id in ("tt0000001", "tt0000002"):
+        movies.add_to_list(alice.id, imdb_id, "list-1")
+    movies.set_status(alice.id, "tt0000001", "watched")
+    text = page.get("/lists").text
+    assert re.findall(r"<small>(\d films?)</small>", text) == ["3 films", "2 films", "0 films"]
+    movies.set_status(alice.id, "tt0000002", "deleted")
+    text = page.get("/lists").text
+    assert re.findall(r"<small>(\d films?)</small>", text) == ["2 films", "1 film", "0 films"]
+    assert "1 film</a>" in page.get("/lists/list-1").text
 
 
 def test_a_list_is_renamed_and_that_can_be_undone(page, alice, three):
@@ -94,6 +122,22 @@ def test_the_page_says_where_the_films_go_and_there_they_go(page, alice, three):
     page.post(undo_in(page.get("/lists")))
     assert movies.find(alice.id, "tt0000002").custom_list.name == "Winter"
     assert order(alice) == ["Winter", "Children", "Flight"]
+
+
+def test_films_that_are_elsewhere_too_are_said_to_stay_there_and_do(page, alice, three):
+    first, second, third = (f"tt000000{n}" for n in (1, 2, 3))
+    movies.set_status(alice.id, first, "watched")
+    movies.add_to_list(alice.id, second, "list-1")
+    text = page.get("/lists/list-0").text
+    assert "Your films stay in your library: 1 moves back to To watch." in text
+    assert "The other 2 are also on other lists, watched or to watch, and stay there." in text
+    assert "1 film stays where it is: on other lists, watched or to watch." in (
+        page.get("/lists/list-1").text
+    )
+    page.post("/lists/list-0/delete")
+    places = [movies.find(alice.id, imdb_id) for imdb_id in (first, second, third)]
+    assert [film.status for film in places] == ["watched", "custom", "toWatch"]
+    assert places[1].custom_list.name == "Children"
 
 
 def test_a_list_moves_up_and_down_and_stays_at_the_ends(page, alice, three):

@@ -195,6 +195,20 @@ def films_by_destination(user_id: str) -> dict[str, tuple[int, int]]:
     return {list_id: (watched, films - watched) for list_id, watched, films in rows}
 
 
+def film_counts(user_id: str) -> dict[str, int]:
+    """{list's id: how many films are on it}, without deleted ones."""
+    is_shown = (Movie.id == ListFilm.movie) & (Movie.status != "deleted")
+    rows = (
+        CustomList.select(CustomList.id, fn.COUNT(Movie.id))
+        .join(ListFilm, JOIN.LEFT_OUTER)
+        .join(Movie, JOIN.LEFT_OUTER, on=is_shown)
+        .where(CustomList.user == user_id)
+        .group_by(CustomList.pk, CustomList.id)
+        .tuples()
+    )
+    return dict(rows)
+
+
 def delete(user_id: str, list_id: str, at: float | None = None) -> None:
     """A film whose status was custom with it gets the status custom with the first of its
     other lists; without any it goes back to watched if it has a watch, else to toWatch.
