@@ -7,7 +7,7 @@ from mm.models import SavedView
 from mm.services.library import browse, saved_views
 from tests.support.libraries import reload
 
-UNSEEN = browse.LibraryQuery(status="toWatch", q="a&b=ü", trusted="1")
+UNSEEN = {"status": "toWatch", "q": "a&b=ü", "trusted": "1"}
 
 
 @pytest.fixture
@@ -18,13 +18,13 @@ def saved(alice, database):
 def test_a_view_is_stored_as_the_parameters_of_its_address(alice, saved):
     [stored] = saved_views.listing(alice.id)
     assert (stored.name, stored.position) == ("Unseen", 0)
-    assert stored.filters == {"status": "toWatch", "q": "a&b=ü", "trusted": "1"}
-    assert browse.parse(stored.filters) == UNSEEN
+    assert stored.filters == UNSEEN
+    assert browse.parse(stored.filters).params() == UNSEEN
 
 
 def test_each_write_is_counted_and_a_new_view_is_the_last(alice, saved):
-    assert saved_views.create(alice.id, "Later", browse.LibraryQuery()).position == 1
-    saved_views.rename(alice.id, saved.id, "Sooner")
+    assert saved_views.create(alice.id, "Later", {}).position == 1
+    saved_views.change(alice.id, saved.id, {"name": "Sooner"})
     saved_views.remove(alice.id, saved.id)
     assert reload(alice).library_version == 4
     assert [view.name for view in saved_views.listing(alice.id)] == ["Later"]
@@ -35,7 +35,7 @@ def test_an_invalid_name_is_refused(alice, saved, name):
     with pytest.raises(InvalidError):
         saved_views.create(alice.id, name, UNSEEN)
     with pytest.raises(InvalidError):
-        saved_views.rename(alice.id, saved.id, name)
+        saved_views.change(alice.id, saved.id, {"name": name})
     assert reload(alice).library_version == 1
 
 
@@ -44,15 +44,16 @@ def test_a_name_can_be_used_once_whatever_its_case(alice, bob, saved):
         saved_views.create(alice.id, "UNSEEN", UNSEEN)
     other = saved_views.create(alice.id, "Other", UNSEEN)
     with pytest.raises(ConflictError):
-        saved_views.rename(alice.id, other.id, "unseen")
-    assert saved_views.rename(alice.id, saved.id, "UNSEEN").name == "UNSEEN"
+        saved_views.change(alice.id, other.id, {"name": "unseen"})
+    changed = saved_views.change(alice.id, saved.id, {"name": "UNSEEN"})
+    assert changed.name == "UNSEEN"
     assert saved_views.create(bob.id, "Unseen", UNSEEN).position == 0
 
 
 def test_the_view_of_another_user_is_not_found(bob, saved):
     for act in (
         lambda: saved_views.find(bob.id, saved.id),
-        lambda: saved_views.rename(bob.id, saved.id, "Mine"),
+        lambda: saved_views.change(bob.id, saved.id, {"name": "Mine"}),
         lambda: saved_views.remove(bob.id, saved.id),
     ):
         with pytest.raises(NotFoundError):

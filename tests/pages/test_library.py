@@ -14,7 +14,6 @@ from mm import config, models
 from mm.models import Movie, Person, SavedView, Title, Watch
 from mm.services.backup import imports
 from mm.services.library import film_details, lists, movies, people, saved_views
-from mm.services.library.browse import LibraryQuery
 from tests.conftest import PASSWORD
 from tests.support.libraries import T, document, film, many, put, seen
 
@@ -221,7 +220,7 @@ def test_hostile_values_are_text_everywhere(page, alice):
         "tmdb_reason": HOSTILE,
     }
     Title.update(names).execute()
-    saved_views.create(alice.id, HOSTILE, LibraryQuery(q=HOSTILE))
+    saved_views.create(alice.id, HOSTILE, {"q": HOSTILE})
     person = Person.get(Person.name == HOSTILE).id
     for address in (
         "/",
@@ -241,6 +240,7 @@ def test_a_view_from_a_file_may_hold_anything(page, alice):
         user=alice.id,
         name="Odd",
         last_modified=T,
+        updated_at=T,
         filters={"endpoint": "x", "_external": "1", "status": "watched", "sort": "nonsense"},
     )
     movies.add(alice.id, FILM)

@@ -49,6 +49,25 @@ class FilmDetails:
         return self.movie.title
 
     @property
+    def shown_title(self) -> str | None:
+        """The user's own while the server knows none, as in `shown_titles`."""
+        return self.title.title or self.movie.hint_title
+
+    @property
+    def shown_year(self) -> int | None:
+        return self.title.year or self.movie.hint_year
+
+    @property
+    def name(self) -> str:
+        return self.shown_title or self.title.imdb_id
+
+    @property
+    def rating_given(self) -> float | None:
+        """As `watches.rating_given`."""
+        ratings = (watch.my_rating for watch in self.watches)
+        return next((rating for rating in ratings if rating is not None), None)
+
+    @property
     def latest_watch(self) -> Watch | None:
         return self.watches[0] if self.watches else None
 
