@@ -4,10 +4,14 @@ import pytest
 
 from mm.errors import ConflictError, InvalidError, NotFoundError
 from mm.models import SavedView
-from mm.services.library import browse, saved_views
+from mm.services.library import browse, lists, people, saved_views
 from tests.support.libraries import reload
 
 UNSEEN = {"status": "toWatch", "q": "a&b=ü", "trusted": "1"}
+
+
+def reload_view(row):
+    return SavedView.get_by_id(row.pk)
 
 
 @pytest.fixture
@@ -28,6 +32,74 @@ def test_each_write_is_counted_and_a_new_view_is_the_last(alice, saved):
     saved_views.remove(alice.id, saved.id)
     assert reload(alice).library_version == 4
     assert [view.name for view in saved_views.listing(alice.id)] == ["Later"]
+
+
+def test_a_view_may_have_several_values_and_exclusions(alice, saved):
+    maya = people.create(alice.id, "Maya")
+    club = lists.create(alice.id, "Club")
+    filters = {
+        "genre": ["Drama", "Crime"],
+        "not_person": [str(maya.id)],
+        "list": club.id,
+        "sort": "order",
+    }
+    created = saved_views.create(alice.id, "Club", filters, position=7)
+    assert created.filters == {
+        "genre": ["Crime", "Drama"],
+        "list": club.id,
+        "not_person": str(maya.id),
+        "sort": "order",
+    }
+    assert (reload_view(created).filters, created.position) == (created.filters, 7)
+    assert saved_views.view(created).filters == created.filters
+    assert saved_views.view(created).user_id == alice.id
+
+
+def test_what_is_changed_is_replaced_and_the_rest_stays(alice, saved, frozen_clock):
+    saved_views.change(alice.id, saved.id, {"filters": {"q": "x"}, "name": None})
+    assert (reload_view(saved).filters, reload_view(saved).name) == ({"q": "x"}, "Unseen")
+    saved_views.change(alice.id, saved.id, {"position": 4, "name": "Seen"})
+    changed = reload_view(saved)
+    assert (changed.filters, changed.name, changed.position) == ({"q": "x"}, "Seen", 4)
+    assert changed.updated_at > saved.updated_at
+    assert saved_views.change(alice.id, saved.id, {"filters": {}}).filters == {}
+
+
+@pytest.mark.parametrize(
+    ("filters", "reason"),
+    [
+        ({"tag": "x"}, "filters.tag: the library has no such filter"),
+        ({"decade": "1995"}, "filters.decade: “1995” cannot be used here"),
+        ({"genre": ["Drama", "a/\t" + "b" * 300]}, "cannot be used here"),
+        ({"status": ["toWatch", "watched"]}, "filters.status: “watched” cannot be used here"),
+        ({"sort": "order"}, "filters.sort: “order” cannot be used here"),
+        ({"person": "99"}, "there is no person with the id 99"),
+        ({"not_person": ["99"]}, "there is no person with the id 99"),
+        ({"list": "gone"}, "there is no list with the id gone"),
+        ({"not_list": "gone"}, "there is no list with the id gone"),
+        ({"genre": 5}, "genre"),
+        ("text", "filters"),
+    ],
+)
+def test_filters_that_cannot_be_used_are_refused_and_not_dropped(alice, saved, filters, reason):
+    with pytest.raises(InvalidError, match=reason):
+        saved_views.create(alice.id, "Other", filters)
+    with pytest.raises(InvalidError, match=reason):
+        saved_views.change(alice.id, saved.id, {"filters": filters})
+    assert reload(alice).library_version == 1
+    assert reload_view(saved).filters == UNSEEN
+
+
+def test_the_people_and_lists_of_another_user_cannot_be_named(alice, bob, saved):
+    maya, club = people.create(bob.id, "Maya"), lists.create(bob.id, "Club")
+    for filters in ({"person": str(maya.id)}, {"list": club.id}):
+        with pytest.raises(InvalidError, match="there is no"):
+            saved_views.create(alice.id, "Theirs", filters)
+
+
+def test_empty_values_and_defaults_are_not_stored(alice, database):
+    filters = {"q": "", "genre": [], "sort": "added", "size": "m", "kind": " tv "}
+    assert saved_views.create(alice.id, "Series", filters).filters == {"kind": "tv"}
 
 
 @pytest.mark.parametrize("name", ["", "  ", "..", "a" * 501, "a\0b"])

@@ -200,8 +200,8 @@ class LibraryPage:
 
 
 def parse(args: Mapping[str, str | list[str]]) -> LibraryQuery:
-    """From a saved view, or an address as `args.to_dict(flat=False)`; what cannot be
-    used is left out, and so is what a parameter repeats that takes one value."""
+    """From a saved view, or from an address as `args.to_dict(flat=False)`. What cannot be
+    used is left out; of several values for what takes one, the first counts."""
     query: dict[str, str | Values] = {}
     for name, pattern in ALLOWED.items():
         given = args.get(name) or []
@@ -232,18 +232,14 @@ def page(
     after a position, which neither skips nor repeats a film when others
     come or go meanwhile.
 
-    At most nine queries, however many films there are.
+    At most eight queries, however many films there are.
     """
     lists = list(
         CustomList.select()
         .where(CustomList.user == user_id)
         .order_by(CustomList.position, CustomList.id)
     )
-    filtered = _filtered(
-        Movie.select(Movie.status, fn.COUNT(Movie.id)), user_id, query, _needs_title(query)
-    )
-    counts = Counter(dict(db.execute(filtered.group_by(Movie.status))))
-    on_lists = _counts_of_lists(user_id, query) if lists else Counter()
+    counts, on_lists = _counts(user_id, query, bool(lists))
     has_films = bool(counts) or (
         bool(query.filters) and Movie.select().where(Movie.user == user_id).exists()
     )
@@ -323,12 +319,41 @@ def _tabs(counts: Counter, on_lists: Counter, lists: list[CustomList]) -> list[T
     ]
 
 
-def _counts_of_lists(user_id: str, query: LibraryQuery) -> Counter:
-    """{list's pk: its films that pass the filters}"""
-    films = Movie.select(ListFilm.custom_list, fn.COUNT(Movie.id))
-    films = _filtered(films, user_id, query, _needs_title(query)).where(Movie.status.in_(VISIBLE))
-    rows = films.join_from(Movie, ListFilm).group_by(ListFilm.custom_list)
-    return Counter(dict(db.execute(rows)))
+def _counts(user_id: str, query: LibraryQuery, has_lists: bool) -> tuple[Counter, Counter]:
+    """Of the films that pass the filters: {status: films}, and {list's pk: films on it
+    that are not deleted}."""
+    films = Movie.select(Movie.id, Movie.status)
+    films = _filtered(films, user_id, query, _needs_title(query))
+    if not has_lists:
+        films = films.select(Movie.status, fn.COUNT(Movie.id)).group_by(Movie.status)
+        return Counter(dict(db.execute(films))), Counter()
+    if not query.filters:
+        return _counts(user_id, query, False)[0], _counts_of_lists(user_id)
+    # One query for both, because passing the filters is what takes time.
+    passing = films.cte("passing", columns=("id", "status"))
+    of_status = Select([passing], [passing.c.status, SQL("0"), fn.COUNT(passing.c.id)])
+    visible = Select([passing], [passing.c.id]).where(passing.c.status.in_(VISIBLE))
+    of_list = ListFilm.select(SQL("''"), ListFilm.custom_list, fn.COUNT(ListFilm.id))
+    of_list = of_list.where(ListFilm.movie.in_(visible)).group_by(ListFilm.custom_list)
+    both = of_status.group_by(passing.c.status).union_all(of_list).with_cte(passing)
+    by_status: Counter = Counter()
+    by_list: Counter = Counter()
+    for status, list_pk, count in db.execute(both):
+        if status:
+            by_status[status] = count
+        else:
+            by_list[list_pk] = count
+    return by_status, by_list
+
+
+def _counts_of_lists(user_id: str) -> Counter:
+    """{list's pk: films}, from indexes alone: all, less the deleted ones, which are few."""
+    films = ListFilm.select(ListFilm.custom_list, fn.COUNT(ListFilm.id))
+    films = films.group_by(ListFilm.custom_list)
+    own = CustomList.select(CustomList.pk).where(CustomList.user == user_id)
+    deleted = (Movie.user == user_id) & (Movie.status == "deleted")
+    counts = Counter(dict(db.execute(films.where(ListFilm.custom_list.in_(own)))))
+    return counts - Counter(dict(db.execute(films.join(Movie).where(deleted))))
 
 
 def _find(
