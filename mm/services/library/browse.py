@@ -332,10 +332,11 @@ def _counts(user_id: str, query: LibraryQuery, has_lists: bool) -> tuple[Counter
     # One query for both, because passing the filters is what takes time.
     passing = films.cte("passing", columns=("id", "status"))
     of_status = Select([passing], [passing.c.status, SQL("0"), fn.COUNT(passing.c.id)])
-    visible = Select([passing], [passing.c.id]).where(passing.c.status.in_(VISIBLE))
-    of_list = ListFilm.select(SQL("''"), ListFilm.custom_list, fn.COUNT(ListFilm.id))
-    of_list = of_list.where(ListFilm.movie.in_(visible)).group_by(ListFilm.custom_list)
-    both = of_status.group_by(passing.c.status).union_all(of_list).with_cte(passing)
+    of_list = Select([passing], [SQL("''"), ListFilm.custom_list, fn.COUNT(passing.c.id)])
+    # CROSS makes SQLite begin with the films: all lists of all users may be many more.
+    on_list = of_list.join(ListFilm, JOIN.CROSS).where(ListFilm.movie == passing.c.id)
+    visible = on_list.where(passing.c.status.in_(VISIBLE)).group_by(ListFilm.custom_list)
+    both = of_status.group_by(passing.c.status).union_all(visible).with_cte(passing)
     by_status: Counter = Counter()
     by_list: Counter = Counter()
     for status, list_pk, count in db.execute(both):
