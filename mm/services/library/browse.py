@@ -324,11 +324,10 @@ def _counts(user_id: str, query: LibraryQuery, has_lists: bool) -> tuple[Counter
     that are not deleted}."""
     films = Movie.select(Movie.id, Movie.status)
     films = _filtered(films, user_id, query, _needs_title(query))
-    if not has_lists:
+    if not (query.filters and has_lists):
         films = films.select(Movie.status, fn.COUNT(Movie.id)).group_by(Movie.status)
-        return Counter(dict(db.execute(films))), Counter()
-    if not query.filters:
-        return _counts(user_id, query, False)[0], _counts_of_lists(user_id)
+        on_lists = _counts_of_lists(user_id) if has_lists else Counter()
+        return Counter(dict(db.execute(films))), on_lists
     # One query for both, because passing the filters is what takes time.
     passing = films.cte("passing", columns=("id", "status"))
     of_status = Select([passing], [passing.c.status, SQL("0"), fn.COUNT(passing.c.id)])
