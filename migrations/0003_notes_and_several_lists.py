@@ -70,9 +70,10 @@ def up(migrator, db):
     # They lack what is compared now, and are kept for ten minutes only.
     db.execute_sql("DELETE FROM undo_step")
     migrator.migrate(
-        migrator.add_column("movie", "note", TextField(null=True)),
         migrator.add_column("movie", "hint_title", TextField(null=True)),
         migrator.add_column("movie", "hint_year", IntegerField(null=True)),
+        migrator.add_column("movie", "note", TextField(null=True)),
+        migrator.add_column("movie", "search_text", TextField(null=True)),
         migrator.add_column("watch", "note", TextField(null=True)),
         migrator.add_column("watch", "day_known", BooleanField(default=True)),
         migrator.add_column("custom_list", "description", TextField(null=True)),

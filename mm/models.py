@@ -149,7 +149,8 @@ class Movie(Table):
     has a ListFilm there too.
 
     `hint_title` and `hint_year` come from a file or were typed by hand. They are shown to this user
-    while the title table has none.
+    while the title table has none. Whoever writes the hint or the note also writes `search_text`,
+    as `services.shown_titles.search_text` makes it of them.
     """
 
     id = AutoField()
@@ -165,9 +166,11 @@ class Movie(Table):
     updated_at = DoubleField()
     # When an import or an undo last wrote it: both keep the old last_modified.
     imported_at = DoubleField(null=True)
-    note = TextField(null=True)
     hint_title = TextField(null=True)
     hint_year = IntegerField(null=True)
+    # Last, because SQLite reads a row up to the last column of a query, and these may be long.
+    note = TextField(null=True)
+    search_text = TextField(null=True)
 
     class Meta:
         indexes = (

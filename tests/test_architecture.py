@@ -46,9 +46,9 @@ FORBIDDEN = {
 # folder or module of the services -> the others that it may import
 ALLOWED = {
     "sync": {"library", "validation"},
-    "library": {"enrichment", "validation", "ranking_order"},
+    "library": {"enrichment", "validation", "ranking_order", "shown_titles"},
     "backup": {"portable", "jobs", "problems", "validation"},
-    "portable": {"validation", "ranking_order"},
+    "portable": {"validation", "ranking_order", "shown_titles"},
     "enrichment": {"jobs", "heartbeat"},
     "health": {"backup", "heartbeat", "problems"},
     "tidying": {"accounts", "enrichment", "problems"},
@@ -57,6 +57,7 @@ ALLOWED = {
     "heartbeat": set(),
     "problems": set(),
     "ranking_order": set(),
+    "shown_titles": set(),
     "user_settings": set(),
     "validation": set(),
 }

@@ -22,6 +22,7 @@ SORTS = {
     "year": "Year",
     "title": "Title",
 }
+LIST_SORTS = {browse.LIST_ORDER: "List order"}
 KINDS = {"movie": "Films", "tv": "Series"}
 # What a film may be given; on a list it is by the list.
 STATUSES = ("toWatch", "watched", "deleted")
@@ -34,7 +35,7 @@ bp = Blueprint("library", __name__)
 def index() -> Response:
     """With `after`, a position, htmx gets the cards that follow it; else all that a change of the
     view changes. Addresses of earlier versions have an `offset` instead."""
-    query = browse.parse(request.args)
+    query = browse.parse(request.args.to_dict(flat=False))
     offset = min(max(request.args.get("offset", 0, type=int), 0), OFFSET_MAX)
     after = browse.parse_position(request.args, query)
     library = browse.page(current_user.id, query, 0 if after else offset, PAGE_SIZE, after)
@@ -48,7 +49,7 @@ def index() -> Response:
         part,
         library=library,
         saved=saved,
-        sorts=SORTS,
+        sorts=SORTS | LIST_SORTS if library.query.list else SORTS,
         active_filters=_active_filters(library),
         elsewhere=[tab for tab in library.tabs if tab.films and tab.status != "all"],
         has_key=bool(pauses.key("tmdb")),
@@ -64,7 +65,7 @@ def index() -> Response:
 @bp.get("/counts")
 @login_required
 def counts() -> Response:
-    query = browse.parse(request.args)
+    query = browse.parse(request.args.to_dict(flat=False))
     library = browse.page(current_user.id, query, 0, 0)
     home = url_for(".index", **query.params())
     return htmx.fragment("library/_counts.html", home, library=library)
@@ -113,24 +114,38 @@ def _filters() -> dict:
     genres, decades = browse.facets(current_user.id)
     return {
         "open": True,
+        "excluded": browse.EXCLUDED,
         "genres": [(genre, genre) for genre in genres],
-        "decades": [(decade, f"{decade}s") for decade in decades],
-        "people": [(person.id, person.name) for person in people.listing(current_user.id)],
+        "decades": [(str(decade), f"{decade}s") for decade in decades],
+        "people": [(str(person.id), person.name) for person in people.listing(current_user.id)],
         "kinds": list(KINDS.items()),
-        "ratings": [(10, "10"), *((rating, f"{rating} or more") for rating in range(9, 4, -1))],
+        "ratings": [("10", "10"), *((str(least), f"{least} or more") for least in range(9, 4, -1))],
     }
 
 
-def _active_filters(library: browse.LibraryPage) -> dict[str, str]:
-    """{parameter: what it filters by, in words}"""
-    query = library.query
+def _active_filters(library: browse.LibraryPage) -> list[tuple[str, dict]]:
+    """For each value of a filter: what it filters by, in words, and the parameters without it."""
+    return [
+        (_filter_label(library, name, value), library.query.without(name, value))
+        for name, value in library.query.filters
+    ]
+
+
+def _filter_label(library: browse.LibraryPage, name: str, value: str) -> str:
+    person = library.people.get(value, "a deleted person")
+    lists = {tab.list_id: tab.name for tab in library.tabs}
     labels = {
-        "q": f"“{query.q}”",
-        "kind": KINDS.get(query.kind, ""),
-        "genre": query.genre,
-        "decade": f"{query.decade}s",
-        "person": f"From {library.person or 'a deleted person'}",
+        "q": f"“{value}”",
+        "kind": KINDS.get(value, ""),
+        "genre": value,
+        "decade": f"{value}s",
+        "person": f"From {person}",
         "trusted": "Trusted people",
-        "rating": f"My rating {query.rating} or more",
+        "rating": f"My rating {value} or more",
+        "not_kind": f"not {KINDS.get(value)}",
+        "not_genre": f"not {value}",
+        "not_decade": f"not {value}s",
+        "not_person": f"not from {person}",
+        "not_list": f"not on {lists.get(value, 'a deleted list')}",
     }
-    return {name: labels[name] for name in query.filters}
+    return labels[name]

@@ -52,9 +52,9 @@ def about(imdb_id: str) -> Response:
 def card(imdb_id: str) -> Response:
     """As the grid shows it, which may show a tab that the film has left. `waiting`: nothing while
     it has no details."""
-    query = browse.parse(request.args)
+    query = browse.parse(request.args.to_dict(flat=False))
     found = browse.card(current_user.id, validation.imdb_id_or_404(imdb_id))
-    if "waiting" in request.args and found and not found.title:
+    if "waiting" in request.args and found and not found.has_details:
         return Response(status=204)
     home = url_for(".show", imdb_id=imdb_id)
     return htmx.fragment("library/_card.html", home, card=found, query=query, part=True)
@@ -185,8 +185,7 @@ def delete(imdb_id: str) -> Response:
     film = film_details.find(current_user.id, imdb_id)
     with _undoable(imdb_id) as step:
         movies.delete(current_user.id, imdb_id)
-    name = film.title.title or imdb_id
-    htmx.toast("{name} was deleted permanently.", undo=step.token, name=name)
+    htmx.toast("{name} was deleted permanently.", undo=step.token, name=film.name)
     return htmx.go(url_for("library.index"))
 
 

@@ -1,6 +1,6 @@
 """Saved views of the library."""
 
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
@@ -15,10 +15,10 @@ bp = Blueprint("views", __name__, url_prefix="/views")
 @login_required
 def create() -> Response:
     """`view`: the query of the address that is to be kept."""
-    query = browse.parse(dict(parse_qsl(request.form.get("view", ""))))
-    saved = saved_views.create(current_user.id, request.form.get("name", ""), query)
+    params = browse.parse(parse_qs(request.form.get("view", ""))).params()
+    saved = saved_views.create(current_user.id, request.form.get("name", ""), params)
     htmx.toast("View “{name}” saved.", name=saved.name)
-    return htmx.go(url_for("library.index", **query.params()))
+    return htmx.go(url_for("library.index", **params))
 
 
 @bp.get("/<view_id>")
@@ -31,7 +31,8 @@ def show(view_id: str) -> Response:
 @bp.post("/<view_id>")
 @login_required
 def rename(view_id: str) -> Response:
-    saved = saved_views.rename(current_user.id, view_id, request.form.get("name", ""))
+    changes = {"name": request.form.get("name", "")}
+    saved = saved_views.change(current_user.id, view_id, changes)
     htmx.toast("View renamed to “{name}”.", name=saved.name)
     return htmx.go(url_for("library.index", **browse.parse(saved.filters).params()))
 

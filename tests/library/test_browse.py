@@ -8,8 +8,9 @@ import pytest
 from playhouse.test_utils import count_queries
 
 from mm.database import db
-from mm.models import Person, Title
-from mm.services.library import browse, bulk, lists, movies, people, undo
+from mm.models import ListFilm, Movie, Person, Title
+from mm.schemas import MovieFilters
+from mm.services.library import browse, bulk, lists, movies, people, serializers, undo
 from mm.services.library.browse import LibraryQuery
 from mm.services.library.paging import Position
 from tests.support.libraries import T, many, put
@@ -54,12 +55,12 @@ def alices(alice, database):
 def ids(user_id, offset=0, limit=60, **view):
     return [
         int(card.imdb_id[2:])
-        for card in browse.page(user_id, LibraryQuery(**view), offset, limit).cards
+        for card in browse.page(user_id, browse.parse(view), offset, limit).cards
     ]
 
 
 def tabs(user_id, **view):
-    return {tab.name: tab.films for tab in browse.page(user_id, LibraryQuery(**view), 0, 0).tabs}
+    return {tab.name: tab.films for tab in browse.page(user_id, browse.parse(view), 0, 0).tabs}
 
 
 # The address.
@@ -76,13 +77,52 @@ def test_a_query_is_read_from_an_address_and_written_as_one():
         "sort": "year",
         "size": "l",
     }
-    assert view.params(genre="", sort="added", size="m") == {"status": "watched", "q": "x"}
+    assert view.params(genre=(), sort="added", size="m") == {"status": "watched", "q": "x"}
     assert browse.parse(view.params()) == view
+
+
+def test_a_filter_may_have_several_values_and_exclude_some():
+    address = {"genre": ["Drama", " Crime ", "Drama", ""], "not_kind": ["tv"], "sort": ["year"]}
+    view = browse.parse(address)
+    assert view.params() == {"genre": ["Crime", "Drama"], "not_kind": "tv", "sort": "year"}
+    assert browse.parse(view.params()) == view
+    assert browse.parse({"genre": ["Crime", "a\0b"], "q": ["x", "y"]}).params() == {
+        "q": "x",
+        "genre": "Crime",
+    }
+
+
+def test_one_value_of_a_filter_is_taken_off_and_the_others_stay():
+    view = browse.parse({"q": "x", "genre": ["Crime", "Drama"], "not_person": "7"})
+    assert view.filters == [
+        ("q", "x"),
+        ("genre", "Crime"),
+        ("genre", "Drama"),
+        ("not_person", "7"),
+    ]
+    assert view.without("genre", "Crime") == {"q": "x", "genre": "Drama", "not_person": "7"}
+    assert view.without("not_person", "7") == {"q": "x", "genre": ["Crime", "Drama"]}
+    assert view.without("q", "x") == {"genre": ["Crime", "Drama"], "not_person": "7"}
+
+
+def test_only_a_list_can_be_in_its_own_order():
+    assert browse.parse({"sort": "order"}) == LibraryQuery()
+    view = browse.parse({"sort": "order", "list": "x"})
+    assert view.params() == {"list": "x", "sort": "order"}
+    assert view.params(list="", status="all") == {"status": "all"}
+
+
+def test_an_address_cannot_have_endless_values():
+    assert len(browse.parse({"genre": [str(number) for number in range(5000)]}).genre) == 30
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("not_decade", "1995"),
+        ("not_person", "x"),
+        ("not_list", "a/b"),
+        ("not_trusted", "1"),
         ("status", "custom"),
         ("status", "x"),
         ("decade", "1995"),
@@ -132,6 +172,46 @@ def test_each_tab_counts_its_films(alices):
     assert ids(alices, status="deleted") == [3]
 
 
+def test_a_list_counts_and_shows_its_members_of_any_status_but_deleted(alices):
+    club, other = lists.create(alices, "Club"), lists.create(alices, "Other")
+    for imdb_id in ("tt0000001", "tt0000002", "tt0000003", "tt0000004"):
+        movies.add_to_list(alices, imdb_id, club.id)
+    movies.add_to_list(alices, "tt0000002", other.id)
+    movies.watch(alices, "tt0000001", T)
+    movies.set_status(alices, "tt0000003", "deleted")
+    assert ids(alices, list=club.id) == [4, 2, 1]
+    assert ids(alices, list=other.id) == [2]
+    assert tabs(alices) == {
+        "To watch": 3,
+        "Watched": 1,
+        "Club": 3,
+        "Other": 1,
+        "All": 4,
+        "Deleted": 1,
+    }
+    drama = tabs(alices, genre="Drama")
+    assert (drama["Club"], drama["Other"], drama["Deleted"]) == (2, 1, 1)
+    assert ids(alices, list=club.id, genre="Drama") == [4, 2]
+    assert ids(alices, status="deleted") == [3]
+
+
+def test_a_film_is_shown_in_the_tab_of_each_list_it_is_on(alices):
+    club, other = lists.create(alices, "Club"), lists.create(alices, "Other")
+    movies.set_status(alices, "tt0000001", "custom", club.id)
+    movies.add_to_list(alices, "tt0000001", other.id)
+    views = [browse.parse(view) for view in ({"list": club.id}, {"list": other.id})]
+    card = browse.card(alices, "tt0000001")
+    assert card.list_name == "Club"
+    assert [view.shows(card) for view in views] == [True, True]
+    movies.watch(alices, "tt0000001", T)
+    movies.remove_from_list(alices, "tt0000001", club.id)
+    card = browse.card(alices, "tt0000001")
+    assert [view.shows(card) for view in views] == [False, True]
+    assert browse.parse({"status": "watched"}).shows(card)
+    movies.set_status(alices, "tt0000001", "deleted")
+    assert not views[1].shows(browse.card(alices, "tt0000001"))
+
+
 def test_the_first_tab_is_to_watch_or_all_where_that_is_empty(alices, bob):
     assert browse.page(alices, LibraryQuery(), 0, 60).query.status == "toWatch"
     for imdb_id in [*FILMS, "tt0000009"]:
@@ -174,6 +254,16 @@ def test_counts_follow_the_filters(alices):
         ({"genre": '"'}, []),
         ({"decade": "1990"}, [3]),
         ({"decade": "1970"}, [1]),
+        ({"decade": ["1970", "1990"]}, [3, 1]),
+        ({"genre": ["Crime", "Horror"]}, [3, 1]),
+        ({"kind": ["movie", "tv"]}, [4, 3, 2, 1]),
+        ({"not_genre": "Drama"}, [9, 1]),
+        ({"not_genre": ["Crime", "Horror"]}, [9, 4, 2]),
+        ({"genre": "Drama", "not_genre": "Crime"}, [4, 2]),
+        ({"genre": "Drama", "not_genre": "Drama"}, []),
+        ({"not_decade": ["1960", "2010"]}, [9, 3, 1]),
+        ({"not_kind": "tv"}, [9, 3, 2, 1]),
+        ({"not_kind": ["movie", "tv"]}, [9]),
         ({"genre": "Drama", "decade": "1960", "q": "roux"}, [2]),
     ],
 )
@@ -213,9 +303,44 @@ def test_films_are_filtered_by_who_recommended_them(alices):
     people.change(alices, people.find(alices, "Tom").id, {"is_trusted": True})
     maya = str(Person.get(Person.name == "Maya").id)
     assert ids(alices, person=maya) == [1]
-    assert browse.page(alices, LibraryQuery(person=maya), 0, 60).person == "Maya"
+    assert browse.page(alices, LibraryQuery(person=(maya,)), 0, 60).people == {maya: "Maya"}
     assert ids(alices, trusted="1") == [3]
     assert ids(alices, trusted="1", person=maya) == []
+
+
+def test_films_are_filtered_by_several_recommenders_and_not_by_others(alices):
+    for number, name in ((1, "Maya"), (2, "Tom"), (3, "Tom"), (3, "Zoe")):
+        movies.recommend(alices, f"tt000000{number}", name)
+    movies.recommend(alices, "tt0000004", "Zoe", vote_type=False)
+    maya, tom, zoe = (str(people.find(alices, name).id) for name in ("Maya", "Tom", "Zoe"))
+    assert ids(alices, person=[maya, tom]) == [3, 2, 1]
+    assert ids(alices, person=tom, not_person=zoe) == [2]
+    # Whoever said to skip it did not recommend it.
+    assert ids(alices, not_person=[zoe, maya]) == [9, 4, 2]
+    asked = browse.page(alices, browse.parse({"person": maya, "not_person": zoe}), 0, 0)
+    assert asked.people == {maya: "Maya", zoe: "Zoe"}
+
+
+def test_films_of_some_lists_can_be_left_out(alices, bob):
+    club, other = lists.create(alices, "Club"), lists.create(alices, "Other")
+    lists.create(bob.id, "Club", list_id=club.id)
+    movies.add_to_list(alices, "tt0000001", club.id)
+    movies.add_to_list(alices, "tt0000002", other.id)
+    assert ids(alices, not_list=club.id) == [9, 4, 3, 2]
+    assert ids(alices, not_list=[club.id, other.id, "gone"]) == [9, 4, 3]
+    assert ids(alices, list=other.id, not_list=club.id) == [2]
+    assert tabs(alices, not_list=club.id)["Club"] == 0
+
+
+def test_a_film_watched_again_without_a_rating_keeps_its_rating(alices):
+    movies.watch(alices, "tt0000001", T, 9)
+    movies.watch(alices, "tt0000001", T + 86400, again=True)
+    movies.watch(alices, "tt0000002", T, 8)
+    assert browse.card(alices, "tt0000001").my_rating == 9
+    assert ids(alices, status="all", rating="9") == [1]
+    assert ids(alices, status="watched", sort="my_rating") == [1, 2]
+    best_first = serializers.matching_ids(alices, MovieFilters(sort="my_rating", limit=2))
+    assert best_first == [Movie.get(title=imdb_id).id for imdb_id in ("tt0000001", "tt0000002")]
 
 
 def test_films_are_filtered_by_the_latest_rating(alices):
@@ -239,7 +364,7 @@ def test_a_user_never_sees_the_films_of_another(alices, bob):
     assert browse.card(bob.id, "tt0000001") is None
     assert browse.facets(bob.id) == ([], [])
     stranger = str(Person.get(Person.user == alices).id)
-    assert browse.page(bob.id, LibraryQuery(person=stranger), 0, 60).person is None
+    assert browse.page(bob.id, LibraryQuery(person=(stranger,)), 0, 60).people == {}
 
 
 # Sorting and paging.
@@ -317,6 +442,41 @@ def test_scrolling_shows_each_film_once_in_order(alike, sort, size):
     assert scrolled(alike, LibraryQuery(sort=sort), size) == whole
 
 
+def test_a_list_is_shown_in_its_own_order_and_scrolled_through(alike):
+    club = lists.create(alike, "Club")
+    order = [7, 3, 31, 12, 40, 1, 22, 9]
+    for number in (1, 3, 7, 9, 12, 22, 31, 40):
+        movies.add_to_list(alike, f"tt{number:07}", club.id)
+    lists.reorder_films(alike, club.id, [f"tt{number:07}" for number in order])
+    view = browse.parse({"list": club.id, "sort": "order"})
+    assert ids(alike, list=club.id, sort="order") == order
+    assert [scrolled(alike, view, size) for size in (1, 3, 8)] == [order] * 3
+
+    def move(cards):
+        movies.set_status(alike, cards[-1].imdb_id, "deleted")
+
+    assert scrolled(alike, view, 3, move) == order
+
+
+def test_films_at_one_place_of_a_list_are_in_the_order_in_which_they_came(alike):
+    club = lists.create(alike, "Club")
+    for number in (5, 2, 9, 1):
+        movies.add_to_list(alike, f"tt{number:07}", club.id)
+    ListFilm.update(position=3).execute()
+    view = browse.parse({"list": club.id, "sort": "order"})
+    assert scrolled(alike, view, 1) == ids(alike, list=club.id, sort="order") == [5, 2, 9, 1]
+
+
+@pytest.mark.parametrize("sort", browse.SORTS)
+def test_a_list_scrolled_in_any_order_shows_each_film_once(alike, sort):
+    club = lists.create(alike, "Club")
+    for number in range(1, 41, 3):
+        movies.add_to_list(alike, f"tt{number:07}", club.id)
+    whole = ids(alike, list=club.id, sort=sort)
+    assert sorted(whole) == list(range(1, 41, 3))
+    assert scrolled(alike, browse.parse({"list": club.id, "sort": sort}), 4) == whole
+
+
 @pytest.mark.parametrize("sort", browse.SORTS)
 def test_marking_films_while_scrolling_skips_none_and_repeats_none(alike, sort):
     whole = ids(alike, 0, 100, sort=sort)
@@ -392,13 +552,23 @@ def test_a_card_shows_the_latest_watch_and_every_vote(alices):
 
 
 @pytest.mark.parametrize(
-    "view", [{}, {"q": "a", "genre": "Drama"}, {"sort": "my_rating"}, {"person": "1"}]
+    "view",
+    [
+        {},
+        {"q": "a", "genre": "Drama"},
+        {"sort": "my_rating"},
+        {"person": "1", "not_person": "2"},
+        {"list": "l1", "sort": "order", "not_list": "l2"},
+    ],
 )
 def test_a_page_takes_the_same_few_queries_at_any_size(alice, database, view):
     put(alice, many(300, votes_each=3))
+    for list_id in ("l1", "l2"):
+        lists.create(alice.id, list_id, list_id=list_id)
+    bulk.put_on_list(alice.id, [f"tt{number:07}" for number in range(1, 100)], "l1")
     with count_queries() as counter:
-        browse.page(alice.id, LibraryQuery(**view), 0, 60)
-    assert counter.count <= 7
+        browse.page(alice.id, browse.parse(view), 0, 60)
+    assert counter.count <= 8
 
 
 @pytest.mark.sqlite

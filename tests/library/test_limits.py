@@ -15,7 +15,7 @@ from mm.errors import ConflictError, InvalidError
 from mm.models import CustomList, Movie, Person, Recommendation, SavedView
 from mm.services import accounts, validation
 from mm.services.backup import backups
-from mm.services.library import browse, bulk, lists, movies, people, saved_views, undo
+from mm.services.library import bulk, lists, movies, people, saved_views, undo
 from mm.services.sync import feed
 from mm.services.sync import queue as sync_queue
 from mm.services.validation import NUMBER_MAX
@@ -114,11 +114,9 @@ class TestWhatALibraryHolds:
 
     def test_saved_views_beyond_the_limit_are_refused(self, few, phone, alice):
         for number in range(6):
-            saved_views.create(
-                alice.id, f"View {number}", browse.LibraryQuery(q="x" * 200, genre="ü" * 200)
-            )
+            saved_views.create(alice.id, f"View {number}", {"q": "x" * 200, "genre": "ü" * 200})
         with pytest.raises(InvalidError, match="can hold 6 saved views"):
-            saved_views.create(alice.id, "One more", browse.LibraryQuery())
+            saved_views.create(alice.id, "One more", {})
         require_backup(alice)
 
     def test_votes_beyond_the_limit_of_a_film_are_refused(self, few, phone, alice):
@@ -195,7 +193,7 @@ class TestWhatALibraryHolds:
 
     def test_a_view_after_the_largest_position_can_still_be_backed_up(self, phone, alice):
         put(alice, document(views=[view("Far", position=NUMBER_MAX)]))
-        saved_views.create(alice.id, "Farther", browse.LibraryQuery())
+        saved_views.create(alice.id, "Farther", {})
         assert {saved.position for saved in SavedView.select()} == {NUMBER_MAX}
         require_backup(alice)
 

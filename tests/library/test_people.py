@@ -7,7 +7,7 @@ from mm import clock
 from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
 from mm.models import QUICK_RECOMMENDERS, Movie, Person, Recommendation, Tombstone
 from mm.services.library import movies, people, serializers
-from tests.support.libraries import HARD_NAMES, exported, reload
+from tests.support.libraries import HARD_NAMES, T, exported, reload
 
 FILM = "tt0111161"
 pytestmark = pytest.mark.usefixtures("frozen_clock", "database")
@@ -231,6 +231,16 @@ class TestShowing:
         stats = serializers.person_stats(eve)
         assert (stats.total_movies, stats.watched_movies, stats.average_rating) == (4, 3, 6.5)
         assert len(serializers.ids_voted_by(eve)) == 4
+
+    def test_a_film_watched_again_without_a_rating_keeps_its_rating(self, alice, eve):
+        movies.add(alice.id, FILM, recommenders=["Eve"])
+        movies.watch(alice.id, FILM, T, 8)
+        movies.watch(alice.id, FILM, T + 86400, again=True)
+        assert serializers.person_stats(eve).average_rating == 8
+        numbers = people.stats(eve)
+        assert (numbers.watched, numbers.rated, numbers.hits, numbers.average) == (1, 1, 1, 8)
+        [film], _ = people.voted_films(eve, 0, 5)
+        assert film.my_rating == 8
 
     def test_the_average_has_one_decimal(self, alice, eve):
         for number, rating in enumerate((7, 8, 8)):

@@ -14,9 +14,8 @@ from mm import config, models
 from mm.models import Movie, Person, SavedView, Title, Watch
 from mm.services.backup import imports
 from mm.services.library import film_details, lists, movies, people, saved_views
-from mm.services.library.browse import LibraryQuery
 from tests.conftest import PASSWORD
-from tests.support.libraries import T, document, film, many, put, seen
+from tests.support.libraries import T, document, film, hint, many, put, seen
 
 PARTIAL = {
     "HX-Request": "true",
@@ -176,6 +175,54 @@ def test_a_chip_takes_its_filter_off(page, alices_films):
     assert 'href="/?status=toWatch&amp;genre=Drama"' in text
 
 
+def test_each_value_of_a_filter_has_a_chip_that_takes_it_off_alone(page, alices_films):
+    maya, club = people.create(alices_films.id, "Maya"), lists.create(alices_films.id, "Club")
+    address = f"genre=Crime&genre=Drama&not_kind=tv&not_genre=Horror&not_person={maya.id}"
+    text = page.get(f"/?status=all&{address}&not_decade=1990&not_list={club.id}").text
+    for label in ("Crime", "Drama", "not Horror", "not Series", "not from Maya", "not 1990s"):
+        assert f"<bdi>{label}</bdi>" in text
+    assert "<bdi>not on Club</bdi>" in text
+    for gone in ("genre=Crime", "not_genre=Horror"):
+        rest = address.replace(f"{gone}&", "").replace("&", "&amp;")
+        rest = rest.replace("&amp;not_person", "&amp;not_decade=1990&amp;not_person")
+        assert f'href="/?status=all&amp;{rest}&amp;not_list={club.id}"' in text
+    assert "<bdi>not on a deleted list</bdi>" in page.get("/?not_list=gone").text
+
+
+def test_a_select_sets_one_value_and_the_others_stay_with_the_form(page, alices_films):
+    address = "genre=Crime&genre=Drama&genre=Odd&not_genre=Horror&not_person=7"
+    Title.update(genres=["Crime", "Drama"]).execute()
+    hidden = re.compile(r'<input type="hidden" name="((?:not_)?(?:genre|person))" value="([^"]*)"')
+    text = page.get(f"/?filters=1&status=all&{address}").text
+    assert 'value="Crime" selected' in re.sub(r"\s+", " ", text)
+    kept = [("genre", "Drama"), ("genre", "Odd"), ("not_genre", "Horror"), ("not_person", "7")]
+    assert hidden.findall(text) == kept
+    closed = page.get(f"/?status=all&{address}").text
+    assert hidden.findall(closed) == [("genre", "Crime"), *kept]
+
+
+def test_films_are_found_by_repeated_parameters_and_so_are_the_next_ones(page, alices_films):
+    Title.update(genres=["Drama"]).where(Title.imdb_id <= "tt0000070").execute()
+    Title.update(genres=["Crime"]).where(Title.imdb_id > "tt0000100").execute()
+    text = page.get("/?status=all&genre=Drama&genre=Crime").text
+    further = page.get(FURTHER.search(text)[1].replace("&amp;", "&"), headers=PARTIAL).text
+    assert len({*cards(text), *cards(further)}) == 100
+
+
+def test_a_list_can_be_sorted_in_its_own_order_and_nothing_else_can(page, alice):
+    club = lists.create(alice.id, "Club")
+    for number in (3, 1, 2):
+        movies.add(alice.id, f"tt000000{number}")
+        movies.add_to_list(alice.id, f"tt000000{number}", club.id)
+    text = page.get(f"/?list={club.id}&sort=order").text
+    assert cards(text) == [3, 1, 2]
+    assert "List order" in text
+    assert f"/?list={club.id}&amp;sort=order" in text
+    # The other tabs do not take it along.
+    assert 'href="/?status=all"' in text
+    assert "List order" not in page.get("/?status=all&sort=order").text
+
+
 def test_the_counts_alone_are_a_fragment(page, alices_films):
     text = page.get("/counts?status=watched", headers=PARTIAL).text
     assert text.lstrip().startswith('<nav id="tabs"')
@@ -221,7 +268,7 @@ def test_hostile_values_are_text_everywhere(page, alice):
         "tmdb_reason": HOSTILE,
     }
     Title.update(names).execute()
-    saved_views.create(alice.id, HOSTILE, LibraryQuery(q=HOSTILE))
+    saved_views.create(alice.id, HOSTILE, {"q": HOSTILE})
     person = Person.get(Person.name == HOSTILE).id
     for address in (
         "/",
@@ -241,6 +288,7 @@ def test_a_view_from_a_file_may_hold_anything(page, alice):
         user=alice.id,
         name="Odd",
         last_modified=T,
+        updated_at=T,
         filters={"endpoint": "x", "_external": "1", "status": "watched", "sort": "nonsense"},
     )
     movies.add(alice.id, FILM)
@@ -253,6 +301,28 @@ def test_without_a_tmdb_key_the_library_says_what_a_key_would_add(page, alices_f
 
 
 # Saved views.
+
+
+def test_a_view_keeps_several_values_of_a_filter(page, alices_films):
+    view = "status=all&genre=Crime&genre=Drama&not_genre=Horror"
+    text = page.get(f"/?filters=1&{view}").text
+    sent = re.search(r'name="view" value="([^"]+)"', text)[1].replace("&amp;", "&")
+    assert page.post("/views", data={"name": "Both", "view": sent}).location == f"/?{view}"
+    saved = SavedView.get()
+    assert saved.filters["genre"] == ["Crime", "Drama"]
+    text = page.get(f"/?{view}").text
+    assert re.search(rf'href="/views/{saved.id}"', text)
+    address = view.replace("&", "&amp;")
+    assert f'href="/?{address}" aria-current="true"' in re.sub(r"\s+", " ", text)
+    assert page.post(f"/views/{saved.id}", data={"name": "Two"}).location == f"/?{view}"
+    assert page.get(f"/views/{saved.id}").status_code == 200
+
+
+def test_a_view_of_a_deleted_person_is_not_saved(page, alices_films):
+    answer = page.post("/views", data={"name": "Gone", "view": "person=99"})
+    assert answer.status_code == 422
+    assert "there is no person with the id 99" in answer.text
+    assert not SavedView.select().exists()
 
 
 def test_a_view_is_saved_renamed_and_deleted(page, alices_films):
@@ -328,6 +398,47 @@ def test_a_film_is_a_page_or_stands_beside_the_grid(page, alices_film):
     assert whole.text.count("<h1") == 1
     assert part.text.lstrip().startswith('<article id="movie"')
     assert page.get("/movies/TT0000001").status_code == 200
+
+
+def test_a_film_without_a_title_has_the_users_own_in_its_headings(page, alice):
+    for imdb_id in (FILM, "tt0000002"):
+        movies.add(alice.id, imdb_id)
+    hint(alice, FILM, HOSTILE, 1932)
+    text = page.get(f"/movies/{FILM}").text
+    assert "<title>&lt;script&gt;alert(1)" in text
+    assert "<h2><bdi>&lt;script&gt;alert(1)" in text
+    assert "<script>alert" not in text
+    assert "1932" in text
+    assert "No poster or plot yet" in text
+    nameless = page.get("/movies/tt0000002").text
+    assert "<h2><bdi>tt0000002</bdi></h2>" in nameless
+    assert "No title, poster or plot yet" in nameless
+    assert HOSTILE.encode() not in page.get("/").data
+
+
+def test_a_card_with_a_title_of_the_user_still_waits_for_the_details(page, alice):
+    movies.add(alice.id, FILM)
+    hint(alice, FILM, "Alien", 1979)
+    address = f"/movies/{FILM}/card?status=all"
+    text = page.get(address, headers=PARTIAL).text
+    for part in ("Alien", "1979", "No details yet", "data-stub"):
+        assert part in text
+    assert page.get(f"{address}&waiting=1", headers=PARTIAL).status_code == 204
+    Title.update(title="Alien 2").execute()
+    known = page.get(f"{address}&waiting=1", headers=PARTIAL).text
+    assert "Alien 2" in known
+    assert "data-stub" not in known
+
+
+def test_a_film_watched_again_without_a_rating_shows_the_rating_given_last(page, alices_film):
+    movies.watch(alices_film.id, FILM, T, 7.5)
+    movies.watch(alices_film.id, FILM, T + 86400, again=True)
+    text = page.get(f"/movies/{FILM}").text
+    assert re.search(r"My rating\s+<b>7.5</b>", text)
+    # The form changes the latest watch, and must not give it the rating of the one before.
+    [field] = re.findall(r'name="my_rating"\s+value="([^"]*)"\s+min', text)
+    assert field == ""
+    assert "★ 7.5" in page.get("/?status=all").text
 
 
 @pytest.mark.parametrize("imdb_id", ["tt0000009", "x", "%2e%2e", "tt1", "nm0000001"])

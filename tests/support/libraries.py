@@ -2,8 +2,8 @@
 
 import json
 
-from mm.models import User
-from mm.services import portable
+from mm.models import Movie, User
+from mm.services import portable, shown_titles
 
 T = 1_771_000_000.0
 HARD_NAMES = (
@@ -189,6 +189,13 @@ def exported(user):
         "people": {row["name"]: row for row in document["people"]},
         "lists": {row["id"]: row for row in document["lists"]},
     }
+
+
+def hint(user, imdb_id, title=None, year=None):
+    """Give a film in the library a title and a year of its user's own, as an import does."""
+    texts = {"hint_title": title, "search_text": shown_titles.search_text(title, None)}
+    film = (Movie.user == user.id) & (Movie.title == imdb_id)
+    Movie.update(hint_year=year, **texts).where(film).execute()
 
 
 def reload(user):

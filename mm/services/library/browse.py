@@ -6,14 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peewee import (
     JOIN,
     SQL,
     Asc,
-    Case,
     Desc,
+    Expression,
     ModelSelect,
     Node,
     Select,
@@ -23,7 +23,8 @@ from peewee import (
 )
 
 from mm.database import db, fold
-from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch
+from mm.models import CustomList, ListFilm, Movie, Person, Recommendation, Title, Watch
+from mm.services import shown_titles, validation
 from mm.services.library import paging, watches
 from mm.services.library.paging import Position
 
@@ -36,11 +37,18 @@ STATUS_LABELS = {
 }
 TABS = ("toWatch", "watched", "all", "deleted")
 SORTS = ("added", "watched", "my_rating", "imdb", "year", "title")
+# A list's own order, on its tab only.
+LIST_ORDER = "order"
 # The other orders have the latest and the best first.
-ASCENDING = ("title",)
-FILTERS = ("q", "kind", "genre", "decade", "person", "trusted", "rating")
+ASCENDING = ("title", LIST_ORDER)
+# A film passes with any of the values, and with none of the excluded ones.
+SEVERAL = ("kind", "genre", "decade", "person")
+EXCLUDED = ("not_kind", "not_genre", "not_decade", "not_person", "not_list")
+FILTERS = ("q", *SEVERAL, "trusted", "rating", *EXCLUDED)
 TEXT_MAX = 200
-# What each parameter of the address may be; any other value is ignored.
+# Values of one filter, as many as a saved view may hold.
+VALUES_MAX = validation.FILTERS_MAX
+# What each value of a parameter of the address may be; any other is ignored.
 ALLOWED = {
     "status": "|".join(TABS),
     "list": r"[^/\0]+",
@@ -51,14 +59,19 @@ ALLOWED = {
     "person": "[0-9]{1,9}",
     "trusted": "1",
     "rating": r"[1-9](\.[0-9])?|10(\.0)?",
-    "sort": "|".join(SORTS),
+    "sort": "|".join((*SORTS, LIST_ORDER)),
     "size": "s|m|l",
 }
+ALLOWED |= {name: ALLOWED[name.removeprefix("not_")] for name in EXCLUDED}
 # Each word is a condition of the query, and SQLite refuses one that is
 # nested too deeply.
 SEARCH_WORDS = 20
 # Below every date, rating and year.
 LEAST = -1e308
+
+
+Values = tuple[str, ...]
+Pairs = list[tuple[str, str]]
 
 
 class Vote(NamedTuple):
@@ -69,15 +82,17 @@ class Vote(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A film as the grid shows it."""
+    """A film as the grid shows it. `list_name` is that of its status custom, `list_ids`
+    are those of all lists that it is on; `my_rating` is the one that was given last.
+    Without `has_details` the title and the year are the user's own, if there are any."""
 
     id: int
     imdb_id: str
     status: str
-    list_id: str | None
     list_name: str | None
     title: str | None
     year: int | None
+    has_details: bool
     poster_path: str | None
     imdb_rating: float | None
     tmdb_state: str
@@ -85,6 +100,7 @@ class Card(NamedTuple):
     date_watched: float | None
     my_rating: float | None
     votes: tuple[Vote, ...] = ()
+    list_ids: tuple[str, ...] = ()
 
 
 class Tab(NamedTuple):
@@ -100,35 +116,65 @@ class Tab(NamedTuple):
 @dataclass(frozen=True)
 class LibraryQuery:
     """What an address of the library asks for: each field is a query parameter,
-    empty where it is not given."""
+    empty where it is not given. The values of SEVERAL and EXCLUDED are sorted."""
 
     status: str = ""
     list: str = ""
     q: str = ""
-    kind: str = ""
-    genre: str = ""
-    decade: str = ""
-    person: str = ""
+    kind: Values = ()
+    genre: Values = ()
+    decade: Values = ()
+    person: Values = ()
     trusted: str = ""
     rating: str = ""
+    not_kind: Values = ()
+    not_genre: Values = ()
+    not_decade: Values = ()
+    not_person: Values = ()
+    not_list: Values = ()
     sort: str = "added"
     size: str = "m"
 
-    def params(self, **changes: str) -> dict:
-        """The parameters of this query with `changes`, without those that
-        have their default."""
-        changed = asdict(replace(self, **changes))
-        return {name: value for name, value in changed.items() if value != getattr(DEFAULT, name)}
+    def changed(self, **changes: Any) -> "LibraryQuery":
+        query = replace(self, **changes)
+        has_order = query.sort != LIST_ORDER or query.list
+        return query if has_order else replace(query, sort=DEFAULT.sort)
+
+    def params(self, **changes: str | Values) -> dict:
+        """The parameters of this query with `changes`, without those that have their
+        default; several values are a list, for an address that repeats the parameter."""
+        params = {}
+        for name, value in asdict(self.changed(**changes)).items():
+            if value != getattr(DEFAULT, name):
+                is_one = isinstance(value, str) or len(value) == 1
+                params[name] = "".join(value) if is_one else [*value]
+        return params
+
+    def without(self, name: str, value: str) -> dict:
+        """The parameters without this value of a filter; its other values stay."""
+        now = getattr(self, name)
+        rest = "" if isinstance(now, str) else tuple(other for other in now if other != value)
+        return self.params(**{name: rest})
 
     @property
-    def filters(self) -> dict[str, str]:
-        """The parameters that leave films out, but for the tab."""
-        return {name: value for name, value in self.params().items() if name in FILTERS}
+    def pairs(self) -> Pairs:
+        """The parameters, each value by itself, as a form sends them."""
+        params = self.params().items()
+        return [
+            (name, each)
+            for name, value in params
+            for each in ([value] if isinstance(value, str) else value)
+        ]
+
+    @property
+    def filters(self) -> Pairs:
+        """Those of the pairs that leave films out, but for the tab."""
+        return [(name, value) for name, value in self.pairs if name in FILTERS]
 
     def shows(self, card: Card) -> bool:
         """Whether the film is in this query's tab; the filters are not looked at."""
         if self.list:
-            return card.list_id == self.list
+            return self.list in card.list_ids and card.status in VISIBLE
         if self.status == "all":
             return card.status in VISIBLE
         return card.status == self.status
@@ -141,8 +187,8 @@ DEFAULT = LibraryQuery()
 class LibraryPage:
     """One page of films. `query` names the tab that is shown; `total` films are in
     it; the next page begins after `end`, None on the last one; `has_films` tells
-    whether the library has any film at all; `person` is the name of the person
-    whose films are asked for."""
+    whether the library has any film at all; `people` are the names, by id, of the
+    people whom the filters name."""
 
     query: LibraryQuery
     tabs: list[Tab]
@@ -150,20 +196,28 @@ class LibraryPage:
     cards: list[Card]
     end: Position | None
     has_films: bool
-    person: str | None
+    people: dict[str, str]
 
 
-def parse(args: Mapping[str, str]) -> LibraryQuery:
-    """From an address or a saved view; what cannot be used is left out."""
-    given = {name: args.get(name, "").strip()[:TEXT_MAX] for name in ALLOWED}
-    usable = {name: text for name, text in given.items() if re.fullmatch(ALLOWED[name], text)}
-    return LibraryQuery(**usable)
+def parse(args: Mapping[str, str | list[str]]) -> LibraryQuery:
+    """From a saved view, or from an address as `args.to_dict(flat=False)`. What cannot be
+    used is left out; of several values for what takes one, the first counts."""
+    query: dict[str, str | Values] = {}
+    for name, pattern in ALLOWED.items():
+        given = args.get(name) or []
+        texts = [text.strip()[:TEXT_MAX] for text in ([given] if isinstance(given, str) else given)]
+        usable = [text for text in texts if re.fullmatch(pattern, text)]
+        if name in (*SEVERAL, *EXCLUDED):
+            query[name] = tuple(sorted(set(usable))[:VALUES_MAX])
+        elif usable:
+            query[name] = usable[0]
+    return LibraryQuery().changed(**query)
 
 
 def parse_position(args: Mapping[str, str], query: LibraryQuery) -> Position | None:
     """The position that an address names with `after`; None where the
     query has no such one."""
-    key_type = str if query.sort in ASCENDING else float
+    key_type = str if query.sort == "title" else float
     return paging.parse(args.get("after", ""), query.sort, key_type)
 
 
@@ -178,40 +232,38 @@ def page(
     after a position, which neither skips nor repeats a film when others
     come or go meanwhile.
 
-    At most seven queries, however many films there are.
+    At most eight queries, however many films there are.
     """
     lists = list(
         CustomList.select()
         .where(CustomList.user == user_id)
         .order_by(CustomList.position, CustomList.id)
     )
-    columns = (Movie.status, Movie.custom_list, fn.COUNT(Movie.id))
-    filtered = _filtered(Movie.select(*columns), user_id, query, _needs_title(query))
-    rows = db.execute(filtered.group_by(Movie.status, Movie.custom_list))
-    counts = Counter({(status, list_pk): count for status, list_pk, count in rows})
+    counts, on_lists = _counts(user_id, query, bool(lists))
     has_films = bool(counts) or (
         bool(query.filters) and Movie.select().where(Movie.user == user_id).exists()
     )
     if query.list in [row.id for row in lists]:
         query = replace(query, status="")
     else:
-        first = "toWatch" if counts["toWatch", None] or not counts else "all"
-        query = replace(query, list="", status=query.status or first)
-    tabs = _tabs(counts, lists)
+        first = "toWatch" if counts["toWatch"] or not counts else "all"
+        query = query.changed(list="", status=query.status or first)
+    tabs = _tabs(counts, on_lists, lists)
     tab = (query.status, query.list)
     total = next(row.films for row in tabs if (row.status, row.list_id) == tab)
-    positions = []
+    found = []
     if offset < total:
         # One more than is shown tells whether there is another page.
-        positions = _positions(user_id, query, lists, offset, limit + 1, after)
-    shown = positions[:limit]
-    end = shown[-1] if shown and len(positions) > limit else None
-    person = None
-    if query.person:
-        asked_for = (Person.user == user_id) & (Person.id == int(query.person))
-        person = Person.select(Person.name).where(asked_for).scalar()
-    cards = _cards([position.id for position in shown])
-    return LibraryPage(query, tabs, total, cards, end, has_films, person)
+        found = _find(user_id, query, lists, offset, limit + 1, after)
+    shown = found[:limit]
+    end = shown[-1][1] if shown and len(found) > limit else None
+    people: dict[str, str] = {}
+    if asked_for := {*query.person, *query.not_person}:
+        theirs = (Person.user == user_id) & Person.id.in_([int(key) for key in asked_for])
+        rows = db.execute(Person.select(Person.id, Person.name).where(theirs))
+        people = {str(person_id): name for person_id, name in rows}
+    cards = _cards([movie_id for movie_id, _ in shown])
+    return LibraryPage(query, tabs, total, cards, end, has_films, people)
 
 
 def card(user_id: str, imdb_id: str) -> Card | None:
@@ -222,10 +274,10 @@ def card(user_id: str, imdb_id: str) -> Card | None:
 def facets(user_id: str) -> tuple[list[str], list[int]]:
     """The genres and the decades of this user's films that are not deleted."""
     rows = (
-        Movie.select(Title.genres, Title.year)
+        Movie.select(Title.genres, shown_titles.YEAR)
         .join(Title)
         .where((Movie.user == user_id) & Movie.status.in_(VISIBLE))
-        .group_by(Title.genres, Title.year)
+        .group_by(Title.genres, shown_titles.YEAR)
         .tuples()
     )
     genres: set[str] = set()
@@ -245,64 +297,108 @@ def is_waiting(user_id: str) -> bool:
 
 def search(films: ModelSelect, text: str) -> ModelSelect:
     """Those of the films, joined with their titles, that have each of the
-    first SEARCH_WORDS words of the text in their title, people or genres,
-    or as their imdb_id."""
+    first SEARCH_WORDS words of the text in their title, people or genres, in
+    the user's own title or note, or as their imdb_id."""
     for word in list(dict.fromkeys(fold(text).split()))[:SEARCH_WORDS]:
-        films = films.where(Title.search_text.contains(word) | (Title.imdb_id == word))
+        films = films.where(
+            Title.search_text.contains(word)
+            | Movie.search_text.contains(word)
+            | (Title.imdb_id == word)
+        )
     return films
 
 
-def _tabs(counts: Counter, lists: list[CustomList]) -> list[Tab]:
-    """`counts` by (status, the list's pk)."""
-    by_status: Counter = Counter()
-    for (status, _), count in counts.items():
-        by_status[status] += count
+def _tabs(counts: Counter, on_lists: Counter, lists: list[CustomList]) -> list[Tab]:
+    """`counts` by status, `on_lists` by the list's pk."""
     return [
-        Tab(STATUS_LABELS["toWatch"], "toWatch", "", by_status["toWatch"]),
-        Tab(STATUS_LABELS["watched"], "watched", "", by_status["watched"]),
-        *(Tab(row.name, "", row.id, counts["custom", row.pk]) for row in lists),
-        Tab("All", "all", "", sum(by_status[status] for status in VISIBLE)),
-        Tab(STATUS_LABELS["deleted"], "deleted", "", by_status["deleted"]),
+        Tab(STATUS_LABELS["toWatch"], "toWatch", "", counts["toWatch"]),
+        Tab(STATUS_LABELS["watched"], "watched", "", counts["watched"]),
+        *(Tab(row.name, "", row.id, on_lists[row.pk]) for row in lists),
+        Tab("All", "all", "", sum(counts[status] for status in VISIBLE)),
+        Tab(STATUS_LABELS["deleted"], "deleted", "", counts["deleted"]),
     ]
 
 
-def _positions(
+def _counts(user_id: str, query: LibraryQuery, has_lists: bool) -> tuple[Counter, Counter]:
+    """Of the films that pass the filters: {status: films}, and {list's pk: films on it
+    that are not deleted}."""
+    films = Movie.select(Movie.id, Movie.status)
+    films = _filtered(films, user_id, query, _needs_title(query))
+    if not (query.filters and has_lists):
+        films = films.select(Movie.status, fn.COUNT(Movie.id)).group_by(Movie.status)
+        on_lists = _counts_of_lists(user_id) if has_lists else Counter()
+        return Counter(dict(db.execute(films))), on_lists
+    # One query for both, because passing the filters is what takes time.
+    passing = films.cte("passing", columns=("id", "status"))
+    of_status = Select([passing], [passing.c.status, SQL("0"), fn.COUNT(passing.c.id)])
+    of_list = Select([passing], [SQL("''"), ListFilm.custom_list, fn.COUNT(passing.c.id)])
+    # CROSS makes SQLite begin with the films: all lists of all users may be many more.
+    on_list = of_list.join(ListFilm, JOIN.CROSS).where(ListFilm.movie == passing.c.id)
+    visible = on_list.where(passing.c.status.in_(VISIBLE)).group_by(ListFilm.custom_list)
+    both = of_status.group_by(passing.c.status).union_all(visible).with_cte(passing)
+    by_status: Counter = Counter()
+    by_list: Counter = Counter()
+    for status, list_pk, count in db.execute(both):
+        if status:
+            by_status[status] = count
+        else:
+            by_list[list_pk] = count
+    return by_status, by_list
+
+
+def _counts_of_lists(user_id: str) -> Counter:
+    """{list's pk: films}, from indexes alone: all, less the deleted ones, which are few."""
+    films = ListFilm.select(ListFilm.custom_list, fn.COUNT(ListFilm.id))
+    films = films.group_by(ListFilm.custom_list)
+    own = CustomList.select(CustomList.pk).where(CustomList.user == user_id)
+    deleted = (Movie.user == user_id) & (Movie.status == "deleted")
+    counts = Counter(dict(db.execute(films.where(ListFilm.custom_list.in_(own)))))
+    return counts - Counter(dict(db.execute(films.join(Movie).where(deleted))))
+
+
+def _find(
     user_id: str,
     query: LibraryQuery,
     lists: list[CustomList],
     offset: int,
     limit: int,
     after: Position | None,
-) -> list[Position]:
-    """Sort keys and ids alone: rows that are passed over cost only their
-    place in an index."""
+) -> list[tuple[int, Position]]:
+    """The films' ids and their positions alone: rows that are passed over cost only
+    their place in an index."""
     needs_title = _needs_title(query) or query.sort in ("imdb", "year", "title")
     key = _sort_key(query.sort)
-    films = _filtered(Movie.select(key, Movie.id), user_id, query, needs_title)
+    # Decides among equal keys.
+    among = ListFilm.id if query.sort == LIST_ORDER else Movie.id
+    films = _filtered(Movie.select(Movie.id, key, among), user_id, query, needs_title)
     if query.list:
         list_pk = next(row.pk for row in lists if row.id == query.list)
-        films = films.where((Movie.status == "custom") & (Movie.custom_list == list_pk))
+        films = films.join_from(Movie, ListFilm).where(ListFilm.custom_list == list_pk)
+        films = films.where(Movie.status.in_(VISIBLE))
     elif query.status == "all":
         films = films.where(Movie.status.in_(VISIBLE))
     else:
-        # These films are on no list: said so that the index of status, list
-        # and date serves.
+        # These films have no list of the status custom: said so that the index of
+        # status, list and date serves.
         films = films.where((Movie.status == query.status) & Movie.custom_list.is_null())
     if after:
-        # Of equal keys the larger id is first. Put so that an index of the key serves.
-        is_next = Movie.id < after.id
+        # Put so that an index of the key serves.
+        is_next = among > after.id if query.sort == LIST_ORDER else among < after.id
         if query.sort in ASCENDING:
             follows = (key >= after.key) & ((key > after.key) | is_next)
         else:
             follows = (key <= after.key) & ((key < after.key) | is_next)
         films = films.where(follows)
     order = (Asc if query.sort in ASCENDING else Desc)(key)
-    rows = films.order_by(order, Movie.id.desc()).offset(offset).limit(limit)
-    return [Position(query.sort, *row) for row in db.execute(rows)]
+    # A list has the film first that was put there first, the other orders the newest.
+    tie = among.asc() if query.sort == LIST_ORDER else among.desc()
+    rows = films.order_by(order, tie).offset(offset).limit(limit)
+    return [(movie_id, Position(query.sort, *row)) for movie_id, *row in db.execute(rows)]
 
 
 def _needs_title(query: LibraryQuery) -> bool:
-    return bool(query.q or query.kind or query.genre or query.decade)
+    names = [name for name, _ in query.filters]
+    return any(name.removeprefix("not_") in ("q", "kind", "genre", "decade") for name in names)
 
 
 def _filtered(
@@ -312,42 +408,67 @@ def _filtered(
     if with_title:
         films = films.join(Title)
     films = search(films, query.q)
+    # Where a film has no value, it has none of the excluded ones.
+    kind = fn.COALESCE(Movie.media_type, Title.media_type, "")
+    decade = fn.COALESCE(shown_titles.YEAR, 0) / 10 * 10
+    votes = Recommendation.select(Recommendation.movie).where(Recommendation.vote_type)
     if query.kind:
-        films = films.where(fn.COALESCE(Movie.media_type, Title.media_type) == query.kind)
+        films = films.where(kind.in_(query.kind))
+    if query.not_kind:
+        films = films.where(kind.not_in(query.not_kind))
     if query.genre:
-        # By the values of the JSON array: its text may spell a letter as \u00f6. Both functions
-        # have a column `value`: SQLite's is called so, PostgreSQL's takes the alias.
-        is_sqlite = isinstance(db.obj, SqliteDatabase)
-        values = fn.json_each if is_sqlite else fn.jsonb_array_elements_text
-        genres = Select([values(Title.genres).alias("value")], [SQL("1")])
-        films = films.where(fn.EXISTS(genres.where(SQL("value") == query.genre)))
+        films = films.where(_has_genre(query.genre))
+    if query.not_genre:
+        films = films.where(~_has_genre(query.not_genre))
     if query.decade:
-        films = films.where(Title.year.between(int(query.decade), int(query.decade) + 9))
+        films = films.where(decade.in_(_numbers(query.decade)))
+    if query.not_decade:
+        films = films.where(decade.not_in(_numbers(query.not_decade)))
     if query.person or query.trusted:
-        votes = Recommendation.select(Recommendation.movie).where(Recommendation.vote_type)
+        wanted = votes
         if query.person:
-            votes = votes.where(Recommendation.person == int(query.person))
+            wanted = wanted.where(Recommendation.person.in_(_numbers(query.person)))
         if query.trusted:
-            votes = votes.join(Person).where(Person.is_trusted)
-        films = films.where(Movie.id.in_(votes))
+            wanted = wanted.join(Person).where(Person.is_trusted)
+        films = films.where(Movie.id.in_(wanted))
+    if query.not_person:
+        unwanted = votes.where(Recommendation.person.in_(_numbers(query.not_person)))
+        films = films.where(Movie.id.not_in(unwanted))
+    if query.not_list:
+        those = (CustomList.user == user_id) & CustomList.id.in_(query.not_list)
+        on_them = ListFilm.select(ListFilm.movie).join(CustomList).where(those)
+        films = films.where(Movie.id.not_in(on_them))
     if query.rating:
-        films = films.where(watches.of_latest(Watch.my_rating) >= float(query.rating))
+        films = films.where(watches.rating_given() >= float(query.rating))
     return films
+
+
+def _has_genre(genres: Values) -> Expression:
+    """Any of them, by the values of the JSON array: its text may spell a letter as \u00f6. Both
+    functions have a column `value`: SQLite's is called so, PostgreSQL's takes the alias."""
+    is_sqlite = isinstance(db.obj, SqliteDatabase)
+    values = fn.json_each if is_sqlite else fn.jsonb_array_elements_text
+    rows = Select([values(Title.genres).alias("value")], [SQL("1")])
+    return fn.EXISTS(rows.where(SQL("value").in_(genres)))
+
+
+def _numbers(texts: Values) -> list[int]:
+    return [int(text) for text in texts]
 
 
 def _sort_key(sort: str) -> Node:
     """What the films are ordered by, never null: the films that lack it are put
     last."""
-    # The folded text begins with the title; cut, because it stands in the
-    # next page's address.
-    title = Value("0").concat(fn.SUBSTR(Title.search_text, 1, paging.TEXT_MAX - 1))
+    # Cut, because it stands in the next page's address.
+    title = Value("0").concat(fn.SUBSTR(shown_titles.FOLDED, 1, paging.TEXT_MAX - 1))
     return {
         "added": Movie.date_added,
         "watched": fn.COALESCE(watches.of_latest(Watch.date_watched), LEAST),
-        "my_rating": fn.COALESCE(watches.of_latest(Watch.my_rating), LEAST),
+        "my_rating": fn.COALESCE(watches.rating_given(), LEAST),
         "imdb": fn.COALESCE(Title.imdb_rating, LEAST),
-        "year": fn.COALESCE(Title.year, LEAST),
-        "title": Case(None, [(Title.title.is_null(), "1")], title),
+        "year": fn.COALESCE(shown_titles.YEAR, LEAST),
+        "title": fn.COALESCE(title, "1"),
+        LIST_ORDER: ListFilm.position,
     }[sort]
 
 
@@ -360,16 +481,16 @@ def _cards(ids: list[int]) -> list[Card]:
             Movie.id,
             Movie.title,
             Movie.status,
-            CustomList.id,
             CustomList.name,
-            Title.title,
-            Title.year,
+            shown_titles.TITLE,
+            shown_titles.YEAR,
+            Title.title.is_null(False),
             Title.poster_path,
             Title.imdb_rating,
             Title.tmdb_state,
             Title.tmdb_reason,
             watches.of_latest(Watch.date_watched),
-            watches.of_latest(Watch.my_rating),
+            watches.rating_given(),
         )
         .join(Title)
         .switch(Movie)
@@ -388,8 +509,12 @@ def _cards(ids: list[int]) -> list[Card]:
     votes: dict[int, list[Vote]] = {movie_id: [] for movie_id in ids}
     for movie_id, name, color, emoji, is_up in db.execute(rows):
         votes[movie_id].append(Vote(name, color, emoji, bool(is_up)))
+    on_lists: dict[int, list[str]] = {movie_id: [] for movie_id in ids}
+    rows = ListFilm.select(ListFilm.movie, CustomList.id).join(CustomList)
+    for movie_id, list_id in db.execute(rows.where(ListFilm.movie.in_(ids))):
+        on_lists[movie_id].append(list_id)
     return [
-        cards[movie_id]._replace(votes=tuple(votes[movie_id]))
+        cards[movie_id]._replace(votes=tuple(votes[movie_id]), list_ids=tuple(on_lists[movie_id]))
         for movie_id in ids
         if movie_id in cards
     ]

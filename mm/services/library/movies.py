@@ -17,7 +17,7 @@ from mm.database import db, waiting_at_most
 from mm.errors import InvalidError, NotFoundError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch
 from mm.schemas import NAMES_MAX, Problem, Refreshed
-from mm.services import validation
+from mm.services import shown_titles, validation
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment.refresh import fill_from_cache, refresh_title
 from mm.services.library import list_films, lists, people, watches
@@ -155,6 +155,7 @@ def set_note(user_id: str, imdb_id: str, note: str | None, at: float | None = No
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
         movie.note = note
+        movie.search_text = shown_titles.search_text(movie.hint_title, note)
         return _touch(change, movie)
 
 

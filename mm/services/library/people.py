@@ -12,7 +12,7 @@ from mm.database import chunks, db, fold
 from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
 from mm.models import QUICK_RECOMMENDERS, CustomList, Movie, Person, Recommendation, Title, Watch
 from mm.schemas import PersonView
-from mm.services import validation
+from mm.services import shown_titles, validation
 from mm.services.library import watches
 from mm.services.library.changes import (
     Write,
@@ -39,7 +39,8 @@ QUICK_ORDER = {quick_key: place for place, (quick_key, *_) in enumerate(QUICK_RE
 class RecommenderStats(NamedTuple):
     """`films` have a vote of this person, up or down, and are not deleted. Of those
     with a vote up, `watched` were watched and `rated` have a rating, `hits` of them
-    HIT or better; `average` is that of the ratings."""
+    HIT or better; `average` is that of the ratings. A film's rating is the one that
+    was given last."""
 
     person: Person
     films: int
@@ -50,7 +51,7 @@ class RecommenderStats(NamedTuple):
 
 
 class VotedFilm(NamedTuple):
-    """A film with one person's vote and my latest rating."""
+    """A film with one person's vote and the rating that I gave it last."""
 
     imdb_id: str
     title: str | None
@@ -226,14 +227,14 @@ def voted_films(
         Recommendation.select(
             Recommendation.id,
             Movie.title,
-            Title.title,
-            Title.year,
+            shown_titles.TITLE,
+            shown_titles.YEAR,
             Title.poster_path,
             Movie.status,
             CustomList.name,
             Recommendation.vote_type,
             Recommendation.date_recommended,
-            watches.of_latest(Watch.my_rating),
+            watches.rating_given(),
         )
         .join(Movie)
         .join(Title)
@@ -325,7 +326,8 @@ def _view(person) -> PersonView:
 
 def _with_stats() -> ModelSelect:
     is_up = Recommendation.vote_type & Movie.id.is_null(False)
-    is_watched = is_up & (Watch.id.is_null(False) | (Movie.status == "watched"))
+    was_seen = fn.EXISTS(Watch.select(Watch.id).where(Watch.movie == Movie.id))
+    is_watched = is_up & ((Movie.status == "watched") | was_seen)
     rating = Case(None, [(is_up, Watch.my_rating)])
     return (
         Person.select(
@@ -338,7 +340,7 @@ def _with_stats() -> ModelSelect:
         )
         .join(Recommendation, JOIN.LEFT_OUTER)
         .join(Movie, JOIN.LEFT_OUTER, on=_is_film_of_vote())
-        .join(Watch, JOIN.LEFT_OUTER, on=Watch.id == watches.of_latest(Watch.id))
+        .join(Watch, JOIN.LEFT_OUTER, on=Watch.id == watches.of_last_rated(Watch.id))
         .group_by(Person.id)
     )
 

@@ -11,13 +11,13 @@ from mm.database import db, snapshot
 from mm.errors import NotFoundError, UserError
 from mm.models import Movie, Ranking, Title, Watch
 from mm.schemas import RankingView, UnrankedView
-from mm.services import ranking_order
+from mm.services import ranking_order, shown_titles
 from mm.services.enrichment import mapping
 from mm.services.library import movies, watches
 from mm.services.library.changes import write
 from mm.services.ranking_order import Ranked
 
-TITLE = (Title.title, Title.poster_path, Title.year)
+TITLE = (shown_titles.TITLE, Title.poster_path, shown_titles.YEAR)
 
 
 class Summary(NamedTuple):
@@ -95,8 +95,8 @@ def insert(
             from_here_on = in_group & (Ranking.position >= stored)
             Ranking.update(position=Ranking.position + 1).where(from_here_on).execute()
         Ranking.create(movie=movie, liked=liked, position=stored, ranked_at=change.at)
-        title = movie.title
-        summary = _summary(movie.imdb_id, title.title, title.poster_path, title.year)
+        columns = Movie.select(*TITLE).join(Title).where(Movie.id == movie.id)
+        summary = _summary(movie.imdb_id, *columns.tuples().get())
         return _view(Ranked(movie.imdb_id, liked, position, change.at), size + 1, summary)
 
 

@@ -1,12 +1,23 @@
-"""Saved views: named addresses of the library, as `{query parameter: text}`."""
+"""Saved views: named addresses of the library, as `{query parameter: value or values}`."""
 
-from mm.database import chunks, fold
+from collections.abc import Mapping
+
+from peewee import ModelSelect
+
+from mm.database import chunks, db, fold
 from mm.errors import ConflictError, NotFoundError
-from mm.models import SavedView
+from mm.models import CustomList, Person, SavedView
 from mm.schemas import LibraryView
 from mm.services import validation
 from mm.services.library import browse
-from mm.services.library.changes import add_tombstones, next_position, require_room, write
+from mm.services.library.changes import (
+    add_tombstones,
+    later,
+    next_position,
+    require_room,
+    write,
+)
+from mm.services.validation import FieldError
 
 
 def listing(user_id: str) -> list[SavedView]:
@@ -35,33 +46,41 @@ def find(user_id: str, view_id: str) -> SavedView:
     return saved
 
 
-def create(user_id: str, name: str, query: browse.LibraryQuery) -> SavedView:
-    """The last of the views. Raises InvalidError for what cannot be a name, and
-    ConflictError for one in use, whatever its case."""
+def create(
+    user_id: str, name: str, filters: Mapping[str, object], position: int | None = None
+) -> SavedView:
+    """The last of the views where no position is given. Raises ConflictError for a name
+    in use, whatever its case, and InvalidError for what cannot be a name, or a filter
+    that the library does not have, cannot use, or that names nobody's id."""
     name = validation.name(name)
-    filters = validation.filters(query.params())
+    place = validation.whole_number(position, "position")
     with write(user_id) as change:
         _require_free(user_id, name)
         require_room(user_id, SavedView, "saved views")
-        position = next_position(user_id, SavedView)
         return SavedView.create(
             user=user_id,
             name=name,
-            filters=filters,
-            position=position,
+            filters=_checked(user_id, filters),
+            position=next_position(user_id, SavedView) if place is None else place,
             last_modified=change.at,
             updated_at=change.updated_at,
         )
 
 
-def rename(user_id: str, view_id: str, name: str) -> SavedView:
-    """Raises NotFoundError, InvalidError or ConflictError."""
-    name = validation.name(name)
+def change(user_id: str, view_id: str, changes: Mapping) -> SavedView:
+    """Set those of name, filters and position that `changes` has and that are not None;
+    the filters as a whole. Raises NotFoundError, and errors as `create`."""
+    given = {field: value for field, value in changes.items() if value is not None}
     with write(user_id) as change:
         saved = find(user_id, view_id)
-        _require_free(user_id, name, besides=saved.id)
-        saved.name = name
-        saved.last_modified, saved.updated_at = change.at, change.updated_at
+        if "name" in given:
+            saved.name = validation.name(given["name"])
+            _require_free(user_id, saved.name, besides=saved.id)
+        if "filters" in given:
+            saved.filters = _checked(user_id, given["filters"])
+        if "position" in given:
+            saved.position = validation.whole_number(given["position"], "position")
+        saved.last_modified, saved.updated_at = later(change.at, saved), change.updated_at
         saved.save()
         return saved
 
@@ -72,6 +91,31 @@ def remove(user_id: str, view_id: str) -> None:
         saved = find(user_id, view_id)
         saved.delete_instance()
         add_tombstones(change, "view", saved.id)
+
+
+def _checked(user_id: str, filters: object) -> dict[str, str | list[str]]:
+    """As they will be stored. An address may hold anything, but nothing that a client asks
+    to keep is dropped in silence."""
+    given = validation.filters(filters)
+    query = browse.parse(given)
+    for name, value in given.items():
+        if name not in browse.ALLOWED:
+            raise FieldError(f"filters.{name}", "the library has no such filter")
+        texts = {text.strip() for text in ([value] if isinstance(value, str) else value)}
+        used = getattr(query, name)
+        if lost := texts - {"", *([used] if isinstance(used, str) else used)}:
+            raise FieldError(f"filters.{name}", f"“{min(lost)}” cannot be used here")
+    people = Person.select(Person.id).where(Person.user == user_id)
+    _require_known({*query.person, *query.not_person}, "person", people)
+    lists = CustomList.select(CustomList.id).where(CustomList.user == user_id)
+    _require_known({query.list, *query.not_list} - {""}, "list", lists)
+    return validation.filters(query.params())
+
+
+def _require_known(ids: set[str], noun: str, rows: ModelSelect) -> None:
+    """`rows` of one column: the ids that there are."""
+    if ids and (unknown := ids - {str(key) for (key,) in db.execute(rows)}):
+        raise FieldError(f"filters.{noun}", f"there is no {noun} with the id {min(unknown)}")
 
 
 def _require_free(user_id: str, name: str, besides: str = "") -> None:

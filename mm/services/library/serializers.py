@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator
 from statistics import mean
 
-from peewee import JOIN, SQL, Desc, fn
+from peewee import JOIN, SQL, Asc, Desc, fn
 
 from mm.database import db, snapshot
 from mm.models import CustomList, ListFilm, Movie, Person, Recommendation, Title, User, Watch
 from mm.schemas import MovieFilters, MovieView, PersonStats, RecommendationView, WatchView
+from mm.services import shown_titles
 from mm.services.enrichment import title_json
 from mm.services.library import browse, movies, watches
 
@@ -45,11 +46,10 @@ def matching_ids(user_id: str, filters: MovieFilters) -> list[int]:
         "added": [Movie.date_added.desc()],
         "modified": [Movie.last_modified.desc()],
         "watched": [Desc(watches.of_latest(Watch.date_watched), nulls="LAST")],
-        "my_rating": [Desc(watches.of_latest(Watch.my_rating), nulls="LAST")],
+        "my_rating": [Desc(watches.rating_given(), nulls="LAST")],
         "imdb_rating": [Title.imdb_rating.desc(nulls="LAST")],
-        "year": [Title.year.desc(nulls="LAST")],
-        # The folded text begins with the title.
-        "title": [Title.title.is_null(), Title.search_text],
+        "year": [Desc(shown_titles.YEAR, nulls="LAST")],
+        "title": [Asc(shown_titles.FOLDED, nulls="LAST")],
     }
     rows = rows.order_by(*orders[filters.sort], Movie.title).limit(filters.limit)
     if filters.offset:
@@ -80,7 +80,7 @@ def person_stats(person: Person) -> PersonStats:
     """How the films turned out that have a vote of this person, up or down, and are
     not deleted. `movies` is empty: they are those of `ids_voted_by`."""
     voted = Recommendation.select(Recommendation.movie).where(Recommendation.person == person.id)
-    latest = watches.of_latest(Watch.id), watches.of_latest(Watch.my_rating)
+    latest = watches.of_latest(Watch.id), watches.rating_given()
     rows = (
         Movie.select(Movie.status, *latest)
         .where(Movie.id.in_(voted) & (Movie.status != "deleted"))

@@ -24,7 +24,12 @@ def of_latest(column: Field) -> ModelSelect:
     )
 
 
+def of_last_rated(column: Field) -> ModelSelect:
+    """As `of_latest`, of the latest watch that has a rating."""
+    return of_latest(column).where(Watch.my_rating.is_null(False))
+
+
 def rating_given() -> ModelSelect:
     """The film's rating: the one that was given last. Watching it again without a rating does not
     empty it. Null where there is none; a subquery of a query of films."""
-    return of_latest(Watch.my_rating).where(Watch.my_rating.is_null(False))
+    return of_last_rated(Watch.my_rating)

@@ -6,6 +6,7 @@ from mm.database import chunks
 from mm.models import Movie, Title
 from mm.schemas import Change, Counts, ImportResult
 from mm.schemas import PlanView as View
+from mm.services import shown_titles
 from mm.services.portable.planner import count, kind_of
 from mm.services.portable.plans import FilmStep, ListStep, PersonStep, Plan, RankingStep, ViewStep
 
@@ -57,10 +58,11 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
 def changes(plan: Plan) -> Iterator[Change]:
     """A row for each step that changes something or is kept, one by one: there may
     be millions."""
+    # Of the films that are in the library already.
     titles = dict(
-        Title.select(Title.imdb_id, Title.title)
-        .join(Movie)
-        .where((Movie.user == plan.user_id) & Title.title.is_null(False))
+        Movie.select(Movie.title, shown_titles.TITLE)
+        .join(Title)
+        .where((Movie.user == plan.user_id) & shown_titles.TITLE.is_null(False))
         .tuples()
     )
     for person in plan.people:
