@@ -16,7 +16,7 @@ bp = Blueprint("views", __name__, url_prefix="/views")
 def create() -> Response:
     """`view`: the query of the address that is to be kept."""
     query = browse.parse(dict(parse_qsl(request.form.get("view", ""))))
-    saved = saved_views.create(current_user.id, request.form.get("name", ""), query)
+    saved = saved_views.create(current_user.id, request.form.get("name", ""), query.params())
     htmx.toast("View “{name}” saved.", name=saved.name)
     return htmx.go(url_for("library.index", **query.params()))
 

@@ -4,9 +4,9 @@ from mm.database import chunks, fold
 from mm.errors import ConflictError, NotFoundError
 from mm.models import SavedView
 from mm.schemas import LibraryView
+from mm.schemas.portable import FilterValue
 from mm.services import validation
-from mm.services.library import browse
-from mm.services.library.changes import add_tombstones, next_position, require_room, write
+from mm.services.library.changes import add_tombstones, later, next_position, require_room, write
 
 
 def listing(user_id: str) -> list[SavedView]:
@@ -35,35 +35,51 @@ def find(user_id: str, view_id: str) -> SavedView:
     return saved
 
 
-def create(user_id: str, name: str, query: browse.LibraryQuery) -> SavedView:
-    """The last of the views. Raises InvalidError for what cannot be a name, and
-    ConflictError for one in use, whatever its case."""
+def create(
+    user_id: str, name: str, filters: dict[str, FilterValue], position: int | None = None
+) -> SavedView:
+    """The last of the views where no position is given. Raises InvalidError for invalid values, and
+    ConflictError for a name in use, whatever its case."""
     name = validation.name(name)
-    filters = validation.filters(query.params())
+    filters = validation.filters(filters)
+    position = validation.whole_number(position, "position")
     with write(user_id) as change:
         _require_free(user_id, name)
         require_room(user_id, SavedView, "saved views")
-        position = next_position(user_id, SavedView)
         return SavedView.create(
             user=user_id,
             name=name,
             filters=filters,
-            position=position,
+            position=next_position(user_id, SavedView) if position is None else position,
             last_modified=change.at,
             updated_at=change.updated_at,
         )
 
 
-def rename(user_id: str, view_id: str, name: str) -> SavedView:
-    """Raises NotFoundError, InvalidError or ConflictError."""
-    name = validation.name(name)
+def change(user_id: str, view_id: str, changes: dict) -> SavedView:
+    """Set those of name, filters and position that `changes` has and that are not None; the filters
+    as a whole. Raises NotFoundError, InvalidError or ConflictError."""
+    given = {field: value for field, value in changes.items() if value is not None}
+    rules = {
+        "name": validation.name,
+        "filters": validation.filters,
+        "position": lambda value: validation.whole_number(value, "position"),
+    }
+    values = {field: rule(given[field]) for field, rule in rules.items() if field in given}
     with write(user_id) as change:
         saved = find(user_id, view_id)
-        _require_free(user_id, name, besides=saved.id)
-        saved.name = name
-        saved.last_modified, saved.updated_at = change.at, change.updated_at
+        if "name" in values:
+            _require_free(user_id, values["name"], besides=saved.id)
+        for field, value in values.items():
+            setattr(saved, field, value)
+        saved.last_modified, saved.updated_at = later(change.at, saved), change.updated_at
         saved.save()
         return saved
+
+
+def rename(user_id: str, view_id: str, name: str) -> SavedView:
+    """As `change`."""
+    return change(user_id, view_id, {"name": name})
 
 
 def remove(user_id: str, view_id: str) -> None:
