@@ -18,7 +18,7 @@ from mm.database import db
 from mm.models import Job
 from mm.services import accounts
 from mm.services.backup import backups, quotas, uploads
-from mm.services.library import browse, lists, movies, people, rankings, saved_views
+from mm.services.library import lists, movies, people, rankings, saved_views
 from tests.conftest import PASSWORD
 from tests.support.standin import picture
 
@@ -160,6 +160,7 @@ TABLE = {
     "PUT /api/movies/<imdb_id>/watch": own_library(200, json={}),
     "DELETE /api/movies/<imdb_id>/watch": only_alice(204),
     "PUT /api/movies/<imdb_id>/status": only_alice(200, json={"status": "watched"}),
+    "PUT /api/movies/<imdb_id>/note": only_alice(200, json={"note": "Ask Eve"}),
     "GET /api/people": own_library(200),
     "POST /api/people": own_library(201, json=lambda: {"name": f"Person {next(numbers)}"}),
     "PUT /api/people/<name:name>": only_alice(200, json={}),
@@ -171,6 +172,13 @@ TABLE = {
     "PUT /api/lists/<list_id>": only_alice(200, json={}),
     "DELETE /api/lists/<list_id>": only_alice(204),
     "GET /api/lists/<list_id>/movies": only_alice(200),
+    "PUT /api/lists/<list_id>/movies/<imdb_id>": only_alice(204),
+    "DELETE /api/lists/<list_id>/movies/<imdb_id>": only_alice(204),
+    "PUT /api/lists/<list_id>/order": only_alice(204, json={"imdb_ids": ["tt0111161"]}),
+    "GET /api/views": own_library(200),
+    "POST /api/views": own_library(201, json=lambda: {"name": f"View {next(numbers)}"}),
+    "PUT /api/views/<view_id>": only_alice(200, json={"filters": {"q": "b"}}),
+    "DELETE /api/views/<view_id>": only_alice(204),
     "GET /api/ranking": own_library(200),
     "GET /api/ranking/unranked": own_library(200),
     "POST /api/ranking/insert": only_alice(201, json=lambda: a_place()),
@@ -357,9 +365,7 @@ def zoes_id():
 
 
 def a_view():
-    return saved_views.create(
-        user(ALICE).id, f"View {next(numbers)}", browse.LibraryQuery(q="a")
-    ).id
+    return saved_views.create(user(ALICE).id, f"View {next(numbers)}", {"q": "a"}).id
 
 
 def a_poster():
