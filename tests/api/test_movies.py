@@ -506,16 +506,6 @@ class TestListing:
         whole = phone.get("/api/movies").json
         assert phone.get("/api/movies?limit=20&offset=650").json == whole[650:670]
 
-    def test_films_are_sorted_by_the_title_and_year_of_their_hints_too(self, phone, alice):
-        for number, title in enumerate(("Casablanca", None, "Alien", "Brazil"), 1):
-            movies.add(alice.id, f"tt000000{number}")
-            hint(alice, f"tt000000{number}", title, title and 1990 + number)
-        fill("tt0000004", "tmdb", {"id": 1, "title": "Brazil", "media_type": "movie"})
-        shown = [row["imdb_id"][-1] for row in phone.get("/api/movies?sort=title").json]
-        assert shown == ["3", "4", "1", "2"]
-        shown = [row["imdb_id"][-1] for row in phone.get("/api/movies?sort=year").json]
-        assert shown == ["4", "3", "1", "2"]
-
 
 class TestNotes:
     def test_a_note_is_written_and_removed(self, phone, alice):

@@ -106,7 +106,7 @@ def rich(unrated, alice):
     movies.watch(user, SECOND, note="Alone", day_known=False, again=True)
     hinted = (STUB, DOWNVOTED, LISTED, *UNRATED.values())
     Movie.update(hint_title="As they say", hint_year=1994).where(Movie.title.in_(hinted)).execute()
-    filters = {"genre": ["Crime", "Drama"], "not_person": ["Eve", "Mum"], "status": "toWatch"}
+    filters = {"genre": ["Crime", "Drama"], "not_genre": ["Horror", "War"], "status": "toWatch"}
     saved_views.create(user, "Unseen", filters)
     return unrated
 
@@ -297,7 +297,7 @@ def test_that_library_has_all_there_is(rich):
     assert (seen["note"], seen["day_known"], seen["my_rating"]) == ("With Mum", False, 8)
     assert films[STUB]["tmdb_data"]["title"] == "As they say"
     assert films[UNRATED["watched"]]["title"] == "As they say"
-    assert rich.get("/api/sync").json["views"][0]["filters"]["not_person"] == ["Eve", "Mum"]
+    assert rich.get("/api/sync").json["views"][0]["filters"]["not_genre"] == ["Horror", "War"]
     assert len(rich.get("/api/lists/list-2").json["films"]) == 6
 
 

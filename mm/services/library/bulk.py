@@ -77,8 +77,8 @@ def delete(user_id: str, imdb_ids: Iterable[str]) -> BulkResult:
     `deleted` keeps them."""
 
     def remove(change: Write, movies: Sequence[Movie]) -> None:
-        mark_voters_changed(change, movies)
         mark_lists_changed(change, movies)
+        mark_voters_changed(change, movies)
         Movie.delete().where(Movie.id.in_([movie.id for movie in movies])).execute()
         add_tombstones(change, "movie", *(movie.imdb_id for movie in movies))
 
@@ -108,8 +108,8 @@ def _apply(
 
 def _move(change: Write, movies: Sequence[Movie], status: str, list_pk: int | None = None) -> None:
     turned = [movie for movie in movies if (movie.status == "deleted") != (status == "deleted")]
-    mark_voters_changed(change, turned)
     mark_lists_changed(change, turned)
+    mark_voters_changed(change, turned)
     ids = [movie.id for movie in movies]
     if list_pk is None:
         Movie.update(status=status, custom_list=None).where(Movie.id.in_(ids)).execute()

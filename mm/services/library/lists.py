@@ -79,7 +79,7 @@ def view(row: CustomList) -> ListView:
 def details(row: CustomList) -> ListDetails:
     films = list_films.of_list(row.pk).select(Movie.title, ListFilm.note)
     entries = [ListedFilm(*film) for film in db.execute(films)]
-    return ListDetails(**structs.asdict(view(row)), films=entries)
+    return ListDetails(*structs.astuple(view(row)), films=entries)
 
 
 def of_film(movie: Movie) -> list[CustomList]:
@@ -250,7 +250,7 @@ def _checked(changes: dict) -> dict:
         "position": validation.whole_number(changes.get("position"), "position"),
         "name": validation.name(changes["name"]) if changes.get("name") is not None else None,
     }
-    checked: dict = {field: value for field, value in values.items() if value is not None}
+    checked = {field: value for field, value in values.items() if value is not None}
     if changes.get("description") is not None:
         checked["description"] = validation.typed_note(changes["description"], "description")
     return checked

@@ -295,8 +295,8 @@ def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
     the way to keep them."""
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
-        mark_voters_changed(change, [movie])
         mark_lists_changed(change, [movie])
+        mark_voters_changed(change, [movie])
         Movie.delete().where(Movie.id == movie.id).execute()
         add_tombstones(change, "movie", movie.imdb_id)
 
@@ -375,8 +375,8 @@ def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | No
 
 def _set_status(change: Write, movie: Movie, status: str, custom_list: CustomList | None) -> None:
     if (status == "deleted") != (movie.status == "deleted"):
-        mark_voters_changed(change, [movie])
         mark_lists_changed(change, [movie])
+        mark_voters_changed(change, [movie])
     if movie.status == "watched" and status != "watched":
         Ranking.delete().where(Ranking.movie == movie.id).execute()
     if custom_list is not None:

@@ -5,7 +5,7 @@ import contextlib
 from collections import Counter
 from typing import NamedTuple
 
-from peewee import JOIN, Desc, fn
+from peewee import JOIN, Desc
 
 from mm.database import db, snapshot
 from mm.errors import NotFoundError, UserError
@@ -17,12 +17,7 @@ from mm.services.library import movies, watches
 from mm.services.library.changes import write
 from mm.services.ranking_order import Ranked
 
-# What the film's hint says, where the providers do not say it.
-TITLE = (
-    fn.COALESCE(Title.title, Movie.hint_title),
-    Title.poster_path,
-    fn.COALESCE(Title.year, Movie.hint_year),
-)
+TITLE = (Title.title, Title.poster_path, Title.year)
 
 
 class Summary(NamedTuple):
@@ -101,12 +96,7 @@ def insert(
             Ranking.update(position=Ranking.position + 1).where(from_here_on).execute()
         Ranking.create(movie=movie, liked=liked, position=stored, ranked_at=change.at)
         title = movie.title
-        summary = _summary(
-            movie.imdb_id,
-            title.title or movie.hint_title,
-            title.poster_path,
-            movie.hint_year if title.year is None else title.year,
-        )
+        summary = _summary(movie.imdb_id, title.title, title.poster_path, title.year)
         return _view(Ranked(movie.imdb_id, liked, position, change.at), size + 1, summary)
 
 

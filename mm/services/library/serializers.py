@@ -23,10 +23,11 @@ COLUMNS = (
     Movie.last_modified,
     Movie.note,
 )
-# What the film's hint says, where the providers do not say it.
-TITLE = fn.COALESCE(Title.title, Movie.hint_title)
-YEAR = fn.COALESCE(Title.year, Movie.hint_year)
-HINT = (Case(None, [(Title.title.is_null(), Movie.hint_title)]), YEAR)
+# The title that a film's hint gives it, where the providers have none, and its year.
+HINT = (
+    Case(None, [(Title.title.is_null(), Movie.hint_title)]),
+    fn.COALESCE(Title.year, Movie.hint_year),
+)
 
 
 def movie_view(user_id: str, imdb_id: str) -> MovieView:
@@ -52,12 +53,9 @@ def matching_ids(user_id: str, filters: MovieFilters) -> list[int]:
         "watched": [Desc(watches.of_latest(Watch.date_watched), nulls="LAST")],
         "my_rating": [Desc(watches.of_latest(Watch.my_rating), nulls="LAST")],
         "imdb_rating": [Title.imdb_rating.desc(nulls="LAST")],
-        "year": [Desc(YEAR, nulls="LAST")],
+        "year": [Title.year.desc(nulls="LAST")],
         # The folded text begins with the title.
-        "title": [
-            TITLE.is_null(),
-            Case(None, [(Title.title.is_null(), fn.LOWER(Movie.hint_title))], Title.search_text),
-        ],
+        "title": [Title.title.is_null(), Title.search_text],
     }
     rows = rows.order_by(*orders[filters.sort], Movie.title).limit(filters.limit)
     if filters.offset:
@@ -93,7 +91,7 @@ def person_stats(person: Person) -> PersonStats:
     """How the films turned out that have a vote of this person, up or down, and are
     not deleted. `movies` is empty: they are those of `ids_voted_by`."""
     voted = Recommendation.select(Recommendation.movie).where(Recommendation.person == person.id)
-    latest = watches.of_latest(Watch.id), watches.rating_given()
+    latest = watches.of_latest(Watch.id), watches.of_latest(Watch.my_rating)
     rows = (
         Movie.select(Movie.status, *latest)
         .where(Movie.id.in_(voted) & (Movie.status != "deleted"))
