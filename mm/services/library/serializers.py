@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from statistics import mean
 
-from peewee import JOIN, SQL, Case, Desc, fn
+from peewee import JOIN, SQL, Desc, fn
 
 from mm.database import db, snapshot
 from mm.models import CustomList, ListFilm, Movie, Person, Recommendation, Title, User, Watch
@@ -23,11 +23,8 @@ COLUMNS = (
     Movie.last_modified,
     Movie.note,
 )
-# The title that a film's hint gives it, where the providers have none, and its year.
-HINT = (
-    Case(None, [(Title.title.is_null(), Movie.hint_title)]),
-    fn.COALESCE(Title.year, Movie.hint_year),
-)
+# The providers' title, the one of the film's hint, and the year.
+HINT = (Title.title, Movie.hint_title, fn.COALESCE(Title.year, Movie.hint_year))
 
 
 def movie_view(user_id: str, imdb_id: str) -> MovieView:
@@ -182,9 +179,9 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
         if movie_id not in by_id:
             continue
         imdb_id, media_type, status, list_id, added, modified, note, *titles = by_id[movie_id]
-        hint, year, *texts = titles
+        title, hint, year, *texts = titles
         tmdb_data, omdb_data = title_json.from_row(imdb_id, *texts)
-        if hint:
+        if hint and title is None:
             tmdb_data = title_json.with_hint(tmdb_data, imdb_id, media_type, hint, year)
         watch = latest.get(movie_id)
         views.append(
