@@ -232,6 +232,13 @@ def server(tmp_path_factory):
     db.close()
 
 
+@pytest.fixture(scope="module")
+def admin_token(server):
+    """One for all rows: there are more of them than log-ins in a quarter of an hour."""
+    answer = server.test_client().post("/api/auth/admin/login", json={"token": "open sesame"})
+    return answer.json["access_token"]
+
+
 def test_every_route_has_a_row_and_every_row_a_route(server):
     rules = list(server.url_map.iter_rules())
     routes = {
@@ -272,10 +279,9 @@ def test_a_page_does_not_accept_a_token(server, key):
 
 
 @pytest.mark.parametrize("key", API)
-def test_the_admin_token_allows_administration_and_opens_no_library(server, key):
+def test_the_admin_token_allows_administration_and_opens_no_library(server, admin_token, key):
     client = server.test_client()
-    token = client.post("/api/auth/admin/login", json={"token": "open sesame"}).json["access_token"]
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {admin_token}"
     row = TABLE[key]
     expected = row.carol if row.alice == 403 else 403
     assert_status(send(client, key, path_of(key)), expected, key, "by admin token")
