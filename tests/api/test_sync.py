@@ -2,6 +2,7 @@
 write."""
 
 import contextlib
+import json
 import random
 import threading
 
@@ -11,7 +12,7 @@ from mm import clock, models
 from mm.database import chunks, db
 from mm.errors import ConflictError, NotFoundError
 from mm.models import Movie, Tombstone
-from mm.services.library import bulk, lists, movies, people, saved_views
+from mm.services.library import bulk, lists, movies, people, saved_views, undo
 from mm.services.sync import feed
 from mm.services.sync import queue as sync_queue
 from tests.support import libraries
@@ -167,6 +168,28 @@ def test_a_list_appears_again_whenever_its_films_change(ask, alice):
         shown = ask("GET", "/api/lists/l1")
         assert [row["imdb_id"] for row in shown["films"]] == films, number
         assert shown.items() >= answer["lists"][0].items()
+
+
+def test_a_list_appears_again_when_an_import_or_an_undo_changes_its_films(ask, alice):
+    lists.create(alice.id, "Best", list_id="l1")
+    for imdb_id in (FILM, OTHER):
+        movies.add(alice.id, imdb_id)
+        movies.add_to_list(alice.id, imdb_id, "l1")
+    before = json.loads(libraries.export(alice))
+    lists.reorder_films(alice.id, "l1", [OTHER, FILM])
+    removed = bulk.delete(alice.id, [OTHER])
+    deleted = bulk.set_status(alice.id, [FILM], "deleted")
+    changes = [
+        (lambda: undo.back(alice.id, deleted.undo_token), [FILM]),
+        (lambda: undo.back(alice.id, removed.undo_token), [OTHER, FILM]),
+        (lambda: libraries.put(alice, before), [FILM, OTHER]),
+    ]
+    for number, (change, films) in enumerate(changes):
+        since = ask("GET", "/api/sync")["server_timestamp"] + 1e-6
+        change()
+        assert [row["id"] for row in ask("GET", f"/api/sync?since={since!r}")["lists"]] == ["l1"]
+        shown = ask("GET", "/api/lists/l1")["films"]
+        assert [row["imdb_id"] for row in shown] == films, number
 
 
 def test_imports_and_look_ups_appear(ask, alice):
