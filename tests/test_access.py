@@ -162,6 +162,7 @@ TABLE = {
     "PUT /api/movies/<imdb_id>/watch": own_library(200, json={}),
     "DELETE /api/movies/<imdb_id>/watch": only_alice(204),
     "PUT /api/movies/<imdb_id>/status": only_alice(200, json={"status": "watched"}),
+    "PUT /api/movies/<imdb_id>/note": only_alice(200, json={"note": "Ask Eve"}),
     "GET /api/people": own_library(200),
     "POST /api/people": own_library(201, json=lambda: {"name": f"Person {next(numbers)}"}),
     "PUT /api/people/<name:name>": only_alice(200, json={}),
@@ -173,6 +174,13 @@ TABLE = {
     "PUT /api/lists/<list_id>": only_alice(200, json={}),
     "DELETE /api/lists/<list_id>": only_alice(204),
     "GET /api/lists/<list_id>/movies": only_alice(200),
+    "PUT /api/lists/<list_id>/movies/<imdb_id>": only_alice(204),
+    "DELETE /api/lists/<list_id>/movies/<imdb_id>": only_alice(204),
+    "PUT /api/lists/<list_id>/order": only_alice(204, json={"imdb_ids": ["tt0111161"]}),
+    "GET /api/views": own_library(200),
+    "POST /api/views": own_library(201, json=lambda: {"name": f"View {next(numbers)}"}),
+    "PUT /api/views/<view_id>": only_alice(200, json={"filters": {"q": "b"}}),
+    "DELETE /api/views/<view_id>": only_alice(204),
     "GET /api/ranking": own_library(200),
     "GET /api/ranking/unranked": own_library(200),
     "POST /api/ranking/insert": only_alice(201, json=lambda: a_place()),
@@ -226,6 +234,13 @@ def server(tmp_path_factory):
     db.close()
 
 
+@pytest.fixture(scope="module")
+def admin_token(server):
+    """One for all rows: there are more of them than log-ins in a quarter of an hour."""
+    answer = server.test_client().post("/api/auth/admin/login", json={"token": "open sesame"})
+    return answer.json["access_token"]
+
+
 def test_every_route_has_a_row_and_every_row_a_route(server):
     rules = list(server.url_map.iter_rules())
     routes = {
@@ -266,10 +281,9 @@ def test_a_page_does_not_accept_a_token(server, key):
 
 
 @pytest.mark.parametrize("key", API)
-def test_the_admin_token_allows_administration_and_opens_no_library(server, key):
+def test_the_admin_token_allows_administration_and_opens_no_library(server, admin_token, key):
     client = server.test_client()
-    token = client.post("/api/auth/admin/login", json={"token": "open sesame"}).json["access_token"]
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {admin_token}"
     row = TABLE[key]
     expected = row.carol if row.alice == 403 else 403
     assert_status(send(client, key, path_of(key)), expected, key, "by admin token")

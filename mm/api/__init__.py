@@ -20,6 +20,7 @@ from mm.api import (
     ranking,
     sync,
     transfer,
+    views,
 )
 from mm.auth import is_api
 
@@ -30,6 +31,7 @@ BLUEPRINTS = (
     movies.bp,
     people.bp,
     lists.bp,
+    views.bp,
     ranking.bp,
     sync.bp,
     compat.bp,

@@ -14,6 +14,7 @@ from mm.schemas import (
     NewMovie,
     NewRecommendation,
     NewRecommendations,
+    NoteChange,
     Problem,
     RecommendationView,
     Refreshed,
@@ -33,8 +34,10 @@ bp = Blueprint("movies", __name__, url_prefix="/movies")
 @api.validate(resp=answers(401, 403, 503, HTTP_200=list[MovieView], HTTP_304=None), tags=["Movies"])
 def listing(query: MovieFilters):
     """Your films, or those that the filters leave. Takes If-None-Match."""
-    user = auth.account()
-    return transfer.conditional(serializers.state(user.id), lambda: matching_films(user.id, query))
+    user_id = auth.account().id
+    return transfer.conditional(
+        serializers.state(user_id), lambda: films(user_id, serializers.matching_ids(user_id, query))
+    )
 
 
 @bp.post("")
@@ -134,9 +137,15 @@ def unrecommend(imdb_id: str, person: str):
 @api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=WatchView), tags=["Movies"])
 def watch(imdb_id: str, json: WatchChange):
     """Change the latest watch of a film that is watched; any other film, one that is not in the
-    library too, is watched once more. The film becomes watched and leaves its list."""
+    library too, is watched once more. The film becomes watched, and stays on its lists."""
     added = movies.watch(
-        auth.account().id, imdb_id, json.date_watched, json.my_rating, json.again or None
+        auth.account().id,
+        imdb_id,
+        json.date_watched,
+        json.my_rating,
+        json.again or None,
+        note=json.note,
+        day_known=json.day_known,
     )
     tasks.start_enrichment()
     return serializers.watch_view(added)
@@ -155,7 +164,8 @@ def unwatch(imdb_id: str):
 @auth.account_required
 @api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=StatusView), tags=["Movies"])
 def set_status(imdb_id: str, json: StatusChange):
-    """Move a film between the states, and onto a list."""
+    """Move a film between the states. `custom` puts it on a list, and takes it off the list that it
+    had this status with; with any other status it stays on its lists."""
     movie = movies.set_status(auth.account().id, imdb_id, json.status, json.custom_list_id)
     custom_list = movie.custom_list
     return StatusView(
@@ -164,6 +174,15 @@ def set_status(imdb_id: str, json: StatusChange):
         custom_list_id=custom_list.id if custom_list else None,
         last_modified=movie.last_modified,
     )
+
+
+@bp.put("/<imdb_id>/note")
+@auth.account_required
+@api.validate(resp=answers(401, 403, 404, 413, 415, 503, HTTP_200=MovieView), tags=["Movies"])
+def set_note(imdb_id: str, json: NoteChange):
+    """Write your own note on a film, or remove it. Answers with the film."""
+    movie = movies.set_note(auth.account().id, imdb_id, json.note)
+    return compat.film(serializers.movie_view(movie.user_id, movie.imdb_id))
 
 
 @bp.post("/<imdb_id>/refresh")
@@ -178,10 +197,9 @@ def refresh(imdb_id: str):
     return movies.refresh(auth.account().id, imdb_id)
 
 
-def matching_films(user_id: str, filters: MovieFilters) -> Iterator[bytes]:
-    """The films that pass the filters, as JSON in pieces."""
-    pieces = serializers.in_batches(user_id, serializers.matching_ids(user_id, filters))
-    return transfer.array(compat.for_phones(pieces))
+def films(user_id: str, ids: list[int]) -> Iterator[bytes]:
+    """The films of these ids, as JSON in pieces."""
+    return transfer.array(compat.for_phones(serializers.in_batches(user_id, ids)))
 
 
 def _imdb_id(new: NewMovie, user_id: str) -> str:

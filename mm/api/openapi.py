@@ -20,18 +20,28 @@ from mm import __version__
 from mm.api import examples
 from mm.api.errors import problems
 from mm.errors import TooLargeError
-from mm.schemas import ErrorDetail, PlanView, SyncAction, SyncBatch, ValidationDetail, WatchChange
+from mm.schemas import (
+    ErrorDetail,
+    FilmOrder,
+    ListedFilmChange,
+    PlanView,
+    SyncAction,
+    SyncBatch,
+    ValidationDetail,
+    WatchChange,
+)
 from mm.services import portable
 
 BODY_MAX = 2**20
 # A phone may have been offline for weeks, and older ones send all their data on each film along.
 QUEUE_MAX = 16 * 2**20
-QUEUES = (SyncAction, SyncBatch)
+# And a list may hold 200,000 films.
+LONG = (SyncAction, SyncBatch, FilmOrder)
 # Half as many again as in a queue of 16 MiB that has all of a phone's data on each film.
 BRACKETS_MAX = 500_000
 COMMAS_MAX = 2_000_000
 # Bodies that may be left out.
-OPTIONAL = (WatchChange,)
+OPTIONAL = (WatchChange, ListedFilmChange)
 ERROR_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _amendments: dict[tuple[str, str], dict[str, dict]] = {}
 
@@ -65,7 +75,7 @@ class _Plugin(FlaskPlugin):
 
 def read_json(model: Any) -> Any:
     """The request's body as `model`. Raises msgspec.ValidationError, and 413 or 415."""
-    request.max_content_length = QUEUE_MAX if model in QUEUES else BODY_MAX
+    request.max_content_length = QUEUE_MAX if model in LONG else BODY_MAX
     if model in OPTIONAL and not request.get_data():
         return model()
     if request.mimetype and not request.is_json:

@@ -106,8 +106,9 @@ class UnratedMovieView(MovieView, gc=False):
 
 
 class MovieFilters(Struct):
-    """`q`: words that the title, cast, directors, genres or the user's own note hold, or an IMDb
-    id. Without `limit`, all that is left."""
+    """`list`: the id of a list that the film is on, and not deleted. `q`: words that the title,
+    cast, directors, genres or the user's own note hold, or an IMDb id. Without `limit`, all that is
+    left."""
 
     status: Status | None = None
     list: str | None = None

@@ -36,6 +36,14 @@ def test_a_text_is_as_long_as_documented(properties):
         validation.text(longest + "a", "icon")
 
 
+@pytest.mark.parametrize("body, field", [("NoteChange", "note"), ("NewList", "description")])
+def test_a_note_is_as_long_as_documented(properties, body, field):
+    longest = "a" * choice(properties(body)[field])["maxLength"]
+    assert validation.typed_note(longest, field) == longest
+    with pytest.raises(FieldError, match="longer than 10,000 characters"):
+        validation.typed_note(longest + "a", field)
+
+
 def test_a_colour_has_the_documented_pattern(properties):
     assert choice(properties("NewList")["color"])["pattern"] == validation.COLOR.pattern
     assert validation.color("#0A84ff") == "#0A84ff"

@@ -33,6 +33,8 @@ BOTH_KINDS = {
     "last_modified",
     "recommendations",
     "watch_history",
+    "list_ids",
+    "note",
 }
 
 
@@ -54,19 +56,7 @@ class TestAdding:
         answer = phone.post("/api/movies", json=body)
         assert answer.status_code == 201
         movie = answer.json
-        assert movie.keys() == {
-            "imdb_id",
-            "user_id",
-            "tmdb_data",
-            "omdb_data",
-            "media_type",
-            "status",
-            "custom_list_id",
-            "date_added",
-            "last_modified",
-            "recommendations",
-            "watch_history",
-        }
+        assert movie.keys() == BOTH_KINDS
         assert (movie["imdb_id"], movie["user_id"], movie["status"]) == (FILM, alice.id, "toWatch")
         assert [vote["person_name"] for vote in movie["recommendations"]] == [
             "Eve",
@@ -275,6 +265,8 @@ class TestWatching:
             "user_id": alice.id,
             "date_watched": 1.7e9,
             "my_rating": 8.5,
+            "note": None,
+            "day_known": True,
         }
         assert phone.put(f"{URL}/watch", json={"my_rating": None}).json["my_rating"] is None
         assert (
@@ -495,8 +487,8 @@ class TestListing:
             shown = watch and {key: watch[key] for key in ("date_watched", "my_rating")}
             assert shown == row["watch_history"]
 
-    @pytest.mark.parametrize("count, selects", [(1, 5), (700, 5), (1700, 9)])
-    def test_a_library_takes_four_queries_a_batch(
+    @pytest.mark.parametrize("count, selects", [(1, 6), (700, 6), (1700, 11)])
+    def test_a_library_takes_five_queries_a_batch(
         self, alice, database, count, selects, monkeypatch
     ):
         put(alice, many(count, votes_each=2))
@@ -513,6 +505,145 @@ class TestListing:
         put(alice, many(700, votes_each=3))
         whole = phone.get("/api/movies").json
         assert phone.get("/api/movies?limit=20&offset=650").json == whole[650:670]
+
+
+class TestNotes:
+    def test_a_note_is_written_and_removed(self, phone, alice):
+        movies.add(alice.id, FILM, at=1.7e9)
+        text = "Ask Eve.\nIn French."
+        answer = phone.put(f"{URL}/note", json={"note": f"  {text}\r\n"})
+        assert (answer.status_code, answer.json["note"]) == (200, text)
+        assert answer.json == phone.get(URL).json
+        assert answer.json["last_modified"] > 1.7e9
+        assert phone.put(f"{URL}/note", json={"note": None}).json["note"] is None
+        phone.put(f"{URL}/note", json={"note": text})
+        assert phone.put(f"{URL}/note", json={"note": " \n"}).json["note"] is None
+
+    def test_a_watch_has_a_note_of_its_own(self, phone, alice):
+        movies.add(alice.id, FILM)
+        seen = phone.put(f"{URL}/watch", json={"my_rating": 8, "note": "With Mum"}).json
+        assert seen["note"] == "With Mum"
+        # Left out, it stays; null removes it.
+        assert phone.put(f"{URL}/watch", json={"my_rating": 9}).json["note"] == "With Mum"
+        movie = phone.get(URL).json
+        assert (movie["note"], movie["watch_history"]["note"]) == (None, "With Mum")
+        assert phone.put(f"{URL}/watch", json={"note": None}).json["note"] is None
+
+    def test_a_watch_of_an_unknown_day_says_so(self, phone, alice, frozen_clock):
+        seen = phone.put(f"{URL}/watch", json={"my_rating": 8, "day_known": False}).json
+        assert (seen["day_known"], seen["date_watched"]) == (False, frozen_clock())
+        assert phone.get(URL).json["watch_history"] == seen
+        # Whoever gives a day knows it.
+        seen = phone.put(f"{URL}/watch", json={"date_watched": 1.7e9}).json
+        assert (seen["day_known"], seen["date_watched"], seen["my_rating"]) == (True, 1.7e9, 8)
+
+    @pytest.mark.parametrize(
+        "body, loc",
+        [
+            ({"note": "x" * 10_001}, ["note"]),
+            ({"note": "a\0b"}, ["note"]),
+            ({"note": 7}, ["note"]),
+            ({}, []),
+        ],
+    )
+    def test_a_note_that_cannot_be_kept_is_refused_and_the_old_one_stays(
+        self, phone, alice, body, loc
+    ):
+        movies.add(alice.id, FILM)
+        movies.set_note(alice.id, FILM, "Mine")
+        assert location(phone.put(f"{URL}/note", json=body)) == loc
+        if loc:
+            assert location(phone.put(f"{URL}/watch", json=body)) == loc
+        assert phone.get(URL).json["note"] == "Mine"
+        assert phone.get(URL).json["status"] == "toWatch"
+
+    def test_a_note_may_have_ten_thousand_characters(self, phone, alice):
+        movies.add(alice.id, FILM)
+        note = "x" * 9_999 + "\U0001f3ac"
+        assert phone.put(f"{URL}/note", json={"note": note}).json["note"] == note
+
+    def test_a_film_that_is_not_in_the_library_has_no_note(self, phone, as_user, alice, bob):
+        assert phone.put(f"{URL}/note", json={"note": "Mine"}).status_code == 404
+        movies.add(alice.id, FILM)
+        answer = as_user(bob).put(f"{URL}/note", json={"note": "Mine"})
+        assert (answer.status_code, answer.json) == (404, {"detail": "Movie not found"})
+
+
+def hint(user, imdb_id, title, year=None):
+    """As an import of a file that knows the film leaves it."""
+    mine = (Movie.user == user.id) & (Movie.title == imdb_id)
+    values = {"hint_title": title, "hint_year": year, "updated_at": models.next_update(db.obj)}
+    Movie.update(**values).where(mine).execute()
+
+
+class TestHints:
+    """What a file says of a film stands in for what the providers have not said yet."""
+
+    def test_a_hint_is_shown_as_what_tmdb_will_say(self, phone, alice):
+        movies.add(alice.id, FILM, media_type="movie")
+        hint(alice, FILM, "The Redemption", 1994)
+        shown = phone.get(URL).json["tmdb_data"]
+        assert shown == {
+            "tmdbId": None,
+            "imdbId": FILM,
+            "title": "The Redemption",
+            "year": 1994,
+            "mediaType": "movie",
+            "poster": None,
+            "posterSmall": None,
+            "plot": None,
+            "genres": [],
+            "cast": [],
+            "director": None,
+            "runtime": None,
+            "voteAverage": None,
+            "voteCount": None,
+        }
+        assert [row["tmdb_data"] for row in phone.get("/api/sync").json["movies"]] == [shown]
+
+    def test_what_a_provider_says_takes_its_place(self, phone, alice):
+        movies.add(alice.id, FILM)
+        hint(alice, FILM, "The Redemption", 1900)
+        fill(FILM, "tmdb", {"id": 278, "title": "Redemption", "media_type": "movie"})
+        shown = phone.get(URL).json["tmdb_data"]
+        assert (shown["tmdbId"], shown["title"], shown["year"]) == (278, "Redemption", None)
+
+    def test_a_title_that_omdb_alone_knows_is_no_hint(self, phone, alice):
+        movies.add(alice.id, FILM)
+        hint(alice, FILM, "Mine", 1994)
+        fill(FILM, "omdb", {"Title": "Theirs", "Year": "1995"})
+        movie = phone.get(URL).json
+        assert (movie["tmdb_data"], movie["omdb_data"]["title"]) == (None, "Theirs")
+
+    def test_a_film_that_tmdb_has_without_a_title_gets_that_of_the_hint(self, phone, alice):
+        movies.add(alice.id, FILM)
+        hint(alice, FILM, "Mine", 1994)
+        fill(FILM, "tmdb", {"id": 278, "overview": "Two men.", "media_type": "movie"})
+        shown = phone.get(URL).json["tmdb_data"]
+        assert (shown["tmdbId"], shown["title"], shown["year"]) == (278, "Mine", 1994)
+        assert shown["plot"] == "Two men."
+
+    def test_another_user_does_not_see_it(self, as_user, alice, bob):
+        for user in (alice, bob):
+            movies.add(user.id, FILM)
+        hint(alice, FILM, "Mine")
+        assert as_user(bob).get(URL).json["tmdb_data"] is None
+
+    def test_a_film_without_a_rating_is_titled_by_its_hint(self, phone, alice):
+        movies.watch(alice.id, FILM)
+        hint(alice, FILM, "Mine", 1994)
+        movie = phone.get(URL).json
+        assert (movie["title"], movie["release_date"], movie["tmdb_id"]) == ("Mine", "1994", None)
+
+    def test_the_ranking_shows_it(self, phone, alice):
+        movies.watch(alice.id, FILM)
+        hint(alice, FILM, "Mine", 1994)
+        [unranked] = phone.get("/api/ranking/unranked").json
+        body = {"imdb_id": FILM, "position": 1, "liked": True}
+        made = phone.post("/api/ranking/insert", json=body).json
+        [ranked] = phone.get("/api/ranking").json
+        for row in (unranked, made, ranked):
+            assert (row["title"], row["year"]) == ("Mine", "1994")
 
 
 class TestTransfer:

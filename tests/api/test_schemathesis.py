@@ -22,7 +22,7 @@ from mm.models import User
 from mm.providers import client, limits
 from mm.services import accounts
 from mm.services.backup import backups
-from mm.services.library import lists, movies, people
+from mm.services.library import lists, movies, people, saved_views
 from tests.conftest import PASSWORD, QUICK_HASH
 from tests.support import standin as stand
 
@@ -34,6 +34,7 @@ pytestmark = [
 FILM = stand.FILM_IDS[0]
 # Of a film and of a series.
 tmdb_ids = itertools.cycle((5000, 7001))
+numbers = itertools.count(1)
 # Of each operation.
 EXAMPLES = 30
 # The rest asks for what this API does not promise, such as a 405 for every method or a 422 for
@@ -120,6 +121,7 @@ def existing(name, value):
         "person": a_person,
         "name": a_person,
         "list_id": a_list,
+        "view_id": a_view,
         "filename": a_backup,
         "tmdb_id": lambda: next(tmdb_ids),
     }
@@ -142,6 +144,10 @@ def library_has_zoe():
 
 def a_list():
     return lists.create(carol().id, "Best").id
+
+
+def a_view():
+    return saved_views.create(carol().id, f"View {next(numbers)}", {"q": "a"}).id
 
 
 def a_backup():

@@ -4,15 +4,16 @@ import pytest
 
 from mm import config, models
 from mm.database import db
-from mm.models import Tombstone
+from mm.models import Movie, Tombstone
 from mm.providers import limits
 from mm.services.enrichment import interactive
 from mm.services.enrichment import queue as enrichment_queue
-from mm.services.library import movies
+from mm.services.library import lists, movies, saved_views
 from tests.conftest import PASSWORD
 from tests.support import standin as stand
 from tests.support import strict_clients as strict
 from tests.support.libraries import T, custom_list, document, film, person, put, ranking, seen, vote
+from tests.support.phones import require_rules, server_library
 from tests.support.strict_clients import CLIENTS, PHONES, REACT, MismatchError, array, decode
 
 FULL, SECOND = stand.FILM_IDS[:2]
@@ -87,6 +88,27 @@ def unrated(phone, alice):
     put(alice, document(films, lists=[custom_list()]))
     movies.watch(alice.id, SECOND, again=True)
     return phone
+
+
+@pytest.fixture
+def rich(unrated, alice):
+    """The same, with what these clients have never heard of: notes, several lists a film, hints,
+    days that nobody knows, descriptions, views."""
+    user = alice.id
+    lists.change(user, "list-1", {"description": "For rainy days"})
+    other = lists.create(user, "Other", list_id="list-2", description="With Mum")
+    for imdb_id in (FULL, SECOND, STUB, LISTED, *UNRATED.values()):
+        movies.set_note(user, imdb_id, "In French")
+    for imdb_id in (FULL, SECOND, STUB, DOWNVOTED, LISTED, UNRATED["watched"]):
+        movies.add_to_list(user, imdb_id, other.id, "At night")
+        movies.add_to_list(user, imdb_id, "list-1")
+    movies.watch(user, FULL, note="With Mum", day_known=False)
+    movies.watch(user, SECOND, note="Alone", day_known=False, again=True)
+    hinted = (STUB, DOWNVOTED, LISTED, *UNRATED.values())
+    Movie.update(hint_title="As they say", hint_year=1994).where(Movie.title.in_(hinted)).execute()
+    filters = {"genre": ["Crime", "Drama"], "not_genre": ["Horror", "War"], "status": "toWatch"}
+    saved_views.create(user, "Unseen", filters)
+    return unrated
 
 
 def named(row, imdb_id, **values):
@@ -249,6 +271,99 @@ def test_a_phone_decodes_the_state_of_a_conflict_about_a_film_without_a_rating(u
     late = {"action": "markWatched", "data": {"imdb_id": SECOND}, "timestamp": T}
     answer = decode(unrated.post("/api/sync", json=late), client.answer)
     assert answer["server_state"]["imdb_id"] == SECOND
+
+
+# What came later than these clients.
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=repr)
+def test_every_client_decodes_a_library_that_has_all_there_is(rich, client):
+    for path, kind in PLACES.values():
+        decode(rich.get(path), kind(client))
+    for imdb_id in (FULL, SECOND, STUB, LISTED, *UNRATED.values()):
+        decode(rich.get(f"/api/movies/{imdb_id}"), client.film)
+    assert decode(rich.get("/api/lists"), array(strict.LIST))
+    decode(rich.get("/api/lists/list-2"), strict.LIST)
+    assert decode(rich.get("/api/ranking"), array(strict.RANKING))
+    assert decode(rich.get("/api/ranking/unranked"), array(strict.UNRANKED))
+
+
+def test_that_library_has_all_there_is(rich):
+    """Else it would prove little."""
+    films = {row["imdb_id"]: row for row in rich.get("/api/movies").json}
+    assert films[FULL]["list_ids"] == ["list-1", "list-2"]
+    assert films[FULL]["note"] == "In French"
+    seen = films[FULL]["watch_history"]
+    assert (seen["note"], seen["day_known"], seen["my_rating"]) == ("With Mum", False, 8)
+    assert films[STUB]["tmdb_data"]["title"] == "As they say"
+    assert films[UNRATED["watched"]]["title"] == "As they say"
+    assert rich.get("/api/sync").json["views"][0]["filters"]["not_genre"] == ["Horror", "War"]
+    assert len(rich.get("/api/lists/list-2").json["films"]) == 6
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=repr)
+def test_every_client_decodes_the_answers_to_changes_of_lists_and_notes(rich, client):
+    decode(rich.put(f"/api/movies/{SECOND}/note", json={"note": "x"}), client.film)
+    actions = [
+        ("updateNote", {"imdb_id": SECOND, "note": "Late"}, T - 9e6),
+        ("updateNote", {"imdb_id": STUB, "note": "Late"}, T - 9e6),
+        ("addToList", {"imdb_id": UNRATED["deleted"], "list_id": "list-1"}, T - 9e6),
+        ("updateList", {"id": "list-1", "description": "Late"}, T - 9e6),
+        ("reorderList", {"id": "list-1", "imdb_ids": [STUB]}, T - 9e6),
+        ("removeFromList", {"imdb_id": STUB, "list_id": "list-1"}, T - 9e6),
+    ]
+    sent = [{"action": name, "data": data, "timestamp": at} for name, data, at in actions]
+    answers = decode(rich.post("/api/sync/batch", json={"actions": sent}), client.answers)
+    conflicts = [answer["conflict"] for answer in answers["results"]]
+    assert conflicts == [True] * 4 + [False] * 2
+
+
+def test_a_phone_that_knows_one_list_a_film_leaves_the_rules_true(rich):
+    """It moves films by their status, marks them as watched, and deletes the list."""
+    for imdb_id in (STUB, FULL, LISTED):
+        body = {"status": "custom", "custom_list_id": "list-2"}
+        decode(rich.put(f"/api/movies/{imdb_id}/status", json=body), strict.STATUS)
+        require_rules(whole(rich))
+    rich.put(f"/api/movies/{STUB}/watch", json={"my_rating": 8})
+    require_rules(whole(rich))
+    shown = rich.get(f"/api/movies/{STUB}").json
+    assert (shown["status"], shown["custom_list_id"]) == ("watched", None)
+    assert shown["list_ids"] == ["list-1", "list-2"]
+
+    assert rich.delete("/api/lists/list-2").status_code == 204
+    require_rules(whole(rich))
+    # It stays with its other list where it has one.
+    shown = rich.get(f"/api/movies/{FULL}").json
+    assert (shown["status"], shown["custom_list_id"]) == ("custom", "list-1")
+    assert rich.delete("/api/lists/list-1").status_code == 204
+    require_rules(whole(rich))
+    statuses = {row["imdb_id"]: row["status"] for row in rich.get("/api/movies").json}
+    assert (statuses[STUB], statuses[FULL], statuses[LISTED]) == ("watched",) * 3
+    assert statuses[DOWNVOTED] == "toWatch"
+
+
+def test_a_queue_of_such_a_phone_leaves_the_rules_true(rich, frozen_clock):
+    steps = [
+        ("updateStatus", {"imdb_id": STUB, "status": "custom", "custom_list_id": "list-2"}),
+        ("markWatched", {"imdb_id": STUB, "rating": 8}),
+        ("updateStatus", {"imdb_id": FULL, "status": "custom", "custom_list_id": "list-1"}),
+        ("updateStatus", {"imdb_id": FULL, "status": "deleted"}),
+        ("updateStatus", {"imdb_id": SECOND, "status": "custom", "custom_list_id": "list-1"}),
+        ("deleteList", {"id": "list-1"}),
+    ]
+    frozen_clock.move(60)
+    for number, (name, data) in enumerate(steps):
+        action = {"action": name, "data": data, "timestamp": frozen_clock() - 30 + number}
+        assert rich.post("/api/sync", json=action).json["success"], name
+        require_rules(whole(rich))
+    shown = rich.get(f"/api/movies/{SECOND}").json
+    assert (shown["status"], shown["custom_list_id"]) == ("custom", "list-2")
+
+
+def whole(phone):
+    return server_library(
+        lambda method, path, json: phone.open(path, method=method, json=json).json
+    )
 
 
 # All the rest.

@@ -2,6 +2,7 @@
 write."""
 
 import contextlib
+import json
 import random
 import threading
 
@@ -10,12 +11,12 @@ import pytest
 from mm import clock, models
 from mm.database import chunks, db
 from mm.errors import ConflictError, NotFoundError
-from mm.models import Movie
-from mm.services.library import lists, movies, people
+from mm.models import Movie, Tombstone
+from mm.services.library import bulk, lists, movies, people, saved_views, undo
 from mm.services.sync import feed
 from mm.services.sync import queue as sync_queue
 from tests.support import libraries
-from tests.support.phones import Phone, queue, server_library
+from tests.support.phones import Phone, queue, require_rules, server_library
 from tests.support.refusals import location
 
 FILM, OTHER = "tt0111161", "tt0068646"
@@ -110,6 +111,85 @@ def test_deletions_appear_and_no_id_is_both_alive_and_deleted(ask, alice):
         [],
         [],
     )
+
+
+def test_views_appear_when_they_are_saved_changed_and_removed(ask, alice):
+    filters = {"status": "toWatch", "genre": ["Crime", "Drama"]}
+    made = saved_views.create(alice.id, "Unseen", filters).id
+    answer = ask("GET", "/api/sync")
+    assert (answer["views"], answer["deleted_views"]) == (ask("GET", "/api/views"), [])
+    assert answer["views"][0]["filters"] == filters
+    since = answer["server_timestamp"] + 1e-6
+
+    saved_views.change(alice.id, made, {"name": "Not seen"})
+    answer = ask("GET", f"/api/sync?since={since!r}")
+    assert [row["name"] for row in answer["views"]] == ["Not seen"]
+    assert (answer["movies"], answer["lists"]) == ([], [])
+    since = answer["server_timestamp"] + 1e-6
+
+    saved_views.remove(alice.id, made)
+    answer = ask("GET", f"/api/sync?since={since!r}")
+    assert (answer["views"], answer["deleted_views"]) == ([], [made])
+
+
+def test_views_of_an_import_appear(ask, alice):
+    since = ask("GET", "/api/sync")["server_timestamp"] + 1e-6
+    view = libraries.view("Unseen", {"genre": ["Crime", "Drama"]})
+    libraries.put(alice, libraries.document(views=[view]))
+    answer = ask("GET", f"/api/sync?since={since!r}")
+    assert answer["views"] == ask("GET", "/api/views")
+    assert answer["views"][0]["filters"] == {"genre": ["Crime", "Drama"]}
+
+
+def test_a_list_appears_again_whenever_its_films_change(ask, alice):
+    """A client reads the list anew then, with the order and the notes of its films."""
+    lists.create(alice.id, "Best", list_id="l1")
+    for imdb_id in (FILM, OTHER):
+        movies.add(alice.id, imdb_id)
+    changes = [
+        (lambda: movies.add_to_list(alice.id, FILM, "l1"), [FILM]),
+        (lambda: movies.add_to_list(alice.id, OTHER, "l1"), [FILM, OTHER]),
+        (lambda: movies.add_to_list(alice.id, FILM, "l1", "Note"), [FILM, OTHER]),
+        (lambda: lists.reorder_films(alice.id, "l1", [OTHER, FILM]), [OTHER, FILM]),
+        (lambda: movies.set_status(alice.id, FILM, "deleted"), [OTHER]),
+        (lambda: movies.add(alice.id, FILM), [OTHER, FILM]),
+        (lambda: bulk.set_status(alice.id, [FILM], "deleted"), [OTHER]),
+        (lambda: bulk.set_status(alice.id, [FILM], "watched"), [OTHER, FILM]),
+        (lambda: movies.remove_from_list(alice.id, OTHER, "l1"), [FILM]),
+        (lambda: movies.set_status(alice.id, OTHER, "custom", "l1"), [FILM, OTHER]),
+        (lambda: bulk.delete(alice.id, [OTHER]), [FILM]),
+        (lambda: movies.delete(alice.id, FILM), []),
+    ]
+    for number, (change, films) in enumerate(changes):
+        since = ask("GET", "/api/sync")["server_timestamp"] + 1e-6
+        change()
+        answer = ask("GET", f"/api/sync?since={since!r}")
+        assert [row["id"] for row in answer["lists"]] == ["l1"], number
+        shown = ask("GET", "/api/lists/l1")
+        assert [row["imdb_id"] for row in shown["films"]] == films, number
+        assert shown.items() >= answer["lists"][0].items()
+
+
+def test_a_list_appears_again_when_an_import_or_an_undo_changes_its_films(ask, alice):
+    lists.create(alice.id, "Best", list_id="l1")
+    for imdb_id in (FILM, OTHER):
+        movies.add(alice.id, imdb_id)
+        movies.add_to_list(alice.id, imdb_id, "l1")
+    before = json.loads(libraries.export(alice))
+    lists.reorder_films(alice.id, "l1", [OTHER, FILM])
+    removed = bulk.delete(alice.id, [OTHER])
+    deleted = bulk.set_status(alice.id, [FILM], "deleted")
+    changes = [
+        (lambda: undo.back(alice.id, deleted.undo_token), [FILM]),
+        (lambda: undo.back(alice.id, removed.undo_token), [OTHER, FILM]),
+        (lambda: libraries.put(alice, before), [FILM, OTHER]),
+    ]
+    for number, (change, films) in enumerate(changes):
+        since = ask("GET", "/api/sync")["server_timestamp"] + 1e-6
+        change()
+        assert [row["id"] for row in ask("GET", f"/api/sync?since={since!r}")["lists"]] == ["l1"]
+        shown = ask("GET", "/api/lists/l1")["films"]
+        assert [row["imdb_id"] for row in shown] == films, number
 
 
 def test_imports_and_look_ups_appear(ask, alice):
@@ -221,7 +301,35 @@ def test_more_people_and_lists_than_one_statement_takes_are_sent(ask, alice, mon
     assert [row["name"] for row in answer["people"]][-3:] == ["Person 3", "Person 4", "Person 1"]
 
 
+def test_a_client_that_missed_the_deletion_of_a_view_is_reset(asked, frozen_clock, alice):
+    made = saved_views.create(alice.id, "Unseen", {}).id
+    saved_views.create(alice.id, "Other", {})
+    phone = Phone(asked(alice))
+    phone.pull()
+    assert len(phone.views) == 2
+    frozen_clock.move(5)
+    saved_views.remove(alice.id, made)
+    frozen_clock.move(91 * DAY)
+    sync_queue.sweep()
+    phone.ask = asked(alice)
+    phone.pull(limit=3)
+    assert [row["name"] for row in phone.views.values()] == ["Other"]
+
+
 # Pages.
+
+
+def test_the_place_in_a_feed_that_an_older_version_gave_stays_valid(ask, alice):
+    """Tables are numbered in it, and the last of those it knew was that of deletions."""
+    movies.add(alice.id, FILM)
+    movies.delete(alice.id, FILM)
+    before = feed.newest(alice.id)
+    saved_views.create(alice.id, "Unseen", {})
+    movies.add(alice.id, OTHER)
+    [number] = [n for n, table in enumerate(feed.TABLES) if table is Tombstone]
+    answer = ask("GET", f"/api/sync/changes?offset={before!r}_{number}_1")
+    assert number == 3
+    assert (ids(answer), len(answer["views"]), answer["deleted_movie_ids"]) == ([OTHER], 1, [])
 
 
 def test_pages_have_each_row_once_in_the_order_of_change(ask, alice):
@@ -433,6 +541,7 @@ def test_two_phones_end_with_the_servers_library_after_replaying_their_queues(as
     assert again == answers["b"]
     assert server_library(ask) == library_once
     assert phones["a"].library() == phones["b"].library() == library_once
+    require_rules(library_once)
     assert not any(answer["conflict"] for answer in answers["a"])
     conflicts = [index for index, answer in enumerate(answers["b"]) if answer["conflict"]]
     assert 20 < len(conflicts) < 200
@@ -495,8 +604,8 @@ def test_the_feed_misses_nothing_while_eight_write_and_an_import_runs(app, alice
 
 
 def uncounted(whole):
-    movies, people, lists = whole
-    return movies, {key: {**row, "movie_count": None} for key, row in people.items()}, lists
+    movies, people, *others = whole
+    return movies, {key: {**row, "movie_count": None} for key, row in people.items()}, *others
 
 
 def put_at_last(user, library):

@@ -200,11 +200,15 @@ def test_quick_recommenders_cannot_be_deleted(do):
 
 
 def test_lists_are_added_changed_and_removed(do, alice):
-    do("addList", id="l1", name="Best", color="#112233", icon="star", position=3)
+    values = {"color": "#112233", "icon": "star", "position": 3, "description": "For Eve"}
+    do("addList", id="l1", name="Best", **values)
     do("addList", id="l1", name="Very best")
     do("updateList", id="l1", color="#445566")
     row = lists.find(alice.id, "l1")
     assert (row.name, row.color, row.icon, row.position) == ("Very best", "#445566", "star", 3)
+    assert row.description == "For Eve"
+    do("updateList", id="l1", description="")
+    assert lists.find(alice.id, "l1").description is None
 
     do("addList", name="Without an id")
     assert do("deleteList", id="l1").success
@@ -213,6 +217,64 @@ def test_lists_are_added_changed_and_removed(do, alice):
         "Without an id"
     ]
     assert do("updateList", id="l1", name="x").error == "List not found"
+
+
+def on_list(user, list_id="l1"):
+    return [(film.imdb_id, film.note) for film in lists.details(lists.find(user.id, list_id)).films]
+
+
+def test_films_are_put_on_lists_in_order_and_taken_off(do, alice):
+    for number in (1, 2):
+        do("addList", id=f"l{number}", name=f"List {number}")
+    do("markWatched", imdb_id=FILM, my_rating=8)
+    for imdb_id, named in ((FILM, {"list_id": "l1"}), (OTHER, {"id": "l1"})):
+        assert do("addToList", imdb_id=imdb_id, note=f"Note on {imdb_id}", **named).success
+    assert do("addToList", imdb_id=FILM, list_id="l2").success
+    assert on_list(alice) == [(FILM, f"Note on {FILM}"), (OTHER, f"Note on {OTHER}")]
+    assert (film(alice).status, film(alice).list_ids) == ("watched", ["l1", "l2"])
+    # A film that was not in the library is now.
+    assert film(alice, OTHER).status == "toWatch"
+
+    # Again: in its place, with its note unless another one is given.
+    assert do("addToList", imdb_id=FILM, list_id="l1").success
+    assert do("addToList", imdb_id=OTHER, list_id="l1", note=None).success
+    assert on_list(alice) == [(FILM, f"Note on {FILM}"), (OTHER, None)]
+
+    for named in ({"list_id": "l1"}, {"id": "l1"}):
+        order = [OTHER, "tt9999999"] if "id" in named else [FILM, OTHER]
+        assert do("reorderList", imdb_ids=order, **named).success
+    assert [imdb_id for imdb_id, _ in on_list(alice)] == [OTHER, FILM]
+
+    for ago in (60, 50):
+        assert do("removeFromList", ago, imdb_id=OTHER, list_id="l1").success
+    assert [imdb_id for imdb_id, _ in on_list(alice)] == [FILM]
+
+
+def test_a_film_taken_off_the_list_of_its_status_goes_to_its_next_list(do, alice, at):
+    for number in (1, 2):
+        do("addList", ago=90, id=f"l{number}", name=f"List {number}")
+    do("updateStatus", ago=80, imdb_id=FILM, status="custom", custom_list_id="l1")
+    do("addToList", ago=70, imdb_id=FILM, list_id="l2")
+    do("removeFromList", ago=60, imdb_id=FILM, list_id="l1")
+    assert (film(alice).status, film(alice).custom_list_id) == ("custom", "l2")
+    do("removeFromList", ago=50, imdb_id=FILM, list_id="l2")
+    assert (film(alice).status, film(alice).custom_list_id) == ("toWatch", None)
+    assert film(alice).last_modified == at(50)
+
+
+def test_a_film_has_a_note_and_a_watch_has_another(do, alice, at):
+    do("markWatched", ago=90, imdb_id=FILM, my_rating=8, note="With Mum", day_known=False)
+    do("updateNote", ago=80, imdb_id=FILM, note=" Ask Eve. ")
+    assert (film(alice).note, film(alice).last_modified) == ("Ask Eve.", at(80))
+    seen = film(alice).watch_history
+    assert (seen.note, seen.day_known, seen.date_watched) == ("With Mum", False, at(90))
+
+    do("markWatched", ago=70, imdb_id=FILM, date_watched=at(3000))
+    seen = film(alice).watch_history
+    assert (seen.note, seen.day_known, seen.my_rating) == ("With Mum", True, 8)
+    do("updateNote", ago=60, imdb_id=FILM, note=None)
+    assert film(alice).note is None
+    assert do("updateNote", imdb_id=OTHER, note="x").error == "Movie not found"
 
 
 # Malformed ones.
@@ -244,6 +306,17 @@ def test_lists_are_added_changed_and_removed(do, alice):
         ("updatePersonTrust", {"name": "Google Search"}, "is_trusted"),
         ("updateList", {"name": "x"}, "id"),
         ("addList", {"name": "x", "id": "a/b"}, "id"),
+        ("addList", {"name": "x", "description": 7}, "description"),
+        ("addToList", {"imdb_id": FILM}, "list_id"),
+        ("addToList", {"list_id": "l1"}, "imdb_id"),
+        ("addToList", {"imdb_id": FILM, "list_id": 7}, "list_id"),
+        ("removeFromList", {"imdb_id": FILM}, "list_id"),
+        ("reorderList", {"id": "l1"}, "imdb_ids"),
+        ("reorderList", {"id": "l1", "imdb_ids": FILM}, "imdb_ids"),
+        ("reorderList", {"id": "l1", "imdb_ids": [FILM, 7]}, "imdb_id"),
+        ("updateNote", {"imdb_id": FILM}, "note"),
+        ("markWatched", {"imdb_id": FILM, "note": "x" * 10_001}, "note"),
+        ("markWatched", {"imdb_id": FILM, "day_known": "no"}, "day_known"),
     ],
 )
 def test_a_malformed_action_is_refused_with_its_field_and_does_nothing(
@@ -406,6 +479,91 @@ def test_an_action_older_than_the_undo_that_put_the_person_or_list_back_is_a_con
     assert do("updatePerson", ago=30, id=ann.id, color="#333333").conflict
     assert do("updateList", ago=30, id="l1", name="Old").conflict
     assert do("updatePerson", ago=0, id=ann.id, color="#333333").success
+
+
+def test_being_on_a_list_has_no_time_and_never_conflicts_with_a_change_of_the_film(do, alice, at):
+    """Nor with one of the list."""
+    for number in (1, 2):
+        do("addList", ago=90, id=f"l{number}", name=f"List {number}")
+    do("addToList", ago=80, imdb_id=OTHER, list_id="l1")
+    do("markWatched", ago=10, imdb_id=FILM, my_rating=9)
+    do("updateList", ago=10, id="l1", name="Best")
+    late = [
+        do("addToList", ago=60, imdb_id=FILM, list_id="l1", note="Late"),
+        do("reorderList", ago=50, id="l1", imdb_ids=[FILM, OTHER]),
+        do("addToList", ago=40, imdb_id=FILM, list_id="l2"),
+        do("removeFromList", ago=30, imdb_id=FILM, list_id="l2"),
+    ]
+    assert [(answer.success, answer.last_modified) for answer in late] == [
+        (True, at(ago)) for ago in (60, 50, 40, 30)
+    ]
+    assert on_list(alice) == [(FILM, "Late"), (OTHER, None)]
+    assert on_list(alice, "l2") == []
+    assert film(alice).last_modified == lists.find(alice.id, "l1").last_modified == at(10)
+
+
+def test_a_note_older_than_the_film_is_a_conflict(do, alice):
+    do("markWatched", ago=30, imdb_id=FILM, my_rating=9)
+    answer = do("updateNote", ago=60, imdb_id=FILM, note="Late")
+    assert (answer.conflict, answer.server_state.note) == (True, None)
+    assert do("updateNote", ago=20, imdb_id=FILM, note="In time").success
+    assert film(alice).note == "In time"
+
+
+MEMBERSHIP = [
+    ("addToList", {"imdb_id": FILM, "list_id": "l1"}),
+    ("removeFromList", {"imdb_id": FILM, "list_id": "l1"}),
+    ("reorderList", {"list_id": "l1", "imdb_ids": [FILM]}),
+]
+
+
+@pytest.mark.parametrize("action, data", MEMBERSHIP[:2])
+def test_a_change_of_a_list_older_than_the_deletion_of_its_film_is_a_conflict(
+    do, alice, at, action, data
+):
+    do("addList", ago=90, id="l1", name="Best")
+    do("addToList", ago=80, imdb_id=FILM, list_id="l1")
+    movies.delete(alice.id, FILM, at=at(30))
+    answer = do(action, ago=60, **data)
+    assert (answer.success, answer.conflict, answer.server_state) == (False, True, None)
+    assert answer.error == "Conflict: server has a newer version of this movie"
+    assert do(action, ago=60, **data) == answer
+    assert not Movie.select().exists()
+
+    assert do(action, ago=10, **data).success
+    # Added later than it was deleted, it comes back; taking it off brings nothing back.
+    assert on_list(alice) == ([(FILM, None)] if action == "addToList" else [])
+    assert Movie.select().exists() == (action == "addToList")
+
+
+def test_a_film_set_to_deleted_comes_back_only_when_it_is_added_to_a_list_later(do, alice):
+    do("addList", ago=90, id="l1", name="Best")
+    do("markWatched", ago=90, imdb_id=FILM)
+    do("updateStatus", ago=30, imdb_id=FILM, status="deleted")
+    answer = do("addToList", ago=60, imdb_id=FILM, list_id="l1")
+    assert (answer.conflict, answer.server_state.status) == (True, "deleted")
+    assert do("addToList", ago=10, imdb_id=FILM, list_id="l1").success
+    assert (film(alice).status, film(alice).list_ids) == ("watched", ["l1"])
+
+
+@pytest.mark.parametrize("action, data", MEMBERSHIP)
+def test_a_change_of_a_list_older_than_its_deletion_is_a_conflict(do, alice, action, data):
+    do("addList", ago=90, id="l1", name="Best")
+    do("addMovie", ago=90, imdb_id=FILM)
+    do("deleteList", ago=30, id="l1")
+    answer = do(action, ago=60, **data)
+    assert (answer.success, answer.conflict, answer.server_state) == (False, True, None)
+    assert answer.error == "Conflict: server has a newer version of this list"
+    assert do(action, ago=60, **data) == answer
+    # Later than that: there is no such list, and so the film is not on it.
+    answer = do(action, ago=10, **data)
+    assert answer.error == (None if action == "removeFromList" else "List not found")
+    assert not CustomList.select().exists()
+
+
+def test_an_unknown_list_adds_no_film(do):
+    assert do("addToList", imdb_id=FILM, list_id="none").error == "List not found"
+    assert not Movie.select().exists()
 
 
 def test_adding_a_person_before_that_name_was_deleted_does_not_bring_them_back(do, alice, at):
@@ -572,7 +730,8 @@ def test_setting_a_missing_film_to_deleted_succeeds(do, alice):
 def everything(user):
     changes = feed.everything_since(user.id, 0)
     shown = [film for piece in serializers.in_batches(user.id, changes.film_ids) for film in piece]
-    return shown, changes.feed.people, changes.feed.lists, changes.feed.deleted_movie_ids
+    films = [lists.details(row).films for row in CustomList.select()]
+    return shown, changes.feed.people, changes.feed.lists, changes.feed.deleted_movie_ids, films
 
 
 def test_an_action_sent_again_is_answered_as_before_and_changes_nothing(do, alice):
@@ -581,6 +740,26 @@ def test_an_action_sent_again_is_answered_as_before_and_changes_nothing(do, alic
     version, before = User.get_by_id(alice.id).library_version, everything(alice)
 
     assert do("addMovie", imdb_id=FILM, recommender="Ann") == first
+    assert everything(alice) == before
+    assert User.get_by_id(alice.id).library_version == version
+
+
+def test_changes_of_lists_and_notes_sent_again_change_nothing(do, alice):
+    do("addList", ago=99, id="l1", name="Best")
+    do("addToList", ago=98, imdb_id=OTHER, list_id="l1")
+    sent = [
+        ("addToList", {"imdb_id": FILM, "list_id": "l1", "note": "Mine"}),
+        ("reorderList", {"id": "l1", "imdb_ids": [FILM, OTHER]}),
+        ("updateNote", {"imdb_id": FILM, "note": "Mine"}),
+        ("removeFromList", {"imdb_id": OTHER, "list_id": "l1"}),
+    ]
+    answers = [do(action, ago=90 - n, **data) for n, (action, data) in enumerate(sent)]
+    assert all(answer.success for answer in answers)
+    do("addToList", ago=50, imdb_id=OTHER, list_id="l1")
+    do("reorderList", ago=40, id="l1", imdb_ids=[OTHER, FILM])
+    do("updateNote", ago=30, imdb_id=FILM, note=None)
+    version, before = User.get_by_id(alice.id).library_version, everything(alice)
+    assert [do(action, ago=90 - n, **data) for n, (action, data) in enumerate(sent)] == answers
     assert everything(alice) == before
     assert User.get_by_id(alice.id).library_version == version
 

@@ -11,6 +11,7 @@ from peewee import JOIN, Case, Field, ModelSelect
 from mm import config, models
 from mm.database import chunks, db, insert_rows
 from mm.models import Title, TitleJson
+from mm.schemas import TmdbData
 from mm.services.enrichment import mapping
 
 # Raise it whenever `mapping` makes something else of the same body.
@@ -74,6 +75,34 @@ def from_row(
     if tmdb_body or omdb_body:
         tmdb, omdb = _build(imdb_id, tmdb_body, omdb_body)
     return tmdb and Raw(tmdb), omdb and Raw(omdb)  # type: ignore[return-value]
+
+
+def with_hint(
+    tmdb: Raw | None, imdb_id: str, media_type: str | None, title: str, year: int | None
+) -> Raw:
+    """The JSON of TMDB with the title and the year that a film's hint gives it. Where TMDB has
+    nothing on the film, all the rest is empty, but none of it is missing."""
+    if tmdb is None:
+        data = TmdbData(
+            tmdbId=None,
+            imdbId=imdb_id,
+            title=title,
+            year=year,
+            mediaType=media_type,
+            poster=None,
+            posterSmall=None,
+            plot=None,
+            genres=[],
+            cast=[],
+            director=None,
+            runtime=None,
+            voteAverage=None,
+            voteCount=None,
+        )
+    else:
+        known = msgspec.json.decode(tmdb, type=TmdbData)
+        data = msgspec.structs.replace(known, title=title, year=year)
+    return Raw(msgspec.json.encode(data))
 
 
 def _bodies() -> tuple[Field, Field]:

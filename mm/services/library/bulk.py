@@ -18,6 +18,7 @@ from mm.services.library.changes import (
     Write,
     add_tombstones,
     later,
+    mark_lists_changed,
     mark_people_changed,
     mark_voters_changed,
     write,
@@ -76,6 +77,7 @@ def delete(user_id: str, imdb_ids: Iterable[str]) -> BulkResult:
     `deleted` keeps them."""
 
     def remove(change: Write, movies: Sequence[Movie]) -> None:
+        mark_lists_changed(change, movies)
         mark_voters_changed(change, movies)
         Movie.delete().where(Movie.id.in_([movie.id for movie in movies])).execute()
         add_tombstones(change, "movie", *(movie.imdb_id for movie in movies))
@@ -106,6 +108,7 @@ def _apply(
 
 def _move(change: Write, movies: Sequence[Movie], status: str, list_pk: int | None = None) -> None:
     turned = [movie for movie in movies if (movie.status == "deleted") != (status == "deleted")]
+    mark_lists_changed(change, turned)
     mark_voters_changed(change, turned)
     ids = [movie.id for movie in movies]
     if list_pk is None:

@@ -10,7 +10,7 @@ from peewee import Expression, fn
 from mm import clock, models
 from mm.database import Table, chunks, db, insert_rows
 from mm.errors import InvalidError
-from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Tombstone
+from mm.models import CustomList, ListFilm, Movie, Person, Recommendation, SavedView, Tombstone
 from mm.services import validation
 
 
@@ -97,6 +97,15 @@ def mark_voters_changed(change: Write, movies: Iterable[Movie]) -> None:
         Recommendation.movie.in_([movie.id for movie in movies])
     )
     mark_people_changed(change, Person.id.in_(voters))
+
+
+def mark_lists_changed(change: Write, movies: Iterable[Movie]) -> None:
+    """For the sync feed: a list is read with its films, and deleted ones are not among
+    them. Call it before the films are deleted."""
+    lists = ListFilm.select(ListFilm.custom_list).where(
+        ListFilm.movie.in_([movie.id for movie in movies])
+    )
+    CustomList.update(updated_at=change.updated_at).where(CustomList.pk.in_(lists)).execute()
 
 
 class Stamped(Protocol):

@@ -25,6 +25,7 @@ from mm.services.library.changes import (
     Write,
     add_tombstones,
     later,
+    mark_lists_changed,
     mark_people_changed,
     mark_voters_changed,
     remove_tombstones,
@@ -295,6 +296,7 @@ def delete(user_id: str, imdb_id: str, at: float | None = None) -> None:
     the way to keep them."""
     with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
+        mark_lists_changed(change, [movie])
         mark_voters_changed(change, [movie])
         Movie.delete().where(Movie.id == movie.id).execute()
         add_tombstones(change, "movie", movie.imdb_id)
@@ -374,6 +376,7 @@ def _list_for(movie: Movie, status: str, list_id: str | None) -> CustomList | No
 
 def _set_status(change: Write, movie: Movie, status: str, custom_list: CustomList | None) -> None:
     if (status == "deleted") != (movie.status == "deleted"):
+        mark_lists_changed(change, [movie])
         mark_voters_changed(change, [movie])
     if movie.status == "watched" and status != "watched":
         Ranking.delete().where(Ranking.movie == movie.id).execute()

@@ -1,4 +1,4 @@
-"""One user's films as the API shows them: four queries for each batch."""
+"""One user's films as the API shows them: five queries for each batch."""
 
 from collections.abc import Iterable, Iterator
 from statistics import mean
@@ -10,7 +10,7 @@ from mm.models import CustomList, ListFilm, Movie, Person, Recommendation, Title
 from mm.schemas import MovieFilters, MovieView, PersonStats, RecommendationView, WatchView
 from mm.services import shown_titles
 from mm.services.enrichment import title_json
-from mm.services.library import browse, movies, watches
+from mm.services.library import browse, list_films, movies, watches
 
 # Films read at once: an answer of any length takes the memory of one batch.
 BATCH_SIZE = 2500
@@ -24,6 +24,8 @@ COLUMNS = (
     Movie.last_modified,
     Movie.note,
 )
+# The providers' title, the one of the film's hint, and the year.
+HINT = (Title.title, Movie.hint_title, fn.COALESCE(Title.year, Movie.hint_year))
 
 
 def movie_view(user_id: str, imdb_id: str) -> MovieView:
@@ -39,7 +41,8 @@ def matching_ids(user_id: str, filters: MovieFilters) -> list[int]:
     if filters.status is not None:
         rows = rows.where(Movie.status == filters.status)
     if filters.list is not None:
-        rows = rows.join_from(Movie, CustomList).where(CustomList.id == filters.list)
+        rows = rows.join_from(Movie, ListFilm).join(CustomList)
+        rows = rows.where((CustomList.id == filters.list) & (Movie.status != "deleted"))
     rows = browse.search(rows, (filters.q or "").replace("\0", " "))
     # The latest and the best first; the films without a value last.
     orders = {
@@ -55,6 +58,11 @@ def matching_ids(user_id: str, filters: MovieFilters) -> list[int]:
     if filters.offset:
         rows = rows.offset(filters.offset)
     return [movie_id for (movie_id,) in db.execute(rows)]
+
+
+def ids_on_list(list_pk: int) -> list[int]:
+    """The ids of the films on a list in its own order, without deleted ones."""
+    return [movie_id for (movie_id,) in db.execute(list_films.of_list(list_pk).select(Movie.id))]
 
 
 def ids_voted_by(person: Person) -> list[int]:
@@ -135,7 +143,9 @@ def state(user_id: str) -> str:
 def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
     with snapshot(db.obj):
         rows = (
-            title_json.join_current(Movie.select(*COLUMNS, *title_json.columns()).join(Title))
+            title_json.join_current(
+                Movie.select(*COLUMNS, *HINT, *title_json.columns()).join(Title)
+            )
             .join_from(Movie, CustomList, JOIN.LEFT_OUTER)
             .where((Movie.user == user_id) & Movie.id.in_(_literal(ids)))
         )
@@ -168,8 +178,11 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
     for movie_id in ids:
         if movie_id not in by_id:
             continue
-        imdb_id, media_type, status, list_id, date_added, modified, note, *texts = by_id[movie_id]
+        imdb_id, media_type, status, list_id, added, modified, note, *titles = by_id[movie_id]
+        title, hint, year, *texts = titles
         tmdb_data, omdb_data = title_json.from_row(imdb_id, *texts)
+        if hint and title is None:
+            tmdb_data = title_json.with_hint(tmdb_data, imdb_id, media_type, hint, year)
         watch = latest.get(movie_id)
         views.append(
             MovieView(
@@ -180,7 +193,7 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
                 media_type,
                 status,
                 list_id,
-                date_added,
+                added,
                 modified,
                 votes[movie_id],
                 None if watch is None else WatchView(imdb_id, user_id, *watch),

@@ -6,7 +6,7 @@ rating. Doing again what is done already is no error.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import UNSET
@@ -19,7 +19,7 @@ from mm.services import validation
 from mm.services.library import lists, movies, people
 
 PERSON_FIELDS = ("is_trusted", "color", "emoji")
-LIST_FIELDS = ("name", "color", "icon", "position")
+LIST_FIELDS = ("name", "color", "icon", "position", "description")
 
 
 class Subject(NamedTuple):
@@ -35,22 +35,36 @@ class Subject(NamedTuple):
 
 class Action(NamedTuple):
     """Both functions get the user's id and the action's data; `perform`
-    also when it was done."""
+    also when it was done.
+
+    `has_time` is false for what has no last_modified of its own: it conflicts with the
+    deletion of a subject only, never with another change of it.
+    """
 
     perform: Callable[[str, dict[str, Any], float], object]
-    find: Callable[[str, dict[str, Any]], Subject]
+    find: Callable[[str, dict[str, Any]], Sequence[Subject]]
     deletes: bool = False
+    has_time: bool = True
 
 
 ACTIONS: dict[str, Action] = {}
 
 
-def _performs(*names: str, find: Callable[[str, dict], Subject], deletes: bool = False) -> Callable:
+def _performs(
+    *names: str,
+    find: Callable[[str, dict], Subject] | Sequence[Callable[[str, dict], Subject]],
+    deletes: bool = False,
+    has_time: bool = True,
+) -> Callable:
     """Register what performs the actions of these names, which are about
-    what `find` finds."""
+    what `find` finds: one subject, or several."""
+    finders = [find] if callable(find) else find
+
+    def find_all(user_id: str, data: dict) -> list[Subject]:
+        return [find_one(user_id, data) for find_one in finders]
 
     def register(perform: Callable) -> Callable:
-        ACTIONS.update(dict.fromkeys(names, Action(perform, find, deletes)))
+        ACTIONS.update(dict.fromkeys(names, Action(perform, find_all, deletes, has_time)))
         return perform
 
     return register
@@ -79,7 +93,14 @@ def _find_new_person(user_id: str, data: dict) -> Subject:
 
 
 def _find_list(user_id: str, data: dict) -> Subject:
-    list_id = _list_id(data)
+    return _list_subject(user_id, _list_id(data))
+
+
+def _find_named_list(user_id: str, data: dict) -> Subject:
+    return _list_subject(user_id, _named_list(data))
+
+
+def _list_subject(user_id: str, list_id: str | None) -> Subject:
     row = CustomList.get_or_none((CustomList.user == user_id) & (CustomList.id == list_id))
     return Subject("list", list_id, row)
 
@@ -133,8 +154,16 @@ def _change_vote(user_id: str, data: dict, at: float) -> None:
 @_performs("watchMovie", "markWatched", find=_find_film)
 def _watch(user_id: str, data: dict, at: float) -> None:
     _require_film(user_id, data, at)
-    again = validation.flag(data.get("again"), "again") or None
-    movies.watch(user_id, data["imdb_id"], data.get("date_watched"), _rating(data), again, at)
+    movies.watch(
+        user_id,
+        data["imdb_id"],
+        data.get("date_watched"),
+        _rating(data),
+        validation.flag(data.get("again"), "again") or None,
+        at,
+        data.get("note", UNSET),
+        validation.flag(data.get("day_known"), "day_known"),
+    )
 
 
 @_performs("updateRating", find=_find_film)
@@ -143,6 +172,13 @@ def _rate(user_id: str, data: dict, at: float) -> None:
     if rating is UNSET:
         raise _invalid("my_rating", "is missing")
     movies.rate(user_id, data["imdb_id"], rating, at)
+
+
+@_performs("updateNote", find=_find_film)
+def _set_note(user_id: str, data: dict, at: float) -> None:
+    if "note" not in data:
+        raise _invalid("note", "is missing")
+    movies.set_note(user_id, data["imdb_id"], data["note"], at)
 
 
 @_performs("updateMovieStatus", "updateStatus", find=_find_film)
@@ -201,8 +237,17 @@ def _add_list(user_id: str, data: dict, at: float) -> None:
     if subject.row is not None:
         lists.change(user_id, subject.row.id, _only(data, LIST_FIELDS), at)
     else:
-        name, color, icon, position = (data.get(field) for field in LIST_FIELDS)
-        lists.create(user_id, name, color, icon, position, subject.key, at)  # type: ignore[arg-type]
+        name, color, icon, position, description = (data.get(field) for field in LIST_FIELDS)
+        lists.create(
+            user_id,
+            name,  # type: ignore[arg-type]
+            color,
+            icon,
+            position,
+            subject.key,
+            at,
+            description,
+        )
 
 
 @_performs("updateList", find=_find_list)
@@ -214,6 +259,28 @@ def _change_list(user_id: str, data: dict, at: float) -> None:
 def _delete_list(user_id: str, data: dict, at: float) -> None:
     with contextlib.suppress(NotFoundError):
         lists.delete(user_id, validation.identifier(data.get("id")), at)
+
+
+@_performs("addToList", find=(_find_film, _find_named_list), has_time=False)
+def _add_to_list(user_id: str, data: dict, at: float) -> None:
+    lists.find(user_id, _named_list(data))
+    _require_film(user_id, data, at)
+    note = data.get("note", UNSET)
+    movies.add_to_list(user_id, data["imdb_id"], _named_list(data), note, at)
+
+
+@_performs("removeFromList", find=(_find_film, _find_named_list), has_time=False)
+def _remove_from_list(user_id: str, data: dict, at: float) -> None:
+    with contextlib.suppress(NotFoundError):
+        movies.remove_from_list(user_id, data["imdb_id"], _named_list(data), at)
+
+
+@_performs("reorderList", find=_find_named_list, has_time=False)
+def _reorder_list(user_id: str, data: dict, at: float) -> None:
+    imdb_ids = data.get("imdb_ids")
+    if not isinstance(imdb_ids, list):
+        raise _invalid("imdb_ids", "is not a list of IMDb ids")
+    lists.reorder_films(user_id, _named_list(data), imdb_ids, at)
 
 
 def _require_film(user_id: str, data: dict, at: float) -> None:
@@ -257,6 +324,11 @@ def _media_type(data: dict) -> str | None:
 
 def _list_id(data: dict, key: str = "id") -> str | None:
     return None if data.get(key) is None else validation.identifier(data[key], key)
+
+
+def _named_list(data: dict) -> str:
+    """Of an action on the films of a list, which clients name by `list_id` or `id`."""
+    return validation.identifier(data.get("list_id", data.get("id")), "list_id")
 
 
 def _only(data: dict, fields: tuple[str, ...]) -> dict:

@@ -2,8 +2,10 @@
 the user did them.
 
 The last write wins: an action that is older than the film, person or list is
-refused as a conflict. Every answer is stored, so that a queue that is sent twice
-changes nothing the second time.
+refused as a conflict. Being on a list has no time of its own, so what changes only
+that conflicts with a newer deletion of the film or the list, and with nothing else.
+Every answer is stored, so that a queue that is sent twice changes nothing the second
+time.
 """
 
 import hashlib
@@ -57,9 +59,9 @@ def perform(user_id: str, action: SyncAction) -> SyncAnswer:
             stored = by_id if by_id and by_id.success and by_id.last_modified == at else None
         if stored and not stored.conflict:
             return stored
-        subject = kind.find(user_id, action.data)
-        conflict = stored or _conflict(user_id, kind, subject, at)
-        answer = conflict or _outcome(user_id, kind, subject, action.data, at)
+        subjects = kind.find(user_id, action.data)
+        conflict = stored or _conflict(user_id, kind, subjects, at)
+        answer = conflict or _outcome(user_id, kind, subjects, action.data, at)
         if stored is None:
             # Without the server's state, which may be long and is read anew for a replay.
             values = {name: value for name, value in msgspec.to_builtins(answer).items() if value}
@@ -70,7 +72,9 @@ def perform(user_id: str, action: SyncAction) -> SyncAnswer:
                 created_at=clock.now(),
             )
         if answer.conflict:
-            answer.server_state = _state(subject.row)
+            # A stored answer says in its words alone what the conflict is about.
+            about = (each for each in subjects if answer.error == CONFLICT.format(kind=each.kind))
+            answer.server_state = _state(next(about, subjects[0]).row)
     return answer
 
 
@@ -109,7 +113,9 @@ def sweep() -> None:
             models.SyncAction.delete().where(old).execute()
 
 
-def _outcome(user_id: str, kind: Action, subject: Subject, data: dict, at: float) -> SyncAnswer:
+def _outcome(
+    user_id: str, kind: Action, subjects: Sequence[Subject], data: dict, at: float
+) -> SyncAnswer:
     try:
         with db.atomic():
             kind.perform(user_id, data, at)
@@ -117,32 +123,45 @@ def _outcome(user_id: str, kind: Action, subject: Subject, data: dict, at: float
         raise
     except UserError as error:
         return SyncAnswer(False, error=error.message)
-    return SyncAnswer(True, last_modified=later(at, subject.row) if subject.row else at)
+    row = subjects[0].row
+    return SyncAnswer(True, last_modified=later(at, row) if row and kind.has_time else at)
 
 
-def _conflict(user_id: str, kind: Action, subject: Subject, at: float) -> SyncAnswer | None:
-    if kind.deletes and subject.row is None:
+def _conflict(
+    user_id: str, kind: Action, subjects: Sequence[Subject], at: float
+) -> SyncAnswer | None:
+    for subject in subjects:
+        newest = _newest(user_id, kind, subject)
+        if newest is not None and at < newest - TOLERANCE:
+            error = CONFLICT.format(kind=subject.kind)
+            return SyncAnswer(False, last_modified=newest, error=error, conflict=True)
+    return None
+
+
+def _newest(user_id: str, kind: Action, subject: Subject) -> float | None:
+    """When that which the action must not be older than was done; None where there is nothing."""
+    row = subject.row
+    if row is None:
+        return None if kind.deletes else _deleted_at(user_id, subject)
+    is_deleted = isinstance(row, Movie) and row.status == "deleted"
+    if not kind.has_time and not is_deleted:
         return None
-    if subject.row:
-        # An import or an undo brings an old last_modified back, and is
-        # newer than that.
-        newest = max(changed_at(subject.row), subject.row.imported_at or 0.0)
+    # An import or an undo brings an old last_modified back, and is newer than that.
+    return max(changed_at(row), row.imported_at or 0.0)
+
+
+def _deleted_at(user_id: str, subject: Subject) -> float | None:
+    if subject.name_key is None:
+        is_subject = Tombstone.key == subject.key
     else:
-        if subject.name_key is None:
-            is_subject = Tombstone.key == subject.key
-        else:
-            # Several people may have had one name, one after the other.
-            is_subject = Tombstone.name_key == subject.name_key
-        newest = (
-            Tombstone.select(fn.MAX(Tombstone.deleted_at))
-            .where(Tombstone.user == user_id)
-            .where((Tombstone.kind == subject.kind) & is_subject)
-            .scalar()
-        )
-    if newest is None or at >= newest - TOLERANCE:
-        return None
-    error = CONFLICT.format(kind=subject.kind)
-    return SyncAnswer(False, last_modified=newest, error=error, conflict=True)
+        # Several people may have had one name, one after the other.
+        is_subject = Tombstone.name_key == subject.name_key
+    return (
+        Tombstone.select(fn.MAX(Tombstone.deleted_at))
+        .where(Tombstone.user == user_id)
+        .where((Tombstone.kind == subject.kind) & is_subject)
+        .scalar()
+    )
 
 
 def _state(row: Movie | Person | CustomList | None) -> MovieView | PersonView | ListView | None:
