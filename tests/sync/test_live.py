@@ -62,6 +62,19 @@ def test_each_kind_of_change_is_one_event_once(alice, listener):
     ]
 
 
+def test_a_film_put_on_a_list_is_an_event_of_both(alice, listener):
+    movies.add(alice.id, FILM)
+    listed = lists.create(alice.id, "Later").id
+    listener.look()
+    both = [{"type": "movieUpdated", "imdb_ids": [FILM]}, {"type": "listUpdated"}]
+    movies.add_to_list(alice.id, FILM, listed)
+    assert listener.look() == both
+    lists.reorder_films(alice.id, listed, [FILM])
+    assert listener.look() == []
+    movies.remove_from_list(alice.id, FILM, listed)
+    assert listener.look() == both
+
+
 def test_deletions_of_people_lists_and_films_are_events(alice, listener):
     person, listed = people.create(alice.id, "Eve"), lists.create(alice.id, "Later")
     movies.add(alice.id, FILM)

@@ -328,7 +328,8 @@ def _list_id(data: dict, key: str = "id") -> str | None:
 
 def _named_list(data: dict) -> str:
     """Of an action on the films of a list, which clients name by `list_id` or `id`."""
-    return validation.identifier(data.get("list_id", data.get("id")), "list_id")
+    named = data.get("list_id")
+    return validation.identifier(data.get("id") if named is None else named, "list_id")
 
 
 def _only(data: dict, fields: tuple[str, ...]) -> dict:
