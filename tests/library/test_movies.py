@@ -21,6 +21,10 @@ def film(alice):
     return movies.add(alice.id, FILM)
 
 
+def watch(date, rating, note=None, day_known=True):
+    return {"date_watched": date, "my_rating": rating, "note": note, "day_known": day_known}
+
+
 def entry(user, imdb_id=FILM):
     return exported(user)["movies"][imdb_id]
 
@@ -212,7 +216,7 @@ class TestCounts:
 class TestWatching:
     def test_a_first_watch_is_now_and_unrated(self, alice, film):
         movies.watch(alice.id, FILM)
-        assert entry(alice)["watch_history"] == {"date_watched": clock.now(), "my_rating": None}
+        assert entry(alice)["watch_history"] == watch(clock.now(), None)
         assert entry(alice)["status"] == "watched"
 
     def test_a_new_rating_keeps_the_date_and_a_new_date_keeps_the_rating(
@@ -222,9 +226,9 @@ class TestWatching:
         movies.watch(alice.id, FILM, my_rating=7.5)
         frozen_clock.move(DAY)
         movies.watch(alice.id, FILM, my_rating=8)
-        assert entry(alice)["watch_history"] == {"date_watched": seen_at, "my_rating": 8}
+        assert entry(alice)["watch_history"] == watch(seen_at, 8)
         movies.watch(alice.id, FILM, date_watched=1e9)
-        assert entry(alice)["watch_history"] == {"date_watched": 1e9, "my_rating": 8}
+        assert entry(alice)["watch_history"] == watch(1e9, 8)
         assert Watch.select().count() == 1
 
     def test_none_clears_a_rating(self, alice, film):
@@ -237,7 +241,7 @@ class TestWatching:
         movies.watch(alice.id, FILM, 1.1e9, 9, again=True)
         movies.watch(alice.id, FILM, 0.9e9, again=True)
         assert [watch["date_watched"] for watch in entry(alice)["watches"]] == [0.9e9, 1e9, 1.1e9]
-        assert entry(alice)["watch_history"] == {"date_watched": 1.1e9, "my_rating": 9}
+        assert entry(alice)["watch_history"] == watch(1.1e9, 9)
 
     @pytest.mark.parametrize("rating, left", [(UNSET, 9), (3, 3)])
     def test_a_watch_moved_onto_the_date_of_another_is_merged_with_it(
@@ -246,7 +250,7 @@ class TestWatching:
         movies.watch(alice.id, FILM, 1e9, 5)
         movies.watch(alice.id, FILM, 1.1e9, 9, again=True)
         movies.watch(alice.id, FILM, 1e9, rating)
-        assert entry(alice)["watch_history"] == {"date_watched": 1e9, "my_rating": left}
+        assert entry(alice)["watch_history"] == watch(1e9, left)
         assert Watch.select().count() == 1
 
     @pytest.mark.parametrize("rating, left", [(UNSET, 5), (None, None)])
@@ -288,8 +292,8 @@ class TestWatching:
         movies.set_status(alice.id, FILM, status, favourites.id)
         movies.watch(alice.id, FILM, my_rating=None)
         assert entry(alice)["watches"] == [
-            {"date_watched": 1e9, "my_rating": 9},
-            {"date_watched": clock.now(), "my_rating": None},
+            watch(1e9, 9),
+            watch(clock.now(), None),
         ]
         movies.watch(alice.id, FILM, my_rating=7)
         assert [row.my_rating for row in Watch.select().order_by(Watch.date_watched)] == [9, 7]

@@ -28,8 +28,8 @@ def home(frozen_clock, alice):
     """Alice's, with a film that has everything, and an empty second list."""
     movies = [
         seen(1, rating=9.5, recommendations=[vote("Bob"), vote("Zoe", up=False)]),
-        film(2, status="custom", custom_list_id="list-1", recommendations=[vote("Bob")]),
-        seen(3, status="custom", custom_list_id="list-1"),
+        film(2, recommendations=[vote("Bob")]),
+        seen(3),
     ]
     put(
         alice,
@@ -39,6 +39,8 @@ def home(frozen_clock, alice):
             [custom_list(), custom_list("list-2")],
         ),
     )
+    for imdb_id in ("tt0000002", "tt0000003"):
+        movies.set_status(alice.id, imdb_id, "custom", "list-1")
     frozen_clock.move(60)
     return alice
 
@@ -140,7 +142,7 @@ def test_a_list_is_kept_without_the_watches_and_votes_of_its_films(home):
     do(home, lists.delete, "list-1", list_id="list-1")
     [kept] = UndoStep.select()
     assert set(kept.rows["places"]) == {"tt0000002", "tt0000003"}
-    assert kept.rows["films"] == {}
+    assert kept.rows["movies"] == {}
 
 
 def test_a_list_comes_back_without_the_film_that_was_deleted_since(home):
@@ -263,7 +265,7 @@ def test_a_list_comes_back_beside_rankings_of_other_films(home):
     assert [row.imdb_id for row in rankings.listing(home.id)] == [FILM]
 
 
-@pytest.mark.parametrize("more", [(), ("rankings", "places", "with_votes")])
+@pytest.mark.parametrize("more", [(), ("rankings", "places", "has_votes")])
 def test_a_step_that_an_older_version_kept_can_no_longer_be_taken_back(home, frozen_clock, more):
     rows = {part: {} for part in ("films", "people", "lists", *more)}
     old = {"token": "old", "user": home.id, "rows": rows, "after": "x"}

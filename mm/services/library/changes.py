@@ -10,7 +10,7 @@ from peewee import Expression, fn
 from mm import clock, models
 from mm.database import Table, chunks, db, insert_rows
 from mm.errors import InvalidError
-from mm.models import CustomList, Movie, Person, Recommendation, SavedView, Tombstone
+from mm.models import CustomList, ListFilm, Movie, Person, Recommendation, SavedView, Tombstone
 from mm.services import validation
 
 
@@ -42,6 +42,16 @@ def require_room(user_id: str, table: type[Table], noun: str, more: int = 1) -> 
     if table.select().where(table.user == user_id).count() + more > validation.FILMS_MAX:
         most = f"{validation.FILMS_MAX:,} {noun}"
         raise InvalidError(f"A library can hold {most}. Delete some you no longer need.")
+
+
+def require_list_room(user_id: str, more: int = 1) -> None:
+    """As `require_room`, of films on all lists of a library together."""
+    entries = ListFilm.select().join(CustomList).where(CustomList.user == user_id)
+    if more and entries.count() + more > validation.LIST_FILMS_MAX:
+        raise InvalidError(
+            f"The lists of a library can hold {validation.LIST_FILMS_MAX:,} films altogether. "
+            "Take some off a list first."
+        )
 
 
 def next_position(user_id: str, table: type[CustomList] | type[SavedView]) -> int:

@@ -5,7 +5,7 @@ import contextlib
 from collections import Counter
 from typing import NamedTuple
 
-from peewee import JOIN, Desc
+from peewee import JOIN, Desc, fn
 
 from mm.database import db, snapshot
 from mm.errors import NotFoundError, UserError
@@ -17,7 +17,12 @@ from mm.services.library import movies, watches
 from mm.services.library.changes import write
 from mm.services.ranking_order import Ranked
 
-TITLE = (Title.title, Title.poster_path, Title.year)
+# Where the server knows no title, as the user's file or the user named it.
+TITLE = (
+    fn.COALESCE(Title.title, Movie.hint_title),
+    Title.poster_path,
+    fn.COALESCE(Title.year, Movie.hint_year),
+)
 
 
 class Summary(NamedTuple):
@@ -95,8 +100,8 @@ def insert(
             from_here_on = in_group & (Ranking.position >= stored)
             Ranking.update(position=Ranking.position + 1).where(from_here_on).execute()
         Ranking.create(movie=movie, liked=liked, position=stored, ranked_at=change.at)
-        title = movie.title
-        summary = _summary(movie.imdb_id, title.title, title.poster_path, title.year)
+        title = Movie.select(*TITLE).join(Title).where(Movie.id == movie.id).tuples().get()
+        summary = _summary(movie.imdb_id, *title)
         return _view(Ranked(movie.imdb_id, liked, position, change.at), size + 1, summary)
 
 
