@@ -146,15 +146,15 @@ def put_in_order(change: Write, list_pk: int, imdb_ids: Sequence[str]) -> None:
     )
     films = {imdb_id: (movie_id, position) for imdb_id, movie_id, position in db.execute(rows)}
     order = [imdb_id for imdb_id in dict.fromkeys([*imdb_ids, *films]) if imdb_id in films]
+    if order == list(films):
+        return
     moved = [
-        (place, films[imdb_id][0])
+        (place, list_pk, films[imdb_id][0])
         for place, imdb_id in enumerate(order)
         if films[imdb_id][1] != place
     ]
-    keys = (ListFilm.custom_list, ListFilm.movie)
-    update_rows(db.obj, [ListFilm.position], keys, ((place, list_pk, key) for place, key in moved))
-    if moved:
-        mark_changed(change, [list_pk], [])
+    update_rows(db.obj, [ListFilm.position], (ListFilm.custom_list, ListFilm.movie), moved)
+    mark_changed(change, [list_pk], [])
 
 
 def mark_changed(change: Write, list_pks: Collection[int], movie_ids: Collection[int]) -> None:
