@@ -192,6 +192,12 @@ class TestTheStatusCustom:
         assert (stand(home), stand(home, TWO)) == (("custom", "b"), ("toWatch", None))
         assert lists_of(home) == ["b"]
 
+    def test_a_list_tells_where_films_go_that_are_on_no_other(self, home):
+        movies.watch(home.id, ONE)
+        bulk.put_on_list(home.id, FILMS, "a")
+        put(home, "b", THREE)
+        assert lists.films_by_destination(home.id) == {"a": (1, 1), "b": (0, 0), "c": (0, 0)}
+
     def test_choosing_all_lists_of_a_film_takes_it_from_those_that_are_not_chosen(self, home):
         movies.set_status(home.id, ONE, "custom", "a")
         movies.set_lists(home.id, ONE, ["c", "b", "gone"])

@@ -39,7 +39,6 @@ MODULES = {
     "library.test_people",
     "library.test_rankings",
     "library.test_recommenders",
-    "library.test_rules_at_random",
     "library.test_saved_views",
     "library.test_undo",
     "portable.test_portable",
