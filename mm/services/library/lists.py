@@ -89,7 +89,7 @@ def of_film(movie: Movie) -> list[CustomList]:
 
 
 def keys(user_id: str, ids: Iterable[str]) -> list[int]:
-    """Of those of the ids that are this user's lists."""
+    """`CustomList.pk` of this user's lists with these ids; other ids are ignored."""
     wanted = set(ids)
     return [row.pk for row in _rows(user_id) if row.id in wanted]
 
