@@ -30,6 +30,8 @@ TOO_LARGE = f"This file is larger than the {FILE_MAX >> 20} MB limit. Nothing wa
 # Films, people, lists or views of one library, and recommendations of one film: a library with more
 # could not be backed up.
 FILMS_MAX = 200_000
+# Films on all lists of one library together, each counted once for each list.
+LIST_FILMS_MAX = 500_000
 VOTES_MAX = 10_000
 # Filters of a view, and values of one filter.
 FILTERS_MAX = 30

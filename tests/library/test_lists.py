@@ -84,6 +84,16 @@ def test_only_the_given_fields_change(alice, favourites, frozen_clock):
     assert changed.updated_at > favourites.updated_at
 
 
+def test_a_description_is_kept_until_it_is_emptied(alice, favourites):
+    described = lists.change(alice.id, favourites.id, {"description": " Seen\r\ntwice "})
+    assert described.description == "Seen\ntwice"
+    assert lists.change(alice.id, favourites.id, {"name": "Loved"}).description == "Seen\ntwice"
+    assert lists.change(alice.id, favourites.id, {"description": " "}).description is None
+    assert lists.create(alice.id, "Other", description="New").description == "New"
+    with pytest.raises(InvalidError, match="description: longer than 10,000 characters"):
+        lists.create(alice.id, "Long", description="x" * 10_001)
+
+
 def test_the_films_of_a_deleted_list_go_back_to_watched_or_to_watch(alice, favourites):
     movies.add(alice.id, FILM)
     movies.add(alice.id, SEEN)

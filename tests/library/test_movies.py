@@ -21,6 +21,10 @@ def film(alice):
     return movies.add(alice.id, FILM)
 
 
+def watch(date, rating, note=None, day_known=True):
+    return {"date_watched": date, "my_rating": rating, "note": note, "day_known": day_known}
+
+
 def entry(user, imdb_id=FILM):
     return exported(user)["movies"][imdb_id]
 
@@ -212,7 +216,7 @@ class TestCounts:
 class TestWatching:
     def test_a_first_watch_is_now_and_unrated(self, alice, film):
         movies.watch(alice.id, FILM)
-        assert entry(alice)["watch_history"] == {"date_watched": clock.now(), "my_rating": None}
+        assert entry(alice)["watch_history"] == watch(clock.now(), None)
         assert entry(alice)["status"] == "watched"
 
     def test_a_new_rating_keeps_the_date_and_a_new_date_keeps_the_rating(
@@ -222,9 +226,9 @@ class TestWatching:
         movies.watch(alice.id, FILM, my_rating=7.5)
         frozen_clock.move(DAY)
         movies.watch(alice.id, FILM, my_rating=8)
-        assert entry(alice)["watch_history"] == {"date_watched": seen_at, "my_rating": 8}
+        assert entry(alice)["watch_history"] == watch(seen_at, 8)
         movies.watch(alice.id, FILM, date_watched=1e9)
-        assert entry(alice)["watch_history"] == {"date_watched": 1e9, "my_rating": 8}
+        assert entry(alice)["watch_history"] == watch(1e9, 8)
         assert Watch.select().count() == 1
 
     def test_none_clears_a_rating(self, alice, film):
@@ -237,7 +241,7 @@ class TestWatching:
         movies.watch(alice.id, FILM, 1.1e9, 9, again=True)
         movies.watch(alice.id, FILM, 0.9e9, again=True)
         assert [watch["date_watched"] for watch in entry(alice)["watches"]] == [0.9e9, 1e9, 1.1e9]
-        assert entry(alice)["watch_history"] == {"date_watched": 1.1e9, "my_rating": 9}
+        assert entry(alice)["watch_history"] == watch(1.1e9, 9)
 
     @pytest.mark.parametrize("rating, left", [(UNSET, 9), (3, 3)])
     def test_a_watch_moved_onto_the_date_of_another_is_merged_with_it(
@@ -246,7 +250,7 @@ class TestWatching:
         movies.watch(alice.id, FILM, 1e9, 5)
         movies.watch(alice.id, FILM, 1.1e9, 9, again=True)
         movies.watch(alice.id, FILM, 1e9, rating)
-        assert entry(alice)["watch_history"] == {"date_watched": 1e9, "my_rating": left}
+        assert entry(alice)["watch_history"] == watch(1e9, left)
         assert Watch.select().count() == 1
 
     @pytest.mark.parametrize("rating, left", [(UNSET, 5), (None, None)])
@@ -262,6 +266,45 @@ class TestWatching:
         movies.watch(alice.id, FILM, 1e9, 5)
         movies.watch(alice.id, FILM, 1e9, again=True)
         assert [(row.date_watched, row.my_rating) for row in Watch.select()] == [(1e9, 5)]
+
+    def test_a_note_and_an_unknown_day_stay_until_others_are_given(self, alice, film):
+        movies.watch(alice.id, FILM, note=" In the rain\r\nwith Eve ", day_known=False)
+        told = watch(clock.now(), None, "In the rain\nwith Eve", False)
+        assert entry(alice)["watch_history"] == told
+        movies.watch(alice.id, FILM, my_rating=8)
+        assert entry(alice)["watch_history"] == told | {"my_rating": 8}
+        movies.watch(alice.id, FILM, note=" ", day_known=True)
+        assert entry(alice)["watch_history"] == watch(clock.now(), 8)
+
+    def test_one_more_watch_has_no_note_and_a_known_day(self, alice, film, frozen_clock):
+        movies.watch(alice.id, FILM, note="In the rain", day_known=False)
+        frozen_clock.move(DAY)
+        movies.watch(alice.id, FILM, again=True)
+        assert entry(alice)["watch_history"] == watch(clock.now(), None)
+
+    def test_whoever_names_the_day_of_a_watch_knows_it(self, alice, film):
+        movies.watch(alice.id, FILM, my_rating=7, note="In the rain", day_known=False)
+        movies.watch(alice.id, FILM, 1e9)
+        assert entry(alice)["watch_history"] == watch(1e9, 7, "In the rain")
+
+    @pytest.mark.parametrize("note, left", [(UNSET, "Second"), ("Third", "Third"), (None, None)])
+    def test_a_watch_takes_its_note_along_when_it_is_merged_with_another(
+        self, alice, film, note, left
+    ):
+        movies.watch(alice.id, FILM, 1e9, note="First")
+        movies.watch(alice.id, FILM, 1.1e9, again=True, note="Second")
+        movies.watch(alice.id, FILM, 1e9, note=note)
+        assert entry(alice)["watch_history"] == watch(1e9, None, left)
+
+    @pytest.mark.parametrize("note", ["x" * 10_001, "\0", 7])
+    def test_a_note_that_cannot_be_kept_is_refused(self, alice, film, note):
+        for verb in (
+            lambda: movies.watch(alice.id, FILM, note=note),
+            lambda: movies.set_note(alice.id, FILM, note),
+        ):
+            with pytest.raises(InvalidError, match="note"):
+                verb()
+        assert entry(alice).items() >= {"note": None, "watch_history": None}.items()
 
     def test_milliseconds_and_dates_without_a_time_are_understood(self, alice, film):
         assert movies.watch(alice.id, FILM, 1.1e12).date_watched == 1.1e9
@@ -288,8 +331,8 @@ class TestWatching:
         movies.set_status(alice.id, FILM, status, favourites.id)
         movies.watch(alice.id, FILM, my_rating=None)
         assert entry(alice)["watches"] == [
-            {"date_watched": 1e9, "my_rating": 9},
-            {"date_watched": clock.now(), "my_rating": None},
+            watch(1e9, 9),
+            watch(clock.now(), None),
         ]
         movies.watch(alice.id, FILM, my_rating=7)
         assert [row.my_rating for row in Watch.select().order_by(Watch.date_watched)] == [9, 7]
@@ -307,7 +350,7 @@ class TestWatching:
         with pytest.raises(NotFoundError, match=r"^Movie not found$"):
             movies.watch(alice.id, "nonsense")
 
-    def test_a_watched_film_leaves_its_list(self, alice, film):
+    def test_a_watched_film_no_longer_has_its_status_with_a_list(self, alice, film):
         movies.set_status(alice.id, FILM, "custom", lists.create(alice.id, "Favourites").id)
         movies.watch(alice.id, FILM)
         assert entry(alice).items() >= {"status": "watched", "custom_list_id": None}.items()
@@ -347,6 +390,22 @@ class TestWatching:
             movies.rate(alice.id, FILM, 8)
 
 
+class TestNotes:
+    def test_a_note_keeps_its_lines_and_a_blank_one_is_none(self, alice, film):
+        movies.set_note(alice.id, FILM, "  Bring\r\n\r\ncake ")
+        assert entry(alice)["note"] == "Bring\n\ncake"
+        movies.set_note(alice.id, FILM, " \n")
+        assert entry(alice)["note"] is None
+
+    def test_a_note_is_a_change_of_the_film(self, alice, film, frozen_clock):
+        before = marks(alice)
+        frozen_clock.move(DAY)
+        movies.set_note(alice.id, FILM, "Cake")
+        now = marks(alice)
+        assert (now[0], now[2]) == (clock.now(), before[2] + 1)
+        assert now[1] > before[1]
+
+
 class TestStatus:
     def test_the_status_custom_needs_a_list_of_the_user(self, alice, bob, film):
         with pytest.raises(InvalidError, match="custom_list_id"):
@@ -362,7 +421,7 @@ class TestStatus:
         assert entry(alice)["custom_list_id"] == favourites.id
 
     @pytest.mark.parametrize("status", ["toWatch", "watched", "deleted"])
-    def test_every_other_status_takes_it_off_its_list(self, alice, film, status):
+    def test_with_every_other_status_it_has_no_list_of_its_status(self, alice, film, status):
         favourites = lists.create(alice.id, "Favourites")
         movies.set_status(alice.id, FILM, "custom", favourites.id)
         movies.set_status(alice.id, FILM, status, favourites.id)

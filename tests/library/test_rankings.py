@@ -64,6 +64,19 @@ def test_an_entry_has_the_shape_that_both_clients_decode(phone, frozen_clock):
     assert (unknown["title"], unknown["poster_path"], unknown["year"]) == (TWO, None, None)
 
 
+def test_a_film_without_a_title_is_shown_with_what_its_user_calls_it(phone):
+    hint = {"hint_title": "The Lighthouse", "hint_year": 2019}
+    Movie.update(**hint).where(Movie.title.in_([ONE, TWO])).execute()
+    Title.update(title="The Light").where(Title.imdb_id == TWO).execute()
+    assert rank(phone, ONE, 1).json.items() >= {"title": "The Lighthouse", "year": "2019"}.items()
+    titles = {row["imdb_id"]: (row["title"], row["year"]) for row in phone.get(URL).json}
+    assert titles == {ONE: ("The Lighthouse", "2019")}
+    left = {
+        row["imdb_id"]: (row["title"], row["year"]) for row in phone.get(f"{URL}/unranked").json
+    }
+    assert left[TWO] == ("The Light", "2019")
+
+
 def test_unranked_films_are_listed_with_the_last_watched_first(phone):
     rank(phone, TWO, 1)
     assert phone.get(f"{URL}/unranked").json == [

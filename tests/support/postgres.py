@@ -34,6 +34,7 @@ MODULES = {
     "enrichment.test_sweeps",
     "enrichment.test_title_json",
     "library.test_browse",
+    "library.test_list_films",
     "library.test_lists",
     "library.test_movies",
     "library.test_people",

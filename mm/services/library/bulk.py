@@ -99,7 +99,9 @@ def _apply(
         )
     with undo.step(user_id, wanted) as step:
         rows = Movie.select().where((Movie.user == user_id) & Movie.title.in_(wanted))
-        if movies := list(rows):
+        found = {movie.imdb_id: movie for movie in rows}
+        # In the order in which they were selected: a list takes them in it.
+        if movies := [found[imdb_id] for imdb_id in wanted if imdb_id in found]:
             with write(user_id) as change:
                 verb(change, movies)
                 models.spread_updates(db.obj, user_id, change.updated_at)
@@ -111,12 +113,12 @@ def _move(change: Write, movies: Sequence[Movie], status: str, list_pk: int | No
     mark_lists_changed(change, turned)
     mark_voters_changed(change, turned)
     ids = [movie.id for movie in movies]
-    if list_pk is None:
-        Movie.update(status=status, custom_list=None).where(Movie.id.in_(ids)).execute()
-    else:
+    if list_pk is not None:
         list_films.make_custom(change, list_pk, ids)
-    if status != "watched":
-        Ranking.delete().where(_of(Ranking, movies)).execute()
+    else:
+        Movie.update(status=status, custom_list=None).where(Movie.id.in_(ids)).execute()
+        if status != "watched":
+            Ranking.delete().where(_of(Ranking, movies)).execute()
     _mark(change, movies)
 
 

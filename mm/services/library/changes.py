@@ -44,6 +44,16 @@ def require_room(user_id: str, table: type[Table], noun: str, more: int = 1) -> 
         raise InvalidError(f"A library can hold {most}. Delete some you no longer need.")
 
 
+def require_list_room(user_id: str, more: int = 1) -> None:
+    """As `require_room`, of films on all lists of a library together."""
+    entries = ListFilm.select().join(CustomList).where(CustomList.user == user_id)
+    if more and entries.count() + more > validation.LIST_FILMS_MAX:
+        raise InvalidError(
+            f"The lists of a library can hold {validation.LIST_FILMS_MAX:,} films altogether. "
+            "Take some off a list first."
+        )
+
+
 def next_position(user_id: str, table: type[CustomList] | type[SavedView]) -> int:
     """The position after the last of this user's rows; at the largest number
     several may share it."""

@@ -79,13 +79,19 @@ def view(row: CustomList) -> ListView:
 def details(row: CustomList) -> ListDetails:
     films = list_films.of_list(row.pk).select(Movie.title, ListFilm.note)
     entries = [ListedFilm(*film) for film in db.execute(films)]
-    return ListDetails(*structs.astuple(view(row)), films=entries)
+    return ListDetails(**structs.asdict(view(row)), films=entries)
 
 
 def of_film(movie: Movie) -> list[CustomList]:
     """The lists that the film is on, in the lists' order."""
     rows = CustomList.select().join(ListFilm).where(ListFilm.movie == movie.id)
     return list(rows.order_by(CustomList.position, CustomList.id))
+
+
+def keys(user_id: str, ids: Iterable[str]) -> list[int]:
+    """`CustomList.pk` of this user's lists with these ids; other ids are ignored."""
+    wanted = set(ids)
+    return [row.pk for row in _rows(user_id) if row.id in wanted]
 
 
 def find(user_id: str, list_id: str) -> CustomList:
@@ -215,10 +221,11 @@ def delete(user_id: str, list_id: str, at: float | None = None) -> None:
     Raises NotFoundError."""
     with write(user_id, at) as change:
         found = find(user_id, list_id)
-        films = ListFilm.select(ListFilm.movie).where(ListFilm.custom_list == found.pk)
-        on_list = Movie.id.in_(films)
-        Movie.update(updated_at=change.updated_at).where(on_list).execute()
-        list_films.give_up(change, found.pk, on_list)
+        on_list = ListFilm.custom_list == found.pk
+        films = ListFilm.select(ListFilm.movie).where(on_list)
+        Movie.update(updated_at=change.updated_at).where(Movie.id.in_(films)).execute()
+        ListFilm.delete().where(on_list).execute()
+        list_films.give_up(change, Movie.custom_list == found.pk)
         CustomList.delete().where(CustomList.pk == found.pk).execute()
         models.spread_updates(db.obj, user_id, change.updated_at)
         add_tombstones(change, "list", found.id)
@@ -258,13 +265,15 @@ def _put_in_order(change: Write, rows: Iterable[ListRow]) -> None:
 
 def _checked(changes: dict) -> dict:
     """The fields of `changes` that are given, as they will be stored."""
-    values = {
+    values: dict[str, str | int | None] = {
         "color": validation.color(changes.get("color")),
         "icon": validation.trimmed_text(changes.get("icon"), "icon"),
         "position": validation.whole_number(changes.get("position"), "position"),
         "name": validation.name(changes["name"]) if changes.get("name") is not None else None,
     }
-    checked = {field: value for field, value in values.items() if value is not None}
+    checked: dict[str, str | int | None] = {
+        field: value for field, value in values.items() if value is not None
+    }
     if changes.get("description") is not None:
         checked["description"] = validation.typed_note(changes["description"], "description")
     return checked

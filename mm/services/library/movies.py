@@ -190,18 +190,19 @@ def remove_from_list(user_id: str, imdb_id: str, list_id: str, at: float | None 
         return Movie.get_by_id(movie.id)
 
 
-def set_lists(user_id: str, imdb_id: str, list_ids: Iterable[str]) -> Movie:
-    """Put the film on exactly these lists, as `add_to_list` and `remove_from_list` do.
-    An id that is no list's any more is ignored."""
-    wanted = set(list_ids)
-    with write(user_id):
+def set_lists(
+    user_id: str, imdb_id: str, list_ids: Iterable[str], at: float | None = None
+) -> Movie:
+    """Put the film on exactly these lists, with what `add_to_list` and `remove_from_list`
+    do to its status. An id that is no list's any more is ignored."""
+    with write(user_id, at) as change:
         movie = find(user_id, imdb_id)
-        is_on = {row.id for row in lists.of_film(movie)}
-        for row in lists.listing(user_id):
-            if row.id in wanted - is_on:
-                add_to_list(user_id, imdb_id, row.id)
-            elif row.id in is_on - wanted:
-                remove_from_list(user_id, imdb_id, row.id)
+        pks = lists.keys(user_id, list_ids)
+        if movie.status == "deleted" and not list_films.ids_of_film(movie.id).issuperset(pks):
+            _restore(change, movie)
+            _touch(change, movie)
+        list_films.set_lists(change, movie.id, pks)
+        models.spread_updates(db.obj, user_id, change.updated_at)
         return Movie.get_by_id(movie.id)
 
 
@@ -378,10 +379,10 @@ def _set_status(change: Write, movie: Movie, status: str, custom_list: CustomLis
     if (status == "deleted") != (movie.status == "deleted"):
         mark_lists_changed(change, [movie])
         mark_voters_changed(change, [movie])
-    if movie.status == "watched" and status != "watched":
-        Ranking.delete().where(Ranking.movie == movie.id).execute()
     if custom_list is not None:
         list_films.make_custom(change, custom_list.pk, [movie.id])
+    elif status != "watched":
+        Ranking.delete().where(Ranking.movie == movie.id).execute()
     movie.status, movie.custom_list = status, custom_list
 
 

@@ -1,19 +1,20 @@
 """Undo: the rows of a user's own data as they were before something was done, kept for ten minutes.
 
-A film is kept with its watches, its votes, its list and its place in the ranking, a person with
-their votes, a list with the places of its films. Votes go by the person's id and films by their
-imdb_id, because rows that are put back may get other keys.
+A film is kept with its watches, its votes, its lists and its place in the ranking, a person with
+their votes, a list with its films in order and the places of those that have their status with it.
+Votes go by the person's id and films by their imdb_id, because rows that are put back may get
+other keys.
 """
 
 import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import Expression, fn
+from peewee import Expression, Field, ModelSelect, fn
 
 from mm import clock, models
 from mm.database import chunks, db, insert_rows, update_rows
@@ -21,6 +22,7 @@ from mm.errors import ConflictError, NotFoundError
 from mm.models import (
     OWNED,
     CustomList,
+    ListFilm,
     Movie,
     Person,
     Ranking,
@@ -30,13 +32,14 @@ from mm.models import (
     owned_names,
 )
 from mm.services import ranking_order, validation
-from mm.services.library import lists, people
+from mm.services.library import list_films, lists, people
 from mm.services.library.changes import (
     Write,
     add_tombstones,
     mark_films_changed,
     mark_people_changed,
     remove_tombstones,
+    require_list_room,
     require_room,
     write,
 )
@@ -44,13 +47,24 @@ from mm.services.ranking_order import Ranked
 
 KEPT_SECONDS = 600
 ROWS_MAX = 20_000
-# A film's place on a list, or off it.
+# What a user knows of a film; a hint is theirs too.
+MOVIE = (*OWNED[Movie], Movie.hint_title, Movie.hint_year)
+# Where a film stands: its status, with its list where that is custom.
 PLACE = (Movie.title, Movie.status, Movie.last_modified, CustomList.id)
 # As an import's, the rows' own last_modified does not tell that they were written now.
 WRITTEN = (Movie.updated_at, Movie.imported_at)
 VOTE = (Recommendation.movie, Recommendation.person, *OWNED[Recommendation])
 # A key is renamed when the rows below it change, so that steps of an older version are refused.
-PARTS = {"films", "rankings", "people", "lists", "places", "has_votes"}
+PARTS = {
+    "movies",
+    "rankings",
+    "people",
+    "custom_lists",
+    "list_films",
+    "whole_lists",
+    "places",
+    "has_votes",
+}
 
 
 @dataclass
@@ -89,10 +103,12 @@ def step(
             on_it = (CustomList.id == list_id) & (Movie.user == user_id)
             rows = db.execute(Movie.select(*PLACE).join(CustomList).where(on_it))
             members = {imdb_id: place for imdb_id, *place in rows}
-        before = _rows(user_id, films, person_ids, list_ids, members, with_votes)
+        before = _rows(user_id, films, person_ids, list_ids, list_ids, members, with_votes)
         yield kept
         places = _places(user_id, members)
-        after = _rows(user_id, films, person_ids, list_ids, places, with_votes)
+        after = _rows(user_id, films, person_ids, list_ids, list_ids, places, with_votes)
+        if _films_on(before, list_id) == _films_on(after, list_id):
+            before, after = _without_whole_lists(before), _without_whole_lists(after)
         if before != after:
             UndoStep.delete().where(~_recent()).execute()
             kept.token, now = secrets.token_urlsafe(16), clock.now()
@@ -116,17 +132,23 @@ def back(user_id: str, token: str) -> None:
         if kept.rows.keys() != PARTS:
             raise NotFoundError("This can no longer be undone: the server was updated since.")
         before: dict = kept.rows
-        person_ids = map(int, before["people"])
-        places = _places(user_id, before["places"])
-        with_votes = before["has_votes"]
-        now = _rows(user_id, before["films"], person_ids, before["lists"], places, with_votes)
+        now = _rows(
+            user_id,
+            before["movies"],
+            map(int, before["people"]),
+            before["custom_lists"],
+            before["whole_lists"],
+            _places(user_id, before["places"]),
+            before["has_votes"],
+        )
         if _digest(now) != kept.after:
             raise ConflictError("This can’t be undone: it was changed again since.")
         _put_lists(change, before, now)
         for person_id, row in _differing(before, now, "people"):
             _put_person(change, int(person_id), row, now["people"][person_id])
         # A list or a person that was put back has already changed films.
-        _put_films(change, before["films"])
+        _put_films(change, before)
+        _put_list_films(change, before, now)
         _put_rankings(change, before["rankings"], now["rankings"])
         models.spread_updates(db.obj, user_id, change.updated_at)
         kept.delete_instance()
@@ -137,11 +159,13 @@ def _is_too_much(user_id: str, films: list, person_id: int | None, list_id: str 
     rows = len(films)
     for part in chunks(films):
         those = Movie.select(Movie.id).where(mine & Movie.title.in_(part))
-        rows += Recommendation.select().where(Recommendation.movie.in_(those)).count()
+        for table in (Recommendation, Watch, ListFilm):
+            rows += table.select().where(table.movie.in_(those)).count()
     if person_id is not None:
         rows += Recommendation.select().where(Recommendation.person == person_id).count()
     if list_id is not None:
         rows += Movie.select().join(CustomList).where((CustomList.id == list_id) & mine).count()
+        rows += _on_lists(user_id, ListFilm.id).where(CustomList.id == list_id).count()
     return rows > ROWS_MAX
 
 
@@ -159,13 +183,29 @@ def _recent() -> Expression:
 
 
 def _digest(rows: dict) -> str:
-    """Without the positions of a ranking: they change when other films are ranked."""
-    kept = {**rows, "rankings": _unplaced(rows["rankings"])}
+    """Without the positions in a ranking or on a list that is not kept whole: they change when
+    other films are moved."""
+    entries = [
+        (list_id, imdb_id, position if list_id in rows["whole_lists"] else None, note)
+        for list_id, imdb_id, position, note in rows["list_films"]
+    ]
+    entries.sort(key=lambda entry: entry[:2])
+    kept = {**rows, "rankings": _unplaced(rows["rankings"]), "list_films": entries}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _unplaced(rankings: dict[str, list]) -> dict[str, list]:
     return {key: [liked, ranked_at] for key, (liked, _, ranked_at) in rankings.items()}
+
+
+def _films_on(rows: dict, list_id: str | None) -> list[list]:
+    return [entry for entry in rows["list_films"] if entry[0] == list_id]
+
+
+def _without_whole_lists(rows: dict) -> dict:
+    """Where the films of a list stay as they are, what happens to them later is no conflict."""
+    entries = [entry for entry in rows["list_films"] if entry[1] in rows["movies"]]
+    return {**rows, "list_films": entries, "whole_lists": []}
 
 
 def _differing(before: dict, now: dict, kind: str) -> list[tuple[str, Any]]:
@@ -180,12 +220,15 @@ def _rows(
     imdb_ids: Iterable[str],
     person_ids: Iterable[int],
     list_ids: Iterable[str],
+    whole_lists: Iterable[str],
     places: dict,
     with_votes: bool,
 ) -> dict:
-    """As JSON takes them: {"films": {imdb_id: row}, "people": {id: row}, "lists": {id: row},
-    "rankings": {imdb_id: [liked, position, ranked_at]}, "places": {imdb_id: row}}, and whether
-    votes of the people are among them. The keys are PARTS."""
+    """As JSON takes them: {"movies": {imdb_id: row}, "people": {id: row},
+    "custom_lists": {id: row}, "rankings": {imdb_id: [liked, position, ranked_at]},
+    "list_films": [[list's id, imdb_id, position, note]] of those films and of the lists that are
+    kept whole, "whole_lists": [id], "places": {imdb_id: row}}, and whether votes of the people
+    are among them. The keys are PARTS."""
     films = _films(user_id, imdb_ids)
     rankings: dict[str, list] = {}
     shown = {*films, *places}
@@ -199,11 +242,14 @@ def _rows(
     for key in list_ids:
         row = CustomList.get_or_none((CustomList.id == key) & (CustomList.user == user_id))
         list_rows[key] = {name: getattr(row, name) for name in names} if row else None
+    whole_lists = list(whole_lists)
     return {
-        "films": films,
+        "movies": films,
         "rankings": rankings,
         "people": {str(key): _person(user_id, key, with_votes) for key in person_ids},
-        "lists": list_rows,
+        "custom_lists": list_rows,
+        "list_films": _list_films(user_id, films, whole_lists),
+        "whole_lists": whole_lists,
         "places": places,
         "has_votes": with_votes,
     }
@@ -212,8 +258,8 @@ def _rows(
 def _films(user_id: str, imdb_ids: Iterable[str]) -> dict[str, dict | None]:
     films: dict[str, dict | None] = dict.fromkeys(imdb_ids)
     by_pk: dict[int, dict] = {}
-    names = owned_names(Movie)
-    columns = (Movie.id, Movie.title, CustomList.id, *OWNED[Movie])
+    names = [column.name for column in MOVIE]
+    columns = (Movie.id, Movie.title, CustomList.id, *MOVIE)
     for part in chunks(films):
         rows = Movie.select(*columns).left_outer_join(CustomList)
         for pk, imdb_id, list_id, *values in rows.where(
@@ -229,6 +275,24 @@ def _films(user_id: str, imdb_ids: Iterable[str]) -> dict[str, dict | None]:
         for pk, *vote in votes.order_by(Recommendation.person).tuples():
             by_pk[pk]["votes"].append(vote)
     return films
+
+
+def _list_films(user_id: str, imdb_ids: Iterable[str], whole_lists: Iterable[str]) -> list[list]:
+    """In the order of each list."""
+    columns = (CustomList.id, ListFilm.position, ListFilm.id, Movie.title, ListFilm.note)
+    rows = _on_lists(user_id, *columns)
+    asked = [rows.where(Movie.title.in_(part)) for part in chunks(imdb_ids)]
+    asked += [rows.where(CustomList.id.in_(part)) for part in chunks(whole_lists)]
+    found = {tuple(row) for query in asked for row in db.execute(query)}
+    return [
+        [list_id, imdb_id, position, note]
+        for list_id, position, _, imdb_id, note in sorted(found, key=lambda row: row[:3])
+    ]
+
+
+def _on_lists(user_id: str, *columns: Field) -> ModelSelect:
+    rows = ListFilm.select(*columns).join(CustomList).switch(ListFilm).join(Movie)
+    return rows.where(CustomList.user == user_id)
 
 
 def _person(user_id: str, person_id: int, with_votes: bool) -> dict | None:
@@ -262,7 +326,7 @@ def _places(user_id: str, imdb_ids: Iterable[str]) -> dict[str, list | None]:
 
 def _put_lists(change: Write, before: dict, now: dict) -> None:
     """The lists, and after them the places of their films."""
-    for list_id, row in _differing(before, now, "lists"):
+    for list_id, row in _differing(before, now, "custom_lists"):
         if row is None:
             lists.delete(change.user_id, list_id)
             continue
@@ -326,15 +390,16 @@ def _put_person(change: Write, person_id: int, row: dict | None, now: dict | Non
 
 
 def _list_pks(user_id: str) -> dict[str, int]:
+    """In the lists' order."""
     rows = CustomList.select(CustomList.id, CustomList.pk).where(CustomList.user == user_id)
-    return dict(rows.tuples())
+    return dict(rows.order_by(CustomList.position, CustomList.id).tuples())
 
 
-def _put_films(change: Write, films: dict[str, dict | None]) -> None:
-    user_id = change.user_id
+def _put_films(change: Write, before: dict) -> None:
+    user_id, films = change.user_id, before["movies"]
     now = _films(user_id, films)
     differing = {imdb_id: row for imdb_id, row in films.items() if row != now[imdb_id]}
-    _put_movies(change, differing, now)
+    _put_movies(change, differing, now, _entries(before))
     back = {imdb_id: row for imdb_id, row in differing.items() if row is not None}
     pks = _pks(user_id, back)
     people_ids = {key for (key,) in Person.select(Person.id).where(Person.user == user_id).tuples()}
@@ -364,7 +429,12 @@ def _counted_in(row: dict | None) -> set[int]:
     return {vote[0] for vote in row["votes"]}
 
 
-def _put_movies(change: Write, films: dict[str, dict | None], now: dict[str, dict | None]) -> None:
+def _put_movies(
+    change: Write,
+    films: dict[str, dict | None],
+    now: dict[str, dict | None],
+    entries: dict[tuple[str, str], list],
+) -> None:
     pks = _list_pks(change.user_id)
     rows: dict[str, tuple] = {}
     for imdb_id, row in films.items():
@@ -372,11 +442,13 @@ def _put_movies(change: Write, films: dict[str, dict | None], now: dict[str, dic
             values, pk = dict(row["movie"]), pks.get(row["list"])
             if values["status"] == "custom" and pk is None:
                 # The list was deleted since: the film goes where that would have put it.
-                values["status"] = "watched" if row["watches"] else "toWatch"
+                pk = next((pks[key] for key in pks if (key, imdb_id) in entries), None)
+                if pk is None:
+                    values["status"] = "watched" if row["watches"] else "toWatch"
             written = (change.updated_at, change.updated_at)
             key = (change.user_id, imdb_id)
-            rows[imdb_id] = (*(values[name] for name in owned_names(Movie)), pk, *written, *key)
-    columns = (*OWNED[Movie], Movie.custom_list, *WRITTEN)
+            rows[imdb_id] = (*(values[column.name] for column in MOVIE), pk, *written, *key)
+    columns = (*MOVIE, Movie.custom_list, *WRITTEN)
     changed = (rows[imdb_id] for imdb_id in rows if now[imdb_id])
     update_rows(db.obj, columns, [Movie.user, Movie.title], changed)
     new = [imdb_id for imdb_id in rows if not now[imdb_id]]
@@ -389,6 +461,42 @@ def _put_movies(change: Write, films: dict[str, dict | None], now: dict[str, dic
         deleted = (Movie.user == change.user_id) & Movie.title.in_(part)
         Movie.delete().where(deleted).execute()
     add_tombstones(change, "movie", *gone)
+
+
+def _put_list_films(change: Write, before: dict, now: dict) -> None:
+    """On the lists that still exist. A film that is put back there has its old position; the
+    others keep theirs, but on a list that is kept whole."""
+    was, is_now = _entries(before), _entries(now)
+    for (list_id, imdb_id), entry in was.items():
+        if list_id not in before["whole_lists"] and (list_id, imdb_id) in is_now:
+            entry[0] = is_now[list_id, imdb_id][0]
+    pks = _list_pks(change.user_id)
+    differing = [key for key in {**was, **is_now} if was.get(key) != is_now.get(key)]
+    films = _pks(change.user_id, {imdb_id for _, imdb_id in differing})
+    _take_off(change.user_id, is_now.keys() - was.keys())
+    there = [key for key in differing if key[0] in pks and key[1] in films]
+    rows = {key: (*was[key], pks[key[0]], films[key[1]]) for key in there if key in was}
+    values, keys = (ListFilm.position, ListFilm.note), (ListFilm.custom_list, ListFilm.movie)
+    update_rows(db.obj, values, keys, (rows[key] for key in rows if key in is_now))
+    new = [rows[key] for key in rows if key not in is_now]
+    require_list_room(change.user_id, len(new))
+    insert_rows(db.obj, (*values, *keys), new)
+    joined = {films[key[1]] for key in there if key not in was or key not in is_now}
+    list_films.mark_changed(change, {pks[key[0]] for key in there}, joined)
+
+
+def _take_off(user_id: str, entries: Set[tuple[str, str]]) -> None:
+    for part in chunks({imdb_id for _, imdb_id in entries}):
+        rows = _on_lists(user_id, ListFilm.id, CustomList.id, Movie.title)
+        found = db.execute(rows.where(Movie.title.in_(part)))
+        ids = [pk for pk, *key in found if tuple(key) in entries]
+        for some in chunks(ids):
+            ListFilm.delete().where(ListFilm.id.in_(some)).execute()
+
+
+def _entries(rows: dict) -> dict[tuple[str, str], list]:
+    """{(list's id, imdb_id): [position, note]}, in the order of each list."""
+    return {(list_id, imdb_id): entry for list_id, imdb_id, *entry in rows["list_films"]}
 
 
 def _pks(user_id: str, imdb_ids: Iterable[str]) -> dict[str, int]:
