@@ -482,7 +482,18 @@ def _put_list_films(change: Write, before: dict, now: dict) -> None:
     require_list_room(change.user_id, len(new))
     insert_rows(db.obj, (*values, *keys), new)
     joined = {films[key[1]] for key in there if key not in was or key not in is_now}
-    list_films.mark_changed(change, {pks[key[0]] for key in there}, joined)
+    # A list does not show a deleted film.
+    turned = {
+        imdb_id
+        for imdb_id, row in before["movies"].items()
+        if _is_shown(row) != _is_shown(now["movies"][imdb_id])
+    }
+    shown = [*differing, *(key for key in {**was, **is_now} if key[1] in turned)]
+    list_films.mark_changed(change, {pks[key[0]] for key in shown if key[0] in pks}, joined)
+
+
+def _is_shown(row: dict | None) -> bool:
+    return row is not None and row["movie"]["status"] != "deleted"
 
 
 def _take_off(user_id: str, entries: Set[tuple[str, str]]) -> None:
