@@ -47,8 +47,8 @@ from mm.services.ranking_order import Ranked
 
 KEPT_SECONDS = 600
 ROWS_MAX = 20_000
-# What a user knows of a film; a hint is theirs too.
-MOVIE = (*OWNED[Movie], Movie.hint_title, Movie.hint_year)
+# What a user knows of a film; a hint is theirs too, and `search_text` is made of hint and note.
+MOVIE = (*OWNED[Movie], Movie.hint_title, Movie.hint_year, Movie.search_text)
 # Where a film stands: its status, with its list where that is custom.
 PLACE = (Movie.title, Movie.status, Movie.last_modified, CustomList.id)
 # As an import's, the rows' own last_modified does not tell that they were written now.
