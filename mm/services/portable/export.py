@@ -13,7 +13,6 @@ from mm.database import db, snapshot
 from mm.models import (
     OWNED,
     CustomList,
-    ListFilm,
     Movie,
     Person,
     Recommendation,
@@ -25,7 +24,6 @@ from mm.models import (
 from mm.schemas import (
     VERSION,
     Document,
-    ListedFilm,
     ListEntry,
     MovieEntry,
     PersonEntry,
@@ -35,6 +33,7 @@ from mm.schemas import (
     WatchEntry,
 )
 from mm.services import ranking_order, validation
+from mm.services.portable import filters, list_films
 
 # What makes a film readable: as the server knows it, else as the user's file or the user did.
 HINT = (
@@ -63,8 +62,8 @@ def dump(
             people.append(person)
         columns = (CustomList.id, *OWNED[CustomList])
         rows = CustomList.select(*columns).where(CustomList.user == user_id)
-        films = _list_films(database, user_id)
-        lists = [ListEntry(*row, films.get(row[0], [])) for row in database.execute(rows)]
+        films = list_films.read(database, user_id)
+        lists = [ListEntry(*(*row, films.get(row[0], []))) for row in database.execute(rows)]
         return Document(
             version=VERSION,
             exported_at=exported_at,
@@ -108,8 +107,10 @@ def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
         .order_by(Watch.date_watched)
     )
     watches: dict[int, list[WatchEntry]] = {}
-    for movie_id, *values, day_known in database.execute(rows):
-        watches.setdefault(movie_id, []).append(WatchEntry(*values, bool(day_known)))
+    for movie_id, *values in database.execute(rows):
+        watch = WatchEntry(*values)
+        watch.day_known = bool(watch.day_known)
+        watches.setdefault(movie_id, []).append(watch)
     names = owned_names(Movie)
     rows = (
         Movie.select(Movie.id, Movie.title, CustomList.id, *HINT, *OWNED[Movie])
@@ -132,38 +133,18 @@ def _movies(database: Database, user_id: str) -> Iterator[MovieEntry]:
         )
 
 
-def _list_films(database: Database, user_id: str) -> dict[str, list[ListedFilm]]:
-    """By list id, in the list's own order."""
-    rows = (
-        ListFilm.select(CustomList.id, Movie.title, ListFilm.note)
-        .join(CustomList)
-        .switch(ListFilm)
-        .join(Movie)
-        .where(CustomList.user == user_id)
-        .order_by(ListFilm.position, ListFilm.id)
-    )
-    films: dict[str, list[ListedFilm]] = {}
-    for list_id, *film in database.execute(rows):
-        films.setdefault(list_id, []).append(ListedFilm(*film))
-    return films
-
-
 def _views(database: Database, user_id: str) -> Iterator[ViewEntry]:
     people = Person.select(Person.id, Person.name).where(Person.user == user_id)
-    names = dict(database.execute(people))
+    names = {str(person_id): name for person_id, name in database.execute(people)}
     lists = CustomList.select(CustomList.id).where(CustomList.user == user_id)
-    list_ids = {list_id for (list_id,) in database.execute(lists)}
+    list_ids = {list_id: list_id for (list_id,) in database.execute(lists)}
     rows = SavedView.select(*OWNED[SavedView]).where(SavedView.user == user_id)
     for row in database.execute(rows):
         view = ViewEntry(*row)
         # PostgreSQL's driver has decoded the JSON already.
-        filters = json.loads(view.filters) if isinstance(view.filters, str) else view.filters
-        filters = dict(sorted(filters.items()))
+        found = json.loads(view.filters) if isinstance(view.filters, str) else view.filters
         # A person's id means nothing elsewhere, their name does; a person or a list
         # that was deleted is left out.
-        if "person" in filters:
-            filters["person"] = names.get(int(filters["person"]), "")
-        if filters.get("list") not in list_ids:
-            filters.pop("list", None)
-        view.filters = {name: value for name, value in filters.items() if value}
+        found = filters.replaced(found, filters.OF_PEOPLE, names.get)
+        view.filters = filters.replaced(found, filters.OF_LISTS, list_ids.get)
         yield view

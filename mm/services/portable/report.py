@@ -2,14 +2,25 @@
 
 from collections.abc import Iterator
 
+from msgspec import structs
+from peewee import fn
+
 from mm.database import chunks
 from mm.models import Movie, Title
 from mm.schemas import Change, Counts, ImportResult
 from mm.schemas import PlanView as View
 from mm.services.portable.planner import count, kind_of
-from mm.services.portable.plans import FilmStep, ListStep, PersonStep, Plan, RankingStep, ViewStep
+from mm.services.portable.plans import (
+    FilmStep,
+    ListFilmStep,
+    ListStep,
+    PersonStep,
+    Plan,
+    RankingStep,
+    ViewStep,
+)
 
-Step = PersonStep | ListStep | ViewStep | FilmStep | RankingStep
+Step = PersonStep | ListStep | ViewStep | FilmStep | ListFilmStep | RankingStep
 
 
 def view(plan: Plan) -> View:
@@ -57,19 +68,13 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
 def changes(plan: Plan) -> Iterator[Change]:
     """A row for each step that changes something or is kept, one by one: there may
     be millions."""
-    titles = dict(
-        Title.select(Title.imdb_id, Title.title)
-        .join(Movie)
-        .where((Movie.user == plan.user_id) & Title.title.is_null(False))
-        .tuples()
-    )
+    titles = _titles(plan)
     for person in plan.people:
-        name = person.values.get("name") or person.key
-        yield from _change("person", name, name, person)
+        yield from _change("person", person.values.name, person.values.name, person)
     for row in plan.lists:
-        yield from _change("list", row.values.get("name") or row.id, row.id, row)
+        yield from _change("list", row.values.name, row.id, row)
     for view in plan.views:
-        yield from _change("view", view.values["name"], view.values["name"], view)
+        yield from _change("view", view.values.name, view.values.name, view)
     for film in plan.films:
         key = film.imdb_id
         label = titles.get(key) or key
@@ -77,14 +82,17 @@ def changes(plan: Plan) -> Iterator[Change]:
         for vote in film.votes:
             if vote.outcome != "same":
                 who = f"{vote.person_name} · {label}"
-                yield Change("vote", vote.outcome, who, vote.fields, key=key)
+                yield Change("vote", vote.outcome, who, dict(vote.fields), key=key)
         for watch in film.watches:
             if watch.outcome != "same":
                 # A new watch tells all that it holds.
                 fields = watch.fields or {
-                    name: [None, value] for name, value in watch.values.items()
+                    name: [None, value] for name, value in structs.asdict(watch.values).items()
                 }
-                yield Change("watch", watch.outcome, label, fields, key=key)
+                yield Change("watch", watch.outcome, label, dict(fields), key=key)
+    for place in plan.list_films:
+        label = f"{titles.get(place.imdb_id) or place.imdb_id} · {place.list_name}"
+        yield from _change("list_film", label, place.imdb_id, place)
     for ranking in plan.rankings:
         label = titles.get(ranking.imdb_id) or ranking.imdb_id
         yield from _change("ranking", label, ranking.imdb_id, ranking)
@@ -95,4 +103,15 @@ def changes(plan: Plan) -> Iterator[Change]:
 
 def _change(kind, label: str, key: str, step: Step) -> Iterator[Change]:
     if step.outcome != "same":
-        yield Change(kind, step.outcome, label, step.fields, step.reason, key=key)
+        yield Change(kind, step.outcome, label, dict(step.fields), step.reason, key=key)
+
+
+def _titles(plan: Plan) -> dict[str, str]:
+    """By imdb_id, of the films of the plan and of the library: as the server knows them, else
+    as the user or the file does."""
+    hints = ((film.imdb_id, film.hint.title) for film in plan.films if film.hint)
+    titles = {imdb_id: title for imdb_id, title in hints if title}
+    known = fn.COALESCE(Title.title, Movie.hint_title)
+    rows = Movie.select(Movie.title, known).join(Title).where(Movie.user == plan.user_id)
+    titles |= {imdb_id: title for imdb_id, title in rows.tuples() if title}
+    return titles
