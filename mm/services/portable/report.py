@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from msgspec import structs
 from peewee import fn
 
 from mm.database import chunks
-from mm.models import Movie, Title
+from mm.models import Movie, Title, Watch
 from mm.schemas import Change, Counts, ImportResult
 from mm.schemas import PlanView as View
 from mm.services.portable.planner import count, kind_of
@@ -19,6 +18,7 @@ from mm.services.portable.plans import (
     RankingStep,
     ViewStep,
 )
+from mm.services.portable.values import DEFAULTS, differences
 
 Step = PersonStep | ListStep | ViewStep | FilmStep | ListFilmStep | RankingStep
 
@@ -86,9 +86,7 @@ def changes(plan: Plan) -> Iterator[Change]:
         for watch in film.watches:
             if watch.outcome != "same":
                 # A new watch tells all that it holds.
-                fields = watch.fields or {
-                    name: [None, value] for name, value in structs.asdict(watch.values).items()
-                }
+                fields = watch.fields or differences(DEFAULTS[Watch], watch.values)
                 yield Change("watch", watch.outcome, label, dict(fields), key=key)
     for place in plan.list_films:
         label = f"{titles.get(place.imdb_id) or place.imdb_id} · {place.list_name}"
