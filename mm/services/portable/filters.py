@@ -24,13 +24,14 @@ def replaced(
     """The filters with each text of those in `names` replaced by what `find` gives for it; where
     that is None it is left out, and `missing` is told the filter's name and the text."""
     changed = dict(filters)
-    for name in filters.keys() & set(names):
-        found = []
+    for name in names:
+        if name not in filters:
+            continue
+        changed[name] = found = []
         for text in texts(filters[name]):
             if (other := find(text)) is not None:
                 found.append(other)
             else:
                 missing(name, text)
-        changed[name] = found
     # An empty value would filter nothing.
     return {name: value for name, value in validation.filters(changed).items() if value}

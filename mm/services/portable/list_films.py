@@ -55,35 +55,41 @@ def plan_list_films(
 ) -> None:
     """Adds the steps and the orders that come of them. `films` are those of the file that can be
     used; call when they and the lists are planned."""
-    on_lists = [film for film in films if film.list_id is not None]
-    if not rows and not on_lists:
+    given = {list_of[row.id]: row for row in rows}
+    claims = _claims(plan, films, list_of)
+    if not given and not claims:
         return
-    added = {film.imdb_id: film.values.date_added for film in plan.films}
-    # A film whose status is custom is on that list, wherever else it is named.
-    claims: dict[str, dict[str, ListedFilm]] = defaultdict(dict)
-    for film in sorted(on_lists, key=lambda film: (added[film.imdb_id], film.imdb_id)):
-        claims[list_of[film.list_id or ""]][film.imdb_id] = ListedFilm(film.imdb_id, None)
-    known = library.films.keys() | added.keys()
-    steps = {step.id: step for step in plan.lists}
-    given = {list_of[row.id]: _given(plan, row, known) for row in rows}
+    known = library.films.keys() | {film.imdb_id for film in plan.films}
     names = {row.id: row.values.name for row in library.lists.values()}
-    names |= {step.id: step.values.name for step in plan.lists}
+    steps = {step.id: step for step in plan.lists}
     for list_id in given | claims:
         mine = library.list_films.get(list_id, [])
-        ordered = given.get(list_id, {})
+        row, step = given.get(list_id), steps.get(list_id)
+        ordered = _given(plan, row, known) if row else {}
         theirs = ordered | {
-            imdb_id: film
-            for imdb_id, film in claims.get(list_id, {}).items()
-            if imdb_id not in ordered
+            film.imdb_id: film for film in claims[list_id] if film.imdb_id not in ordered
         }
-        step = steps.get(list_id)
-        is_kept = step is None or step.outcome == "kept"
-        reason = step.reason if step else None
-        final = _joined(mine, theirs, plan.conflicts == "overwrite" and bool(ordered), is_kept)
-        changes = list(_steps(list_id, names[list_id], mine, theirs, final, reason))
+        takes_order = plan.conflicts == "overwrite" and bool(ordered)
+        takes_notes = step is not None and step.outcome != "kept"
+        final = _joined(mine, theirs, takes_order, takes_notes)
+        name = step.values.name if step else names[list_id]
+        changes = list(_steps(list_id, name, mine, theirs, final, step.reason if step else None))
         plan.list_films += changes
         if any(change.outcome in ("new", "changed") for change in changes):
             plan.on_lists[list_id] = final
+
+
+def _claims(
+    plan: Plan, films: Iterable[FileFilm], list_of: dict[str, str]
+) -> dict[str, list[ListedFilm]]:
+    """By list id, the films that have the status custom with it: they are on that list, whether or
+    not the file names them there."""
+    claims: dict[str, list[ListedFilm]] = defaultdict(list)
+    on_list = {film.imdb_id: list_of[film.list_id] for film in films if film.list_id is not None}
+    claiming = (film for film in plan.films if film.imdb_id in on_list)
+    for film in sorted(claiming, key=lambda film: (film.values.date_added, film.imdb_id)):
+        claims[on_list[film.imdb_id]].append(ListedFilm(film.imdb_id, None))
+    return claims
 
 
 def _given(plan: Plan, row: FileList, known: set[str]) -> dict[str, ListedFilm]:
@@ -102,12 +108,12 @@ def _joined(
     mine: Sequence[ListedFilm],
     theirs: dict[str, ListedFilm],
     takes_order: bool,
-    is_kept: bool,
+    takes_notes: bool,
 ) -> list[ListedFilm]:
-    """The films as they will be. `is_kept`: my notes stay."""
+    """The films as they will be. Without `takes_notes` mine stay where I have the film."""
     own = {film.imdb_id: film for film in mine}
     films = theirs | own
-    if not is_kept:
+    if takes_notes:
         films |= {imdb_id: film for imdb_id, film in theirs.items() if film.note is not None}
     order = [*theirs, *own] if takes_order else [*own, *theirs]
     return [films[imdb_id] for imdb_id in dict.fromkeys(order)]
