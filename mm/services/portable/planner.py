@@ -7,29 +7,21 @@ never clears anything. A row's last_modified is the file's where its values were
 taken.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sized
 
 from msgspec import structs
 from peewee import Database
 
-from mm.database import db, fold, snapshot
+from mm.database import db, snapshot
 from mm.errors import UnusableFileError
 from mm.models import (
-    OWNED,
-    CustomList,
     Movie,
-    Person,
-    Recommendation,
-    SavedView,
-    Title,
     User,
-    Watch,
 )
 from mm.schemas import Conflicts, Outcome, Problem
-from mm.services import ranking_order, validation
-from mm.services.portable import list_films
+from mm.services import validation
+from mm.services.portable import library_rows, list_films
 from mm.services.portable.matching import plan_lists, plan_people, plan_views
 from mm.services.portable.plans import (
     NO_HINT,
@@ -38,9 +30,6 @@ from mm.services.portable.plans import (
     Hint,
     Library,
     LibraryFilm,
-    LibraryList,
-    LibraryPerson,
-    LibraryView,
     ListStep,
     PersonStep,
     Plan,
@@ -52,12 +41,6 @@ from mm.services.portable.rankings import plan_rankings
 from mm.services.portable.reader import FileFilm, FileVote, Incoming
 from mm.services.portable.values import (
     NOTHING,
-    ListValues,
-    MovieValues,
-    PersonValues,
-    ViewValues,
-    VoteValues,
-    WatchValues,
     differences,
     is_given,
     merged,
@@ -88,7 +71,7 @@ def plan(
     database = database or db.obj
     with snapshot(database):
         version = User.select(User.library_version).where(User.id == user_id).scalar(database)
-        library = _library(database, user_id)
+        library = library_rows.read(database, user_id)
     plan = Plan(
         user_id=user_id,
         library_version=version,
@@ -141,79 +124,6 @@ def _refuse_too_many(plan: Plan, library: Library) -> None:
             raise UnusableFileError(
                 f"Your library would have {total:,} {words}; the limit is {most:,}."
             )
-
-
-def _library(database: Database, user_id: str) -> Library:
-    def rows(query) -> Iterable[tuple]:
-        return database.execute(query)
-
-    people = {}
-    columns = (Person.id, Person.name_key, Person.quick_key, *OWNED[Person])
-    for person_id, key, quick_key, *values in rows(
-        Person.select(*columns).where(Person.user == user_id)
-    ):
-        person = PersonValues(*values)
-        # SQLite stores 0 and 1, here and below.
-        person.is_trusted = bool(person.is_trusted)
-        people[person_id] = LibraryPerson(person_id, key, quick_key, person)
-    columns = (CustomList.pk, CustomList.id, *OWNED[CustomList])
-    lists = CustomList.select(*columns).where(CustomList.user == user_id)
-    in_order = rows(lists.order_by(CustomList.position, CustomList.id))
-    votes: dict[int, list[tuple]] = {}
-    columns = (Recommendation.movie, Recommendation.person, *OWNED[Recommendation])
-    for movie_id, person_id, date, is_up in rows(
-        Recommendation.select(*columns).join(Movie).where(Movie.user == user_id)
-    ):
-        votes.setdefault(movie_id, []).append((person_id, VoteValues(date, bool(is_up))))
-    watches: dict[int, list] = {}
-    columns = (Watch.movie, *OWNED[Watch])
-    for movie_id, *values in rows(Watch.select(*columns).join(Movie).where(Movie.user == user_id)):
-        watch = WatchValues(*values)
-        watch.day_known = bool(watch.day_known)
-        watches.setdefault(movie_id, []).append(watch)
-    return Library(
-        people=people,
-        lists={pk: LibraryList(pk, key, ListValues(*values)) for pk, key, *values in in_order},
-        views=_views(database, user_id),
-        films=_films(database, user_id),
-        votes=votes,
-        watches=watches,
-        list_films=list_films.read(database, user_id),
-        rankings={film.imdb_id: film for film in ranking_order.read(database, user_id)},
-    )
-
-
-def _views(database: Database, user_id: str) -> dict[str, LibraryView]:
-    views = {}
-    columns = (SavedView.id, *OWNED[SavedView])
-    rows = SavedView.select(*columns).where(SavedView.user == user_id)
-    for view_id, *columns in database.execute(rows):
-        values = ViewValues(*columns)
-        # PostgreSQL's driver has decoded the JSON already.
-        if isinstance(values.filters, str):
-            values.filters = json.loads(values.filters)
-        views[fold(values.name)] = LibraryView(view_id, values)
-    return views
-
-
-def _films(database: Database, user_id: str) -> dict[str, LibraryFilm]:
-    films = {}
-    known = (Title.title.is_null(False), Title.year.is_null(False))
-    columns = (Movie.id, Movie.title, CustomList.id, Movie.hint_title, Movie.hint_year, *known)
-    rows = (
-        Movie.select(*columns, *OWNED[Movie])
-        .left_outer_join(CustomList)
-        .join_from(Movie, Title)
-        .where(Movie.user == user_id)
-    )
-    for movie_id, imdb_id, list_id, title, year, has_title, has_year, *values in database.execute(
-        rows
-    ):
-        hint = NO_HINT if title is None and year is None else Hint(title, year)
-        films[imdb_id] = LibraryFilm(
-            movie_id, MovieValues(*values), list_id, hint, bool(has_title), bool(has_year)
-        )
-    return films
 
 
 # Films.
