@@ -10,9 +10,11 @@ from msgspec import UNSET
 from mm import config
 from mm.models import CustomList, Movie, Person, SavedView, Title
 from mm.services import portable
+from mm.services.backup import backups
 from mm.services.library import lists, movies
 from tests.support.libraries import (
     T,
+    as_before,
     as_bytes,
     custom_list,
     document,
@@ -39,19 +41,6 @@ def planned(user, library, conflicts="overwrite"):
 
 
 # A file that an older version wrote.
-
-
-def as_before(library):
-    """The library as a file of version 0.1.0."""
-    rows = json.loads(json.dumps(library))
-    for row in rows["movies"]:
-        watches = [*row.get("watches", []), *filter(None, [row["watch_history"]])]
-        for each in [row, *watches]:
-            for name in ("title", "year", "note", "day_known"):
-                each.pop(name, None)
-    for row in rows["lists"]:
-        del row["description"], row["films"]
-    return rows
 
 
 def test_a_file_of_the_version_before_comes_in_as_it_did(alice):
@@ -224,6 +213,7 @@ def test_an_odd_title_of_a_provider_is_left_out_of_an_export(alice):
     put(alice, document([film(1)]))
     assert exported(alice)["movies"]["tt0000001"] == film(1)
     assert put(alice, json.loads(export(alice))).is_empty()
+    assert backups.create(alice).state == "verified"
 
 
 def test_a_plan_names_a_film_that_only_the_file_knows_by_its_title(alice):

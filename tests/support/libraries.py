@@ -115,6 +115,19 @@ def document(movies=(), people=(), lists=(), **values):
     }
 
 
+def as_before(library):
+    """The library as version 0.1.0 wrote it."""
+    before = json.loads(json.dumps(library))
+    for row in before["movies"]:
+        watches = [*row.get("watches", []), *filter(None, [row["watch_history"]])]
+        for each in [row, *watches]:
+            for name in ("title", "year", "note", "day_known"):
+                each.pop(name, None)
+    for row in before["lists"]:
+        del row["description"], row["films"]
+    return before
+
+
 def hard_document():
     """Everything a library can hold that is hard to keep."""
     quick = [

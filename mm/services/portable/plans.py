@@ -41,9 +41,9 @@ class Warnings:
         return lines
 
 
-# In each step, `row_id` is the key of the library's row, None for a new one. `values` holds the
-# row's owned columns as they will be; `fields` maps the name of each that changes to [from, to].
-# gc=False as in `reader`.
+# In each step, `row_id` is the key of the library's row, None for a new one. `values` is a struct of
+# `values`: the row's owned columns as they will be. `fields` maps the name of each that changes to
+# [from, to]. gc=False as in `reader`.
 
 
 class PersonStep(Struct, gc=False):
@@ -134,8 +134,8 @@ class RankingStep(Struct, gc=False):
 
 class Plan(Struct):
     """Exactly what `apply` will do, for the library as it was at `library_version`. `ranked` is the
-    whole ranking as it will be; `rankings` are the steps that lead there. So are `list_films` the
-    steps to `on_lists`: by list id the films of each list that changes, in order."""
+    whole ranking as it will be, and `rankings` are the steps that lead there. `on_lists` has all
+    films of each list that gets others or another order, by its id; `list_films` are the steps."""
 
     user_id: str
     library_version: int

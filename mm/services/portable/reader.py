@@ -70,10 +70,10 @@ KNOWN = {
     "rankings": set(RankingEntry.__struct_fields__),
 }
 
-# In each row, `path` is its place in the file, and `values` are the columns that a
-# user owns: `last_modified` is always given, as the file's exported_at where the row
-# has none. Rows below a row (votes, watches, a list's films) are None where the file
-# does not name them.
+# In each row, `path` is its place in the file, and `values` is a struct of `values`
+# with the columns that a user owns. `last_modified` is always given: where the row has
+# none, it is the file's exported_at. What lies below a row (votes, watches, a list's
+# films) is None where the file does not name it.
 #
 # gc=False: rows are never part of a reference cycle, and there are hundreds of
 # thousands of them.
