@@ -41,9 +41,9 @@ class Warnings:
         return lines
 
 
-# In each step, `row_id` is the key of the library's row, None for a new one. `values` is a struct of
-# `values`: the row's owned columns as they will be. `fields` maps the name of each that changes to
-# [from, to]. gc=False as in `reader`.
+# In each step, `row_id` is the key of the library's row, None for a new one. `values` is a struct
+# of `values`: the row's owned columns as they will be. `fields` maps the name of each that changes
+# to [from, to]. gc=False as in `reader`.
 
 
 class PersonStep(Struct, gc=False):
