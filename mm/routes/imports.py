@@ -18,6 +18,7 @@ KINDS = {
     "watch": "Watches",
     "person": "People",
     "list": "Lists",
+    "list_film": "Films on lists",
     "view": "Saved views",
     "ranking": "Ranking",
 }

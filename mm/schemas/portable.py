@@ -16,13 +16,16 @@ Kind = Literal["person", "list", "movie", "vote", "watch", "view", "ranking", "l
 Outcome = Literal["new", "changed", "same", "kept", "rejected", "removed"]
 
 
-class Vote(Struct):
+# gc=False for the rows of which a library has many, as in schemas/movies.
+
+
+class Vote(Struct, gc=False):
     person_name: str
     date_recommended: float
     vote_type: bool
 
 
-class WatchEntry(Struct):
+class WatchEntry(Struct, gc=False):
     """`day_known` false: `date_watched` is when it was noted down."""
 
     date_watched: float
@@ -31,7 +34,7 @@ class WatchEntry(Struct):
     day_known: bool
 
 
-class MovieEntry(Struct):
+class MovieEntry(Struct, gc=False):
     """`title` and `year` make the file readable: the server's own, else the film's hint. `watches`
     only where a film was watched more than once, oldest first; `watch_history` is the last of
     them."""
@@ -59,7 +62,7 @@ class PersonEntry(Struct):
     last_modified: float
 
 
-class ListedFilm(Struct):
+class ListedFilm(Struct, gc=False):
     imdb_id: str
     note: str | None
 

@@ -21,6 +21,7 @@ from mm.services import portable
 from mm.services.backup import backups, imports, nightly, recheck, verification
 from mm.services.backup import files as backup_files
 from tests.support.libraries import (
+    as_before,
     as_bytes,
     document,
     export,
@@ -827,9 +828,13 @@ def test_a_recheck_finds_what_rotted_and_marks_every_link_of_it(alice, frozen_cl
 
 def write_otherwise(user, filename, **values):
     """As another version of the program would write the same library: intact, and not the same."""
-    path = folder(user) / filename
-    library = json.loads(path.read_bytes())
+    library = json.loads((folder(user) / filename).read_bytes())
     library["people"][0].pop("emoji")
+    write_as(user, filename, library, **values)
+
+
+def write_as(user, filename, library, **values):
+    path = folder(user) / filename
     path.write_bytes(as_bytes(library))
     values |= {"sha256": files.sha256(path), "size_bytes": path.stat().st_size}
     edit_sidecar(user, filename, **values)
@@ -844,6 +849,18 @@ def test_an_intact_file_that_is_exported_otherwise_today_is_still_good(alice, li
     told = [line.partition("backup.differs ")[2] for line in lines() if "backup.differs" in line]
     expected = [f"user={alice.id} file={entry.filename} format={FORMAT}"]
     assert told == (expected if written_as == FORMAT else [])
+
+
+def test_a_backup_of_the_version_before_is_good_as_long_as_all_of_it_comes_back(alice):
+    put(alice, hard_document())
+    entry = backups.create(alice)
+    library = as_before(json.loads((folder(alice) / entry.filename).read_bytes()))
+    write_as(alice, entry.filename, library, format=2, verified_at=None)
+    assert backups.verify(alice, entry.filename).state == "verified"
+    library["movies"][0]["status"] = "seen"
+    write_as(alice, entry.filename, library, format=2)
+    damaged = backups.verify(alice, entry.filename)
+    assert (damaged.state, "1 rows can’t be restored" in damaged.problem) == ("damaged", True)
 
 
 def test_an_intact_file_that_fails_its_check_is_not_deleted_for_that(

@@ -2,6 +2,8 @@
 
 import json
 
+from mm import models
+from mm.database import db
 from mm.models import Movie, User
 from mm.services import portable, shown_titles
 
@@ -28,20 +30,27 @@ HARD_NAMES = (
 def film(number=1, **values):
     return {
         "imdb_id": f"tt{number:07d}",
+        "title": None,
+        "year": None,
         "media_type": "movie",
         "status": "toWatch",
         "custom_list_id": None,
         "date_added": T,
         "last_modified": T,
+        "note": None,
         "recommendations": [],
         "watch_history": None,
         **values,
     }
 
 
+def watch(date=T, rating=8.5, note=None, day_known=True):
+    return {"date_watched": date, "my_rating": rating, "note": note, "day_known": day_known}
+
+
 def seen(number=1, rating=8.5, date=T, **values):
-    watch = {"date_watched": date, "my_rating": rating}
-    return film(number, **{"status": "watched", "watch_history": watch, **values})
+    seen_once = {"status": "watched", "watch_history": watch(date, rating)}
+    return film(number, **{**seen_once, **values})
 
 
 def person(name="Alice", **values):
@@ -65,8 +74,16 @@ def custom_list(list_id="list-1", name="Favourites", **values):
         "position": 0,
         "created_at": T,
         "last_modified": T,
+        "description": None,
+        "films": [],
         **values,
     }
+
+
+def listed(*numbers, **notes):
+    """The films of a list: `film(number)` for each, and as `tt0000001="…"` the list's own note."""
+    ids = [f"tt{number:07d}" for number in numbers]
+    return [{"imdb_id": imdb_id, "note": notes.get(imdb_id)} for imdb_id in ids]
 
 
 def view(name="Unseen", filters=None, **values):
@@ -98,6 +115,19 @@ def document(movies=(), people=(), lists=(), **values):
     }
 
 
+def as_before(library):
+    """The library as version 0.1.0 wrote it."""
+    before = json.loads(json.dumps(library))
+    for row in before["movies"]:
+        watches = [*row.get("watches", []), *filter(None, [row["watch_history"]])]
+        for each in [row, *watches]:
+            for name in ("title", "year", "note", "day_known"):
+                each.pop(name, None)
+    for row in before["lists"]:
+        del row["description"], row["films"]
+    return before
+
+
 def hard_document():
     """Everything a library can hold that is hard to keep."""
     quick = [
@@ -112,20 +142,28 @@ def hard_document():
         person("Random Person", quick_key="oscar", color="#ffd60a", emoji="🏆"),
         person("Oscar Winner/Nominee", quick_key="random_person", color="#30d158", emoji="🤝"),
         person("Google Search", quick_key="google", color="#64d2ff", emoji="🔎"),
-        person("Random YouTube Video", is_trusted=True),
+        person("Random YouTube Video", is_trusted=True, last_modified=T - 0.125),
     ]
-    repeated = [{"date_watched": T - 9e6, "my_rating": None}, {"date_watched": T, "my_rating": 1.0}]
+    repeated = [
+        watch(T - 9e6, None, "With Ada.\r\n\tTwice\n"),
+        watch(T - 5, None, day_known=False),
+        watch(T, 1.0),
+    ]
     movies = [
         film(
             1,
             recommendations=[
-                vote(name, up=index % 2 == 0) for index, name in enumerate(sorted(HARD_NAMES))
+                vote(name, up=index % 2 == 0, date=T - index)
+                for index, name in enumerate(sorted(HARD_NAMES))
             ],
+            note=" \u2028spaces\n\n“quotes” 👩‍🚀 ",
+            title='Ä <b>film</b> & "more"',
+            year=1870,
         ),
-        seen(2, rating=None),
+        seen(2, rating=None, title="7", year=2200),
         seen(3, rating=1.0, watches=repeated),
-        seen(4, rating=9.7, status="custom", custom_list_id="list-2"),
-        film(5, status="custom", custom_list_id="list-1"),
+        seen(4, rating=9.7, status="custom", custom_list_id="list-2", note="n" * 10_000),
+        film(5, status="custom", custom_list_id="list-1", year=1999),
         film(6, status="deleted", media_type=None, date_added=-2e9, last_modified=T - 1),
         seen(7, rating=10.0, date=-3e9, media_type="tv"),
         film(
@@ -137,14 +175,37 @@ def hard_document():
         [*quick, *(person(name, emoji="🎬") for name in HARD_NAMES)], key=lambda row: row["name"]
     )
     lists = [
-        custom_list("list-1"),
-        custom_list("list-2", color="#00FF00", icon="❤"),
-        custom_list("list-3", "  ÄÖ".strip(), position=7),
+        # A film that is deleted, one that is watched, and an order of its own.
+        custom_list("list-1", films=listed(7, 5, 6, 12345678, tt0000006="Gone,\nbut noted")),
+        custom_list(
+            "list-2",
+            color="#00FF00",
+            icon="❤",
+            films=listed(5, 4, tt0000004="First"),
+            created_at=-1.0,
+        ),
+        custom_list(
+            "list-3",
+            "  ÄÖ".strip(),
+            position=7,
+            last_modified=0.0,
+            description="One\r\n\r\n🎬 two ",
+        ),
     ]
     views = [
-        view("Grüße / 笑", {"genre": "Drama", "q": "a&b=ü"}),
-        view("Later", position=3),
+        view("Grüße / 笑", {"genre": ["Comedy", "Drama"], "not_genre": "Horror", "q": "a&b=ü"}),
+        view("Later", position=3, last_modified=T - 1),
         view("Theirs", {"list": "list-2", "person": "/Bob"}, position=4),
+        view(
+            "Not theirs",
+            {
+                "list": ["list-1", "list-3"],
+                "not_list": "list-2",
+                "not_person": ["/Bob", "007", "Google Search"],
+                "person": ["<b>Bold</b>", "Random Person"],
+            },
+            position=5,
+        ),
     ]
     rankings = [
         ranking(7, date=-3e9),
@@ -200,3 +261,12 @@ def hint(user, imdb_id, title=None, year=None):
 
 def reload(user):
     return User.get_by_id(user.id)
+
+
+def fresh_account(name):
+    """An account as a new one is, without the slow hashing of a password."""
+    user = User.create(
+        email=name, email_key=name, username=name, username_key=name, password_hash="", created_at=T
+    )
+    models.add_quick_recommenders(db.obj, user.id, T, models.next_update(db.obj))
+    return user

@@ -42,6 +42,7 @@ MODULES = {
     "library.test_recommenders",
     "library.test_saved_views",
     "library.test_undo",
+    "portable.test_notes_and_lists",
     "portable.test_portable",
     "sync.test_live",
     "sync.test_queue",

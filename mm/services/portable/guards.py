@@ -18,10 +18,11 @@ from mm.services.validation import FieldError
 # million brackets and 2.6 million commas, and nothing but votes makes 1 million and 2.9 million.
 BRACKETS_MAX = 3_000_000
 COMMAS_MAX = 4_000_000
-# Brackets of one row, and commas; a film with 10,000 votes has 10,000 and 30,000.
-ROW_PARTS_MAX = 250_000
+# Of one row; a list of 200,000 films has 200,000 brackets and 400,000 commas.
+ROW_BRACKETS_MAX = 250_000
+ROW_COMMAS_MAX = 450_000
 # A shorter row cannot have that many.
-LONG_ROW = ROW_PARTS_MAX
+LONG_ROW = ROW_BRACKETS_MAX
 # Emoji, backslashes and broken characters that are looked through for the last.
 ESCAPES_MAX = 1_000_000
 # Characters of a value that is neither a list nor an object.
@@ -110,10 +111,9 @@ def rows(value: Raw, path: str, counted: Counter) -> list[Raw]:
 
 def row(value: Raw, path: str, counted: Counter, trusted: bool) -> dict:
     """Raises FieldError for what is no object, or holds too much."""
-    if memoryview(value).nbytes > LONG_ROW and not trusted:
-        most = ROW_PARTS_MAX
-        if has_too_many_parts(bytes(value), most, most):
-            raise FieldError("", f"holds more than {most:,} brackets or commas")
+    is_long = memoryview(value).nbytes > LONG_ROW and not trusted
+    if is_long and has_too_many_parts(bytes(value), ROW_BRACKETS_MAX, ROW_COMMAS_MAX):
+        raise FieldError("", "holds more brackets or commas than any film or list")
     decoded = _decode(_ANY, value, path, counted)
     if not isinstance(decoded, dict):
         raise FieldError("", "expected an object")

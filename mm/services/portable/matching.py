@@ -2,19 +2,29 @@
 
 from collections import defaultdict, deque
 
+from msgspec import structs
+
 from mm.database import fold
-from mm.models import CustomList, Person, SavedView, new_values
+from mm.models import CustomList, Person, SavedView
 from mm.schemas import Outcome
+from mm.services.portable import filters
 from mm.services.portable.plans import (
     Library,
+    LibraryPerson,
     ListStep,
     PersonStep,
     Plan,
     ViewStep,
-    changes,
     refusal,
 )
 from mm.services.portable.reader import FileFilm, FilePerson, FileView, Incoming
+from mm.services.portable.values import (
+    NOTHING,
+    PersonValues,
+    differences,
+    merged,
+    of_new_row,
+)
 
 # People.
 
@@ -25,8 +35,8 @@ def plan_people(
     """Adds the steps; returns the key of the person that each name stands for."""
     # A row is the library's person with its quick_key, else the one with its name.
     people = library.people.items()
-    by_quick_key = {row["quick_key"]: person_id for person_id, row in people if row["quick_key"]}
-    by_name = {row["name_key"]: person_id for person_id, row in people}
+    by_quick_key = {row.quick_key: person_id for person_id, row in people if row.quick_key}
+    by_name = {row.key: person_id for person_id, row in people}
     joined: dict[str, int] = {}
     for row in rows:
         if row.quick_key in by_quick_key:
@@ -37,11 +47,11 @@ def plan_people(
             joined[row.path] = by_name[row.key]
     keys = _final_keys(plan, library, rows, joined)
     for person_id, key in keys.items():
-        library.people[person_id]["final_key"] = key
+        library.people[person_id].final_key = key
     taken = set(keys.values())
     for row in rows:
         if row.path not in joined and row.key in taken:
-            name = row.values["name"]
+            name = row.values.name
             why = f"{name!r} is already another row's person; their votes were combined."
             plan.noticed.add("joined", f"{row.path}: {why}")
         else:
@@ -49,19 +59,19 @@ def plan_people(
             plan.people.append(_person_step(plan, existing, row))
     person_of = {row.key: row.key for row in rows}
     person_of |= {
-        row.key: library.people[joined[row.path]]["final_key"] for row in rows if row.path in joined
+        row.key: library.people[joined[row.path]].final_key for row in rows if row.path in joined
     }
     # People that only votes name: the library's, else new ones.
     for film in films:
-        for vote in film.votes:
+        for vote in film.votes or ():
             if vote.key in person_of:
                 continue
             person_of[vote.key] = vote.key
             if vote.key not in taken:
-                last_modified = film.values["last_modified"]
-                given = {"name": vote.person_name, "last_modified": last_modified}
-                values = new_values(Person, given)
-                plan.people.append(PersonStep("new", vote.key, None, values, {}))
+                last_modified = film.values.last_modified
+                given = PersonValues(name=vote.person_name, last_modified=last_modified)
+                values = of_new_row(Person, given)
+                plan.people.append(PersonStep("new", vote.key, None, values, NOTHING))
     return person_of
 
 
@@ -76,11 +86,11 @@ def _final_keys(
     """
     renaming = {joined[row.path]: row for row in rows if row.path in joined}
     for person_id, row in list(renaming.items()):
-        if refusal(plan.conflicts, library.people[person_id], row.values["last_modified"]):
+        if refusal(plan.conflicts, library.people[person_id].values, row.values):
             del renaming[person_id]
     while True:
         keys = {
-            person_id: existing["name_key"]
+            person_id: existing.key
             for person_id, existing in library.people.items()
             if person_id not in renaming
         }
@@ -90,22 +100,24 @@ def _final_keys(
             return keys | {person_id: row.key for person_id, row in renaming.items()}
         for person_id in denied:
             row = renaming.pop(person_id)
-            wanted, kept = row.values["name"], library.people[person_id]["name"]
+            wanted, kept = row.values.name, library.people[person_id].values.name
             why = f"{wanted!r} is already someone else in your library; {kept!r} keeps this name."
             plan.noticed.add("renamed", f"{row.path}.name: {why}")
 
 
-def _person_step(plan: Plan, existing: dict | None, row: FilePerson) -> PersonStep:
+def _person_step(plan: Plan, existing: LibraryPerson | None, row: FilePerson) -> PersonStep:
     if existing is None:
-        return PersonStep("new", row.key, None, new_values(Person, row.values), {})
-    row_id = existing["id"]
-    if reason := refusal(plan.conflicts, existing, row.values["last_modified"]):
-        return PersonStep("kept", existing["name_key"], row_id, {}, {}, reason)
-    key = existing["final_key"]
+        return PersonStep("new", row.key, None, of_new_row(Person, row.values), NOTHING)
+    mine = existing.values
+    if reason := refusal(plan.conflicts, mine, row.values):
+        return PersonStep("kept", existing.key, existing.id, mine, NOTHING, reason)
+    key = existing.final_key
+    final = merged(mine, row.values)
     # A name not granted stays; a granted one is taken as the file spells it.
-    values = row.values if key == row.key else row.values | {"name": existing["name"]}
-    fields = changes(existing, values)
-    return PersonStep("changed" if fields else "same", key, row_id, existing | values, fields)
+    if key != row.key:
+        final = structs.replace(final, name=mine.name)
+    fields = differences(mine, final)
+    return PersonStep("changed" if fields else "same", key, existing.id, final, fields)
 
 
 # Lists.
@@ -115,31 +127,31 @@ def plan_lists(plan: Plan, library: Library, incoming: Incoming) -> dict[str, st
     """Adds the steps; returns the library's id for each list id a film may name."""
     # A row is the library's list with its id, else one with its name that no other
     # row has joined: two lists of one name stay two.
-    by_id = {existing["id"]: pk for pk, existing in library.lists.items()}
+    by_id = {existing.id: pk for pk, existing in library.lists.items()}
     joined = {row.path: by_id[row.id] for row in incoming.lists if row.id in by_id}
     taken = set(joined.values())
     free: dict[str, deque[int]] = defaultdict(deque)
     for pk, candidate in library.lists.items():
         if pk not in taken:
-            free[fold(candidate["name"])].append(pk)
+            free[fold(candidate.values.name)].append(pk)
     for row in incoming.lists:
-        name = fold(row.values["name"])
+        name = fold(row.values.name)
         if row.path not in joined and free.get(name):
             joined[row.path] = free[name].popleft()
     list_of = {list_id: list_id for list_id in by_id}
     for position, row in enumerate(incoming.lists):
         existing = library.lists.get(joined.get(row.path, 0))
-        last_modified = row.values["last_modified"]
         if existing is None:
-            given = {"position": position, "created_at": last_modified} | row.values
-            step = ListStep("new", row.id, None, new_values(CustomList, given), {})
-        elif reason := refusal(plan.conflicts, existing, last_modified):
-            step = ListStep("kept", existing["id"], existing["pk"], {}, {}, reason)
+            created_at = row.values.last_modified
+            values = of_new_row(CustomList, row.values, position=position, created_at=created_at)
+            step = ListStep("new", row.id, None, values, NOTHING)
+        elif reason := refusal(plan.conflicts, existing.values, row.values):
+            step = ListStep("kept", existing.id, existing.pk, existing.values, NOTHING, reason)
         else:
-            fields = changes(existing, row.values)
+            values = merged(existing.values, row.values)
+            fields = differences(existing.values, values)
             outcome: Outcome = "changed" if fields else "same"
-            values = existing | row.values
-            step = ListStep(outcome, existing["id"], existing["pk"], values, fields)
+            step = ListStep(outcome, existing.id, existing.pk, values, fields)
         plan.lists.append(step)
         list_of[row.id] = step.id
     return list_of
@@ -155,43 +167,41 @@ def plan_views(
     person_of: dict[str, str],
     list_of: dict[str, str],
 ) -> None:
-    """Adds the steps. A view may show one person's films or one list's: in a file
-    by name and by the file's id."""
+    """Adds the steps. People stand in a file's filters by name and lists by the
+    file's id; in a plan, people by their folded names and lists by the library's id."""
     keys = {step.key for step in plan.people}
-    keys |= {person["final_key"] for person in library.people.values()}
-    for saved in library.views.values():
-        # Compared by the names people will have: ids mean nothing elsewhere.
-        person = library.people.get(int(saved["filters"].get("person", 0)))
-        if person:
-            saved["filters"] = saved["filters"] | {"person": person["final_key"]}
+    people = {str(row.id): row.final_key for row in library.people.values()}
+    lists = {row.id: row.id for row in library.lists.values()}
+    keys.update(people.values())
+
+    def key_of(name: str) -> str | None:
+        key = fold(name)
+        return person_of.get(key, key if key in keys else None)
+
     for position, row in enumerate(rows):
-        filters = dict(row.values["filters"])
-        key = fold(filters.get("person", ""))
-        person_key = person_of.get(key, key if key in keys else None)
-        _put_or_drop(plan, row, filters, "person", person_key)
-        _put_or_drop(plan, row, filters, "list", list_of.get(filters.get("list", "")))
-        values = row.values | {"filters": filters}
+
+        def missing(name: str, text: str, path: str = row.path) -> None:
+            why = f"{text!r} was not found; the view was imported without it."
+            plan.noticed.add("filters", f"{path}.filters.{name}: {why}")
+
+        values = row.values
+        if values.filters:
+            found = filters.replaced(values.filters, filters.OF_PEOPLE, key_of, missing)
+            found = filters.replaced(found, filters.OF_LISTS, list_of.get, missing)
+            values = structs.replace(values, filters=found)
         existing = library.views.get(row.key)
         if existing is None:
-            given = {"position": position} | values
-            step = ViewStep("new", None, new_values(SavedView, given), {})
-        elif reason := refusal(plan.conflicts, existing, values["last_modified"]):
-            step = ViewStep("kept", existing["id"], existing, {}, reason)
-        else:
-            fields = changes(existing, values)
-            outcome: Outcome = "changed" if fields else "same"
-            step = ViewStep(outcome, existing["id"], existing | values, fields)
-        plan.views.append(step)
-
-
-def _put_or_drop(
-    plan: Plan, row: FileView, filters: dict[str, str], name: str, value: str | None
-) -> None:
-    if name not in filters:
-        return
-    if value is None:
-        why = "not found; the view was imported without this filter."
-        plan.noticed.add("filters", f"{row.path}.filters.{name}: {why}")
-        del filters[name]
-    else:
-        filters[name] = value
+            new = of_new_row(SavedView, values, filters={}, position=position)
+            plan.views.append(ViewStep("new", None, new, NOTHING))
+            continue
+        # Without people and lists that are gone.
+        found = filters.replaced(existing.values.filters, filters.OF_PEOPLE, people.get)
+        found = filters.replaced(found, filters.OF_LISTS, lists.get)
+        mine = structs.replace(existing.values, filters=found)
+        if reason := refusal(plan.conflicts, mine, values):
+            plan.views.append(ViewStep("kept", existing.id, mine, NOTHING, reason))
+            continue
+        final = merged(mine, values)
+        fields = differences(mine, final)
+        outcome: Outcome = "changed" if fields else "same"
+        plan.views.append(ViewStep(outcome, existing.id, final, fields))

@@ -13,37 +13,40 @@ from collections.abc import Iterable, Iterator, Sized
 from msgspec import structs
 from peewee import Database
 
-from mm.database import db, fold, snapshot
+from mm.database import db, snapshot
 from mm.errors import UnusableFileError
 from mm.models import (
-    OWNED,
-    CustomList,
     Movie,
-    Person,
-    Recommendation,
-    SavedView,
     User,
-    Watch,
-    new_values,
 )
 from mm.schemas import Conflicts, Outcome, Problem
-from mm.services import ranking_order, validation
+from mm.services import validation
+from mm.services.portable import library_rows, list_films
 from mm.services.portable.matching import plan_lists, plan_people, plan_views
 from mm.services.portable.plans import (
+    NO_HINT,
     SKIPPED,
     FilmStep,
+    Hint,
     Library,
+    LibraryFilm,
     ListStep,
     PersonStep,
     Plan,
     ViewStep,
     VoteStep,
-    WatchStep,
-    changes,
     refusal,
 )
 from mm.services.portable.rankings import plan_rankings
 from mm.services.portable.reader import FileFilm, FileVote, Incoming
+from mm.services.portable.values import (
+    NOTHING,
+    differences,
+    is_given,
+    merged,
+    of_new_row,
+)
+from mm.services.portable.watches import plan_watches
 
 Step = FilmStep | PersonStep | ListStep | ViewStep
 
@@ -68,7 +71,7 @@ def plan(
     database = database or db.obj
     with snapshot(database):
         version = User.select(User.library_version).where(User.id == user_id).scalar(database)
-        library = _library(database, user_id)
+        library = library_rows.read(database, user_id)
     plan = Plan(
         user_id=user_id,
         library_version=version,
@@ -99,6 +102,7 @@ def plan(
     for film in films:
         plan.films.append(_film_step(plan, library, film, person_of, list_of))
     _refuse_too_many(plan, library)
+    list_films.plan_list_films(plan, library, incoming.lists, films, list_of)
     plan_rankings(plan, library, incoming)
     plan.warnings += plan.noticed.lines()
     return plan
@@ -122,38 +126,6 @@ def _refuse_too_many(plan: Plan, library: Library) -> None:
             )
 
 
-def _library(database: Database, user_id: str) -> Library:
-    def rows(query) -> list[dict]:
-        return list(query.dicts().execute(database))
-
-    in_order = (CustomList.position, CustomList.id)
-    people = rows(Person.select().where(Person.user == user_id))
-    lists = rows(CustomList.select().where(CustomList.user == user_id).order_by(*in_order))
-    views = rows(SavedView.select().where(SavedView.user == user_id))
-    films = rows(
-        Movie.select(Movie, CustomList.id.alias("list_id"))
-        .left_outer_join(CustomList)
-        .where(Movie.user == user_id)
-    )
-    votes: dict[int, dict[int, tuple[float, bool]]] = {}
-    for row in rows(Recommendation.select().join(Movie).where(Movie.user == user_id)):
-        vote = (row["date_recommended"], row["vote_type"])
-        votes.setdefault(row["movie"], {})[row["person"]] = vote
-    watches: dict[int, dict[float, dict]] = {}
-    columns = (Watch.movie, *OWNED[Watch])
-    for row in rows(Watch.select(*columns).join(Movie).where(Movie.user == user_id)):
-        watches.setdefault(row["movie"], {})[row["date_watched"]] = row
-    return Library(
-        people={row["id"]: row for row in people},
-        lists={row["pk"]: row for row in lists},
-        views={fold(row["name"]): row for row in views},
-        films={row["title"]: row for row in films},
-        votes=votes,
-        watches=watches,
-        rankings={film.imdb_id: film for film in ranking_order.read(database, user_id)},
-    )
-
-
 # Films.
 
 
@@ -161,13 +133,15 @@ def _join_votes(plan: Plan, film: FileFilm, person_of: dict[str, str]) -> FileFi
     """Two names of the file may be one person of the library, who votes once. The
     film of the file stays as it is: another plan may be made of it."""
     first: dict[str, str] = {}
-    for vote in film.votes:
+    for vote in film.votes or ():
         name = first.setdefault(person_of[vote.key], vote.person_name)
         if name != vote.person_name:
             reason = f"{vote.person_name!r} and {name!r} are the same person in your library"
             plan.errors.append(Problem(f"{film.path}.recommendations", reason))
-    votes = [vote for vote in film.votes if first[person_of[vote.key]] == vote.person_name]
-    return film if len(votes) == len(film.votes) else structs.replace(film, votes=votes)
+    if len(first) == len(film.votes or ()):
+        return film
+    votes = (vote for vote in film.votes or () if first[person_of[vote.key]] == vote.person_name)
+    return structs.replace(film, votes=tuple(votes))
 
 
 def _film_step(
@@ -176,39 +150,79 @@ def _film_step(
     list_id = list_of[film.list_id] if film.list_id is not None else None
     existing = library.films.get(film.imdb_id)
     if existing is None:
-        dates = [vote.date_recommended for vote in film.votes if vote.date_recommended is not None]
-        defaults = {
-            "status": "watched" if film.watches else "toWatch",
-            "date_added": min(dates, default=film.values["last_modified"]),
-            "list_id": list_id,
-        }
-        steps = [_new_vote(vote, film, person_of) for vote in film.votes]
-        watches = list(_watch_steps({}, film.watches))
-        values = new_values(Movie, defaults | film.values)
-        return FilmStep("new", film.imdb_id, None, values, {}, steps, watches)
-    movie_id = existing["id"]
-    votes = _vote_steps(plan, library, movie_id, film, person_of)
-    if reason := refusal(plan.conflicts, existing, film.values["last_modified"]):
+        return _new_film(film, list_id, person_of)
+    mine, imdb_id, row_id = existing.values, film.imdb_id, existing.id
+    votes = _vote_steps(plan, library, row_id, film, person_of)
+    if reason := refusal(plan.conflicts, mine, film.values):
         # *newest* still adds the votes of people who have none.
-        added = [] if reason == SKIPPED else [vote for vote in votes if vote.outcome == "new"]
+        added = () if reason == SKIPPED else tuple(vote for vote in votes if vote.outcome == "new")
         outcome: Outcome = "changed" if added else "kept"
-        return FilmStep(outcome, film.imdb_id, movie_id, existing, {}, added, [], reason)
-    values = dict(film.values)
-    if "status" in values:
-        values["list_id"] = list_id
-    fields = changes(existing, values)
-    steps = list(votes)
-    watches = list(_watch_steps(library.watches.get(movie_id, {}), film.watches))
+        return FilmStep(
+            outcome,
+            imdb_id,
+            row_id,
+            mine,
+            existing.list_id,
+            NOTHING,
+            added,
+            reason=reason,
+            hint=_hint(existing, film, is_taken=False),
+        )
+    final = merged(mine, film.values)
+    if not is_given(film.values.status):
+        list_id = existing.list_id
+    fields = differences(mine, final)
+    if list_id != existing.list_id:
+        fields = {**fields, "list_id": [existing.list_id, list_id]}
+    steps = tuple(votes)
+    watches = plan_watches(library.watches.get(row_id, ()), film.watches or ())
     below = {vote.outcome for vote in steps} | {watch.outcome for watch in watches}
     outcome = "changed" if fields or below - {"same"} else "same"
-    return FilmStep(outcome, film.imdb_id, movie_id, existing | values, fields, steps, watches)
+    hint = _hint(existing, film, is_taken=True)
+    return FilmStep(outcome, imdb_id, row_id, final, list_id, fields, steps, watches, hint=hint)
+
+
+def _new_film(film: FileFilm, list_id: str | None, person_of: dict[str, str]) -> FilmStep:
+    votes = film.votes or ()
+    dates = (vote.values.date_recommended for vote in votes)
+    first_vote = min(filter(is_given, dates), default=film.values.last_modified)
+    status = "watched" if film.watches else "toWatch"
+    values = of_new_row(Movie, film.values, status=status, date_added=first_vote)
+    return FilmStep(
+        "new",
+        film.imdb_id,
+        None,
+        values,
+        list_id,
+        NOTHING,
+        tuple(_new_vote(vote, film, person_of) for vote in votes),
+        plan_watches((), film.watches or ()),
+        hint=_taken(NO_HINT, Hint(film.title or None, film.year or None)),
+    )
+
+
+def _hint(existing: LibraryFilm, film: FileFilm, is_taken: bool) -> Hint | None:
+    """What the film takes, for each of the two only where the server does not know it, and where
+    the film has none or `is_taken`: the rule takes the file's values."""
+    title, year = existing.hint
+    if film.title and not existing.has_title and (is_taken or title is None):
+        title = film.title
+    if film.year and not existing.has_year and (is_taken or year is None):
+        year = film.year
+    return _taken(existing.hint, Hint(title, year))
+
+
+def _taken(mine: Hint, hint: Hint) -> Hint | None:
+    return hint if hint != mine else None
 
 
 def _new_vote(vote: FileVote, film: FileFilm, person_of: dict[str, str]) -> VoteStep:
-    date = vote.date_recommended
-    if date is None:
-        date = film.values.get("date_added", film.values["last_modified"])
-    return VoteStep("new", person_of[vote.key], vote.person_name, date, vote.vote_type, {})
+    values = vote.values
+    if not is_given(values.date_recommended):
+        date = film.values.date_added
+        date = date if is_given(date) else film.values.last_modified
+        values = structs.replace(values, date_recommended=date)
+    return VoteStep("new", person_of[vote.key], vote.person_name, values, NOTHING)
 
 
 def _vote_steps(
@@ -221,37 +235,23 @@ def _vote_steps(
     """Votes are united; the same person's takes the file's. New ones are rejected
     once the film has as many as a file may hold: it could not be restored."""
     existing = {
-        library.people[person_id]["final_key"]: vote
-        for person_id, vote in library.votes.get(movie_id, {}).items()
+        library.people[person_id].final_key: values
+        for person_id, values in library.votes.get(movie_id, ())
     }
     most, room = validation.VOTES_MAX, validation.VOTES_MAX - len(existing)
-    for vote in film.votes:
-        step = _new_vote(vote, film, person_of)
-        if step.person_key in existing:
-            date_recommended, vote_type = existing[step.person_key]
-            if vote.date_recommended is None:
-                step.date_recommended = date_recommended
-            was = {"date_recommended": date_recommended, "vote_type": bool(vote_type)}
-            values = {"date_recommended": step.date_recommended, "vote_type": step.vote_type}
-            step.fields = changes(was, values)
-            step.outcome = "changed" if step.fields else "same"
+    for vote in film.votes or ():
+        mine = existing.get(person_of[vote.key])
+        if mine is not None:
+            final = merged(mine, vote.values)
+            fields = differences(mine, final)
+            outcome: Outcome = "changed" if fields else "same"
+            yield VoteStep(outcome, person_of[vote.key], vote.person_name, final, fields)
         elif room > 0:
             room -= 1
+            yield _new_vote(vote, film, person_of)
         else:
             reason = f"{vote.person_name!r}: a film can have {most:,} recommendations"
             plan.errors.append(Problem(f"{film.path}.recommendations", reason))
-            continue
-        yield step
-
-
-def _watch_steps(existing: dict[float, dict], watches: dict[float, dict]) -> Iterator[WatchStep]:
-    """Watches are united by date."""
-    for date, values in watches.items():
-        if date not in existing:
-            yield WatchStep("new", new_values(Watch, values), {})
-        else:
-            fields = changes(existing[date], values)
-            yield WatchStep("changed" if fields else "same", existing[date] | values, fields)
 
 
 def count(plan: Plan) -> dict[str, dict[str, int]]:
@@ -264,6 +264,7 @@ def count(plan: Plan) -> dict[str, dict[str, int]]:
         "vote": _tally(vote for film in plan.films for vote in film.votes),
         "watch": _tally(watch for film in plan.films for watch in film.watches),
         "ranking": _tally(plan.rankings),
+        "list_film": _tally(plan.list_films),
     }
     for problem in plan.errors:
         kind = kind_of(problem.path)
@@ -279,4 +280,6 @@ def kind_of(path: str) -> str:
     """Of the row that this path of the file points to."""
     if ".recommendations" in path:
         return "vote"
+    if ".films[" in path:
+        return "list_film"
     return KINDS.get(path.partition("[")[0], "movie")

@@ -2,14 +2,18 @@
 compared with."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
-from mm.schemas import Conflicts, Outcome, Problem
+from mm.schemas import Conflicts, ListedFilm, Outcome, Problem
 from mm.services.ranking_order import Ranked
 
 SKIPPED = "already in your library"
 OLDER = "your library’s version is as new or newer"
+# {name: [from, to]}.
+Fields = Mapping[str, list]
 # Warnings of one kind that are given one by one.
 WARNINGS_EACH = 10
 
@@ -37,79 +41,101 @@ class Warnings:
         return lines
 
 
-# In each step, `row_id` is the key of the library's row, None for a new one. `values` holds the
-# row's owned columns as they will be, by name; `fields` maps the name of each that changes to
-# [from, to].
+# In each step, `row_id` is the key of the library's row, None for a new one. `values` is a struct
+# of `values`: the row's owned columns as they will be. `fields` maps the name of each that changes
+# to [from, to]. gc=False as in `reader`.
 
 
-class PersonStep(Struct):
+class PersonStep(Struct, gc=False):
     """`key` is the folded name the person will have."""
 
     outcome: Outcome
     key: str
     row_id: int | None
-    values: dict
-    fields: dict[str, list]
+    values: Any
+    fields: Fields
     reason: str | None = None
 
 
-class ListStep(Struct):
+class ListStep(Struct, gc=False):
     """`id` is the one the list will have: not the file's where a list was joined by name."""
 
     outcome: Outcome
     id: str
     row_id: int | None
-    values: dict
-    fields: dict[str, list]
+    values: Any
+    fields: Fields
     reason: str | None = None
 
 
-class ViewStep(Struct):
+class ViewStep(Struct, gc=False):
     outcome: Outcome
     row_id: str | None
-    values: dict
-    fields: dict[str, list]
+    values: Any
+    fields: Fields
     reason: str | None = None
 
 
-class VoteStep(Struct):
+class VoteStep(Struct, gc=False):
     outcome: Outcome
     person_key: str
     person_name: str
-    date_recommended: float
-    vote_type: bool
-    fields: dict[str, list]
+    values: Any
+    fields: Fields
 
 
-class WatchStep(Struct):
+class WatchStep(Struct, gc=False):
     outcome: Outcome
-    values: dict
-    fields: dict[str, list]
+    values: Any
+    fields: Fields
 
 
-class FilmStep(Struct):
-    """`values["list_id"]` is the id of the list the film will be on."""
+class Hint(NamedTuple):
+    title: str | None
+    year: int | None
+
+
+NO_HINT = Hint(None, None)
+
+
+class FilmStep(Struct, gc=False):
+    """`list_id` is the id of the list with which the film will have the status custom. `hint` is
+    what it takes from the file, whatever the outcome: taking a hint is no change."""
 
     outcome: Outcome
     imdb_id: str
     row_id: int | None
-    values: dict
-    fields: dict[str, list]
-    votes: list[VoteStep]
-    watches: list[WatchStep]
+    values: Any
+    list_id: str | None
+    fields: Fields
+    votes: Sequence[VoteStep] = ()
+    watches: Sequence[WatchStep] = ()
+    reason: str | None = None
+    hint: Hint | None = None
+
+
+class ListFilmStep(Struct, gc=False):
+    """A film's place on a list. Positions count from 1."""
+
+    outcome: Outcome
+    list_id: str
+    list_name: str
+    imdb_id: str
+    fields: Fields
     reason: str | None = None
 
 
-class RankingStep(Struct):
+class RankingStep(Struct, gc=False):
     outcome: Outcome
     imdb_id: str
-    fields: dict[str, list]
+    fields: Fields
     reason: str | None = None
 
 
 class Plan(Struct):
     """Exactly what `apply` will do, for the library as it was at `library_version`. `ranked` is the
-    whole ranking as it will be; `rankings` are the steps that lead there."""
+    whole ranking as it will be, and `rankings` are the steps that lead there. `on_lists` has all
+    films of each list that gets others or another order, by its id; `list_films` are the steps."""
 
     user_id: str
     library_version: int
@@ -124,36 +150,74 @@ class Plan(Struct):
     noticed: Warnings = field(default_factory=Warnings)
     rankings: list[RankingStep] = []
     ranked: list[Ranked] = []
+    list_films: list[ListFilmStep] = []
+    on_lists: dict[str, list[ListedFilm]] = {}
 
     def is_empty(self) -> bool:
         """Nothing would be written."""
-        groups: tuple[list, ...] = (self.people, self.lists, self.views, self.films, self.rankings)
-        return not any(step.outcome in ("new", "changed") for steps in groups for step in steps)
+        groups: tuple[list, ...] = (
+            self.people,
+            self.lists,
+            self.views,
+            self.films,
+            self.list_films,
+            self.rankings,
+        )
+        writes = any(step.outcome in ("new", "changed") for steps in groups for step in steps)
+        return not writes and all(film.hint is None for film in self.films)
+
+
+class LibraryPerson(Struct, gc=False):
+    """`final_key` is the folded name they will have, once that is known."""
+
+    id: int
+    key: str
+    quick_key: str | None
+    values: Any
+    final_key: str = ""
+
+
+class LibraryList(Struct, gc=False):
+    pk: int
+    id: str
+    values: Any
+
+
+class LibraryView(Struct, gc=False):
+    id: str
+    values: Any
+
+
+class LibraryFilm(Struct, gc=False):
+    """`has_title` and `has_year`: the server itself knows them, so that no hint is shown."""
+
+    id: int
+    values: Any
+    list_id: str | None
+    hint: Hint
+    has_title: bool
+    has_year: bool
 
 
 class Library(Struct):
     """The library's rows, by what a file can find them by: people by id, lists by pk, views by
-    folded name, films by imdb_id; votes by movie id and person id; watches by movie id and date."""
+    folded name, films by imdb_id; votes as (person id, values) and watches by movie id; the films
+    of a list by its id, in order."""
 
-    people: dict[int, dict]
-    lists: dict[int, dict]
-    views: dict[str, dict]
-    films: dict[str, dict]
-    votes: dict[int, dict[int, tuple[float, bool]]]
-    watches: dict[int, dict[float, dict]]
+    people: dict[int, LibraryPerson]
+    lists: dict[int, LibraryList]
+    views: dict[str, LibraryView]
+    films: dict[str, LibraryFilm]
+    votes: dict[int, list[tuple[int, Any]]]
+    watches: dict[int, list[Any]]
+    list_films: dict[str, list[ListedFilm]]
     rankings: dict[str, Ranked]
 
 
-def refusal(conflicts: Conflicts, existing: dict, file_modified: float) -> str | None:
-    """Why the library's row stays, or None where the file's values are taken."""
+def refusal(conflicts: Conflicts, mine: Any, from_file: Any) -> str | None:
+    """Why the library's values stay, or None where the file's are taken."""
     if conflicts == "skip":
         return SKIPPED
-    if conflicts == "newest" and file_modified <= existing["last_modified"]:
+    if conflicts == "newest" and from_file.last_modified <= mine.last_modified:
         return OLDER
     return None
-
-
-def changes(existing: dict, values: dict) -> dict[str, list]:
-    return {
-        name: [existing[name], value] for name, value in values.items() if existing[name] != value
-    }

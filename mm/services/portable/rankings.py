@@ -16,9 +16,11 @@ RANKED = "already ranked in your library"
 
 def plan_rankings(plan: Plan, library: Library, incoming: Incoming) -> None:
     """Adds the steps and the order that comes of them. Call when the films are planned."""
+    if not incoming.rankings and not library.rankings:
+        return
     films = {film.imdb_id: film for film in plan.films}
-    statuses = {imdb_id: row["status"] for imdb_id, row in library.films.items()}
-    statuses |= {imdb_id: film.values["status"] for imdb_id, film in films.items()}
+    statuses = {imdb_id: row.values.status for imdb_id, row in library.films.items()}
+    statuses |= {imdb_id: film.values.status for imdb_id, film in films.items()}
     rows = [row for row in incoming.rankings if _is_taken(plan, row, statuses, films)]
     from_file = []
     for row in rows:

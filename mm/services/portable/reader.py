@@ -6,9 +6,10 @@ single vote.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from mm import clock
 from mm.clock import DAY
@@ -28,6 +29,16 @@ from mm.schemas import (
 from mm.services import validation
 from mm.services.portable import guards
 from mm.services.portable.plans import Warnings
+from mm.services.portable.values import (
+    ListValues,
+    MovieValues,
+    PersonValues,
+    ViewValues,
+    VoteValues,
+    WatchValues,
+    from_file,
+    merged,
+)
 from mm.services.validation import FieldError
 
 # So many bad rows are another kind of file, and their list would fill the memory.
@@ -59,52 +70,69 @@ KNOWN = {
     "rankings": set(RankingEntry.__struct_fields__),
 }
 
-# In each row, `path` is its place in the file, and `values` holds the columns that
-# a user owns and the file gives a value for, by name. `last_modified` is always
-# among them: where the file has none, it is the file's exported_at.
+# In each row, `path` is its place in the file, and `values` is a struct of `values`
+# with the columns that a user owns. `last_modified` is always given: where the row has
+# none, it is the file's exported_at. What lies below a row (votes, watches, a list's
+# films) is None where the file does not name it.
+#
+# gc=False: rows are never part of a reference cycle, and there are hundreds of
+# thousands of them.
 
 
-class FileVote(Struct):
+class FileVote(Struct, gc=False):
     """`key` is the folded name."""
 
     key: str
     person_name: str
-    date_recommended: float | None
-    vote_type: bool
+    values: Any
 
 
-class FileFilm(Struct):
-    """`watches` holds each watch's values by its date. `list_id` is set only where
-    the status is custom."""
+class FileFilm(Struct, gc=False):
+    """`list_id` is set only where the status is custom. `title` and `year` are the
+    film's hint: None where the file says null, UNSET where it gives none that can be
+    used. Each watch has a date of its own."""
 
     path: str
     imdb_id: str
     list_id: str | None
-    values: dict
-    votes: list[FileVote]
-    watches: dict[float, dict]
+    title: str | UnsetType | None
+    year: int | UnsetType | None
+    values: Any
+    votes: tuple[FileVote, ...] | None
+    watches: tuple[Any, ...] | None
 
 
-class FilePerson(Struct):
+class FilePerson(Struct, gc=False):
     path: str
     key: str
     quick_key: str | None
-    values: dict
+    values: Any
 
 
-class FileList(Struct):
+class FileListFilm(Struct, gc=False):
+    """`index`: its place among the films of its list in the file."""
+
+    index: int
+    imdb_id: str
+    note: str | UnsetType | None
+
+
+class FileList(Struct, gc=False):
+    """`films` in the file's order."""
+
     path: str
     id: str
-    values: dict
+    values: Any
+    films: tuple[FileListFilm, ...] | None
 
 
-class FileView(Struct):
+class FileView(Struct, gc=False):
     path: str
     key: str
-    values: dict
+    values: Any
 
 
-class FileRanking(Struct):
+class FileRanking(Struct, gc=False):
     """`position` is the file's: it may have gaps, and two rows may share one."""
 
     path: str
@@ -115,9 +143,11 @@ class FileRanking(Struct):
 
 
 class Incoming(Struct):
-    """What a file holds. Nothing of it has been compared with a library."""
+    """What a file holds. Nothing of it has been compared with a library. `sections`
+    are those that the file has, empty ones too."""
 
     exported_at: float
+    sections: frozenset[str]
     films: list[FileFilm]
     people: list[FilePerson]
     lists: list[FileList]
@@ -137,6 +167,20 @@ class _Reader(Struct):
     errors: list[Problem] = []
     warnings: Warnings = msgspec.field(default_factory=Warnings)
     counted: Counter = msgspec.field(default_factory=Counter)
+    # Each name that votes repeat, checked and folded once.
+    voters: dict[str, tuple[str, str]] = {}
+    texts: dict[str, str] = {}
+
+    def voter(self, value: object) -> tuple[str, str]:
+        """The folded name and the name."""
+        if isinstance(value, str) and value in self.voters:
+            return self.voters[value]
+        name = validation.name(value, "person_name")
+        return self.voters.setdefault(name, (fold(name), name))
+
+    def once(self, text: str | None) -> str | None:
+        """The same text, in memory once for all rows that have it."""
+        return None if text is None else self.texts.setdefault(text, text)
 
     def reject(self, path: str, reason: str) -> None:
         self.errors.append(Problem(path, reason))
@@ -165,6 +209,7 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
     sections = _sections(reader, document)
     incoming = Incoming(
         exported_at=reader.exported_at,
+        sections=frozenset(document.keys() & set(SECTIONS)),
         lists=list(_rows(reader, "lists", sections["lists"], _list, lambda row: row.id)),
         people=list(_rows(reader, "people", sections["people"], _person, lambda row: row.key)),
         views=list(_rows(reader, "views", sections["views"], _view, lambda row: row.key)),
@@ -300,22 +345,8 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     list_id = validation.trimmed_text(row.get("custom_list_id"), "custom_list_id")
     date_added = validation.moment(row.get("date_added"), "date_added")
     last_modified = _last_modified(reader, row)
-    # `watch_history` is the latest watch, and repeats the last of `watches`.
-    entries = [(f"watches[{index}]", entry) for index, entry in enumerate(_list_of(row, "watches"))]
-    if row.get("watch_history") is not None:
-        entries.append(("watch_history", row["watch_history"]))
-    watches: dict[float, dict] = {}
-    for place, entry in entries:
-        if not isinstance(entry, dict):
-            raise FieldError(place, "expected an object")
-        try:
-            moment = validation.moment(entry.get("date_watched"), "date_watched")
-            date_watched = validation.required(moment, "date_watched")
-            my_rating = validation.rating(entry.get("my_rating"))
-        except FieldError as error:
-            raise FieldError(_join(place, error.path), error.reason) from error
-        watch = watches.setdefault(date_watched, {})
-        watch |= _given(date_watched=date_watched, my_rating=my_rating)
+    note = validation.note(row.get("note"))
+    watches = _watches(row)
     # A film is on a list when its status says so, or when only the list is given.
     if status is None and list_id:
         status = "custom"
@@ -325,38 +356,98 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
         ignored = "Films whose list was ignored, because their status is not custom"
         reader.counted[ignored] += 1
         list_id = None
-    values = _given(
-        media_type=media_type, status=status, date_added=date_added, last_modified=last_modified
+    values = from_file(
+        MovieValues,
+        row,
+        media_type=reader.once(media_type),
+        status=reader.once(status),
+        date_added=date_added,
+        last_modified=last_modified,
+        note=note,
     )
+    title = _hint(row, "title", validation.hint_title)
+    year = _hint(row, "year", validation.hint_year)
     # Last: a vote that is kept out is reported, and must not be for a film that is
     # kept out itself.
-    votes = list(_votes(reader, path, row))
-    return FileFilm(path, imdb_id, list_id, values, votes, watches)
+    votes = _votes(reader, path, row)
+    return FileFilm(path, imdb_id, reader.once(list_id), title, year, values, votes, watches)
 
 
-def _votes(reader: _Reader, film_path: str, row: dict) -> Iterator[FileVote]:
-    first: dict[str, str] = {}
+def _hint(row: dict, key: str, usable: Callable):
+    if key not in row:
+        return UNSET
+    value = usable(row[key])
+    return UNSET if value is None and row[key] is not None else value
+
+
+def _watches(row: dict) -> tuple | None:
+    """`watch_history` is the latest watch, and repeats the last of `watches`."""
+    if "watches" not in row and "watch_history" not in row:
+        return None
+    entries = [(f"watches[{index}]", entry) for index, entry in enumerate(_list_of(row, "watches"))]
+    if row.get("watch_history") is not None:
+        entries.append(("watch_history", row["watch_history"]))
+    watches: dict[float, Any] = {}
+    for place, entry in entries:
+        try:
+            watch = _watch(entry)
+        except FieldError as error:
+            raise FieldError(_join(place, error.path), error.reason) from error
+        date = watch.date_watched
+        watches[date] = merged(watches[date], watch) if date in watches else watch
+    return tuple(watches.values())
+
+
+def _watch(entry: object) -> Any:
+    if not isinstance(entry, dict):
+        raise FieldError("", "expected an object")
+    date_watched = validation.moment(entry.get("date_watched"), "date_watched")
+    return from_file(
+        WatchValues,
+        entry,
+        date_watched=validation.required(date_watched, "date_watched"),
+        my_rating=validation.rating(entry.get("my_rating")),
+        note=validation.note(entry.get("note")),
+        day_known=validation.flag(entry.get("day_known"), "day_known"),
+    )
+
+
+def _votes(reader: _Reader, film_path: str, row: dict) -> tuple[FileVote, ...] | None:
+    if "recommendations" not in row:
+        return None
     entries = _list_of(row, "recommendations")
     if len(entries) > validation.VOTES_MAX:
         raise FieldError(
             "recommendations", f"{len(entries):,} votes; the limit is {validation.VOTES_MAX:,}"
         )
+    path = f"{film_path}.recommendations[{{}}]"
+    votes: dict[str, FileVote] = {}
+    first: dict[str, int] = {}
     for index, entry in enumerate(entries):
-        path = f"{film_path}.recommendations[{index}]"
         try:
-            if not isinstance(entry, dict):
-                raise FieldError("", "expected an object")
-            name = validation.name(entry.get("person_name"), "person_name")
-            moment = validation.moment(entry.get("date_recommended"), "date_recommended")
-            vote = FileVote(fold(name), name, moment, validation.vote(entry.get("vote_type")))
+            vote = _vote(reader, entry)
         except FieldError as error:
-            reader.reject(_join(path, error.path), error.reason)
+            reader.reject(_join(path.format(index), error.path), error.reason)
             continue
-        if vote.key in first:
-            reader.reject(path, f"the same person as {first[vote.key]}, which is used")
-            continue
-        first[vote.key] = path
-        yield vote
+        if vote.key in votes:
+            used = path.format(first[vote.key])
+            reader.reject(path.format(index), f"the same person as {used}, which is used")
+        else:
+            votes[vote.key], first[vote.key] = vote, index
+    return tuple(votes.values())
+
+
+def _vote(reader: _Reader, entry: object) -> FileVote:
+    if not isinstance(entry, dict):
+        raise FieldError("", "expected an object")
+    key, name = reader.voter(entry.get("person_name"))
+    values = from_file(
+        VoteValues,
+        entry,
+        date_recommended=validation.moment(entry.get("date_recommended"), "date_recommended"),
+        vote_type=validation.vote(entry.get("vote_type")),
+    )
+    return FileVote(key, name, values)
 
 
 def _person(reader: _Reader, path: str, row: dict) -> FilePerson:
@@ -365,7 +456,9 @@ def _person(reader: _Reader, path: str, row: dict) -> FilePerson:
     if quick_key is not None and quick_key not in QUICK_KEYS:
         reader.counted["People whose unknown quick_key was ignored"] += 1
         quick_key = None
-    values = _given(
+    values = from_file(
+        PersonValues,
+        row,
         name=name,
         is_trusted=validation.flag(row.get("is_trusted"), "is_trusted"),
         color=validation.color(row.get("color")),
@@ -377,22 +470,52 @@ def _person(reader: _Reader, path: str, row: dict) -> FilePerson:
 
 def _list(reader: _Reader, path: str, row: dict) -> FileList:
     list_id = validation.identifier(row.get("id"))
-    values = _given(
+    values = from_file(
+        ListValues,
+        row,
         name=validation.name(row.get("name")),
         color=validation.color(row.get("color")),
         icon=validation.text(row.get("icon"), "icon"),
         position=validation.whole_number(row.get("position"), "position"),
         created_at=validation.moment(row.get("created_at"), "created_at"),
         last_modified=_last_modified(reader, row),
+        description=validation.note(row.get("description"), "description"),
     )
-    return FileList(path, list_id, values)
+    # Last, as a film's votes.
+    return FileList(path, list_id, values, _list_films(reader, path, row))
+
+
+def _list_films(reader: _Reader, list_path: str, row: dict) -> tuple[FileListFilm, ...] | None:
+    if "films" not in row:
+        return None
+    path = f"{list_path}.films[{{}}]"
+    films: dict[str, FileListFilm] = {}
+    for index, entry in enumerate(_list_of(row, "films")):
+        try:
+            if not isinstance(entry, dict):
+                raise FieldError("", "expected an object")
+            note = validation.note(entry.get("note"))
+            film = FileListFilm(
+                index, validation.imdb_id(entry.get("imdb_id")), note if "note" in entry else UNSET
+            )
+        except FieldError as error:
+            reader.reject(_join(path.format(index), error.path), error.reason)
+            continue
+        if film.imdb_id in films:
+            used = path.format(films[film.imdb_id].index)
+            reader.reject(path.format(index), f"the same film as {used}, which is used")
+        else:
+            films[film.imdb_id] = film
+    return tuple(films.values())
 
 
 def _view(reader: _Reader, path: str, row: dict) -> FileView:
     name = validation.name(row.get("name"))
-    values = _given(
+    values = from_file(
+        ViewValues,
+        row,
         name=name,
-        filters=validation.filters(row.get("filters")),
+        filters=None if row.get("filters") is None else validation.filters(row["filters"]),
         position=validation.whole_number(row.get("position"), "position"),
         last_modified=_last_modified(reader, row),
     )
@@ -409,11 +532,6 @@ def _ranking(reader: _Reader, path: str, row: dict) -> FileRanking:
         position=validation.NUMBER_MAX if position is None else position,
         ranked_at=validation.moment(row.get("ranked_at"), "ranked_at"),
     )
-
-
-def _given(**values) -> dict:
-    """Null never clears anything."""
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _last_modified(reader: _Reader, row: dict) -> float:

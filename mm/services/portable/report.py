@@ -3,14 +3,23 @@
 from collections.abc import Iterator
 
 from mm.database import chunks
-from mm.models import Movie, Title
+from mm.models import Movie, Title, Watch
 from mm.schemas import Change, Counts, ImportResult
 from mm.schemas import PlanView as View
 from mm.services import shown_titles
 from mm.services.portable.planner import count, kind_of
-from mm.services.portable.plans import FilmStep, ListStep, PersonStep, Plan, RankingStep, ViewStep
+from mm.services.portable.plans import (
+    FilmStep,
+    ListFilmStep,
+    ListStep,
+    PersonStep,
+    Plan,
+    RankingStep,
+    ViewStep,
+)
+from mm.services.portable.values import DEFAULTS, differences
 
-Step = PersonStep | ListStep | ViewStep | FilmStep | RankingStep
+Step = PersonStep | ListStep | ViewStep | FilmStep | ListFilmStep | RankingStep
 
 
 def view(plan: Plan) -> View:
@@ -58,20 +67,13 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
 def changes(plan: Plan) -> Iterator[Change]:
     """A row for each step that changes something or is kept, one by one: there may
     be millions."""
-    # Of the films that are in the library already.
-    titles = dict(
-        Movie.select(Movie.title, shown_titles.TITLE)
-        .join(Title)
-        .where((Movie.user == plan.user_id) & shown_titles.TITLE.is_null(False))
-        .tuples()
-    )
+    titles = _titles(plan)
     for person in plan.people:
-        name = person.values.get("name") or person.key
-        yield from _change("person", name, name, person)
+        yield from _change("person", person.values.name, person.values.name, person)
     for row in plan.lists:
-        yield from _change("list", row.values.get("name") or row.id, row.id, row)
+        yield from _change("list", row.values.name, row.id, row)
     for view in plan.views:
-        yield from _change("view", view.values["name"], view.values["name"], view)
+        yield from _change("view", view.values.name, view.values.name, view)
     for film in plan.films:
         key = film.imdb_id
         label = titles.get(key) or key
@@ -79,14 +81,15 @@ def changes(plan: Plan) -> Iterator[Change]:
         for vote in film.votes:
             if vote.outcome != "same":
                 who = f"{vote.person_name} · {label}"
-                yield Change("vote", vote.outcome, who, vote.fields, key=key)
+                yield Change("vote", vote.outcome, who, dict(vote.fields), key=key)
         for watch in film.watches:
             if watch.outcome != "same":
                 # A new watch tells all that it holds.
-                fields = watch.fields or {
-                    name: [None, value] for name, value in watch.values.items()
-                }
-                yield Change("watch", watch.outcome, label, fields, key=key)
+                fields = watch.fields or differences(DEFAULTS[Watch], watch.values)
+                yield Change("watch", watch.outcome, label, dict(fields), key=key)
+    for place in plan.list_films:
+        label = f"{titles.get(place.imdb_id) or place.imdb_id} · {place.list_name}"
+        yield from _change("list_film", label, place.imdb_id, place)
     for ranking in plan.rankings:
         label = titles.get(ranking.imdb_id) or ranking.imdb_id
         yield from _change("ranking", label, ranking.imdb_id, ranking)
@@ -97,4 +100,19 @@ def changes(plan: Plan) -> Iterator[Change]:
 
 def _change(kind, label: str, key: str, step: Step) -> Iterator[Change]:
     if step.outcome != "same":
-        yield Change(kind, step.outcome, label, step.fields, step.reason, key=key)
+        yield Change(kind, step.outcome, label, dict(step.fields), step.reason, key=key)
+
+
+def _titles(plan: Plan) -> dict[str, str]:
+    """By imdb_id, of the films of the plan and of the library: as the server knows them, else
+    as the user or the file does."""
+    hints = ((film.imdb_id, film.hint.title) for film in plan.films if film.hint)
+    titles = {imdb_id: title for imdb_id, title in hints if title}
+    mine = Movie.select(Movie.title, shown_titles.TITLE).join(Title)
+    rows = mine.where(Movie.user == plan.user_id)
+    titles |= {imdb_id: title for imdb_id, title in rows.tuples() if title}
+    # Other users of this server may have the new ones.
+    known = Title.select(Title.imdb_id, Title.title).where(Title.title.is_null(False))
+    for part in chunks(film.imdb_id for film in plan.films if film.outcome == "new"):
+        titles |= dict(known.where(Title.imdb_id.in_(part)).tuples())
+    return titles

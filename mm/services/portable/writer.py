@@ -2,9 +2,11 @@
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
-from peewee import Database
+from msgspec import structs
+from msgspec.structs import astuple
+from peewee import Database, Field
 
 from mm import models
 from mm.database import chunks, db, insert_rows, update_rows
@@ -19,10 +21,10 @@ from mm.models import (
     Tombstone,
     User,
     Watch,
-    owned_names,
 )
-from mm.services import ranking_order
-from mm.services.portable.plans import FilmStep, Plan
+from mm.services import ranking_order, shown_titles
+from mm.services.portable import filters, list_films
+from mm.services.portable.plans import NO_HINT, FilmStep, Plan
 
 CHANGED = "Your library has changed since this plan was made. Review it again, then confirm."
 
@@ -41,132 +43,167 @@ def apply(plan: Plan, database: Database | None = None) -> None:
             raise ConflictError(CHANGED)
         updated_at = models.next_update(database)
         _apply_people(database, plan, updated_at)
-        _apply_lists_and_views(database, plan, updated_at)
-        films = [film for film in plan.films if film.outcome in ("new", "changed")]
-        _apply_films(database, plan.user_id, films, updated_at)
-        _apply_votes_and_watches(database, plan.user_id, films, updated_at)
+        _apply_lists(database, plan, updated_at)
+        people = _ids(database, Person.name_key, Person.id, plan.user_id)
+        _apply_views(database, plan, people, updated_at)
+        _apply_films(database, plan, updated_at)
+        movies = _ids(database, Movie.title, Movie.id, plan.user_id)
+        _apply_votes(database, plan.films, movies, people, updated_at)
+        _apply_watches(database, plan.films, movies)
+        _apply_list_films(database, plan, movies, updated_at)
         if any(step.outcome in ("new", "changed", "removed") for step in plan.rankings):
             ranking_order.replace(database, plan.user_id, plan.ranked)
         models.spread_updates(database, plan.user_id, updated_at)
 
 
 def _apply_people(database: Database, plan: Plan, updated_at: float) -> None:
-    names = owned_names(Person)
-    rows: dict[str, list[tuple]] = {"new": [], "changed": []}
-    renamed = []
-    for step in plan.people:
-        if step.outcome in rows:
-            values = (step.values[name] for name in names)
-            row = (*values, step.key, updated_at, updated_at)
-            rows[step.outcome].append((*row, step.row_id or plan.user_id))
-            if "name" in step.fields:
-                renamed.append(step.row_id)
+    def rows(outcome: str) -> Iterator[tuple]:
+        for step in plan.people:
+            if step.outcome == outcome:
+                row = (*astuple(step.values), step.key, updated_at, updated_at)
+                yield (*row, step.row_id or plan.user_id)
+
+    renamed = [step.row_id for step in plan.people if "name" in step.fields]
     # Two people may swap names, and a new one may take a name that is being given
     # up: clear the way first, with keys that no name can have, because names are
     # stripped.
     free = ((f" {person_id}", person_id) for person_id in renamed)
     update_rows(database, [Person.name_key], [Person.id], free)
     columns = (*OWNED[Person], Person.name_key, Person.updated_at, Person.imported_at)
-    update_rows(database, columns, [Person.id], rows["changed"])
-    insert_rows(database, (*columns, Person.user), rows["new"])
+    update_rows(database, columns, [Person.id], rows("changed"))
+    insert_rows(database, (*columns, Person.user), rows("new"))
     # A film's JSON carries the names of those who recommended it.
     for part in chunks(renamed):
         films = Recommendation.select(Recommendation.movie).where(Recommendation.person.in_(part))
         Movie.update(updated_at=updated_at).where(Movie.id.in_(films)).execute(database)
 
 
-def _apply_lists_and_views(database: Database, plan: Plan, updated_at: float) -> None:
-    names = owned_names(CustomList)
+def _apply_lists(database: Database, plan: Plan, updated_at: float) -> None:
+    def rows(outcome: str) -> Iterator[tuple]:
+        for step in plan.lists:
+            if step.outcome == outcome:
+                key = (step.id, plan.user_id) if step.row_id is None else (step.row_id,)
+                yield (*astuple(step.values), updated_at, updated_at, *key)
+
     columns = (*OWNED[CustomList], CustomList.updated_at, CustomList.imported_at)
-    new, changed = [], []
-    for step in plan.lists:
-        if step.outcome in ("new", "changed"):
-            row = (*(step.values[name] for name in names), updated_at, updated_at)
-            if step.outcome == "new":
-                new.append((*row, step.id, plan.user_id))
-            else:
-                changed.append((*row, step.row_id))
-    update_rows(database, columns, [CustomList.pk], changed)
-    insert_rows(database, (*columns, CustomList.id, CustomList.user), new)
+    update_rows(database, columns, [CustomList.pk], rows("changed"))
+    insert_rows(database, (*columns, CustomList.id, CustomList.user), rows("new"))
     ids = (step.id for step in plan.lists if step.outcome == "new")
     _remove_tombstones(database, plan.user_id, "list", ids)
-    # A view's filter names a person; everyone has an id by now.
-    people = _person_ids(database, plan.user_id)
-    names = owned_names(SavedView)
-    new, changed = [], []
-    for view in plan.views:
-        if view.outcome in ("new", "changed"):
-            filters = dict(view.values["filters"])
-            if "person" in filters:
-                filters["person"] = str(people.get(filters["person"], 0))
-            values = view.values | {"filters": json.dumps(filters, ensure_ascii=False)}
-            row = (*(values[name] for name in names), updated_at)
-            if view.outcome == "new":
-                new.append((*row, str(uuid.uuid4()), plan.user_id))
-            else:
-                changed.append((*row, view.row_id))
+
+
+def _apply_views(database: Database, plan: Plan, people: dict[str, int], updated_at: float) -> None:
+    """`people` has the id of each by their folded name."""
+    ids = {key: str(person_id) for key, person_id in people.items()}
+
+    def rows(outcome: str) -> Iterator[tuple]:
+        for step in plan.views:
+            if step.outcome == outcome:
+                found = filters.replaced(step.values.filters, filters.OF_PEOPLE, ids.get)
+                text = json.dumps(found, ensure_ascii=False)
+                # A new view has an id that no view had before.
+                key = (step.row_id,) if step.row_id else (str(uuid.uuid4()), plan.user_id)
+                yield (*astuple(structs.replace(step.values, filters=text)), updated_at, *key)
+
     columns = (*OWNED[SavedView], SavedView.updated_at)
-    insert_rows(database, (*columns, SavedView.id, SavedView.user), new)
-    update_rows(database, columns, [SavedView.id], changed)
+    insert_rows(database, (*columns, SavedView.id, SavedView.user), rows("new"))
+    update_rows(database, columns, [SavedView.id], rows("changed"))
 
 
-def _apply_films(
-    database: Database, user_id: str, films: list[FilmStep], updated_at: float
-) -> None:
-    names = owned_names(Movie)
-    lists = CustomList.select(CustomList.id, CustomList.pk).where(CustomList.user == user_id)
-    pks = dict(database.execute(lists))
-    rows: dict[str, list[tuple]] = {"new": [], "changed": []}
-    for film in films:
-        values = (film.values[name] for name in names)
-        row = (*values, pks.get(film.values["list_id"]), updated_at, updated_at)
-        key = (film.imdb_id, user_id) if film.row_id is None else (film.row_id,)
-        rows[film.outcome].append((*row, *key))
-    new = [film.imdb_id for film in films if film.outcome == "new"]
-    models.ensure_titles(database, new)
+def _apply_films(database: Database, plan: Plan, updated_at: float) -> None:
+    pks = _ids(database, CustomList.id, CustomList.pk, plan.user_id)
+
+    def row(film: FilmStep) -> tuple:
+        list_pk = pks[film.list_id] if film.list_id is not None else None
+        return (*astuple(film.values), list_pk, updated_at, updated_at)
+
     columns = (*OWNED[Movie], Movie.custom_list, Movie.updated_at, Movie.imported_at)
-    insert_rows(database, (*columns, Movie.title, Movie.user), rows["new"])
-    update_rows(database, columns, [Movie.id], rows["changed"])
-    _remove_tombstones(database, user_id, "movie", new)
+    hint = (Movie.hint_title, Movie.hint_year)
+    found_by = shown_titles.search_text
+    new = [film.imdb_id for film in plan.films if film.outcome == "new"]
+    models.ensure_titles(database, new)
+    _remove_tombstones(database, plan.user_id, "movie", new)
+    added = (
+        (
+            *row(film),
+            *(film.hint or NO_HINT),
+            found_by((film.hint or NO_HINT).title, film.values.note),
+            film.imdb_id,
+            plan.user_id,
+        )
+        for film in plan.films
+        if film.outcome == "new"
+    )
+    keys = (Movie.title, Movie.user)
+    insert_rows(database, (*columns, *hint, Movie.search_text, *keys), added)
+    changed = ((*row(film), film.row_id) for film in plan.films if film.outcome == "changed")
+    update_rows(database, columns, [Movie.id], changed)
+    hinted = (
+        (*film.hint, updated_at, film.row_id) for film in plan.films if film.hint and film.row_id
+    )
+    update_rows(database, (*hint, Movie.updated_at), [Movie.id], hinted)
+    written = (film.row_id for film in plan.films if film.hint or "note" in dict(film.fields))
+    for part in chunks(row_id for row_id in written if row_id):
+        texts = Movie.select(Movie.hint_title, Movie.note, Movie.id).where(Movie.id.in_(part))
+        rows = [(found_by(title, note), key) for title, note, key in database.execute(texts)]
+        update_rows(database, [Movie.search_text], [Movie.id], rows)
 
 
-def _apply_votes_and_watches(
-    database: Database, user_id: str, films: list[FilmStep], updated_at: float
+def _apply_votes(
+    database: Database,
+    films: Sequence[FilmStep],
+    movies: dict[str, int],
+    people: dict[str, int],
+    updated_at: float,
 ) -> None:
-    ids = Movie.select(Movie.title, Movie.id).where(Movie.user == user_id)
-    movies = dict(database.execute(ids))
-    people = _person_ids(database, user_id)
-    names = owned_names(Recommendation)
-    rows: dict[str, list[tuple]] = {"new": [], "changed": [], "same": []}
-    for film in films:
-        movie_id = movies[film.imdb_id]
-        for vote in film.votes:
-            values = (getattr(vote, name) for name in names)
-            rows[vote.outcome].append((*values, movie_id, people[vote.person_key]))
+    """`movies` has the id of each by its imdb_id, `people` by their folded name."""
+
+    def rows(outcome: str) -> Iterator[tuple]:
+        for film in films:
+            for vote in film.votes:
+                if vote.outcome == outcome:
+                    key = (movies[film.imdb_id], people[vote.person_key])
+                    yield (*astuple(vote.values), *key)
+
     columns, pair = OWNED[Recommendation], (Recommendation.movie, Recommendation.person)
-    insert_rows(database, (*columns, *pair), rows["new"])
-    update_rows(database, columns, pair, rows["changed"])
+    insert_rows(database, (*columns, *pair), rows("new"))
+    update_rows(database, columns, pair, rows("changed"))
     # A person's JSON carries how many films they recommended.
-    for part in chunks({row[-1] for row in rows["new"]}):
+    for part in chunks({person_id for *_, person_id in rows("new")}):
         Person.update(updated_at=updated_at).where(Person.id.in_(part)).execute(database)
-    # A film has one watch for each date.
-    names = owned_names(Watch)
-    rows = {"new": [], "changed": [], "same": []}
-    for film in films:
-        movie_id = movies[film.imdb_id]
-        for watch in film.watches:
-            row = (*(watch.values[name] for name in names), movie_id)
-            key = () if watch.outcome == "new" else (watch.values["date_watched"],)
-            rows[watch.outcome].append((*row, *key))
+
+
+def _apply_watches(database: Database, films: Sequence[FilmStep], movies: dict[str, int]) -> None:
+    def rows(outcome: str) -> Iterator[tuple]:
+        for film in films:
+            for watch in film.watches:
+                if watch.outcome == outcome:
+                    # A film has one watch for each date.
+                    key = () if outcome == "new" else (watch.values.date_watched,)
+                    yield (*astuple(watch.values), movies[film.imdb_id], *key)
+
     columns = OWNED[Watch]
-    insert_rows(database, (*columns, Watch.movie), rows["new"])
-    update_rows(database, columns, [Watch.movie, Watch.date_watched], rows["changed"])
+    insert_rows(database, (*columns, Watch.movie), rows("new"))
+    update_rows(database, columns, [Watch.movie, Watch.date_watched], rows("changed"))
 
 
-def _person_ids(database: Database, user_id: str) -> dict[str, int]:
-    """By folded name."""
-    people = Person.select(Person.name_key, Person.id).where(Person.user == user_id)
-    return dict(database.execute(people))
+def _apply_list_films(
+    database: Database, plan: Plan, movies: dict[str, int], updated_at: float
+) -> None:
+    pks = _ids(database, CustomList.id, CustomList.pk, plan.user_id)
+    for list_id, films in plan.on_lists.items():
+        list_films.replace(database, pks[list_id], films, movies)
+    changed = ((updated_at, pks[list_id]) for list_id in plan.on_lists)
+    update_rows(database, [CustomList.updated_at], [CustomList.pk], changed)
+    # A film's JSON names its lists.
+    joined = {movies[step.imdb_id] for step in plan.list_films if step.outcome == "new"}
+    update_rows(database, [Movie.updated_at], [Movie.id], ((updated_at, key) for key in joined))
+
+
+def _ids(database: Database, name: Field, key: Field, user_id: str) -> dict:
+    """The keys of a user's rows in the field's table, by this name of theirs."""
+    table = name.model
+    return dict(database.execute(table.select(name, key).where(table.user == user_id)))
 
 
 def _remove_tombstones(database: Database, user_id: str, kind: str, keys: Iterable[str]) -> None:
