@@ -580,6 +580,8 @@ NOT_IN_THE_DOCUMENT = {
     "movie.user",
     "movie.updated_at",
     "movie.imported_at",
+    # Made of the hint and the note.
+    "movie.search_text",
     "person.imported_at",
     "custom_list.imported_at",
     "watch.id",
