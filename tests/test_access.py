@@ -199,6 +199,7 @@ TABLE = {
     "POST /api/backup/verify/<path:filename>": only_alice(200),
     "GET /api/backup/download/<path:filename>": only_alice(200),
     "POST /api/backup/restore/<path:filename>": only_alice(200),
+    "PUT /api/backup/pin/<path:filename>": only_alice(200, json={"pinned": True}),
     "DELETE /api/backup/<path:filename>": only_alice(204),
 }
 NEEDS_LOG_IN = [key for key, row in TABLE.items() if row.nobody == LOG_IN_FIRST]

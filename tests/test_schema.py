@@ -20,6 +20,7 @@ MIGRATIONS = [
     "0001_first_tables",
     "0002_rankings_and_marks",
     "0003_notes_and_several_lists",
+    "0004_retention",
 ]
 
 

@@ -275,4 +275,5 @@ def test_every_file_has_a_reason_either_way():
 
 
 def test_a_file_that_is_named_after_the_last_day_there_is_stays():
-    assert kept([backup("9999-12-31.json"), *nightly(3)])["9999-12-31.json"] == "Kept until 31 Dec"
+    reasons = kept([backup("9999-12-31.json"), *nightly(3)])
+    assert reasons["9999-12-31.json"] == "Kept until 31 Dec 9999"
