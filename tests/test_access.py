@@ -210,17 +210,17 @@ FORMS = [key for key in TABLE if " /api/" not in key and not key.startswith("GET
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
+    # Alice gets a new backup for each row about one.
+    folder = tmp_path_factory.mktemp("access")
     app = create_app(
-        config.Config(data_dir=tmp_path_factory.mktemp("access"), admin_token="open sesame")
+        config.Config(data_dir=folder, admin_token="open sesame", manual_backups_max=0)
     )
     app.testing = True
     schema.upgrade()
     for name, email in {"alice": ALICE, "bob": BOB, "carol": CAROL}.items():
         accounts.create(email, name, PASSWORD, is_admin=name == "carol")
     with pytest.MonkeyPatch.context() as patched:
-        # Alice gets a new backup for each row about one.
         patched.setattr(quotas, "MOST_AN_HOUR", 10_000)
-        patched.setattr(quotas, "MOST_FILES", 10_000)
         yield app
     db.close()
 
