@@ -98,7 +98,9 @@ def change_settings(json: BackupSettingsChange):
     """
     user = auth.account()
     counts = {kind: getattr(json, f"keep_{kind}") for kind in policies.UNITS}
-    policies.save(user, **{kind: count for kind, count in counts.items() if count is not UNSET})
+    given = {kind: count for kind, count in counts.items() if count is not UNSET}
+    if given:
+        policies.save(user, policies.changed(policies.of(user), **given))
     if json.backup_enabled is not UNSET and (job := nightly.enable(user, json.backup_enabled)):
         tasks.enqueue(job)
     return _settings(User.get_by_id(user.id))

@@ -334,12 +334,12 @@ def prune(user: User, dry_run: bool = False) -> list[Decision]:
         return prune_held(user, dry_run)
 
 
-def prune_confirmed(user: User, filenames: Collection[str]) -> int:
-    """Delete those of the files that retention drops at last, however many; what else it drops
-    waits for its turn. Returns how many are gone."""
+def prune_confirmed(user: User, policy: Policy, filenames: Collection[str]) -> int:
+    """Delete those of the files that `no_longer_kept` still names, however many: its user has seen
+    them. Returns how many are gone."""
     with holding(user.id, DELETE_WAITS_SECONDS):
         listed = entries(user.id)
-        decisions = _decisions(listed, policies.of_id(user.id), most=len(listed))
+        decisions = _decisions(listed, policy, most=len(listed))
         confirmed = [decision for decision in decisions if decision.filename in filenames]
         return sum(not decision.keep for decision in _delete_dropped(user, confirmed))
 

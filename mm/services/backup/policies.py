@@ -43,13 +43,11 @@ def changed(policy: Policy, **counts: int) -> Policy:
     )
 
 
-def save(user: User, **counts: int) -> None:
-    """Set the counts of some kinds. Deletes nothing yet: that is done after the next verified
-    backup, or in the nightly check. Raises FieldError for a count that is out of range."""
-    values = {f"keep_{kind}": _checked(kind, count) for kind, count in counts.items()}
-    if values:
-        with db.atomic():
-            User.update(**values).where(User.id == user.id).execute()
+def save(user: User, policy: Policy) -> None:
+    """Deletes nothing yet: that is done after the next verified backup, or in the nightly check."""
+    values = {f"keep_{kind}": count for kind, count in msgspec.structs.asdict(policy).items()}
+    with db.atomic():
+        User.update(**values).where(User.id == user.id).execute()
 
 
 def parse(kind: str, text: str) -> int:
@@ -72,9 +70,14 @@ def counted(kind: str, count: int) -> str:
     return f"{count:,} {unit}{'s' * (count != 1)}" if count else "none"
 
 
+def texts(policy: Policy) -> dict[str, str]:
+    """By kind, as `counted` says it."""
+    return {kind: counted(kind, getattr(policy, kind)) for kind in UNITS}
+
+
 def words(policy: Policy) -> str:
     """What is kept: "14 days", "14 days, 8 weeks and 12 months", or the 3 newest ones."""
-    parts = [counted(kind, getattr(policy, kind)) for kind in UNITS if getattr(policy, kind)]
+    parts = [text for kind, text in texts(policy).items() if getattr(policy, kind)]
     if not parts:
         return f"the {NEWEST} newest"
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
