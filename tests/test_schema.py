@@ -10,6 +10,8 @@ from peewee import OperationalError
 from mm import clock, config, models, schema
 from mm.database import connect, db
 from mm.services import accounts
+from mm.services.backup import policies
+from mm.services.backup.retention import Policy
 from tests.conftest import PASSWORD
 
 LIST_INDEXES = (
@@ -89,6 +91,31 @@ def test_the_upgrade_forgets_undo_steps_that_the_older_version_kept(folder, tmp_
     schema.upgrade()
     with db.connection_context():
         assert models.UndoStep.select().count() == 0
+
+
+def test_accounts_of_the_first_version_keep_their_backups_as_they_did(
+    folder, tmp_path, monkeypatch
+):
+    """Those of 14 days, and none of weeks, months and years."""
+    first = schema.MIGRATIONS / "0001_first_tables.py"
+    with monkeypatch.context() as older:
+        migrations(tmp_path, older, keep=False, **{first.stem: first.read_text()})
+        assert schema.upgrade() == MIGRATIONS[:1]
+    values = {"id": "u", "email": "a@example.org", "email_key": "a@example.org"}
+    values |= {"username": "a", "username_key": "a", "password_hash": "", "created_at": 1.6e9}
+    values |= {"is_active": True, "is_admin": False, "backup_enabled": True}
+    values |= {"token_version": 0, "library_version": 7, "failed_tries": 0}
+    with db.connection_context():
+        marks = ", ".join("?" * len(values))
+        db.execute_sql(
+            f'INSERT INTO "user" ({", ".join(values)}) VALUES ({marks})',
+            [*values.values()],
+        )
+    assert schema.upgrade() == MIGRATIONS[1:]
+    with db.connection_context():
+        [user] = models.User.select()
+        assert policies.of(user) == Policy(daily=14, weekly=0, monthly=0, yearly=0)
+        assert (user.username, user.library_version, user.backup_enabled) == ("a", 7, True)
 
 
 def test_a_failing_migration_leaves_the_database_as_it_was(folder, tmp_path, monkeypatch):

@@ -111,13 +111,17 @@ def choose(
     good = [
         backup
         for backup in backups
-        if backup.state == "verified" and not is_from_the_future(backup.created_at, now)
+        if backup.state == "verified" and not _is_dated_ahead(backup, today, now)
     ]
+    counted = _since_the_last_pause(good, now)
     run = _Run(
         policy=policy,
         today=today,
         now=now,
-        counted=_since_the_last_pause(good, now),
+        since=_moment(counted[-1]) if counted else float("inf"),
+        # A nightly backup and those made by hand on one day show one day.
+        days=len({datetime.fromtimestamp(_moment(each), UTC).date() for each in counted}),
+        nights=[each.filename for each in reversed(_nightly(counted))],
         newest={each.filename for each in _nightly(good)[:NEWEST]},
         periods=_newest_of_periods(backups, policy, today, now),
     )
@@ -151,6 +155,12 @@ def is_from_the_future(created_at: float | None, now: float) -> bool:
     return created_at is not None and created_at > now + DAY
 
 
+def _is_dated_ahead(backup: BackupEntry, today: date, now: float) -> bool:
+    """By its time, or by a name that somebody gave it."""
+    named_ahead = backup.kind == "scheduled" and _day_of(backup) > today + timedelta(days=1)
+    return named_ahead or is_from_the_future(backup.created_at, now)
+
+
 def _since_the_last_pause(good: list[BackupEntry], now: float) -> list[BackupEntry]:
     """The good backups that show by their number that time has really passed, newest first."""
     lasting = [backup for backup in good if backup.kind not in SAFETY_KINDS]
@@ -169,14 +179,17 @@ def _moment(backup: BackupEntry) -> float:
 
 
 class _Run(Struct, frozen=True):
-    """What the decision on a scheduled backup needs to know of the others. `counted`: see
-    `_since_the_last_pause`. `newest`: the names of those that always stay. `periods`: see
-    `_newest_of_periods`."""
+    """What the decision on a scheduled backup needs to know of the others. Of the good ones since
+    the last pause: `since`, when the first was made, inf where there is none; `days`, on how many
+    days; `nights`, the names of the scheduled ones in order. `newest`: the names of those that
+    always stay. `periods`: see `_newest_of_periods`."""
 
     policy: Policy
     today: date
     now: float
-    counted: list[BackupEntry]
+    since: float
+    days: int
+    nights: list[str]
     newest: set[str]
     periods: dict[str, Stay]
 
@@ -200,8 +213,7 @@ def _newest_of_periods(
         for backup in _nightly(backups)
         if backup.sha256 is not None
         and not backup.rotten
-        and not is_from_the_future(backup.created_at, now)
-        and _day_of(backup) <= today + timedelta(days=1)
+        and not _is_dated_ahead(backup, today, now)
     ]
     verified = [backup for backup in candidates if backup.state == "verified"]
     stays: dict[str, Stay] = {}
@@ -242,17 +254,13 @@ def _decide(backup: BackupEntry, run: _Run) -> Decision:
     if reason := _always_kept(backup, run.now) or _kept_by_policy(backup, run):
         return Decision(backup.filename, True, reason)
     # It is old by the clock: is that borne out by the backups that came after it?
-    moment, counted = _moment(backup), run.counted
     enough = max(run.policy.daily + 1, NEWEST)
-    oldest = _moment(counted[-1]) if counted else float("inf")
-    # A nightly backup and those made by hand on one day show one day.
-    days = {datetime.fromtimestamp(_moment(each), UTC).date() for each in counted}
-    newer = sum(each.filename > backup.filename for each in _nightly(counted))
-    if moment < oldest - PAUSE_DAYS * DAY and len(days) < enough:
-        return Decision(backup.filename, True, BEFORE_A_PAUSE)
+    newer = len(run.nights) - bisect_right(run.nights, backup.filename)
     if backup.filename in run.newest:
         return Decision(backup.filename, True, ONE_OF_THE_NEWEST)
-    if not counted or (not backup.rotten and newer < enough):
+    if _moment(backup) < run.since - PAUSE_DAYS * DAY and run.days < enough:
+        return Decision(backup.filename, True, BEFORE_A_PAUSE)
+    if not backup.rotten and newer < enough:
         return Decision(backup.filename, True, TOO_FEW_NEWER)
     return Decision(backup.filename, False, "damaged and old" if backup.rotten else NO_LONGER)
 
