@@ -231,13 +231,22 @@ def test_the_switch_says_what_is_kept(alice, page):
 
 def test_the_preview_names_what_goes_and_changes_nothing(alice, page, nights):
     text = words(page.get("/backup/retention", query_string=FORM))
-    assert "4 backups are no longer kept then." in text
-    assert "They are deleted once the next backup is verified, 3 a night." in text
+    assert "4 backups will no longer be kept." in text
+    assert "They are deleted in the next nights, at most 3 each night." in text
     for day in (2, 3, 4, 5):
         assert f"{day} Mar 2026, 12:00 · Automatic · 3 films" in text
     assert "Delete these 4 now" in text
     assert names(alice) == march(*range(1, 9))
     assert "14 days retained" in words(page.get("/backup"))
+
+
+def test_a_preview_of_one_backup_speaks_of_one(page, nights):
+    form = {"keep_daily": "4 days", "keep_weekly": "2 weeks", "keep_monthly": "0"}
+    text = words(page.get("/backup/retention", query_string=form))
+    assert "2 backups will no longer be kept. They are deleted the next night." in text
+    text = words(page.get("/backup/retention", query_string={**form, "keep_daily": "5 days"}))
+    assert "1 backup will no longer be kept. It is deleted the next night." in text
+    assert "Delete it now" in text
 
 
 def test_a_preview_of_a_policy_that_keeps_them_all_says_so(alice, page, nights):
