@@ -166,7 +166,7 @@ def restore(filename: str, query: ImportOptions):
 @bp.put("/pin/<path:filename>")
 @auth.account_required
 @api.validate(
-    resp=answers(401, 403, 404, 409, 413, 415, 503, HTTP_200=BackupEntry), tags=["Backup"]
+    resp=answers(401, 403, 404, 409, 413, 415, 503, 507, HTTP_200=BackupEntry), tags=["Backup"]
 )
 def pin(filename: str, json: PinChange):
     """Keep a backup until you unpin it, also when it is older than what is kept. One that is

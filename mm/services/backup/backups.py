@@ -325,7 +325,7 @@ def pin(user: User, filename: str, pinned: bool) -> BackupEntry:
             sidecar.pinned, sidecar.kept_because = pinned, None
             backup_files.write_sidecar(path, sidecar)
             log.info("backup.pinned" if pinned else "backup.unpinned", user=user.id, file=filename)
-    return entry_of(user.id, filename)
+        return entry_of(user.id, filename)
 
 
 def prune(user: User, dry_run: bool = False) -> list[Decision]:
