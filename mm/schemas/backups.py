@@ -36,7 +36,8 @@ class BackupEntry(Struct):
     """One file of the list. `state`: `verified` by a test restore; `damaged`, with the problem;
     `unverified`, its sidecar is missing or unreadable, or it was never test-restored; `foreign`,
     not a backup of ours. `rotten`: damaged, and the bytes are not those that were written; where
-    they are, another version of the program may be able to restore them."""
+    they are, another version of the program may be able to restore them. `kept_because`: why the
+    file stays, and until when, or that it goes next."""
 
     filename: str
     kind: str | None

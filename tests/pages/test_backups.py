@@ -261,6 +261,8 @@ def test_a_policy_is_saved_and_deletes_nothing_at_once(alice, page, nights, froz
     text = words(page.get("/backup"))
     assert "Saved: 2 weeks kept." in text
     assert "(2 weeks retained)" in text
+    assert text.count("To be deleted next: older than the backups that are kept") == 3
+    assert text.count("To be deleted: at most 3 files go in one night") == 1
     assert names(alice) == march(*range(1, 9))
     with db.connection_context():
         nightly.run_scheduled(alice.id)

@@ -22,6 +22,7 @@ LARGE_LIBRARY = 20
 DELETE_WAITS_SECONDS = 3
 UNKNOWN = "unknown"
 BEFORE_DROP = "last before a large drop"
+GOES_NEXT = "To be deleted next"
 ROTTEN = "its content was changed or damaged (the sha256 differs)"
 
 
@@ -36,8 +37,8 @@ def listing(user_id: str) -> list[BackupEntry]:
     policy = policies.of_id(user_id)
     decisions = {decision.filename: decision for decision in _decisions(listed, policy)}
     for entry in listed:
-        if decisions[entry.filename].keep:
-            entry.kept_because = decisions[entry.filename].reason
+        decision = decisions[entry.filename]
+        entry.kept_because = decision.reason if decision.keep else f"{GOES_NEXT}: {decision.reason}"
     return sorted(listed, key=lambda entry: (entry.created_at or 0, entry.filename), reverse=True)
 
 
@@ -73,7 +74,7 @@ def health(user: User) -> BackupHealth:
             notices.append(
                 f"The backup after {entry.filename} held under half of its "
                 f"{entry.counts.movies:,} films. It is pinned, so that it stays until you "
-                "delete it."
+                "unpin or delete it."
             )
         if entry.state == "damaged":
             notices.append(f"{entry.filename} is damaged: {entry.problem}")
