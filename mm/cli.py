@@ -16,7 +16,7 @@ from mm.errors import UserError
 from mm.models import Job, Movie, User
 from mm.schemas import BackupEntry, ImportResult
 from mm.services import accounts, health, jobs, portable
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, imports, policies
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment import runner as enrichment_runner
 
@@ -231,9 +231,47 @@ def backup_restore(name: str, filename: str, conflicts, dry_run: bool, rows: boo
 @dry_run_option
 @command
 def backup_prune(name: str, dry_run: bool) -> None:
-    """Delete what retention no longer keeps."""
+    """Delete what retention no longer keeps, 3 files at most."""
     for decision in backups.prune(accounts.find(name), dry_run):
         click.echo(f"{'keep' if decision.keep else 'drop'}  {decision.filename}  {decision.reason}")
+
+
+@backup_group.command("retention")
+@user_option
+@click.option("--daily", metavar="DAYS", help='Such as 14, "14 days" or "2 weeks"; 0 for none.')
+@click.option("--weekly", metavar="WEEKS", help="Of so many weeks, the newest.")
+@click.option("--monthly", metavar="MONTHS", help="Of so many months, the newest.")
+@click.option("--yearly", metavar="YEARS", help="Of so many years, the newest.")
+@dry_run_option
+@command
+def backup_retention(name: str, dry_run: bool, **typed: str | None) -> None:
+    """Say how many scheduled backups are kept, or change it, and name those that are no longer."""
+    user = accounts.find(name)
+    counts = {kind: policies.parse(kind, text) for kind, text in typed.items() if text is not None}
+    policy = policies.changed(policies.of(user), **counts)
+    if not dry_run:
+        policies.save(user, policy)
+    click.echo(f"{'Would keep' if dry_run and counts else 'Keeps'} {policies.words(policy)}.")
+    for entry in backups.no_longer_kept(user, policy):
+        click.echo(f"drop  {_line(entry)}")
+
+
+@backup_group.command("pin")
+@user_option
+@click.argument("filename")
+@command
+def backup_pin(name: str, filename: str) -> None:
+    """Keep a backup until it is unpinned."""
+    click.echo(_line(backups.pin(accounts.find(name), filename, True)))
+
+
+@backup_group.command("unpin")
+@user_option
+@click.argument("filename")
+@command
+def backup_unpin(name: str, filename: str) -> None:
+    """Leave a backup to retention again."""
+    click.echo(_line(backups.pin(accounts.find(name), filename, False)))
 
 
 @click.command()

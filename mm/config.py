@@ -37,6 +37,8 @@ class Config:
     huey_url: str = ""
     timezone: str = "UTC"
     backup_time: str = "03:00"
+    manual_backups_max: WholeNumber = 50
+    manual_backups_mb: WholeNumber = 1000
     admin_token: str = ""
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: WholeNumber = 0
@@ -112,6 +114,8 @@ VARIABLES = {
     "HUEY_URL": "huey_url",
     "TZ": "timezone",
     "BACKUP_TIME": "backup_time",
+    "MANUAL_BACKUPS_MAX": "manual_backups_max",
+    "MANUAL_BACKUPS_MB": "manual_backups_mb",
     "ADMIN_TOKEN": "admin_token",
     "CORS_ORIGINS": "cors_origins",
     "MM_TRUSTED_PROXIES": "trusted_proxies",

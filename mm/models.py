@@ -64,6 +64,11 @@ class User(Table):
     next_try_at = DoubleField(null=True)
     failed_tries = IntegerField(default=0)
     last_error = TextField(null=True)
+    # The scheduled backups that stay: services/backup/policies. 0 means none of that kind.
+    keep_daily = IntegerField(default=14)
+    keep_weekly = IntegerField(default=0)
+    keep_monthly = IntegerField(default=0)
+    keep_yearly = IntegerField(default=0)
     # For flask-login.
     is_authenticated = True
 

@@ -101,11 +101,14 @@ TABLE = {
     "GET /backup/health": own_library(REDIRECT),
     "GET /backup/history": own_library(REDIRECT),
     "POST /backup/auto": own_library(REDIRECT, data={"enabled": "1"}),
+    "GET /backup/retention": own_library(200, query_string={"keep_daily": "7 days"}),
+    "POST /backup/retention": own_library(REDIRECT, data={"keep_daily": "14 days"}),
     "POST /backup/now": own_library(REDIRECT),
     "GET /backup/export": own_library(200),
     "GET /backup/files/<filename>": only_alice(200),
     "POST /backup/files/<filename>/verify": only_alice(REDIRECT),
     "POST /backup/files/<filename>/restore": only_alice(REDIRECT),
+    "POST /backup/files/<filename>/pin": only_alice(REDIRECT, data={"pinned": "1"}),
     "GET /backup/files/<filename>/delete": only_alice(200),
     "POST /backup/files/<filename>/delete": only_alice(REDIRECT),
     "POST /backup/import": own_library(
@@ -209,6 +212,7 @@ TABLE = {
     "POST /api/backup/verify/<path:filename>": only_alice(200),
     "GET /api/backup/download/<path:filename>": only_alice(200),
     "POST /api/backup/restore/<path:filename>": only_alice(200),
+    "PUT /api/backup/pin/<path:filename>": only_alice(200, json={"pinned": True}),
     "DELETE /api/backup/<path:filename>": only_alice(204),
 }
 NEEDS_LOG_IN = [key for key, row in TABLE.items() if row.nobody == LOG_IN_FIRST]
@@ -219,17 +223,17 @@ FORMS = [key for key in TABLE if " /api/" not in key and not key.startswith("GET
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
+    # Alice gets a new backup for each row about one.
+    folder = tmp_path_factory.mktemp("access")
     app = create_app(
-        config.Config(data_dir=tmp_path_factory.mktemp("access"), admin_token="open sesame")
+        config.Config(data_dir=folder, admin_token="open sesame", manual_backups_max=0)
     )
     app.testing = True
     schema.upgrade()
     for name, email in {"alice": ALICE, "bob": BOB, "carol": CAROL}.items():
         accounts.create(email, name, PASSWORD, is_admin=name == "carol")
     with pytest.MonkeyPatch.context() as patched:
-        # Alice gets a new backup for each row about one.
         patched.setattr(quotas, "MOST_AN_HOUR", 10_000)
-        patched.setattr(quotas, "MOST_FILES", 10_000)
         yield app
     db.close()
 
@@ -278,6 +282,13 @@ def test_the_api_does_not_accept_a_session(server, key):
 def test_a_page_does_not_accept_a_token(server, key):
     answer = send(client_with_token(server, CAROL), key, path_of(key))
     assert_status(answer, LOG_IN_FIRST, key, "by token")
+
+
+@pytest.fixture(scope="module")
+def admin_token(server):
+    """Once: there is a limit of log-ins."""
+    sent = {"token": "open sesame"}
+    return server.test_client().post("/api/auth/admin/login", json=sent).json["access_token"]
 
 
 @pytest.mark.parametrize("key", API)

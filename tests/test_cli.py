@@ -12,7 +12,7 @@ from mm import config
 from mm.database import db
 from mm.models import Movie, User
 from mm.services import accounts, portable
-from mm.services.backup import backups, imports
+from mm.services.backup import backups, imports, nightly
 from mm.services.backup import files as backup_files
 from tests.conftest import PASSWORD
 from tests.support.libraries import (
@@ -30,6 +30,8 @@ from tests.support.libraries import (
     vote,
 )
 from tests.support.processes import running
+
+DAY = 86400
 
 
 @pytest.fixture
@@ -205,6 +207,74 @@ def test_backups_are_made_listed_verified_restored_and_pruned(run, alice):
     assert f"keep  {entry.filename}  Kept until you delete it" in run(
         "backup", "prune", "--user", "alice", "--dry-run"
     )
+
+
+def test_retention_is_said_changed_and_shown_before_it_is_changed(run, alice, frozen_clock):
+    assert run("backup", "retention", "--user", "alice") == "Keeps 14 days.\n"
+    for _ in range(6):
+        services(nightly.run_scheduled, alice.id)
+        frozen_clock.move(DAY)
+    said = run("backup", "retention", "--user", "alice", "--daily", "0", "--dry-run")
+    assert said.startswith("Would keep the 3 newest.\ndrop  2026-03-03.json")
+    assert [line[6:21] for line in said.splitlines()[1:]] == [
+        "2026-03-03.json",
+        "2026-03-02.json",
+        "2026-03-01.json",
+    ]
+    assert run("backup", "retention", "--user", "alice") == "Keeps 14 days.\n"
+    run("backup", "retention", "--user", "alice", "--weekly", "8", "--daily", "2 weeks")
+    said = run("backup", "retention", "--user", "alice", "--monthly", "1 year", "--yearly", "1")
+    assert said == "Keeps 14 days, 8 weeks, 12 months and 1 year.\n"
+
+
+@pytest.mark.parametrize(
+    "option, text, words",
+    [
+        (
+            "--daily",
+            "a while",
+            "keep_daily: write a number of days, such as 14, 14 days or 2 weeks",
+        ),
+        ("--daily", "367", "keep_daily: can be 0 to 366 days"),
+        ("--weekly", "3 days", "keep_weekly: write a number of weeks, such as 4, 4 weeks or none"),
+        ("--yearly", "-1", "keep_yearly: write a number of years"),
+    ],
+)
+def test_a_retention_that_cannot_be_used_changes_nothing(run, alice, option, text, words):
+    said = run("backup", "retention", "--user", "alice", f"{option}={text}", exit_code=1)
+    assert said.startswith(f"Error: {words}")
+    assert run("backup", "retention", "--user", "alice") == "Keeps 14 days.\n"
+
+
+def test_a_dry_prune_says_why_each_file_stays_or_goes(run, alice, frozen_clock):
+    for _ in range(6):
+        services(nightly.run_scheduled, alice.id)
+        frozen_clock.move(DAY)
+    run("backup", "retention", "--user", "alice", "--daily", "none", "--weekly", "2")
+    lines = run("backup", "prune", "--user", "alice", "--dry-run").splitlines()
+    assert lines == [
+        "keep  2026-03-01.json  Kept until 8 Mar: newest of its week",
+        "drop  2026-03-02.json  older than the backups that are kept",
+        "drop  2026-03-03.json  older than the backups that are kept",
+        "keep  2026-03-04.json  Kept: one of the 3 newest verified backups",
+        "keep  2026-03-05.json  Kept: one of the 3 newest verified backups",
+        "keep  2026-03-06.json  Kept: newest of its week so far",
+    ]
+    assert run("backup", "prune", "--user", "alice").count("drop") == 2
+    assert "drop" not in run("backup", "prune", "--user", "alice")
+
+
+def test_a_backup_is_pinned_and_unpinned(run, alice):
+    entry = services(backups.create, alice)
+    said = run("backup", "pin", "--user", "alice", entry.filename)
+    assert said.endswith("verified  Pinned: kept until you unpin it\n")
+    assert "Pinned" in run("backup", "list", "--user", "alice")
+    assert "Pinned" not in run("backup", "unpin", "--user", "alice", entry.filename)
+    (backup_files.folder_of(alice.id) / entry.filename).write_bytes(b"{}")
+    said = run("backup", "pin", "--user", "alice", entry.filename, exit_code=1)
+    assert "is damaged" in said
+    said = run("backup", "pin", "--user", "alice", "2020-01-01.json", exit_code=1)
+    assert said == "Error: Backup file not found\n"
 
 
 def test_verifying_a_damaged_backup_ends_with_exit_code_1(run, alice):

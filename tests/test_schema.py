@@ -9,6 +9,8 @@ from peewee import OperationalError
 
 from mm import config, models, schema
 from mm.database import connect, db
+from mm.services.backup import policies
+from mm.services.backup.retention import Policy
 
 LIST_INDEXES = (
     "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name <> 'schema_migration' "
@@ -18,6 +20,7 @@ MIGRATIONS = [
     "0001_first_tables",
     "0002_rankings_and_marks",
     "0003_notes_and_several_lists",
+    "0004_retention",
 ]
 
 
@@ -72,6 +75,31 @@ def test_an_upgrade_is_done_once(folder):
 def test_a_database_that_needs_an_upgrade_says_which_command_to_run(folder):
     with pytest.raises(schema.SchemaError, match="flask --app mm upgrade"):
         schema.require_current()
+
+
+def test_accounts_of_the_first_version_keep_their_backups_as_they_did(
+    folder, tmp_path, monkeypatch
+):
+    """Those of 14 days, and none of weeks, months and years."""
+    first = schema.MIGRATIONS / "0001_first_tables.py"
+    with monkeypatch.context() as older:
+        migrations(tmp_path, older, keep=False, **{first.stem: first.read_text()})
+        assert schema.upgrade() == MIGRATIONS[:1]
+    values = {"id": "u", "email": "a@example.org", "email_key": "a@example.org"}
+    values |= {"username": "a", "username_key": "a", "password_hash": "", "created_at": 1.6e9}
+    values |= {"is_active": True, "is_admin": False, "backup_enabled": True}
+    values |= {"token_version": 0, "library_version": 7, "failed_tries": 0}
+    with db.connection_context():
+        marks = ", ".join("?" * len(values))
+        db.execute_sql(
+            f'INSERT INTO "user" ({", ".join(values)}) VALUES ({marks})',
+            [*values.values()],
+        )
+    assert schema.upgrade() == MIGRATIONS[1:]
+    with db.connection_context():
+        [user] = models.User.select()
+        assert policies.of(user) == Policy(daily=14, weekly=0, monthly=0, yearly=0)
+        assert (user.username, user.library_version, user.backup_enabled) == ("a", 7, True)
 
 
 def test_a_failing_migration_leaves_the_database_as_it_was(folder, tmp_path, monkeypatch):

@@ -4,23 +4,26 @@ from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response, request, send_file
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from mm import auth, tasks
 from mm.api.openapi import amend, answers, api
 from mm.errors import InvalidError, NotFoundError, UnusableFileError
+from mm.models import User
 from mm.schemas import (
     BackupEntry,
     BackupList,
     BackupSettings,
+    BackupSettingsChange,
     Conflicts,
     Document,
     ImportResult,
+    PinChange,
     PlanView,
     Problem,
 )
 from mm.services import portable
-from mm.services.backup import backups, imports, large_files, nightly
+from mm.services.backup import backups, imports, large_files, nightly, policies
 from mm.services.backup import files as backup_files
 
 bp = Blueprint("backup", __name__, url_prefix="/backup")
@@ -80,18 +83,27 @@ def import_library(query: ImportOptions):
 @auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=BackupSettings), tags=["Backup"])
 def settings():
-    """Whether your library is backed up every night."""
-    return BackupSettings(auth.account().backup_enabled)
+    """Whether your library is backed up every night, and how many of these backups stay."""
+    return _settings(auth.account())
 
 
 @bp.put("/settings")
 @auth.account_required
 @api.validate(resp=answers(401, 403, 409, 413, 415, 503, HTTP_200=BackupSettings), tags=["Backup"])
-def change_settings(json: BackupSettings):
-    """Switch the nightly backup on or off. Switching on makes a first backup at once."""
-    if job := nightly.enable(auth.account(), json.backup_enabled):
+def change_settings(json: BackupSettingsChange):
+    """Switch the nightly backup on or off, which makes a first backup at once, and say how many of
+    these backups stay.
+
+    What is no longer kept then goes after the next verified backup, at most 3 files a night.
+    """
+    user = auth.account()
+    counts = {kind: getattr(json, f"keep_{kind}") for kind in policies.UNITS}
+    given = {kind: count for kind, count in counts.items() if count is not UNSET}
+    if given:
+        policies.save(user, policies.changed(policies.of(user), **given))
+    if json.backup_enabled is not UNSET and (job := nightly.enable(user, json.backup_enabled)):
         tasks.enqueue(job)
-    return json
+    return _settings(User.get_by_id(user.id))
 
 
 @bp.get("/list")
@@ -151,6 +163,18 @@ def restore(filename: str, query: ImportOptions):
     return _answer(imports.restore_backup(user, filename, query.conflicts))
 
 
+@bp.put("/pin/<path:filename>")
+@auth.account_required
+@api.validate(
+    resp=answers(401, 403, 404, 409, 413, 415, 503, 507, HTTP_200=BackupEntry), tags=["Backup"]
+)
+def pin(filename: str, json: PinChange):
+    """Keep a backup until you unpin it, also when it is older than what is kept. One that is
+    damaged cannot be pinned; one that was pinned by itself, before a large drop, can be unpinned.
+    """
+    return backups.pin(auth.account(), filename, json.pinned)
+
+
 @bp.delete("/<path:filename>")
 @auth.account_required
 @api.validate(resp=answers(401, 403, 404, 409, 503, HTTP_204=None), tags=["Backup"])
@@ -158,6 +182,11 @@ def delete(filename: str):
     """Delete a backup file for good."""
     backups.delete(auth.account(), filename)
     return "", 204
+
+
+def _settings(user: User) -> BackupSettings:
+    counts = {f"keep_{kind}": getattr(user, f"keep_{kind}") for kind in policies.UNITS}
+    return BackupSettings(user.backup_enabled, **counts)
 
 
 def _require_merge(options: ImportOptions) -> None:

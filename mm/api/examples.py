@@ -10,6 +10,7 @@ from mm.schemas import (
     BackupEntry,
     BackupList,
     BackupSettings,
+    BackupSettingsChange,
     CacheInfo,
     Change,
     Counts,
@@ -47,6 +48,7 @@ from mm.schemas import (
     PersonEntry,
     PersonStats,
     PersonView,
+    PinChange,
     PlanView,
     Problem,
     RankingEntry,
@@ -381,7 +383,11 @@ EXAMPLES: tuple[Struct, ...] = (
     CacheInfo(current_size=12, max_size=500, ttl=3600),
     # Backups
     DOCUMENT,
-    BackupSettings(backup_enabled=True),
+    BackupSettings(
+        backup_enabled=True, keep_daily=14, keep_weekly=8, keep_monthly=12, keep_yearly=0
+    ),
+    BackupSettingsChange(keep_weekly=8, keep_monthly=12),
+    PinChange(pinned=True),
     BACKUP,
     BackupList(backups=[BACKUP], last_good=T, next_run=T + 86400, last_error=None),
     ImportResult(

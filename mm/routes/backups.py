@@ -8,7 +8,13 @@ from flask_login import current_user, login_required
 
 from mm import auth, htmx, tasks
 from mm.errors import NotFoundError
-from mm.routes.contexts import active_job, health_context, job_context, today
+from mm.routes.contexts import (
+    active_job,
+    health_context,
+    job_context,
+    retention_context,
+    today,
+)
 from mm.services import jobs, portable, validation
 from mm.services.backup import backups, nightly, uploads
 from mm.services.backup import files as backup_files
@@ -27,6 +33,7 @@ def index() -> Response:
         file_max=validation.FILE_MAX,
         too_large=validation.TOO_LARGE,
         **health_context(),
+        **retention_context(),
         **job_context(job),
     )
 
@@ -96,6 +103,18 @@ def verify(filename: str) -> Response:
 def restore(filename: str) -> Response:
     job = uploads.copy_backup(auth.account(), filename)
     return htmx.go(url_for("imports.plan", job_id=job.id))
+
+
+@bp.post("/files/<filename>/pin")
+@login_required
+def pin(filename: str) -> Response:
+    """Set to what the form says, so that a double click does what it looks like."""
+    pinned = request.form.get("pinned") == "1"
+    backups.pin(auth.account(), filename, pinned)
+    htmx.toast("Pinned: it stays until you unpin it." if pinned else "Unpinned.")
+    return htmx.fragment(
+        "backups/_history.html", url_for(".index"), history=backups.listing(current_user.id)
+    )
 
 
 @bp.get("/files/<filename>/delete")

@@ -6,8 +6,9 @@ from flask_login import current_user
 
 from mm import auth, clock, config
 from mm.models import Job
+from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs
-from mm.services.backup import backups, uploads
+from mm.services.backup import backups, policies, uploads
 from mm.services.enrichment import runner
 
 # Too early to tell how long the rest will take.
@@ -92,6 +93,22 @@ def health_context() -> dict:
     else:
         verdict = Verdict("good", "shield-check", "Your library is safe")
     return {"health": health, "verdict": verdict}
+
+
+def retention_context(
+    typed: dict[str, str] | None = None,
+    problems: dict[str, str] | None = None,
+    no_longer: list[BackupEntry] | None = None,
+) -> dict:
+    """For `backups/_retention.html`. `typed`: the texts of the fields, by kind; else what is kept
+    now. `no_longer`: what that would delete, where it is to be confirmed."""
+    kept = policies.texts(policies.of(auth.account()))
+    return {
+        "units": policies.UNITS,
+        "kept": {**kept, **(typed or {})},
+        "problems": problems or {},
+        "no_longer": no_longer,
+    }
 
 
 def today() -> str:

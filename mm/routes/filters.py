@@ -9,6 +9,8 @@ from flask import Flask
 
 from mm import clock, config
 from mm.clock import DAY, HOUR, MINUTE
+from mm.models import User
+from mm.services.backup import policies
 from mm.services.library.browse import STATUS_LABELS
 
 EVENING, MORNING = 18, 6
@@ -67,6 +69,7 @@ def init_app(app: Flask) -> None:
         place_label,
         details_label,
         backup_label,
+        retained,
         sentence,
         hue,
         ink_on,
@@ -181,6 +184,11 @@ def details_label(tmdb_state: str) -> str:
 
 def backup_label(kind: str | None) -> str:
     return BACKUP_LABELS.get(kind or "", "Unknown kind")
+
+
+def retained(user: User) -> str:
+    """How many of their automatic backups are kept: "14 days and 12 months"."""
+    return policies.words(policies.of(user))
 
 
 def sentence(text: str) -> str:

@@ -23,6 +23,8 @@ from mm.schemas.backups import (
     BackupKind,
     BackupList,
     BackupSettings,
+    BackupSettingsChange,
+    PinChange,
     Sidecar,
 )
 from mm.schemas.enrichment import EnrichmentProgress

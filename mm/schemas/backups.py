@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from mm.schemas.portable import Counts
+from mm.schemas.types import KeepDaily, KeepMonthly, KeepWeekly, KeepYearly
 
 BackupKind = Literal["scheduled", "manual", "before-import", "before-restore", "uploaded"]
 
@@ -35,7 +36,8 @@ class BackupEntry(Struct):
     """One file of the list. `state`: `verified` by a test restore; `damaged`, with the problem;
     `unverified`, its sidecar is missing or unreadable, or it was never test-restored; `foreign`,
     not a backup of ours. `rotten`: damaged, and the bytes are not those that were written; where
-    they are, another version of the program may be able to restore them."""
+    they are, another version of the program may be able to restore them. `kept_because`: why the
+    file stays, and until when, or that it goes next."""
 
     filename: str
     kind: str | None
@@ -71,4 +73,25 @@ class BackupList(Struct):
 
 
 class BackupSettings(Struct):
+    """`keep_daily`: the scheduled backups of so many days stay; then the newest of each of so many
+    weeks, months and years that have one. 0: none of that kind. The 3 newest always stay."""
+
     backup_enabled: bool
+    keep_daily: KeepDaily
+    keep_weekly: KeepWeekly
+    keep_monthly: KeepMonthly
+    keep_yearly: KeepYearly
+
+
+class BackupSettingsChange(Struct):
+    """Fields that are left out stay as they are."""
+
+    backup_enabled: bool | UnsetType = UNSET
+    keep_daily: KeepDaily | UnsetType = UNSET
+    keep_weekly: KeepWeekly | UnsetType = UNSET
+    keep_monthly: KeepMonthly | UnsetType = UNSET
+    keep_yearly: KeepYearly | UnsetType = UNSET
+
+
+class PinChange(Struct):
+    pinned: bool

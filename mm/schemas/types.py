@@ -17,6 +17,8 @@ FIRST_YEAR, LAST_YEAR = 1870, 2200
 MILLISECONDS_FROM = 1e10
 RATING_MIN, RATING_MAX = 1, 10
 IMDB_ID_DIGITS = 7
+# Of each kind of backup, how many can be kept.
+KEEP_MAX = {"daily": 366, "weekly": 260, "monthly": 240, "yearly": 100}
 COLOR_PATTERN = "^#[0-9a-fA-F]{6}$"
 
 
@@ -73,3 +75,7 @@ Rating = Annotated[float, Meta(ge=RATING_MIN, le=RATING_MAX)]
 RowId = Annotated[int, Meta(ge=1, le=NUMBER_MAX)]
 Position = Annotated[int, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 Year = Annotated[int, Meta(ge=FIRST_YEAR, le=LAST_YEAR)]
+KeepDaily = Annotated[int, Meta(ge=0, le=KEEP_MAX["daily"])]
+KeepWeekly = Annotated[int, Meta(ge=0, le=KEEP_MAX["weekly"])]
+KeepMonthly = Annotated[int, Meta(ge=0, le=KEEP_MAX["monthly"])]
+KeepYearly = Annotated[int, Meta(ge=0, le=KEEP_MAX["yearly"])]

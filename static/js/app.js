@@ -33,7 +33,7 @@ document.addEventListener("click", ({ target }) => {
 // A form is sent once, however impatient the finger is; the button's own value is on its way by
 // then.
 document.addEventListener("submit", ({ target }) => {
-  if (target.matches("[hx-post]")) return;
+  if (target.matches("[hx-get], [hx-post]")) return;
   const disable = (button) => (button.disabled = true);
   setTimeout(() => target.querySelectorAll("button").forEach(disable));
 });

@@ -10,6 +10,7 @@ import pytest
 from mm import config, locks, models
 from mm.models import Job, Title, User
 from mm.services.backup import backups, large_files
+from mm.services.backup.files import sidecar_path
 
 LIBRARY = {
     "version": 2,
@@ -226,25 +227,100 @@ class TestImport:
         assert Title.select().where(Title.tmdb_state == "stub").count() == 2
 
 
+KEPT = {"keep_daily": 14, "keep_weekly": 0, "keep_monthly": 0, "keep_yearly": 0}
+SETTINGS = "/api/backup/settings"
+
+
 class TestSettings:
     def test_switching_on_makes_a_first_backup(self, as_user, alice):
-        assert as_user(alice).get("/api/backup/settings").json == {"backup_enabled": False}
-        answer = as_user(alice).put("/api/backup/settings", json={"backup_enabled": True})
-        assert answer.json == {"backup_enabled": True}
-        assert as_user(alice).get("/api/backup/settings").json == {"backup_enabled": True}
+        assert as_user(alice).get(SETTINGS).json == {"backup_enabled": False, **KEPT}
+        answer = as_user(alice).put(SETTINGS, json={"backup_enabled": True})
+        assert answer.json == {"backup_enabled": True, **KEPT}
+        assert as_user(alice).get(SETTINGS).json == {"backup_enabled": True, **KEPT}
         assert [job.kind for job in Job.select().where(Job.user == alice.id)] == ["backup"]
         assert as_user(alice).get(LIST).json["next_run"] is not None
 
     def test_switching_off_is_stored(self, as_user, alice):
         User.update(backup_enabled=True).execute()
-        as_user(alice).put("/api/backup/settings", json={"backup_enabled": False})
-        assert as_user(alice).get("/api/backup/settings").json == {"backup_enabled": False}
+        as_user(alice).put(SETTINGS, json={"backup_enabled": False})
+        assert as_user(alice).get(SETTINGS).json == {"backup_enabled": False, **KEPT}
         assert as_user(alice).get(LIST).json["next_run"] is None
 
     @pytest.mark.parametrize("value", [None, 1, "true", "yes"])
     def test_only_true_and_false_are_accepted(self, as_user, alice, value):
-        answer = as_user(alice).put("/api/backup/settings", json={"backup_enabled": value})
+        answer = as_user(alice).put(SETTINGS, json={"backup_enabled": value})
         assert answer.json["detail"][0]["loc"] == ["backup_enabled"]
+
+    def test_what_is_left_out_stays_as_it_is(self, as_user, alice, bob):
+        User.update(backup_enabled=True).execute()
+        answer = as_user(alice).put(SETTINGS, json={"keep_weekly": 8, "keep_yearly": 100})
+        expected = {**KEPT, "backup_enabled": True, "keep_weekly": 8, "keep_yearly": 100}
+        assert (answer.status_code, answer.json) == (200, expected)
+        assert as_user(alice).put(SETTINGS, json={"keep_daily": 0}).json["keep_weekly"] == 8
+        assert as_user(alice).put(SETTINGS, json={}).json == {**expected, "keep_daily": 0}
+        assert as_user(bob).get(SETTINGS).json == {"backup_enabled": True, **KEPT}
+
+    @pytest.mark.parametrize(
+        "field, value",
+        [
+            ("keep_daily", 367),
+            ("keep_weekly", 261),
+            ("keep_monthly", 241),
+            ("keep_yearly", 101),
+            ("keep_daily", -1),
+            ("keep_daily", None),
+            ("keep_daily", "14"),
+            ("keep_daily", 1.5),
+            ("keep_daily", True),
+            ("keep_daily", 10**30),
+        ],
+    )
+    def test_a_count_out_of_range_is_refused_and_changes_nothing(
+        self, as_user, alice, field, value
+    ):
+        answer = as_user(alice).put(SETTINGS, json={"backup_enabled": True, field: value})
+        assert answer.status_code == 422
+        assert answer.json["detail"][0]["loc"] == [field]
+        assert as_user(alice).get(SETTINGS).json == {"backup_enabled": False, **KEPT}
+
+
+class TestPins:
+    def test_a_pinned_backup_says_so_until_it_is_unpinned(self, as_user, alice):
+        name = made(as_user(alice))
+        answer = as_user(alice).put(f"/api/backup/pin/{name}", json={"pinned": True})
+        reason = "Pinned: kept until you unpin it"
+        assert (answer.json["filename"], answer.json["pinned"]) == (name, True)
+        assert answer.json["kept_because"] == reason
+        [listed] = as_user(alice).get(LIST).json["backups"]
+        assert listed == answer.json
+        again = as_user(alice).put(f"/api/backup/pin/{name}", json={"pinned": False})
+        assert (again.json["pinned"], again.json["kept_because"]) == (
+            False,
+            "Kept until you delete it",
+        )
+
+    def test_what_is_damaged_cannot_be_pinned_but_unpinned(self, as_user, alice):
+        name = made(as_user(alice))
+        url = f"/api/backup/pin/{name}"
+        assert as_user(alice).put(url, json={"pinned": True}).status_code == 200
+        backups.path_of(alice.id, name).write_bytes(b"{}")
+        answer = as_user(alice).put(url, json={"pinned": True})
+        assert answer.status_code == 422
+        assert answer.json["detail"].startswith(f"{name} is damaged (the file is incomplete")
+        assert as_user(alice).put(url, json={"pinned": False}).json["pinned"] is False
+        assert as_user(alice).put(url, json={"pinned": True}).status_code == 422
+
+    def test_what_was_never_tested_cannot_be_pinned(self, as_user, alice):
+        name = made(as_user(alice))
+        sidecar_path(backups.path_of(alice.id, name)).unlink()
+        answer = as_user(alice).put(f"/api/backup/pin/{name}", json={"pinned": True})
+        assert answer.status_code == 422
+        assert answer.json["detail"] == f"{name} was never tested. Test it, then pin it."
+
+    @pytest.mark.parametrize("body", [{}, {"pinned": 1}, {"pinned": None}, []])
+    def test_only_true_and_false_are_accepted(self, as_user, alice, body):
+        answer = as_user(alice).put(f"/api/backup/pin/{made(as_user(alice))}", json=body)
+        assert answer.status_code == 422
 
 
 class TestFiles:
@@ -357,9 +433,11 @@ class TestFiles:
             ("GET", "download/"),
             ("POST", "verify/"),
             ("POST", "restore/"),
+            ("PUT", "pin/"),
             ("DELETE", ""),
         ):
-            answer = as_user(alice).open(f"/api/backup/{path}{name}", method=method)
+            body = {"json": {"pinned": True}} if method == "PUT" else {}
+            answer = as_user(alice).open(f"/api/backup/{path}{name}", method=method, **body)
             assert answer.status_code in (404, 405)
             assert answer.status_code == 405 or answer.json["detail"] in (
                 "Backup file not found",
@@ -382,9 +460,11 @@ class TestFiles:
                 ("POST", "import"),
                 ("POST", f"restore/{name}"),
                 ("POST", f"verify/{name}"),
+                ("PUT", f"pin/{name}"),
                 ("DELETE", name),
             ):
                 body = {"json": LIBRARY} if path == "import" else {}
+                body = {"json": {"pinned": True}} if method == "PUT" else body
                 answer = as_user(alice).open(f"/api/backup/{path}", method=method, **body)
                 assert answer.status_code == 409
                 assert "running" in answer.json["detail"]

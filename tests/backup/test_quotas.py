@@ -1,9 +1,11 @@
 """What backups made by hand may take of the disk, and how fast they may be made."""
 
+import dataclasses
 from io import BytesIO
 
 import pytest
 
+from mm import config
 from mm.database import db
 from mm.errors import NoRoomError, TooManyRequestsError
 from mm.models import Job
@@ -60,6 +62,21 @@ def test_a_gigabyte_of_backups_made_by_hand_is_the_most(frozen_clock):
         quotas.require(entries(10, size=99 * MB), 11 * MB)
 
 
+def test_both_limits_are_settings_and_0_is_none(frozen_clock, monkeypatch):
+    def use(**values):
+        monkeypatch.setattr(config, "current", dataclasses.replace(config.current, **values))
+
+    use(manual_backups_max=2, manual_backups_mb=5)
+    with pytest.raises(
+        NoRoomError, match=r"^You have 2 manual and uploaded backups; .* 2\. Delete"
+    ):
+        quotas.require(entries(2))
+    with pytest.raises(NoRoomError, match=r"the limit is 5\.0 MB\. Delete one first\. The oldest"):
+        quotas.require(entries(1, size=3 * MB), 3 * MB)
+    use(manual_backups_max=0, manual_backups_mb=0)
+    quotas.require(entries(500, size=GB), GB)
+
+
 @pytest.mark.slow
 def test_ten_an_hour_are_the_most_and_the_answer_says_when_to_try_again(service, alice):
     for _ in range(10):
@@ -82,7 +99,8 @@ def test_page_and_api_answer_429_and_507_before_anything_is_queued(
     for answer in (page.post("/backup/now"), as_user(alice).post("/api/backup/create")):
         assert answer.status_code == 429
         assert 0 < int(answer.headers["Retry-After"]) <= 3600
-    monkeypatch.setattr(quotas, "MOST_FILES", 1)
+    limited = dataclasses.replace(config.current, manual_backups_max=1)
+    monkeypatch.setattr(config, "current", limited)
     for answer in (page.post("/backup/now"), as_user(alice).post("/api/backup/create")):
         assert answer.status_code == 507
         assert "Delete one first" in answer.text

@@ -9,8 +9,9 @@ from mm import locks
 from mm.errors import NoRoomError
 from mm.models import Job
 from mm.services import health, heartbeat
-from mm.services.backup import backups, recheck
+from mm.services.backup import backups, nightly, policies, recheck
 from mm.services.backup import files as backup_files
+from mm.services.backup.retention import Policy
 from tests.support.libraries import many, put
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
@@ -98,6 +99,82 @@ def test_a_file_deleted_while_the_check_runs_is_no_failure(three, monkeypatch):
 
     monkeypatch.setattr(backups, "verify_held", delete_first)
     assert run() == {"checked": 2, "damaged": [], "failed": 0}
+
+
+def test_a_backup_whose_first_test_was_cut_off_is_tested_first(three, frozen_clock, monkeypatch):
+    path = path_of(three[1])
+    sidecar = backup_files.read_sidecar(path)
+    sidecar.verified_at = None
+    backup_files.write_sidecar(path, sidecar)
+    order = []
+    verify = backups.verify_held
+
+    def record(user_id, filename):
+        order.append(user_id)
+        return verify(user_id, filename)
+
+    monkeypatch.setattr(backups, "verify_held", record)
+    assert run() == {"checked": 3, "damaged": [], "failed": 0}
+    assert order == [three[1].id, three[0].id, three[2].id]
+    assert backups.listing(three[1].id)[0].state == "verified"
+
+
+# Retention of those whom no night looks after.
+
+
+def nights(user, count, frozen_clock):
+    for _ in range(count):
+        nightly.run_scheduled(user.id)
+        frozen_clock.move(DAY)
+
+
+def names(user):
+    return [entry.filename for entry in backups.listing(user.id)]
+
+
+def keep_none(user):
+    policies.save(user, Policy(0))
+
+
+def test_retention_runs_where_automatic_backups_are_off(alice, bob, frozen_clock):
+    nights(alice, 8, frozen_clock)
+    frozen_clock.move(-8 * DAY)
+    nights(bob, 8, frozen_clock)
+    nightly.enable(bob, True)
+    for user in (alice, bob):
+        keep_none(user)
+    run()
+    assert names(alice) == [f"2026-03-{day:02}.json" for day in (8, 7, 6, 5, 4)]
+    run()
+    assert names(alice) == [f"2026-03-{day:02}.json" for day in (8, 7, 6)]
+    assert len(names(bob)) == 8
+
+
+def test_it_deletes_nothing_of_who_made_no_backup_for_weeks(alice, frozen_clock):
+    nights(alice, 8, frozen_clock)
+    frozen_clock.move(20 * DAY)
+    keep_none(alice)
+    run()
+    assert len(names(alice)) == 8
+
+
+@pytest.mark.parametrize("error", [NoRoomError("No room."), RuntimeError("a bug")])
+def test_an_error_there_ends_neither_the_others_nor_the_check(
+    three, frozen_clock, monkeypatch, lines, error
+):
+    prune, pruned = backups.prune, []
+
+    def broken(user):
+        if user.id == three[0].id:
+            raise error
+        pruned.append(user.id)
+        return prune(user)
+
+    monkeypatch.setattr(backups, "prune", broken)
+    assert run() == {"checked": 3, "damaged": [], "failed": 0}
+    assert sorted(pruned) == sorted(user.id for user in three[1:])
+    [line] = [line for line in lines() if " retention.failed " in line]
+    assert f"user={three[0].id}" in line
 
 
 def test_a_library_in_use_is_left_for_another_night(three):

@@ -167,6 +167,215 @@ def test_what_failed_with_the_bytes_that_were_written_is_kept_like_a_good_one(ne
     assert (damaged.filename in after_all_runs([damaged, *nightly(newer)])) is stays
 
 
+# Weeks, months and years.
+
+
+def days_of(names):
+    return sorted(name.removesuffix(".json") for name in names)
+
+
+YEARS_OF_NIGHTS = nightly(1000)
+
+
+@pytest.mark.parametrize(
+    "policy, days",
+    [
+        # TODAY is a Friday; the 15th was a Sunday.
+        (Policy(0, weekly=3), "03-18 03-19 03-20 03-15 03-08"),
+        (Policy(0, weekly=1), "03-18 03-19 03-20"),
+        (Policy(0, monthly=3), "03-18 03-19 03-20 02-28 01-31"),
+        (Policy(0, yearly=1), "03-18 03-19 03-20"),
+        (Policy(0), "03-18 03-19 03-20"),
+        (Policy(3), "03-17 03-18 03-19 03-20"),
+        (Policy(1), "03-18 03-19 03-20"),
+        (Policy(3, weekly=2), "03-15 03-17 03-18 03-19 03-20"),
+        (Policy(7, weekly=2), "03-13 03-14 03-15 03-16 03-17 03-18 03-19 03-20"),
+        (Policy(1, weekly=2, monthly=3), "01-31 02-28 03-15 03-18 03-19 03-20"),
+    ],
+)
+def test_the_newest_of_each_period_stays_and_always_the_three_newest(policy, days):
+    expected = sorted(f"2026-{day}" for day in days.split())
+    assert days_of(after_all_runs(YEARS_OF_NIGHTS[:100], policy)) == expected
+
+
+def test_years_keep_their_last_night():
+    decisions = choose(YEARS_OF_NIGHTS, Policy(0, yearly=9), TODAY, NOW, most=1000)
+    left = days_of(decision.filename for decision in decisions if decision.keep)
+    assert left == [
+        "2023-12-31",
+        "2024-12-31",
+        "2025-12-31",
+        "2026-03-18",
+        "2026-03-19",
+        *left[-1:],
+    ]
+
+
+def test_only_periods_that_have_a_backup_count():
+    """The server was off for two months: the weeks before are still the last ones."""
+    before = [backup(f"2026-01-{day:02}.json", age=79 - day) for day in range(1, 15)]
+    left = days_of(after_all_runs([*nightly(3), *before], Policy(0, weekly=3)))
+    assert left == ["2026-01-11", "2026-01-14", "2026-03-18", "2026-03-19", "2026-03-20"]
+
+
+@pytest.mark.parametrize(
+    "policy, day, reason",
+    [
+        (Policy(), "2026-03-20", "Kept until 3 Apr"),
+        (Policy(2), "2026-03-18", "Kept until 20 Mar"),
+        # Of a week, month or year that has ended: until enough others follow.
+        (Policy(2, weekly=3), "2026-03-15", "Kept until 29 Mar: newest of its week"),
+        (Policy(2, weekly=3), "2026-03-08", "Kept until 22 Mar: newest of its week"),
+        (Policy(2, monthly=2), "2026-02-28", "Kept until 31 Mar: newest of its month"),
+        (Policy(2, yearly=2), "2025-12-31", "Kept until 31 Dec: newest of its year"),
+        (Policy(2, yearly=5), "2025-12-31", "Kept until 31 Dec 2029: newest of its year"),
+        (Policy(2, 3, 3, 3), "2026-02-28", "Kept until 30 Apr: newest of its month"),
+        # The later of two dates.
+        (Policy(9, weekly=2), "2026-03-15", "Kept until 24 Mar"),
+        (Policy(3, weekly=5), "2026-03-15", "Kept until 12 Apr: newest of its week"),
+        # Tomorrow's replaces it.
+        (Policy(0, weekly=3), "2026-03-20", "Kept: newest of its week so far"),
+        (Policy(0, monthly=3), "2026-03-20", "Kept: newest of its month so far"),
+        (Policy(0, weekly=3), "2026-03-19", "Kept: one of the 3 newest verified backups"),
+        (Policy(0), "2026-03-20", "Kept: one of the 3 newest verified backups"),
+    ],
+)
+def test_the_reason_says_until_when_and_why(policy, day, reason):
+    assert kept(YEARS_OF_NIGHTS[:100], policy)[f"{day}.json"] == reason
+
+
+@pytest.mark.parametrize("policy", [Policy(2, 3), Policy(0, 0, 4), Policy(1, 2, 2, 2), Policy(5)])
+def test_a_date_that_was_promised_is_kept_to_the_day(policy):
+    """With a backup each night: a date may be put off, as for the newest of a week that turns out
+    to be that of its month, and is never brought forward."""
+    files, promised, gone = nightly(40), {}, {}
+    for ahead in range(150):
+        today, now = moved(ahead)
+        if ahead:
+            files.append(made_at(ahead))
+        for each in run(files, policy, today, now):
+            words = each.reason.removeprefix("Kept until ").split(":")[0]
+            if each.keep and each.reason.startswith("Kept until ") and ahead > 20:
+                year = "" if len(words.split()) == 3 else f" {today.year}"
+                day = datetime.strptime(words + year, "%d %b %Y").date()
+                promised.setdefault(each.filename, set()).add(day)
+            if not each.keep:
+                gone[each.filename] = today
+        files = [each for each in files if each.filename not in gone]
+    told = {name: max(promised[name]) for name in gone if name in promised}
+    assert len(told) >= 3
+    assert {name: day for name, day in told.items() if day >= gone[name]} == {}
+
+
+def test_a_damaged_newest_leaves_its_period_to_the_one_before():
+    files = nightly(40)
+    sunday = next(each for each in files if each.filename == "2026-03-15.json")
+    sunday.state, sunday.rotten = "damaged", True
+    names = after_all_runs(files, Policy(0, weekly=3))
+    assert {"2026-03-14.json", "2026-03-08.json"} < set(names)
+
+
+def test_a_failed_newest_with_the_bytes_that_were_written_stays_beside_the_one_before():
+    """Another version of the program may restore it."""
+    files = nightly(40)
+    sunday = next(each for each in files if each.filename == "2026-03-15.json")
+    sunday.state = "damaged"
+    names = after_all_runs(files, Policy(0, weekly=3))
+    assert {"2026-03-15.json", "2026-03-14.json", "2026-03-08.json"} < set(names)
+
+
+def test_a_date_in_the_future_takes_no_week_month_or_year():
+    files = [*nightly(60), made_at(400), backup("2099-12-31.json")]
+    expected = after_all_runs(nightly(60), Policy(0, 2, 2, 2))
+    left = after_all_runs(files, Policy(0, 2, 2, 2))
+    assert set(left) == {*expected, "2027-04-24.json", "2099-12-31.json"}
+
+
+@pytest.mark.parametrize(
+    "policy", [Policy(0, 8), Policy(0, 0, 12), Policy(14, 8, 12, 5), Policy(0)]
+)
+@pytest.mark.parametrize("nights", [1, 2])
+def test_two_nights_of_a_clock_that_is_ahead_delete_nothing_whatever_the_policy(policy, nights):
+    steady = after_all_runs(nightly(200), policy)
+    files = [each for each in nightly(200) if each.filename in steady]
+    before = {each.filename for each in files}
+    for night in range(nights):
+        files.append(made_at(400 + night))
+        today, now = moved(400 + night)
+        assert before <= set(after_all_runs(files, policy, today, now))
+
+
+def test_the_owner_may_have_all_of_it_deleted_at_once():
+    decisions = choose(nightly(20), Policy(3), TODAY, NOW, most=20)
+    assert sum(not decision.keep for decision in decisions) == 16
+
+
+def test_pinned_ones_stay_and_take_nothing_from_the_others():
+    files = nightly(40)
+    old = files[30]
+    old.pinned = True
+    names = after_all_runs(files, Policy(0, weekly=2))
+    assert sorted(names) == sorted(
+        [old.filename, "2026-03-15.json", *(each.filename for each in files[:3])]
+    )
+    assert kept(files)[old.filename] == "Pinned: kept until you unpin it"
+
+
+# 400 days.
+
+
+def promised(made, today, policy):
+    """What must be there, told from everything that was ever made: written without the code that
+    is tested."""
+    days = sorted((day for day in made if made[day]), reverse=True)
+    keep = set(days[:3])
+    if policy.daily:
+        keep |= {day for day in days if (today - day).days <= policy.daily}
+    for form, most in (("%G-%V", policy.weekly), ("%Y-%m", policy.monthly), ("%Y", policy.yearly)):
+        newest = {}
+        for day in days:
+            newest.setdefault(day.strftime(form), day)
+        keep |= {newest[name] for name in sorted(newest, reverse=True)[:most]}
+    return keep
+
+
+FAILURES = {
+    "none": lambda night: False,
+    "every third night": lambda night: night % 3 == 0,
+    "Sundays and ends of months": lambda night: night % 7 == 2 or night % 30 in (28, 29, 0),
+    "ten days in each fifty": lambda night: night % 50 < 10,
+    "a month in spring": lambda night: 100 <= night < 130,
+    "almost always": lambda night: night % 12 != 0,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failures", FAILURES)
+@pytest.mark.parametrize(
+    "policy",
+    [Policy(), Policy(0), Policy(3, 4), Policy(0, 6, 6), Policy(7, 4, 12, 3), Policy(0, 0, 0, 2)],
+    ids=str,
+)
+def test_400_days_with_failures_keep_at_least_what_is_promised(policy, failures):
+    """Each night fails or makes a file, and retention runs only after one that was made."""
+    files, made = [], {}
+    for night in range(400):
+        back = night - 399
+        today, now = moved(back)
+        made[today] = not FAILURES[failures](night)
+        if not made[today]:
+            continue
+        files.append(made_at(back))
+        dropped = {each.filename for each in run(files, policy, today, now) if not each.keep}
+        assert len(dropped) <= 3
+        files = [each for each in files if each.filename not in dropped]
+        there = {date.fromisoformat(each.filename[:10]) for each in files}
+        assert promised(made, today, policy) <= there
+    # And not everything, where nights came regularly.
+    if failures == "none":
+        assert there == promised(made, TODAY, policy)
+
+
 # Safety copies.
 
 
@@ -275,4 +484,5 @@ def test_every_file_has_a_reason_either_way():
 
 
 def test_a_file_that_is_named_after_the_last_day_there_is_stays():
-    assert kept([backup("9999-12-31.json"), *nightly(3)])["9999-12-31.json"] == "Kept until 31 Dec"
+    reasons = kept([backup("9999-12-31.json"), *nightly(3)])
+    assert reasons["9999-12-31.json"] == "Kept until 31 Dec 9999"

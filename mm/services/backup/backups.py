@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from mm.models import CustomList, Job, Movie, Person, User
 from mm.schemas import FORMAT, BackupEntry, BackupHealth, BackupKind, Counts, Sidecar
 from mm.services import jobs, portable
 from mm.services.backup import files as backup_files
-from mm.services.backup import quotas, retention, schedule, verification
+from mm.services.backup import policies, quotas, retention, schedule, verification
 from mm.services.backup.files import USER_ID, entries, folder_of, kind_of, name_for, path_of
 from mm.services.backup.retention import Decision, Policy
 
@@ -22,6 +22,7 @@ LARGE_LIBRARY = 20
 DELETE_WAITS_SECONDS = 3
 UNKNOWN = "unknown"
 BEFORE_DROP = "last before a large drop"
+GOES_NEXT = "To be deleted next"
 ROTTEN = "its content was changed or damaged (the sha256 differs)"
 
 
@@ -33,16 +34,30 @@ def listing(user_id: str) -> list[BackupEntry]:
     reads the files. Raises UnavailableError where the folder may not be read."""
     with _folder_in_reach(user_id):
         listed = entries(user_id)
-    decisions = {decision.filename: decision for decision in _decisions(listed)}
+    policy = policies.of_id(user_id)
+    decisions = {decision.filename: decision for decision in _decisions(listed, policy)}
     for entry in listed:
-        if decisions[entry.filename].keep:
-            entry.kept_because = decisions[entry.filename].reason
+        decision = decisions[entry.filename]
+        entry.kept_because = decision.reason if decision.keep else f"{GOES_NEXT}: {decision.reason}"
     return sorted(listed, key=lambda entry: (entry.created_at or 0, entry.filename), reverse=True)
 
 
 def entry_of(user_id: str, filename: str) -> BackupEntry:
     path = path_of(user_id, filename)
     return next(entry for entry in listing(user_id) if entry.filename == path.name)
+
+
+def no_longer_kept(user: User, policy: Policy) -> list[BackupEntry]:
+    """What would be deleted, a few a night, if `policy` were the user's; newest first."""
+    with _folder_in_reach(user.id):
+        listed = entries(user.id)
+    decisions = _decisions(listed, policy, most=len(listed))
+    dropped = {decision.filename for decision in decisions if not decision.keep}
+    return sorted(
+        (entry for entry in listed if entry.filename in dropped),
+        key=lambda entry: entry.filename,
+        reverse=True,
+    )
 
 
 def health(user: User) -> BackupHealth:
@@ -59,7 +74,7 @@ def health(user: User) -> BackupHealth:
             notices.append(
                 f"The backup after {entry.filename} held under half of its "
                 f"{entry.counts.movies:,} films. It is pinned, so that it stays until you "
-                "delete it."
+                "unpin or delete it."
             )
         if entry.state == "damaged":
             notices.append(f"{entry.filename} is damaged: {entry.problem}")
@@ -295,16 +310,49 @@ def _path_to_delete(user_id: str, filename: str) -> Path:
     return path if alone else path_of(user_id, filename)
 
 
+def pin(user: User, filename: str, pinned: bool) -> BackupEntry:
+    """Keep a verified backup until its owner unpins it, or leave it to retention again. Raises
+    InvalidError for one that is not known to be good."""
+    with holding(user.id, DELETE_WAITS_SECONDS):
+        path = path_of(user.id, filename)
+        sidecar, found = backup_files.read_sidecar(path), backup_files.entry(path)
+        if pinned and found.state == "damaged":
+            raise InvalidError(
+                f"{filename} is damaged ({found.problem}), so it can’t be pinned. Pin another one."
+            )
+        if pinned and found.state != "verified":
+            raise InvalidError(f"{filename} was never tested. Test it, then pin it.")
+        if sidecar is not None and sidecar.pinned != pinned:
+            sidecar.pinned, sidecar.kept_because = pinned, None
+            backup_files.write_sidecar(path, sidecar)
+            log.info("backup.pinned" if pinned else "backup.unpinned", user=user.id, file=filename)
+        return entry_of(user.id, filename)
+
+
 def prune(user: User, dry_run: bool = False) -> list[Decision]:
     """Delete what retention drops; returns the decision for every file."""
     with holding(user.id):
         return prune_held(user, dry_run)
 
 
+def prune_confirmed(user: User, policy: Policy, filenames: Collection[str]) -> int:
+    """Delete those of the files that `no_longer_kept` still names, however many: its user has seen
+    them. Returns how many are gone."""
+    with holding(user.id, DELETE_WAITS_SECONDS):
+        listed = entries(user.id)
+        decisions = _decisions(listed, policy, most=len(listed))
+        confirmed = [decision for decision in decisions if decision.filename in filenames]
+        return sum(not decision.keep for decision in _delete_dropped(user, confirmed))
+
+
 def prune_held(user: User, dry_run: bool = False) -> list[Decision]:
-    decisions = _decisions(entries(user.id))
-    if dry_run:
-        return decisions
+    decisions = _decisions(entries(user.id), policies.of_id(user.id))
+    return decisions if dry_run else _delete_dropped(user, decisions)
+
+
+def _delete_dropped(user: User, decisions: list[Decision]) -> list[Decision]:
+    """The decisions as they came out: what could not be deleted is kept."""
+    decisions = list(decisions)
     for index, decision in enumerate(decisions):
         if decision.keep:
             continue
@@ -413,7 +461,9 @@ def _pin_before_drop(folder: Path, previous: BackupEntry | None, sidecar: Sideca
         backup_files.write_sidecar(path, larger)
 
 
-def _decisions(listed: list[BackupEntry]) -> list[Decision]:
+def _decisions(
+    listed: list[BackupEntry], policy: Policy, most: int = retention.MOST_A_RUN
+) -> list[Decision]:
     now = clock.now()
     today = clock.local(now, config.current.zone).date()
-    return retention.choose(listed, Policy(), today, now)
+    return retention.choose(listed, policy, today, now, most)

@@ -15,8 +15,6 @@ from mm.errors import NoRoomError, TooManyRequestsError
 from mm.schemas import BackupEntry
 
 BY_HAND = ("manual", "uploaded")
-MOST_FILES = 50
-MOST_BYTES = 10**9
 MOST_AN_HOUR = 10
 # Kept free: 5 % of the disk, but 200 MB at least and 1 GB at most; and of a small disk not more
 # than a fifth.
@@ -32,15 +30,19 @@ def require(entries: Iterable[BackupEntry], size_bytes: int = 0) -> None:
     if not by_hand:
         return
     oldest = min(by_hand, key=lambda entry: (entry.created_at or 0, entry.filename))
-    if len(by_hand) >= MOST_FILES:
+    # 0 is no limit, and without a backup there is none to delete.
+    most_files = config.current.manual_backups_max
+    if most_files and len(by_hand) >= most_files:
         raise NoRoomError(
-            f"You have {len(by_hand)} manual backups; the limit is {MOST_FILES}. {_delete(oldest)}"
+            f"You have {len(by_hand)} manual and uploaded backups; the limit is {most_files}. "
+            f"{_delete(oldest)}"
         )
+    most_bytes = config.current.manual_backups_mb * 10**6
     total = sum(entry.size_bytes for entry in by_hand)
-    if total + size_bytes > MOST_BYTES:
+    if most_bytes and total + size_bytes > most_bytes:
         raise NoRoomError(
-            f"Your manual backups take {disk.megabytes(total)}; the limit is "
-            f"{disk.megabytes(MOST_BYTES)}. {_delete(oldest)}"
+            f"Your manual and uploaded backups take {disk.megabytes(total)}; the limit is "
+            f"{disk.megabytes(most_bytes)}. {_delete(oldest)}"
         )
     now = clock.now()
     # A time in the future says nothing: the clock was wrong.

@@ -1,7 +1,8 @@
 """Old backups are test-restored again: a seventh of the distinct contents a night, within a budget
 of time.
 
-The database is checked as well. Damage is logged, and named by /api/health.
+The database is checked as well. Damage is logged, and named by /api/health and on the page of the
+account. Before that, retention runs for those whose automatic backups are off: no night does it.
 """
 
 import sqlite3
@@ -12,7 +13,7 @@ from peewee import DatabaseError, SqliteDatabase
 from mm import config, locks, log, models
 from mm.database import db
 from mm.errors import NotFoundError, UserError
-from mm.models import Job
+from mm.models import Job, User
 from mm.schemas import BackupEntry
 from mm.services import jobs, problems
 from mm.services.backup import backups
@@ -34,6 +35,7 @@ def run(job: Job) -> dict:
     """The work of a job of kind recheck: {"checked": n, "damaged": [names], "failed": n}."""
     begun = time.monotonic()
     check_database()
+    prune_where_backups_are_off()
     checked, failed = 0, 0
     damaged: list[str] = []
     due_files, unread = _due_of_all()
@@ -84,6 +86,16 @@ def check_database() -> None:
         problems.clear("database.damaged")
 
 
+def prune_where_backups_are_off() -> None:
+    for user in list(User.select().where(~User.backup_enabled)):
+        try:
+            with log.isolated("retention.failed", besides=(UserError,), user=user.id):
+                backups.prune(user)
+        except UserError as error:
+            # Somebody works on this library now, or its folder cannot be reached: tomorrow.
+            log.warning("retention.failed", user=user.id, reason=type(error).__name__)
+
+
 def due(user_id: str) -> list[BackupEntry]:
     """One file for each distinct content, the longest unchecked first: a seventh, at least one."""
     return _due_of(backups.listing(user_id))
@@ -120,7 +132,8 @@ def _due_of_all() -> tuple[list[tuple[str, BackupEntry]], int]:
 def _due_of(entries: list[BackupEntry]) -> list[BackupEntry]:
     distinct: dict[str, BackupEntry] = {}
     for entry in entries:
-        if entry.sha256 and entry.state == "verified":
+        # A safety copy whose test was cut off is still unverified: it comes first.
+        if entry.sha256 and entry.state in ("verified", "unverified"):
             distinct.setdefault(entry.sha256, entry)
     oldest = sorted(distinct.values(), key=lambda entry: entry.verified_at or 0)
     return oldest[: -(-len(oldest) // NIGHTS)]
