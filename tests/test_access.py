@@ -284,13 +284,6 @@ def test_a_page_does_not_accept_a_token(server, key):
     assert_status(answer, LOG_IN_FIRST, key, "by token")
 
 
-@pytest.fixture(scope="module")
-def admin_token(server):
-    """Once: there is a limit of log-ins."""
-    sent = {"token": "open sesame"}
-    return server.test_client().post("/api/auth/admin/login", json=sent).json["access_token"]
-
-
 @pytest.mark.parametrize("key", API)
 def test_the_admin_token_allows_administration_and_opens_no_library(server, admin_token, key):
     client = server.test_client()

@@ -107,12 +107,12 @@ def test_a_failing_migration_leaves_the_database_as_it_was(folder, tmp_path, mon
     statements = ("CREATE TABLE half (a)", "nonsense")
     lines = [f"    db.execute_sql({statement!r})" for statement in statements]
     bad = "\n".join(["def up(migrator, db):", *lines, ""])
-    migrations(tmp_path, monkeypatch, **{"0004_bad": bad})
+    migrations(tmp_path, monkeypatch, **{"9999_bad": bad})
     with pytest.raises(OperationalError):
         schema.upgrade()
     with db.connection_context():
         assert "half" not in db.get_tables()
-        assert schema.pending() == ["0004_bad"]
+        assert schema.pending() == ["9999_bad"]
 
 
 def test_a_database_of_a_newer_version_is_refused_by_name(folder, tmp_path, monkeypatch):

@@ -22,7 +22,9 @@ from mm.services.sync import feed
 from tests.support import older, postgres
 from tests.test_schema import shape
 
-LAST = "0003_notes_and_several_lists"
+# The migration that changes what older versions wrote, and those after it.
+THIRD = "0003_notes_and_several_lists"
+LAST = "0004_retention"
 JSON_COLUMNS = {"filters", "genres", "directors", "cast", "tmdb_body", "omdb_body", "params"}
 PAGES = (
     "/",
@@ -297,8 +299,8 @@ def test_a_third_migration_that_fails_at_its_end_leaves_the_older_database(
 ):
     copy = folder / "failing"
     shutil.copytree(schema.MIGRATIONS, copy)
-    text = (copy / f"{LAST}.py").read_text()
-    (copy / f"{LAST}.py").write_text(f'{text}    raise RuntimeError("half-way")\n')
+    text = (copy / f"{THIRD}.py").read_text()
+    (copy / f"{THIRD}.py").write_text(f'{text}    raise RuntimeError("half-way")\n')
     with monkeypatch.context() as failing:
         failing.setattr(schema, "MIGRATIONS", copy)
         with pytest.raises(RuntimeError, match="half-way"):
@@ -312,7 +314,7 @@ def test_a_third_migration_that_fails_at_its_end_leaves_the_older_database(
 
 def require_older(tables):
     """As before the third migration; the second one may have been applied."""
-    assert schema.pending() == [LAST]
+    assert schema.pending() == [THIRD, LAST]
     assert not {"list_film", "user_setting"} & set(db.get_tables())
     new = {"note", "hint_title", "hint_year", "day_known", "description", "pk"}
     for table in ("movie", "watch", "saved_view"):
@@ -355,7 +357,7 @@ def test_an_upgrade_killed_half_way_leaves_the_older_database_whole(folder, stat
     with db.connection_context():
         require_older(tables)
         assert db.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert schema.upgrade() == [LAST]
+    assert schema.upgrade() == [THIRD, LAST]
     with db.connection_context():
         require_all(tables)
         assert ListFilm.select().count() == FILMS + 6
