@@ -18,11 +18,13 @@ from mm.schemas.accounts import (
     Token,
 )
 from mm.schemas.backups import (
+    BackupAction,
     BackupEntry,
     BackupHealth,
     BackupKind,
     BackupList,
     BackupSettings,
+    BackupState,
     Sidecar,
 )
 from mm.schemas.enrichment import EnrichmentProgress
