@@ -7,6 +7,7 @@ from mm import auth, htmx
 from mm.routes import (
     account,
     add,
+    admin,
     backups,
     errors,
     filters,
@@ -38,6 +39,7 @@ BLUEPRINTS = (
     people.bp,
     lists.bp,
     account.bp,
+    admin.bp,
     movies.bp,
     saved_views.bp,
     style.bp,

@@ -23,6 +23,8 @@ from mm.schemas.backups import (
     BackupHealth,
     BackupKind,
     BackupList,
+    BackupMood,
+    BackupOverview,
     BackupSettings,
     BackupState,
     Sidecar,

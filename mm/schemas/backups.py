@@ -52,6 +52,7 @@ class BackupEntry(Struct):
     rotten: bool = False
 
 
+BackupMood = Literal["plain", "warn", "bad", "good"]
 # What a state asks its user to do.
 BackupAction = Literal["import", "back_up", "try_again", "turn_on"]
 
@@ -60,8 +61,8 @@ class BackupState(Struct):
     """How safe a library is, in words: a headline, one line, and what to do about it. `alarm`:
     every page of the user says so."""
 
-    name: Literal["empty", "none", "failed", "off", "overdue", "behind", "good"]
-    mood: Literal["plain", "warn", "bad", "good"]
+    name: Literal["empty", "none", "failed", "off", "overdue", "behind", "good", "unreachable"]
+    mood: BackupMood
     headline: str
     line: str
     action: BackupAction | None = None
@@ -81,6 +82,21 @@ class BackupHealth(Struct):
     last_error: str | None
     state: BackupState
     notices: list[str]
+
+
+class BackupOverview(Struct):
+    """One account's backups as administrators see them. `failed`: backups in the last days;
+    `size_bytes` on the disk."""
+
+    username: str
+    is_active: bool
+    films: int
+    enabled: bool
+    last_good: float | None
+    state: BackupState
+    size_bytes: int
+    failed: int
+    damaged: int
 
 
 class BackupList(Struct):

@@ -25,8 +25,8 @@ _DECOY = generate_password_hash(uuid.uuid4().hex)
 
 def create(email: str, username: str, password: str, is_admin: bool = False) -> User:
     """A new account with the four quick recommenders. Automatic backups are off, as clients of the
-    original expect, unless BACKUP_BY_DEFAULT says otherwise. Raises InvalidError, or UserError for an
-    email address or username in use."""
+    original expect, unless BACKUP_BY_DEFAULT says otherwise. Raises InvalidError, or UserError for
+    an email address or username in use."""
     email, username = email.strip(), username.strip()
     if not EMAIL.fullmatch(email) or len(email) > 254:
         raise _invalid("email", f"{email!r} is not an email address.")

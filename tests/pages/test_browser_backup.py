@@ -110,7 +110,7 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
     page.get_by_role("link", name="Data & Backup").click()
     button(page, "Back up now").click()
     expect(heading(page, "Backed up and verified")).to_be_visible()
-    expect(heading(page, "Backed up, automatic backups are off")).to_be_visible()
+    expect(heading(page, "Backed up by hand only")).to_be_visible()
     expect(page.locator(".backup-row")).to_have_count(1)
     page.reload()
     expect(heading(page, "Backed up and verified")).to_be_visible()

@@ -16,7 +16,7 @@ from mm import clock, config, spoken
 from mm.database import Table, chunks
 from mm.errors import UnavailableError
 from mm.models import CustomList, Job, Movie, Person, SavedView, Tombstone, User
-from mm.schemas import BackupAction, BackupEntry, BackupHealth, BackupState
+from mm.schemas import BackupAction, BackupEntry, BackupHealth, BackupMood, BackupState
 from mm.services import heartbeat, jobs
 from mm.services.backup import backups, ledger, schedule
 from mm.services.backup import files as backup_files
@@ -91,7 +91,8 @@ def _none(facts: Facts, now: float, zone: tzinfo) -> BackupState:
         line += " " + _next(facts, now, zone, "A backup is made")
     alarm = facts.enabled and late and not facts.is_running
     action: BackupAction | None = None if facts.is_running else "back_up"
-    return BackupState("none", "warn", headline, line, action, alarm)
+    mood: BackupMood = "bad" if facts.other_copies else "warn"
+    return BackupState("none", mood, headline, line, action, alarm)
 
 
 def _failed(facts: Facts, copied_at: float, now: float, zone: tzinfo) -> BackupState:
@@ -211,7 +212,7 @@ def alarm(user: User) -> BackupState | None:
     except UnavailableError:
         # This is asked for every page, and the page of the backups says what is wrong.
         headline = "Your backups can’t be reached"
-        return BackupState("none", "bad", headline, "", alarm=True)
+        return BackupState("unreachable", "bad", headline, "", alarm=True)
     return state if state.alarm else None
 
 
@@ -357,13 +358,15 @@ def _counted(table: type[Table], since: list[tuple[str, float]], condition) -> I
 
 
 def _changed_since(moment: float) -> Expression:
-    """`updated_at`, which has an index, also moves when a title is looked up."""
+    """`updated_at`, which has an index, also moves when a title is looked up. A mark from the
+    future was made while the clock was wrong; the number of writes tells of such changes."""
     by_hand = (Movie.last_modified > moment) | (Movie.imported_at > moment)
-    return (Movie.updated_at > moment) & by_hand
+    return (Movie.updated_at > moment) & (Movie.updated_at <= clock.now()) & by_hand
 
 
 def _removed_since(moment: float) -> Expression:
-    return (Tombstone.updated_at > moment) & (Tombstone.kind == "movie")
+    past = (Tombstone.updated_at > moment) & (Tombstone.updated_at <= clock.now())
+    return past & (Tombstone.kind == "movie")
 
 
 def _version_of(user_id: str, entry: BackupEntry) -> int | None:
