@@ -20,6 +20,7 @@ from mm.services.backup.retention import Decision, Policy
 
 LARGE_LIBRARY = 20
 DELETE_WAITS_SECONDS = 3
+UNREACHABLE = "Your backups can’t be reached."
 UNKNOWN = "unknown"
 BEFORE_DROP = "last before a large drop"
 ROTTEN = "its content was changed or damaged (the sha256 differs)"
@@ -52,31 +53,31 @@ def is_verified_and_past(entry: BackupEntry) -> bool:
 
 
 @contextmanager
-def folder_in_reach(user_id: str) -> Iterator[None]:
-    """Turns an error of the file system into UnavailableError, with a code that the log explains:
-    most often the folder belongs to another user of the system."""
+def folder_in_reach(user_id: str, sentence: str = UNREACHABLE) -> Iterator[None]:
+    """Turns an error of the file system into UnavailableError: `sentence`, with a code that the log
+    explains. Most often the folder belongs to another user of the system."""
     try:
         yield
     except OSError as error:
         if disk.is_full(error):
             raise NoRoomError(disk.FULL) from error
         code = log.unexpected("backup_folder.failed", error, user=user_id)
-        raise UnavailableError(f"Your backups can’t be reached. {log.see(code)}") from error
+        raise UnavailableError(f"{sentence} {log.see(code)}") from error
 
 
 # Writing. Every verb that changes the folder or the library holds the user's lock.
 
 
 @contextmanager
-def holding(user_id: str, seconds: float = 0) -> Iterator[None]:
+def holding(user_id: str, seconds: float = 0, sentence: str = UNREACHABLE) -> Iterator[None]:
     """One backup, restore or import at a time for the same user; a second one raises BusyError
-    (409) once it has waited for `seconds`."""
+    (409) once it has waited for `seconds`. `sentence`: see `folder_in_reach`."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locks.wait_for(_lock_of(user_id), seconds))
         except locks.BusyError as busy:
             raise _busy(user_id) from busy
-        with folder_in_reach(user_id):
+        with folder_in_reach(user_id, sentence):
             yield
 
 

@@ -211,7 +211,7 @@ def alarm(user: User) -> BackupState | None:
         state = of(user).state
     except UnavailableError:
         # This is asked for every page, and the page of the backups says what is wrong.
-        headline = "Your backups can’t be reached"
+        headline = backups.UNREACHABLE.rstrip(".")
         return BackupState("unreachable", "bad", headline, "", alarm=True)
     return state if state.alarm else None
 
