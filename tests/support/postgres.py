@@ -28,6 +28,7 @@ MODULES = {
     "backup.test_backups",
     "backup.test_imports",
     "backup.test_schedule",
+    "backup.test_state",
     "deployment.test_health",
     "enrichment.test_runner",
     "enrichment.test_sweeps",
