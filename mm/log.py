@@ -123,8 +123,8 @@ def isolated(
         block.code = unexpected(event, block.error, **fields)
 
 
-def see(code: str) -> str:
-    """The sentence that leads from a page to the log."""
+def pointer(code: str) -> str:
+    """The sentence that leads from a page to the log entry of this code."""
     return f"Ask whoever runs this server (details in the log, code {code})."
 
 

@@ -226,7 +226,7 @@ def is_done(job_id: str) -> bool:
 
 def went_wrong(kind: str, code: str) -> str:
     """What a user is told of an error that nobody foresaw, in work of this kind."""
-    return f"{KINDS[kind].went_wrong} {log.see(code)}"
+    return f"{KINDS[kind].went_wrong} {log.pointer(code)}"
 
 
 def fail(job: Job, message: str, failed: Failed | None = None) -> None:

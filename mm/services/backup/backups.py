@@ -62,7 +62,7 @@ def folder_in_reach(user_id: str, sentence: str = UNREACHABLE) -> Iterator[None]
         if disk.is_full(error):
             raise NoRoomError(disk.FULL) from error
         code = log.unexpected("backup_folder.failed", error, user=user_id)
-        raise UnavailableError(f"{sentence} {log.see(code)}") from error
+        raise UnavailableError(f"{sentence} {log.pointer(code)}") from error
 
 
 # Writing. Every verb that changes the folder or the library holds the user's lock.

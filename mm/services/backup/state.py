@@ -240,7 +240,7 @@ def health_of(
         failed=failure is not None,
         failed_at=failure.at if failure else None,
         enabled=user.backup_enabled,
-        waits_since=max(user.last_completed_at or 0, chosen_at or 0, user.created_at),
+        waits_since=_latest_past(user.last_completed_at, chosen_at, user.created_at),
         next_run=next_run,
         is_running=library.is_running,
         worker_is_late=worker_is_late,
@@ -255,6 +255,12 @@ def health_of(
         state=verdict(facts, clock.now(), config.current.zone),
         notices=list(_notices(entries)),
     )
+
+
+def _latest_past(*moments: float | None) -> float:
+    """A time in the future was written while the clock was wrong, and says nothing."""
+    latest = clock.now() + clock.DAY
+    return max((moment for moment in moments if moment and moment <= latest), default=0)
 
 
 def newest_copies(
@@ -287,7 +293,7 @@ def _notices(entries: list[BackupEntry]) -> Iterator[str]:
                 "delete it."
             )
         if entry.state == "damaged":
-            yield f"{entry.filename} is damaged: {entry.problem}"
+            yield f"{entry.filename} is damaged: {entry.problem}."
 
 
 def libraries(users: Collection[User]) -> dict[str, Library]:
