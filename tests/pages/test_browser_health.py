@@ -13,7 +13,7 @@ from mm.services import accounts
 from mm.services.backup import backups
 from mm.services.backup import files as backup_files
 from tests.conftest import PASSWORD
-from tests.support.libraries import many, put
+from tests.support.libraries import as_bytes, many, put
 from tests.support.processes import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.slow]
@@ -123,3 +123,25 @@ def test_the_card_says_what_is_so_from_an_empty_library_to_a_late_backup(
     expect(row).to_contain_text("No backup since")
     expect(page.get_by_text("1 of 1 account")).to_be_visible()
     assert visitor.accessibility_faults() == []
+
+
+def test_what_was_unticked_stays_so_when_the_plan_is_drawn_again(server, visit, tmp_path):
+    file = tmp_path / "library.json"
+    file.write_bytes(as_bytes(many(3)))
+    visitor = visit()
+    page = visitor.page
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    page.goto(f"{server.url}/backup")
+    expect(page.locator("form[hx-post='/backup/import'][data-htmx-powered]")).to_be_attached()
+    page.locator("input[type=file]").set_input_files(file)
+    offer = page.get_by_label("Back up my library every night")
+    expect(offer).to_be_checked()
+    offer.uncheck()
+    with page.expect_response(lambda answer: "conflicts=skip" in answer.url):
+        page.get_by_role("radio", name="Keep mine").check()
+    expect(page.locator("#confirm [name=conflicts]")).to_have_value("skip")
+    expect(offer).not_to_be_checked()
+    page.locator("#confirm button").click()
+    expect(page.get_by_role("heading", name="Import finished")).to_be_visible()
+    with db.connection_context():
+        assert not alice().backup_enabled
