@@ -436,7 +436,7 @@ class TestOfALibrary:
         backed_up(alice, frozen_clock)
         with count_queries() as counter:
             state.of(alice)
-        assert counter.count <= 6
+        assert counter.count <= 8
         with count_queries() as counter:
             assert state.alarm(alice) is None
         assert counter.count == 0

@@ -290,7 +290,7 @@ def _notices(entries: list[BackupEntry]) -> Iterator[str]:
             yield (
                 f"The backup after {entry.filename} held under half of its "
                 f"{entry.counts.movies:,} films. It is pinned, so that it stays until you "
-                "delete it."
+                "unpin or delete it."
             )
         if entry.state == "damaged":
             yield f"{entry.filename} is damaged: {entry.problem}."
