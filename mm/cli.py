@@ -16,7 +16,7 @@ from mm.errors import UserError
 from mm.models import Job, Movie, User
 from mm.schemas import BackupEntry, ImportResult
 from mm.services import accounts, health, jobs, portable
-from mm.services.backup import backups, imports, policies
+from mm.services.backup import backups, imports, policies, state
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment import runner as enrichment_runner
 
@@ -159,7 +159,7 @@ def user_list() -> None:
     for user in User.select().order_by(User.username_key):
         marks = "admin " * user.is_admin + "inactive " * (not user.is_active)
         try:
-            last_good = backups.health(user).last_good
+            last_good = state.of(user).last_good
         except UserError as error:
             # An account whose backups cannot be read is still listed.
             backup = error.message

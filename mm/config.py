@@ -39,6 +39,7 @@ class Config:
     backup_time: str = "03:00"
     manual_backups_max: WholeNumber = 50
     manual_backups_mb: WholeNumber = 1000
+    backup_by_default: bool = False
     admin_token: str = ""
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: WholeNumber = 0
@@ -116,6 +117,7 @@ VARIABLES = {
     "BACKUP_TIME": "backup_time",
     "MANUAL_BACKUPS_MAX": "manual_backups_max",
     "MANUAL_BACKUPS_MB": "manual_backups_mb",
+    "BACKUP_BY_DEFAULT": "backup_by_default",
     "ADMIN_TOKEN": "admin_token",
     "CORS_ORIGINS": "cors_origins",
     "MM_TRUSTED_PROXIES": "trusted_proxies",
@@ -139,7 +141,8 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
     values["cors_origins"] = re.findall(r"[^,\s]+", texts["CORS_ORIGINS"])
     if "data_dir" in values:
         values["data_dir"] = Path(values["data_dir"]).expanduser().resolve()
-    values["allow_root"] = texts["MM_ALLOW_ROOT"] == "1"
+    for name in ("BACKUP_BY_DEFAULT", "MM_ALLOW_ROOT"):
+        values[VARIABLES[name]] = texts[name] == "1"
     try:
         config = msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:

@@ -123,6 +123,11 @@ def isolated(
         block.code = unexpected(event, block.error, **fields)
 
 
+def pointer(code: str) -> str:
+    """The sentence that leads from a page to the log entry of this code."""
+    return f"Ask whoever runs this server (details in the log, code {code})."
+
+
 def new_code() -> str:
     return "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
 

@@ -103,6 +103,7 @@ TABLE = {
     "POST /backup/auto": own_library(REDIRECT, data={"enabled": "1"}),
     "GET /backup/retention": own_library(200, query_string={"keep_daily": "7 days"}),
     "POST /backup/retention": own_library(REDIRECT, data={"keep_daily": "14 days"}),
+    "POST /backup/begin": own_library(REDIRECT, data={"nightly_offered": "1", "go": "add"}),
     "POST /backup/now": own_library(REDIRECT),
     "GET /backup/export": own_library(200),
     "GET /backup/files/<filename>": only_alice(200),
@@ -144,6 +145,7 @@ TABLE = {
     "POST /account/name": own_library(REDIRECT, data=lambda: {"username": f"name{next(numbers)}"}),
     "POST /account/password": own_library(REDIRECT, data={"current": PASSWORD, "new": PASSWORD}),
     "POST /account/end-sessions": own_library(REDIRECT),
+    "GET /admin": only_administrators(200),
     # API
     "GET /api/health": everybody(200),
     "POST /api/auth/login": everybody(200, json={"email": ALICE, "password": PASSWORD}),

@@ -1,10 +1,13 @@
 """Accounts as the services change them; what administrators ask for is tested with the API."""
 
+from dataclasses import replace
+
 import pytest
 
+from mm import config
 from mm.database import db
 from mm.services import accounts
-from tests.conftest import QUICK_HASH
+from tests.conftest import PASSWORD, QUICK_HASH
 
 
 class TestTheLastAdministrator:
@@ -39,3 +42,37 @@ def test_the_password_is_hashed_before_the_database_is_locked(database, alice, m
     monkeypatch.setattr(accounts, "generate_password_hash", hashed)
     accounts.set_password(alice, "another horse battery")
     assert locked == [False]
+
+
+class TestAutomaticBackups:
+    """Clients of the original expect an account without them."""
+
+    @pytest.fixture
+    def create(self, app, as_user, carol, monkeypatch):
+        """create("api") or create("cli") -> the new account."""
+
+        def with_the_api():
+            new = {"email": "dan@example.org", "username": "dan", "password": PASSWORD}
+            assert as_user(carol).post("/api/auth/admin/users", json=new).status_code == 201
+
+        def with_the_command_line():
+            monkeypatch.setenv("MM_PASSWORD", PASSWORD)
+            command = ["user", "create", "dan@example.org", "dan"]
+            app.test_cli_runner().invoke(args=command, catch_exceptions=False)
+
+        def create(surface):
+            {"api": with_the_api, "cli": with_the_command_line}[surface]()
+            with db.connection_context():
+                return accounts.find("dan")
+
+        return create
+
+    @pytest.mark.parametrize("surface", ["api", "cli"])
+    def test_are_off_for_a_new_account(self, create, surface):
+        assert not create(surface).backup_enabled
+
+    @pytest.mark.parametrize("surface", ["api", "cli"])
+    def test_are_on_where_the_server_is_set_so(self, create, surface, monkeypatch):
+        settings = replace(config.current, backup_by_default=True)
+        monkeypatch.setattr(config, "current", settings)
+        assert create(surface).backup_enabled

@@ -38,6 +38,7 @@ FORBIDDEN = {
     "files.py": (*BELOW_SERVICES, "peewee", "mm.providers", "mm.models", "mm.database"),
     "database.py": (*BELOW_SERVICES, "mm.providers", "mm.models"),
     "disk.py": (*BELOW_SERVICES, "mm.providers", "mm.models", "mm.database"),
+    "spoken.py": (*BELOW_SERVICES, "peewee", "mm.models", "mm.database", "mm.config"),
     "log.py": (*BELOW_SERVICES, "peewee", "mm.models", "mm.database"),
     "config.py": ("mm", "flask", "peewee"),
     "clock.py": ("mm", "flask", "peewee"),
@@ -47,7 +48,7 @@ FORBIDDEN = {
 ALLOWED = {
     "sync": {"library", "validation"},
     "library": {"enrichment", "validation", "ranking_order", "shown_titles"},
-    "backup": {"portable", "jobs", "problems", "validation"},
+    "backup": {"portable", "jobs", "heartbeat", "problems", "user_settings", "validation"},
     "portable": {"validation", "ranking_order", "shown_titles"},
     "enrichment": {"jobs", "heartbeat"},
     "health": {"backup", "heartbeat", "problems"},

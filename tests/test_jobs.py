@@ -39,8 +39,10 @@ def test_an_unexpected_error_is_shown_in_plain_words_with_the_code_of_its_log_li
     with pytest.raises(PermissionError):
         jobs.run(job.id, broken)
     message = jobs.get(job.id, alice.id).message
-    assert message == jobs.went_wrong(message[-7:-2])
-    assert message.startswith("Something went wrong on the server. Your library was not changed.")
+    assert message == jobs.went_wrong("backup", message[-7:-2])
+    assert message.startswith(
+        "The server could not write the backup. Your earlier backups are safe."
+    )
     assert "/srv" not in message
     [line] = [line for line in lines() if " ERROR backup.failed " in line]
     assert f"code={message[-7:-2]} user={alice.id}" in line

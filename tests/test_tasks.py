@@ -515,7 +515,7 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
         ("INFO", "backup.linked"),
         ("INFO", "backup.checked"),
         ("INFO", "recheck.done"),
-        ("ERROR", "backup_folder.failed"),
+        ("ERROR", "backup.not_written"),
         ("WARNING", "backup.failed"),
         ("WARNING", "backup.postponed"),
     } == events
@@ -526,8 +526,8 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
     [linked] = [fields for _, event, fields in found if event == "backup.linked"]
     assert f"user={carol.id}" in linked
     told = reload(bob).last_error
-    assert told.startswith("Your backups can’t be reached")
+    assert told.startswith("The server could not write the backup. Your earlier backups are safe.")
     assert "/srv" not in told
-    [folder] = [fields for _, event, fields in found if event == "backup_folder.failed"]
+    [folder] = [fields for _, event, fields in found if event == "backup.not_written"]
     assert f"code={told[-7:-2]}" in folder
     assert clock.now() < schedule.next_run(reload(bob))

@@ -23,7 +23,7 @@ from mm.schemas import (
     Problem,
 )
 from mm.services import portable
-from mm.services.backup import backups, imports, large_files, nightly, policies
+from mm.services.backup import backups, imports, large_files, nightly, policies, state
 from mm.services.backup import files as backup_files
 
 bp = Blueprint("backup", __name__, url_prefix="/backup")
@@ -110,9 +110,13 @@ def change_settings(json: BackupSettingsChange):
 @auth.account_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=BackupList), tags=["Backup"])
 def listing():
-    """Your backup files, newest first, with what is damaged or not a backup of ours named so."""
+    """Your backup files, newest first, with what is damaged or not a backup of ours named so.
+
+    `last_good` is the newest verified copy of any kind but an uploaded one. `last_error` says why
+    the last attempt of any kind failed; it is null once a later copy is good.
+    """
     user = auth.account()
-    health = backups.health(user)
+    health = state.of(user)
     last_good = health.last_good.created_at if health.last_good else None
     return BackupList(backups.listing(user.id), last_good, health.next_run, health.last_error)
 

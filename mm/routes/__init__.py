@@ -7,6 +7,7 @@ from mm import auth, htmx
 from mm.routes import (
     account,
     add,
+    admin,
     backups,
     errors,
     filters,
@@ -24,7 +25,8 @@ from mm.routes import (
     style,
     undo,
 )
-from mm.services.backup import backups as user_backups
+from mm.schemas import BackupState
+from mm.services.backup import state
 
 BLUEPRINTS = (
     session.bp,
@@ -39,6 +41,7 @@ BLUEPRINTS = (
     people.bp,
     lists.bp,
     account.bp,
+    admin.bp,
     movies.bp,
     saved_views.bp,
     style.bp,
@@ -64,7 +67,7 @@ def init_app(app: Flask) -> None:
     # A line with nothing but a tag of the template leaves nothing in the page.
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(htmx_url=htmx.CDN_URL, icons_url=_icons_url)
-    app.context_processor(lambda: {"backups_are_overdue": _backups_are_overdue})
+    app.context_processor(lambda: {"backup_alarm": _backup_alarm})
     app.after_request(_add_headers)
 
 
@@ -82,10 +85,8 @@ def _icons_url() -> str:
     return g.icons_url
 
 
-def _backups_are_overdue() -> bool:
+def _backup_alarm() -> BackupState | None:
     """For the warning on every page but the one that says it itself."""
-    return (
-        current_user.is_authenticated
-        and request.endpoint != "backups.index"
-        and user_backups.is_overdue(auth.account())
-    )
+    if not current_user.is_authenticated or request.endpoint == "backups.index":
+        return None
+    return state.alarm(auth.account())

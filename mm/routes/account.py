@@ -7,7 +7,7 @@ from mm import __version__, auth, htmx
 from mm.errors import InvalidError, TooManyRequestsError, UnavailableError, UserError
 from mm.routes.forms import problems_of
 from mm.services import accounts
-from mm.services.backup import backups
+from mm.services.backup import state
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -59,9 +59,9 @@ def end_sessions() -> Response:
 
 def _page(problems: dict | None = None, error: UserError | None = None) -> Response:
     status = error.status if isinstance(error, TooManyRequestsError) else 422
-    last_good, out_of_reach = None, ""
+    backups, out_of_reach = None, ""
     try:
-        last_good = backups.health(auth.account()).last_good
+        backups = state.of(auth.account()).state
     except UnavailableError as failure:
         # The folder of the backups cannot be read.
         out_of_reach = failure.message
@@ -70,7 +70,7 @@ def _page(problems: dict | None = None, error: UserError | None = None) -> Respo
         status=status if problems else 200,
         problems=problems or {},
         username=request.form.get("username", current_user.username),
-        last_good=last_good,
+        backups=backups,
         out_of_reach=out_of_reach,
         version=__version__,
     )

@@ -15,9 +15,13 @@ from mm.routes.contexts import (
     retention_context,
     today,
 )
+from mm.routes.forms import take_offer
 from mm.services import jobs, portable, validation
 from mm.services.backup import backups, nightly, uploads
 from mm.services.backup import files as backup_files
+
+# Time to add the first films before the first backup.
+FIRST_FILMS_SECONDS = 15 * 60
 
 bp = Blueprint("backups", __name__, url_prefix="/backup")
 
@@ -59,6 +63,16 @@ def switch() -> Response:
     job = nightly.enable(auth.account(), enabled)
     htmx.toast(f"Automatic backups are {'on' if enabled else 'off'}.")
     return _started(job) if job else htmx.go(url_for(".index"))
+
+
+@bp.post("/begin")
+@login_required
+def begin() -> Response:
+    """From the empty library: whether it will be backed up every night, and then to what fills
+    it."""
+    take_offer(FIRST_FILMS_SECONDS)
+    where = {"add": url_for("add.index"), "import": url_for(".index", _anchor="import")}
+    return htmx.go(where.get(request.form.get("go", ""), url_for("library.index")))
 
 
 @bp.post("/now")

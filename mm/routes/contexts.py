@@ -1,27 +1,16 @@
 """What more than one page shows: jobs, the look-up of details, and the health of the backups."""
 
-from typing import NamedTuple
-
 from flask_login import current_user
 
 from mm import auth, clock, config
 from mm.models import Job
 from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs
-from mm.services.backup import backups, policies, uploads
+from mm.services.backup import backups, ledger, policies, state, uploads
 from mm.services.enrichment import runner
 
 # Too early to tell how long the rest will take.
 GUESS_AFTER = 3
-UNEXPECTED = "Something went wrong on the server; its log says what. Try again, or ask who runs it."
-
-
-class Verdict(NamedTuple):
-    """On the backups: `mood` and `icon` are of the medal."""
-
-    mood: str
-    icon: str
-    headline: str
 
 
 def active_job(user_id: str) -> Job | None:
@@ -38,8 +27,7 @@ def job_context(job: Job | None) -> dict:
     left = None
     if job.state == "running" and job.done and passed >= GUESS_AFTER:
         left = passed / job.done * (job.total - job.done)
-    # Version 0.1 kept the text of an unforeseen error, which may name a path of the server.
-    is_unforeseen = job.message.startswith("Unexpected error:")
+    is_unforeseen = job.message.startswith(ledger.UNFORESEEN)
     context = {
         "job": job,
         "words": jobs.KINDS[job.kind].words,
@@ -47,7 +35,7 @@ def job_context(job: Job | None) -> dict:
         "left": left,
         "late": job.state == "queued" and heartbeat.worker_is_late(),
         "left_out": left_out_of(job),
-        "reason": UNEXPECTED if is_unforeseen else job.message,
+        "reason": ledger.REASON_IN_THE_LOG if is_unforeseen else job.message,
     }
     if job.state == "done" and job.kind in ("import", "restore"):
         context |= enrichment_context()
@@ -81,18 +69,7 @@ def enrichment_context() -> dict:
 
 def health_context() -> dict:
     """For `backups/_health.html`."""
-    health = backups.health(auth.account())
-    if health.overdue:
-        verdict = Verdict("bad", "shield-alert", "Your backups are overdue")
-    elif not health.last_good:
-        verdict = Verdict("warn", "shield", "No backup yet")
-    elif health.last_error:
-        verdict = Verdict("warn", "shield-alert", "The last backup failed")
-    elif not health.enabled:
-        verdict = Verdict("plain", "shield", "Backed up, automatic backups are off")
-    else:
-        verdict = Verdict("good", "shield-check", "Your library is safe")
-    return {"health": health, "verdict": verdict}
+    return {"health": state.of(auth.account())}
 
 
 def retention_context(

@@ -1,19 +1,18 @@
 """Numbers, sizes, times and values as people say them, in the server's time zone: the filters of
 the templates."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import mul
 
 import humanize
 from flask import Flask
 
-from mm import clock, config
-from mm.clock import DAY, HOUR, MINUTE
+from mm import clock, config, spoken
 from mm.models import User
 from mm.services.backup import policies
 from mm.services.library.browse import STATUS_LABELS
+from mm.spoken import duration, plural
 
-EVENING, MORNING = 18, 6
 # The luminance at which both inks have the same contrast.
 DARK_INK_FROM = 0.18
 DATES = (
@@ -82,11 +81,6 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """1204, "film" -> "1,204 films"."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %"
 
@@ -96,11 +90,6 @@ def size(count: int) -> str:
     return humanize.naturalsize(count)
 
 
-def duration(seconds: float) -> str:
-    """Such as "5 seconds", "an hour", "3 days"."""
-    return humanize.naturaldelta(seconds, months=False)
-
-
 def runtime(minutes: int) -> str:
     """135 -> "2 h 15 min"."""
     hours, rest = divmod(minutes, 60)
@@ -108,23 +97,11 @@ def runtime(minutes: int) -> str:
 
 
 def ago(moment: float) -> str:
-    """Such as "3 hours ago"; past a month, the date."""
-    passed = clock.now() - moment
-    if passed < MINUTE:
-        return "just now"
-    if (clock.today(config.current.zone) - _local(moment).date()).days == 1 and passed > 12 * HOUR:
-        return "yesterday"
-    return f"{duration(passed)} ago" if passed < 30 * DAY else day(moment)
+    return spoken.ago(moment, clock.now(), config.current.zone)
 
 
 def due(moment: float) -> str:
-    """Such as "in 12 minutes", "tonight at 03:00", "on Friday at 03:00"."""
-    left = moment - clock.now()
-    if left < MINUTE:
-        return "within a minute"
-    if left < HOUR:
-        return f"in {duration(left)}"
-    return f"{_day_ahead(_local(moment), _local(clock.now()))} at {_local(moment):%H:%M}"
+    return spoken.due(moment, clock.now(), config.current.zone)
 
 
 def exact(moment: float) -> str:
@@ -136,8 +113,7 @@ def day(moment: float, is_known: bool = True) -> str:
     """ "13 Sep 2020"; "some day" for a watch whose day nobody knows."""
     if not is_known:
         return "some day"
-    local = _local(moment)
-    return f"{local.day} {local:%b %Y}"
+    return spoken.day(moment, config.current.zone)
 
 
 def stamp(moment: float) -> str:
@@ -206,16 +182,6 @@ def ink_on(color: str) -> str:
     linear = [(int(color[start : start + 2], 16) / 255) ** 2.2 for start in (1, 3, 5)]
     luminance = sum(map(mul, (0.2126, 0.7152, 0.0722), linear))
     return "#1b1611" if luminance > DARK_INK_FROM else "#ffffff"
-
-
-def _day_ahead(then: datetime, today: datetime) -> str:
-    days = (then.date() - today.date()).days
-    night = then.hour < MORNING and days == 1 and today.hour >= EVENING
-    if night or (days == 0 and then.hour >= EVENING):
-        return "tonight"
-    if days < 2:
-        return ("today", "tomorrow")[days]
-    return f"on {then:%A}" if then - today < timedelta(days=6) else f"on {then.day} {then:%B}"
 
 
 def _local(moment: float) -> datetime:

@@ -4,7 +4,9 @@ import uuid
 
 from flask import Flask, request
 
+from mm import auth
 from mm.errors import ConflictError, InvalidError, UserError
+from mm.services.backup import nightly
 from mm.services.library import lists
 
 # Each can be chosen for a list; a list from elsewhere may have another one, and shows a star.
@@ -61,3 +63,10 @@ def problems_of(error: UserError, field: str = "name") -> dict[str, str]:
 
 def typed(*fields: str) -> dict[str, str]:
     return {field: request.form.get(field, "") for field in fields}
+
+
+def take_offer(in_seconds: float = 0) -> None:
+    """What `backups/_offer.html` sends: switch automatic backups on, or note that they are not
+    wanted."""
+    if "nightly_offered" in request.form:
+        nightly.decide(auth.account(), "nightly" in request.form, in_seconds)

@@ -8,9 +8,10 @@ from flask_login import current_user, login_required
 from mm import auth, htmx, tasks
 from mm.errors import ConflictError, InvalidError
 from mm.models import Job
+from mm.routes.forms import take_offer
 from mm.schemas import Change, Conflicts, PlanView
 from mm.services import portable
-from mm.services.backup import imports, large_files, uploads
+from mm.services.backup import imports, large_files, nightly, uploads
 
 KINDS = {
     "movie": "Films",
@@ -72,6 +73,7 @@ def confirm(job_id: str) -> Response:
         job = imports.confirm(job, _rule(job), version, "anyway" in request.form)
     except ConflictError as conflict:
         return _plan(job, conflict)
+    take_offer()
     tasks.enqueue(job)
     return htmx.go(url_for("jobs.show", job_id=job.id))
 
@@ -106,6 +108,7 @@ def _plan(job: Job, conflict: ConflictError | None = None) -> Response:
         rules=RULES,
         notice=notice,
         met_a_change=met_a_change,
+        offer_nightly=job.kind == "import" and nightly.is_undecided(auth.account()),
     )
 
 

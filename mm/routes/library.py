@@ -8,10 +8,13 @@ from mm import auth, htmx, tasks
 from mm.errors import InvalidError
 from mm.routes.contexts import enrichment_context
 from mm.routes.filters import plural, status_label
+from mm.services.backup import nightly
 from mm.services.enrichment import pauses
 from mm.services.library import browse, bulk, lists, people, saved_views
 
 PAGE_SIZE = 60
+# From so many films on, the page says that automatic backups are off.
+HINT_FROM = 10
 # Keeps the offset within what a database takes.
 OFFSET_MAX = 10**7
 SORTS = {
@@ -54,6 +57,8 @@ def index() -> Response:
         elsewhere=[tab for tab in library.tabs if tab.films and tab.status != "all"],
         has_key=bool(pauses.key("tmdb")),
         waiting=browse.is_waiting(current_user.id),
+        offer_nightly=not library.has_films and nightly.is_undecided(auth.account()),
+        not_backed_up=not current_user.backup_enabled and _films_in(library) >= HINT_FROM,
         **_filters(),
     )
     if request.headers.get("HX-Source", "").startswith("form"):
@@ -105,6 +110,10 @@ def act() -> Response:
 @login_required
 def enrichment() -> Response:
     return htmx.fragment("library/_enrichment.html", url_for(".index"), **enrichment_context())
+
+
+def _films_in(library: browse.LibraryPage) -> int:
+    return next(tab.films for tab in library.tabs if tab.status == "all")
 
 
 def _filters() -> dict:

@@ -18,12 +18,16 @@ from mm.schemas.accounts import (
     Token,
 )
 from mm.schemas.backups import (
+    BackupAction,
     BackupEntry,
     BackupHealth,
     BackupKind,
     BackupList,
+    BackupMood,
+    BackupOverview,
     BackupSettings,
     BackupSettingsChange,
+    BackupState,
     PinChange,
     Sidecar,
 )

@@ -54,15 +54,51 @@ class BackupEntry(Struct):
     rotten: bool = False
 
 
+BackupMood = Literal["plain", "warn", "bad", "good"]
+# What a state asks its user to do.
+BackupAction = Literal["import", "back_up", "try_again", "turn_on"]
+
+
+class BackupState(Struct):
+    """How safe a library is, in words: a headline, one line, and what to do about it. `alarm`:
+    every page of the user says so."""
+
+    name: Literal["empty", "none", "failed", "off", "overdue", "behind", "good", "unreachable"]
+    mood: BackupMood
+    headline: str
+    line: str
+    action: BackupAction | None = None
+    alarm: bool = False
+
+
 class BackupHealth(Struct):
-    """`overdue`: automatic backups are on and the last good one is older than two periods."""
+    """`last_good`: the newest verified copy of any kind but an uploaded one. `last_error`: why the
+    last attempt of any kind failed, null where a good copy came after it. `changes` of the library
+    since that copy, see `state.count_changes`; null where nobody can tell."""
 
     enabled: bool
+    films: int
     last_good: BackupEntry | None
+    changes: int | None
     next_run: float | None
     last_error: str | None
-    overdue: bool
+    state: BackupState
     notices: list[str]
+
+
+class BackupOverview(Struct):
+    """One account's backups as administrators see them. `failed`: backups in the last days;
+    `size_bytes` on the disk."""
+
+    username: str
+    is_active: bool
+    films: int
+    enabled: bool
+    last_good: float | None
+    state: BackupState
+    size_bytes: int
+    failed: int
+    damaged: int
 
 
 class BackupList(Struct):

@@ -24,8 +24,9 @@ _DECOY = generate_password_hash(uuid.uuid4().hex)
 
 
 def create(email: str, username: str, password: str, is_admin: bool = False) -> User:
-    """A new account with the four quick recommenders. Raises InvalidError, or UserError for an
-    email address or username in use."""
+    """A new account with the four quick recommenders. Automatic backups are off, as clients of the
+    original expect, unless BACKUP_BY_DEFAULT says otherwise. Raises InvalidError, or UserError for
+    an email address or username in use."""
     email, username = email.strip(), username.strip()
     if not EMAIL.fullmatch(email) or len(email) > 254:
         raise _invalid("email", f"{email!r} is not an email address.")
@@ -44,6 +45,7 @@ def create(email: str, username: str, password: str, is_admin: bool = False) -> 
             username_key=fold(username),
             password_hash=password_hash,
             is_admin=is_admin,
+            backup_enabled=config.current.backup_by_default,
             created_at=clock.now(),
         )
         updated_at = models.next_update(db.obj)

@@ -15,7 +15,11 @@ def beat() -> None:
         models.put_setting(WORKER_HEARTBEAT, clock.now())
 
 
+def last_beat() -> float | None:
+    return models.setting(WORKER_HEARTBEAT)
+
+
 def worker_is_late() -> bool:
     """True after WORKER_LATE_AFTER seconds without a beat. A beat in the future does not count: the
     clock was ahead then."""
-    return abs(clock.now() - (models.setting(WORKER_HEARTBEAT) or 0)) > WORKER_LATE_AFTER
+    return abs(clock.now() - (last_beat() or 0)) > WORKER_LATE_AFTER

@@ -57,6 +57,8 @@ class Kind(NamedTuple):
     is_awaited: bool = False
     # Titles to be looked up may be new afterwards.
     adds_titles: bool = False
+    # What is told of an error that nobody foresaw, before the code of its log entry.
+    went_wrong: str = "Something went wrong on the server. Your library was not changed."
 
 
 KINDS = {
@@ -68,6 +70,7 @@ KINDS = {
             done="Backed up and verified",
             failed="The backup failed",
         ),
+        went_wrong="The server could not write the backup. Your earlier backups are safe.",
     ),
     "verify": Kind(
         "A check",
@@ -78,6 +81,7 @@ KINDS = {
             failed="The test restore failed",
         ),
         is_awaited=True,
+        went_wrong="The server could not test the backup. The file is as it was.",
     ),
     "import": Kind(
         "An import",
@@ -203,7 +207,7 @@ def _run_held(job: Job, work: Work, failed: Failed | None) -> bool:
         fail(job, disk.FULL, failed)
     else:
         code = log.unexpected(f"{job.kind}.failed", attempt.error, user=job.user_id, job=job.id)
-        fail(job, went_wrong(code), failed)
+        fail(job, went_wrong(job.kind, code), failed)
         raise attempt.error
     return False
 
@@ -220,12 +224,9 @@ def is_done(job_id: str) -> bool:
     return Job.select().where((Job.id == job_id) & (Job.state == "done")).exists()
 
 
-def went_wrong(code: str) -> str:
-    """What a user is told of an error that nobody foresaw."""
-    return (
-        "Something went wrong on the server. Your library was not changed. "
-        f"Ask whoever runs this server (details in the log, code {code})."
-    )
+def went_wrong(kind: str, code: str) -> str:
+    """What a user is told of an error that nobody foresaw, in work of this kind."""
+    return f"{KINDS[kind].went_wrong} {log.pointer(code)}"
 
 
 def fail(job: Job, message: str, failed: Failed | None = None) -> None:

@@ -18,7 +18,7 @@ from mm.errors import InvalidError, NoRoomError, NotFoundError, UnavailableError
 from mm.models import Movie, User
 from mm.schemas import FORMAT, Sidecar
 from mm.services import portable
-from mm.services.backup import backups, imports, nightly, recheck, verification
+from mm.services.backup import backups, imports, nightly, recheck, state, verification
 from mm.services.backup import files as backup_files
 from tests.support.libraries import (
     as_before,
@@ -128,7 +128,7 @@ def test_a_corrupt_file_is_found_named_and_not_restored(alice):
     assert "sha256" in checked.problem
     with pytest.raises(InvalidError, match="damaged"):
         backup_files.read(alice.id, entry.filename)
-    assert any(entry.filename in notice for notice in backups.health(alice).notices)
+    assert any(entry.filename in notice for notice in state.of(alice).notices)
 
 
 def test_a_file_of_another_size_is_damaged_at_sight(alice):
@@ -289,7 +289,7 @@ def test_a_file_that_rotted_is_not_linked_but_written_again_and_marked_damaged(a
     assert (folder(alice) / second.filename).read_bytes()[-100:] == data[-100:]
     damaged = next(entry for entry in backups.listing(alice.id) if entry.filename == first.filename)
     assert damaged.state == "damaged"
-    assert any("damaged" in notice for notice in backups.health(reload(alice)).notices)
+    assert any("damaged" in notice for notice in state.of(reload(alice)).notices)
 
 
 def test_a_database_that_was_brought_back_never_passes_for_unchanged(alice, frozen_clock):
@@ -345,7 +345,7 @@ def test_the_backup_before_a_large_drop_is_pinned_and_the_page_says_so(alice, fr
     nightly.run_scheduled(alice.id)
     entry = next(entry for entry in backups.listing(alice.id) if entry.filename == before.filename)
     assert (entry.pinned, entry.kept_because) == (True, "last before a large drop")
-    assert "under half of its 40 films" in backups.health(alice).notices[0]
+    assert "under half of its 40 films" in state.of(alice).notices[0]
 
 
 def test_a_small_library_may_shrink_without_an_alarm(alice, frozen_clock):
@@ -464,7 +464,9 @@ def test_a_file_that_cannot_be_read_is_noted_and_the_night_makes_a_new_one(
     second = nightly.run_scheduled(alice.id)
     assert (second.state, second.unchanged_since) == ("verified", None)
     damaged = next(entry for entry in backups.listing(alice.id) if entry.filename == first.filename)
-    assert damaged.problem == "it cannot be read: Input/output error"
+    assert (
+        damaged.problem == f"it can’t be read (details in the log, code {damaged.problem[-6:-1]})"
+    )
 
 
 def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_their_check(
@@ -491,7 +493,7 @@ def test_what_is_found_damaged_is_damaged_under_each_of_its_dates(alice, frozen_
         file.write(b"[")
     assert backups.verify(alice, last.filename).state == "damaged"
     assert {entry.state for entry in backups.listing(alice.id)} == {"damaged"}
-    assert backups.health(alice).last_good is None
+    assert state.of(alice).last_good is None
 
 
 def test_a_file_that_was_only_found_never_passes_for_what_the_database_holds(alice, frozen_clock):

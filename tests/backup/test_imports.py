@@ -23,7 +23,7 @@ from mm.errors import (
 )
 from mm.models import CustomList, Job, Movie, Person, Recommendation, Watch
 from mm.services import jobs, portable
-from mm.services.backup import backups, imports, large_files, quotas, uploads, verification
+from mm.services.backup import backups, imports, large_files, quotas, state, uploads, verification
 from mm.services.backup import files as backup_files
 from mm.services.library import people
 from tests.support.libraries import (
@@ -316,7 +316,7 @@ def test_films_that_were_deleted_come_back_from_a_backup(alice):
     assert result.movies_imported == 2
     assert export(alice) == before
     assert {item.kind for item in backups.listing(alice.id)} == {"manual", "before-restore"}
-    assert backups.health(alice).last_good.kind == "manual"
+    assert state.of(alice).last_good.kind == "manual"
 
 
 def test_a_restore_is_offered_with_its_plan_first(alice):

@@ -10,7 +10,7 @@ from mm.database import db
 from mm.errors import NoRoomError
 from mm.models import Job, User
 from mm.services import health, heartbeat, jobs, portable
-from mm.services.backup import backups, nightly, retention, schedule
+from mm.services.backup import backups, nightly, retention, schedule, state
 from mm.services.backup import files as backup_files
 from tests.support.libraries import many, put, reload
 
@@ -100,7 +100,8 @@ def test_a_user_without_automatic_backups_is_not_backed_up(alice, frozen_clock):
     run_due()
     assert backups.listing(alice.id) == []
     assert schedule.next_run(alice) is None
-    assert not backups.health(alice).overdue
+    assert state.of(alice).state.name == "none"
+    assert state.alarm(alice) is None
 
 
 def test_switching_on_makes_a_first_backup_at_once(alice):
@@ -152,13 +153,13 @@ def test_a_night_whose_disk_is_full_is_tried_again_after_15_minutes_and_an_hour_
             DAY,
             DAY + 15 * MINUTE,
         ]
-        health = backups.health(reload(alice))
+        health = state.of(reload(alice))
         assert "Not enough disk space" in health.last_error
-        assert health.overdue
+        assert health.state.alarm
     frozen_clock.move(HOUR)
     run_due()
     assert scheduled(alice) == ["2026-03-03.json"]
-    assert backups.health(reload(alice)).last_error is None
+    assert state.of(reload(alice)).last_error is None
 
 
 def test_a_library_in_use_waits_for_the_next_minute_and_is_no_failure(alice, frozen_clock):
@@ -197,12 +198,14 @@ def test_a_file_carries_the_date_of_the_servers_zone(alice, frozen_clock, monkey
 
 def test_a_backup_older_than_two_days_is_overdue(alice, frozen_clock):
     switch_on(alice)
+    put(alice, many(3))
     run_due()
-    assert not backups.is_overdue(reload(alice))
-    frozen_clock.move(2 * DAY + 1)
-    assert backups.is_overdue(reload(alice))
+    frozen_clock.move(2 * DAY)
+    assert state.alarm(reload(alice)) is None
+    frozen_clock.move(1)
+    assert state.alarm(reload(alice)).name == "overdue"
     backups.create(reload(alice))
-    assert not backups.is_overdue(reload(alice))
+    assert state.alarm(reload(alice)) is None
 
 
 def test_a_worker_that_was_not_seen_for_two_and_a_half_minutes_is_late(frozen_clock):
@@ -256,7 +259,7 @@ def test_a_clock_that_was_in_the_future_for_a_night_does_not_stop_the_schedule(a
     run_due()
     assert len(scheduled(alice)) == 16
     frozen_clock.moment = start + 21 * DAY
-    assert backups.health(reload(alice)).last_good.filename == "2026-03-21.json"
+    assert state.of(reload(alice)).last_good.filename == "2026-03-21.json"
     run_due()
     run_due()
     assert "2026-03-23.json" in scheduled(alice)

@@ -96,13 +96,13 @@ def test_logging_out_everywhere_ends_every_log_in(page, elsewhere):
 
 def test_the_page_tells_of_the_last_good_backup(page, alice):
     shown = page.get("/account").text
-    assert "There is no good backup of your library yet." in shown
+    assert "Nothing to back up yet." in shown
     assert 'href="/backup"' in shown
     movies.add(alice.id, "tt0000001")
     backups.create(alice)
     shown = re.sub(r"\s+", " ", page.get("/account").text)
-    assert "There is no good backup" not in shown
-    assert re.search(r"Last good backup <time [^>]+>just now</time>: 1 film and 4 people", shown)
+    assert "Backed up by hand only." in shown
+    assert "Last copy just now; nothing changed since." in shown
 
 
 def test_the_page_names_tmdb_as_its_terms_ask(page):

@@ -1,19 +1,22 @@
 """Data & Backup when something is wrong: what the page, the API and the night say."""
 
+import io
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 
-from mm import locks, models
+from mm import config, locks, models, tasks
 from mm.database import db
+from mm.errors import NoRoomError
 from mm.models import Job, Movie
 from mm.services import jobs
-from mm.services.backup import backups, nightly, policies, recheck, schedule
+from mm.services.backup import backups, nightly, policies, recheck, schedule, uploads
 from mm.services.backup import files as backup_files
 from mm.services.backup.retention import Policy
-from tests.support.libraries import many, put, reload
+from tests.support.libraries import as_bytes, many, put, reload
 
 DAY = 86400
 
@@ -58,7 +61,7 @@ def test_a_folder_that_may_not_be_read_is_told_in_plain_words_with_a_code(
         api.post("/api/backup/create"),
     ):
         assert answer.status_code == 503
-        assert "can’t be reached (Permission denied)" in answer.text
+        assert "can’t be reached. Ask" in answer.text
         assert closed not in answer.text
     codes = [
         record.fields["code"] for record in caplog.records if record.msg == "backup_folder.failed"
@@ -70,8 +73,8 @@ def test_a_folder_that_may_not_be_read_is_told_in_plain_words_with_a_code(
 def test_the_account_page_works_beside_a_folder_that_may_not_be_read(closed, alice, page):
     answer = page.get("/account")
     assert answer.status_code == 200
-    assert "can’t be reached (Permission denied)" in answer.text
-    assert "There is no good backup" not in answer.text
+    assert "can’t be reached. Ask" in answer.text
+    assert "Not backed up yet" not in answer.text
     answer = page.post("/account/password", data={"current": "wrong", "new": "long enough 1"})
     assert (answer.status_code, "current password is incorrect" in answer.text) == (422, True)
     assert page.post("/account/end-sessions").location == "/login"
@@ -84,7 +87,7 @@ def test_other_pages_only_warn_of_a_folder_that_may_not_be_read(closed, alice, p
     frozen_clock.move(3 * DAY)
     answer = page.get("/people")
     assert answer.status_code == 200
-    assert "overdue" in answer.text
+    assert "Your backups can’t be reached." in answer.text
     with db.connection_context():
         backups.sweep()
 
@@ -94,7 +97,7 @@ def test_a_night_in_a_folder_that_may_not_be_read_fails_with_the_same_words(clos
         job = nightly.enable(alice, True)
         jobs.run(job.id, nightly.run, nightly.failed)
         said = reload(alice).last_error
-        assert "can’t be reached (Permission denied)" in said
+        assert "can’t be reached. Ask" in said
         assert Job.get_by_id(job.id).message == said
 
 
@@ -122,28 +125,231 @@ def failed(alice, made, frozen_clock):
 
 
 def test_a_failed_night_is_shown_until_a_backup_made_by_hand_is_good(failed, alice, page):
-    assert "The last backup failed" in page.get("/backup").text
+    assert "Today’s backup failed" in page.get("/backup").text
     with db.connection_context():
         backups.create(alice)
         user = reload(alice)
         assert (user.last_error, user.failed_tries) == (None, 0)
         assert schedule.next_run(user) == models.clock.now(), "the night is made up for at once"
     text = page.get("/backup").text
-    assert "The last backup failed" not in text
+    assert "backup failed" not in text
     assert "Not enough disk space" not in text
-    assert "Your library is safe" in text
+    assert "Everything is backed up" in text
 
 
 def test_a_failed_night_is_no_longer_shown_when_automatic_backups_are_switched_off(failed, page):
     page.post("/backup/auto", data={"enabled": "0"})
     text = page.get("/backup").text
-    assert "Backed up, automatic backups are off" in text
+    assert "Backed up by hand only" in text
     assert "Not enough disk space" not in text
 
 
 def test_switching_on_what_is_on_hides_no_failure(failed, page, as_user, alice):
     as_user(alice).put("/api/backup/settings", json={"backup_enabled": True})
-    assert "The last backup failed" in page.get("/backup").text
+    assert "Today’s backup failed" in page.get("/backup").text
+
+
+# What the system says, and what is told of it.
+
+WRITING = "The server could not write the backup. Your earlier backups are safe."
+
+
+@pytest.fixture
+def blocked(alice, page):
+    """Something else has the name of Alice's folder."""
+    with db.connection_context():
+        put(alice, many(3))
+        path = backup_files.folder_of(alice.id)
+    path.write_text("not a folder")
+    return path
+
+
+def assert_told(text, lines, path, sentence=WRITING):
+    """A sentence and a code on the page; the path, under the same code, in the log."""
+    told = re.search(
+        rf"{sentence} Ask whoever runs this server \(details in the log, code (\w+)\)", text
+    )
+    assert told, text
+    assert str(path) not in text
+    assert str(path.parent) not in text
+    assert "File exists" not in text
+    assert "Error" not in text.partition("<main")[2]
+    log = "\n".join(lines())
+    [_, details] = log.split(f"code={told[1]}")
+    assert "FileExistsError" in details
+    assert str(path) in details
+
+
+def test_a_backup_that_cannot_be_written_is_told_without_the_words_of_the_system(
+    blocked, alice, page, lines
+):
+    shown = page.post("/backup/now").location
+    with db.connection_context():
+        jobs.run(Job.get().id, *tasks.WORK["backup"])
+    for address in (shown, "/backup"):
+        assert WRITING in page.get(address).text
+    assert_told(page.get(shown).text, lines, blocked)
+
+
+def test_so_is_a_night(blocked, alice, page, lines):
+    page.post("/backup/auto", data={"enabled": "1"})
+    with db.connection_context():
+        jobs.run(Job.get().id, *tasks.WORK["backup"])
+    assert_told(page.get("/backup").text, lines, blocked)
+
+
+def test_so_is_a_backup_made_through_the_api(blocked, alice, as_user, lines):
+    api = as_user(alice)
+    answer = api.post("/api/backup/create")
+    assert answer.status_code == 503
+    assert_told(answer.json["detail"], lines, blocked)
+    assert api.get("/api/backup/list").json["last_error"] == answer.json["detail"]
+
+
+def test_so_is_the_safety_copy_of_an_import(blocked, alice, as_user, lines):
+    answer = as_user(alice).post("/api/backup/import", json=many(5, start=100))
+    assert answer.status_code == 503
+    assert_told(answer.json["detail"], lines, blocked)
+    with db.connection_context():
+        assert reload(alice).movies.count() == 3
+
+
+def test_so_is_an_import_whose_file_the_disk_cannot_read(alice, made, page, lines, monkeypatch):
+    path = config.current.tmp_dir / "hidden.json"
+
+    def refuse(job):
+        raise FileExistsError(17, "File exists", str(path))
+
+    plan = page.post("/backup/import", data={"file": (io.BytesIO(as_bytes(many(9))), "x.json")})
+    form = {"library_version": reload(alice).library_version}
+    shown = page.post(f"{plan.location}/confirm", data=form).location
+    monkeypatch.setattr(uploads, "data_of", refuse)
+    with db.connection_context():
+        jobs.run(shown.rsplit("/", 1)[1], *tasks.WORK["import"])
+    sentence = "Something went wrong on the server. Your library was not changed."
+    assert_told(page.get(shown).text, lines, path, sentence)
+
+
+def test_a_file_that_the_disk_cannot_read_is_named_damaged_with_a_code(
+    alice, made, page, lines, monkeypatch
+):
+    path = backup_files.folder_of(alice.id) / made.filename
+
+    def refuse(self):
+        raise OSError(5, "Input/output error", str(self))
+
+    page.post(f"/backup/files/{made.filename}/verify")
+    with monkeypatch.context() as patched, db.connection_context():
+        patched.setattr(Path, "read_bytes", refuse)
+        jobs.run(Job.get().id, *tasks.WORK["verify"])
+    text = page.get("/backup").text
+    code = re.search(r"can’t be read \(details in the log, code (\w+)\)", text)[1]
+    assert "Input/output" not in text
+    assert str(path) in "\n".join(lines()).split(f"code={code}")[1]
+
+
+def test_a_manual_backup_that_failed_is_told_until_one_is_good(alice, made, page, frozen_clock):
+    with db.connection_context():
+        frozen_clock.move(DAY)
+        job = jobs.create("backup", alice.id, {"kind": "manual"})
+        jobs.run(job.id, refuse_room, nightly.failed)
+    text = page.get("/backup").text
+    assert "Today’s backup failed" in text
+    assert "The one from yesterday is fine." in text
+    assert "9 MB needed" in text
+    with db.connection_context():
+        frozen_clock.move(60)
+        backups.create(alice)
+    assert "backup failed" not in page.get("/backup").text
+
+
+def refuse_room(job):
+    raise NoRoomError("Not enough disk space: 9 MB needed, 0 MB free.")
+
+
+# Automatic backups, offered already ticked.
+
+
+def offered(text):
+    return 'name="nightly"' in text
+
+
+def test_the_empty_library_offers_automatic_backups_and_begins_with_them(alice, page):
+    assert offered(page.get("/").text)
+    form = {"nightly_offered": "1", "nightly": "1", "go": "import"}
+    assert page.post("/backup/begin", data=form).location == "/backup#import"
+    with db.connection_context():
+        user = reload(alice)
+        assert user.backup_enabled
+        assert schedule.next_run(user) == pytest.approx(models.clock.now() + 15 * 60, abs=5)
+        assert Job.select().count() == 0
+    assert not offered(page.get("/").text)
+
+
+def test_who_unticks_it_is_not_asked_again(alice, page):
+    form = {"nightly_offered": "1", "go": "add"}
+    assert page.post("/backup/begin", data=form).location == "/add"
+    assert not reload(alice).backup_enabled
+    assert not offered(page.get("/").text)
+    page.post("/backup/begin", data={**form, "nightly": "1"})
+    assert not reload(alice).backup_enabled
+    plan = page.post("/backup/import", data=a_file()).location
+    assert not offered(page.get(plan).text)
+
+
+@pytest.mark.parametrize("surface", ["page", "api"])
+def test_who_switched_them_off_by_hand_stays_off(alice, page, as_user, surface):
+    for enabled in (True, False):
+        if surface == "page":
+            page.post("/backup/auto", data={"enabled": "1" if enabled else "0"})
+        else:
+            as_user(alice).put("/api/backup/settings", json={"backup_enabled": enabled})
+    assert not offered(page.get("/").text)
+    plan = page.post("/backup/import", data=a_file()).location
+    assert not offered(page.get(plan).text)
+
+
+def test_the_first_import_offers_them_and_backs_up_what_it_brought(alice, page):
+    with db.connection_context():
+        put(alice, many(3, start=100))
+    plan = page.post("/backup/import", data=a_file()).location
+    assert offered(page.get(plan).text)
+    version = reload(alice).library_version
+    form = {"library_version": version, "nightly_offered": "1", "nightly": "1"}
+    shown = page.post(f"{plan}/confirm", data=form).location
+    assert reload(alice).backup_enabled
+    with db.connection_context():
+        jobs.run(shown.rsplit("/", 1)[1], *tasks.WORK["import"])
+        due = [job for job in schedule.due_jobs() if job.kind == "backup"]
+        assert [job.user_id for job in due] == [alice.id]
+
+
+def test_a_confirmation_that_is_refused_switches_nothing_on(alice, page):
+    plan = page.post("/backup/import", data=a_file()).location
+    form = {"library_version": 99, "nightly_offered": "1", "nightly": "1"}
+    assert page.post(f"{plan}/confirm", data=form).status_code == 409
+    assert not reload(alice).backup_enabled
+
+
+def test_a_restore_offers_nothing(alice, made, page):
+    plan = page.post(f"/backup/files/{made.filename}/restore").location
+    assert not offered(page.get(plan).text)
+
+
+def test_from_the_tenth_film_on_the_library_says_that_automatic_backups_are_off(alice, page):
+    with db.connection_context():
+        put(alice, many(9))
+    assert "Automatic backups are off" not in page.get("/").text
+    with db.connection_context():
+        put(alice, many(1, start=100))
+    assert "Automatic backups are off" in page.get("/").text
+    page.post("/backup/auto", data={"enabled": "1"})
+    assert page.get("/").text.count("Automatic backups are on") == 1  # the toast
+    assert "Automatic backups are off" not in page.get("/").text
+
+
+def a_file():
+    return {"file": (io.BytesIO(as_bytes(many(5))), "library.json")}
 
 
 # Files that are for one user only.

@@ -366,11 +366,12 @@ def test_a_description_without_its_file_can_be_deleted_and_a_foreign_file_cannot
     assert page.post("/backup/files/holiday.json/delete").status_code == 404
 
 
-def test_an_overdue_backup_is_said_on_every_page(page, alice):
-    assert "overdue" not in page.get("/").text
-    User.update(backup_enabled=True, last_completed_at=1.6e9).execute()
-    assert "Your backups are overdue" in page.get("/").text
-    assert "Your backups are overdue" in page.get("/backup").text
+def test_a_backup_that_is_late_is_said_on_every_page(page, alice):
+    movies.add(alice.id, "tt0000001")
+    assert "Not backed up yet" not in page.get("/").text
+    User.update(backup_enabled=True, created_at=1.6e9).execute()
+    assert "Not backed up yet" in page.get("/").text
+    assert "Not backed up yet" in page.get("/backup").text
 
 
 def test_the_health_card_says_what_failed(page, alice):

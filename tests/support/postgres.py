@@ -29,6 +29,7 @@ MODULES = {
     "backup.test_imports",
     "backup.test_older_versions",
     "backup.test_schedule",
+    "backup.test_state",
     "deployment.test_health",
     "enrichment.test_runner",
     "enrichment.test_sweeps",

@@ -9,17 +9,18 @@ from pathlib import Path
 import mm
 from mm import clock, config, disk, files, locks, log
 from mm.database import Table, db, snapshot
-from mm.errors import InvalidError, NoRoomError, UnavailableError
+from mm.errors import InvalidError, NoRoomError, UnavailableError, UserError
 from mm.models import CustomList, Job, Movie, Person, User
-from mm.schemas import FORMAT, BackupEntry, BackupHealth, BackupKind, Counts, Sidecar
+from mm.schemas import FORMAT, BackupEntry, BackupKind, Counts, Sidecar
 from mm.services import jobs, portable
 from mm.services.backup import files as backup_files
-from mm.services.backup import policies, quotas, retention, schedule, verification
+from mm.services.backup import ledger, policies, quotas, retention, verification
 from mm.services.backup.files import USER_ID, entries, folder_of, kind_of, name_for, path_of
 from mm.services.backup.retention import Decision, Policy
 
 LARGE_LIBRARY = 20
 DELETE_WAITS_SECONDS = 3
+UNREACHABLE = "Your backups can’t be reached."
 UNKNOWN = "unknown"
 BEFORE_DROP = "last before a large drop"
 GOES_NEXT = "To be deleted next"
@@ -32,7 +33,7 @@ ROTTEN = "its content was changed or damaged (the sha256 differs)"
 def listing(user_id: str) -> list[BackupEntry]:
     """Newest first, the damaged and foreign ones included. Only sizes are compared here: `verify`
     reads the files. Raises UnavailableError where the folder may not be read."""
-    with _folder_in_reach(user_id):
+    with folder_in_reach(user_id):
         listed = entries(user_id)
     policy = policies.of_id(user_id)
     decisions = {decision.filename: decision for decision in _decisions(listed, policy)}
@@ -49,7 +50,7 @@ def entry_of(user_id: str, filename: str) -> BackupEntry:
 
 def no_longer_kept(user: User, policy: Policy) -> list[BackupEntry]:
     """What would be deleted, a few a night, if `policy` were the user's; newest first."""
-    with _folder_in_reach(user.id):
+    with folder_in_reach(user.id):
         listed = entries(user.id)
     decisions = _decisions(listed, policy, most=len(listed))
     dropped = {decision.filename for decision in decisions if not decision.keep}
@@ -60,81 +61,38 @@ def no_longer_kept(user: User, policy: Policy) -> list[BackupEntry]:
     )
 
 
-def health(user: User) -> BackupHealth:
-    listed = listing(user.id)
-    # A safety copy holds what was about to be changed, and goes after days: nothing
-    # to rest on. One from the future says nothing about its age.
-    lasting = (entry for entry in listed if entry.kind not in retention.SAFETY_KINDS)
-    last_good = next((entry for entry in lasting if _is_verified_and_past(entry)), None)
-    waiting = last_good is None and jobs.active("backup", user.id) is not None
-    late = last_good is None or schedule.is_overdue(last_good.created_at or 0)
-    notices: list[str] = []
-    for entry in listed:
-        if entry.kept_because == BEFORE_DROP and entry.counts:
-            notices.append(
-                f"The backup after {entry.filename} held under half of its "
-                f"{entry.counts.movies:,} films. It is pinned, so that it stays until you "
-                "unpin or delete it."
-            )
-        if entry.state == "damaged":
-            notices.append(f"{entry.filename} is damaged: {entry.problem}")
-    return BackupHealth(
-        enabled=user.backup_enabled,
-        last_good=last_good,
-        next_run=schedule.next_run(user),
-        last_error=user.last_error,
-        overdue=user.backup_enabled and late and not waiting,
-        notices=notices,
-    )
-
-
-def is_overdue(user: User) -> bool:
-    """As `health` says it, for every page: looks into the folder only when the last scheduled
-    backup is old."""
-    if not user.backup_enabled or not schedule.is_overdue(user.last_completed_at or 0):
-        return False
-    try:
-        return health(user).overdue
-    except UnavailableError:
-        # This is asked for every page, and the page of the backups says what is wrong.
-        return True
-
-
-def _is_verified_and_past(entry: BackupEntry) -> bool:
+def is_verified_and_past(entry: BackupEntry) -> bool:
     return entry.state == "verified" and not retention.is_from_the_future(
         entry.created_at, clock.now()
     )
 
 
 @contextmanager
-def _folder_in_reach(user_id: str) -> Iterator[None]:
-    """Turns an error of the file system into UnavailableError, with a code that the log explains:
-    most often the folder belongs to another user of the system."""
+def folder_in_reach(user_id: str, sentence: str = UNREACHABLE) -> Iterator[None]:
+    """Turns an error of the file system into UnavailableError: `sentence`, with a code that the log
+    explains. Most often the folder belongs to another user of the system."""
     try:
         yield
     except OSError as error:
         if disk.is_full(error):
             raise NoRoomError(disk.FULL) from error
         code = log.unexpected("backup_folder.failed", error, user=user_id)
-        raise UnavailableError(
-            f"Your backups can’t be reached ({error.strerror}). "
-            f"Ask whoever runs this server (details in the log, code {code})."
-        ) from error
+        raise UnavailableError(f"{sentence} {log.pointer(code)}") from error
 
 
 # Writing. Every verb that changes the folder or the library holds the user's lock.
 
 
 @contextmanager
-def holding(user_id: str, seconds: float = 0) -> Iterator[None]:
+def holding(user_id: str, seconds: float = 0, sentence: str = UNREACHABLE) -> Iterator[None]:
     """One backup, restore or import at a time for the same user; a second one raises BusyError
-    (409) once it has waited for `seconds`."""
+    (409) once it has waited for `seconds`. `sentence`: see `folder_in_reach`."""
     with ExitStack() as stack:
         try:
             stack.enter_context(locks.wait_for(_lock_of(user_id), seconds))
         except locks.BusyError as busy:
             raise _busy(user_id) from busy
-        with _folder_in_reach(user_id):
+        with folder_in_reach(user_id, sentence):
             yield
 
 
@@ -161,20 +119,58 @@ def create(user: User, kind: BackupKind = "manual") -> BackupEntry:
 def create_held(user: User, kind: BackupKind, beside: int = 0) -> tuple[str, Sidecar]:
     """As `create`, for who holds the lock; the file's name and its sidecar. `beside`: bytes that
     must be free on the same disk for what is written to the database afterwards."""
+    if kind in quotas.BY_HAND:
+        # Where one more is refused nothing is tried, and so nothing fails.
+        with folder_in_reach(user.id):
+            quotas.require(entries(user.id))
+    with _failure_told(user.id, kind):
+        written = _write(user, kind, beside)
+    if kind != "scheduled":
+        _clear_error(user)
+    prune_held(user)
+    return written
+
+
+@contextmanager
+def _failure_told(user_id: str, kind: BackupKind) -> Iterator[None]:
+    """A failure in the block is kept until there is a later copy; that of a night by
+    `schedule.postpone`, which knows what is next."""
+    with log.caught() as attempt:
+        yield
+    if attempt.error is None:
+        return
+    told = _told(attempt.error, user_id, kind)
+    if kind != "scheduled":
+        with log.isolated("backup.failure_not_kept", user=user_id):
+            ledger.record_failure(user_id, kind, told.message)
+    if told is attempt.error:
+        raise told
+    raise told from attempt.error
+
+
+def _told(error: Exception, user_id: str, kind: BackupKind) -> UserError:
+    """What nobody foresaw becomes a sentence with the code of its log entry."""
+    if isinstance(error, UserError):
+        return error
+    if disk.is_full(error):
+        return NoRoomError(disk.FULL)
+    code = log.unexpected("backup.not_written", error, user=user_id, kind=kind)
+    return UnavailableError(jobs.went_wrong("backup", code))
+
+
+def _write(user: User, kind: BackupKind, beside: int) -> tuple[str, Sidecar]:
     begun = time.monotonic()
     folder = folder_of(user.id)
     files.make_folder(folder)
     backup_files.sweep(folder)
     by_hand = kind in quotas.BY_HAND
-    if by_hand:
-        quotas.require(entries(user.id))
     data, sidecar = _export(user, kind)
     if by_hand:
         quotas.require(entries(user.id), len(data))
         quotas.require_reserve(folder, len(data))
     _require_room(folder, len(data), beside)
     path = folder / name_for(folder, kind, sidecar.created_at)
-    previous = next((entry for entry in listing(user.id) if _is_verified_and_past(entry)), None)
+    previous = next((entry for entry in listing(user.id) if is_verified_and_past(entry)), None)
     with files.draft(folder) as temporary:
         files.write(temporary, data)
         # Read back from the disk, and test-restored.
@@ -190,9 +186,6 @@ def create_held(user: User, kind: BackupKind, beside: int = 0) -> tuple[str, Sid
     seconds = time.monotonic() - begun
     size = {"bytes": len(data), "films": sidecar.counts.movies}
     log.info("backup.made", user=user.id, file=path.name, **size, seconds=seconds)
-    if by_hand:
-        _clear_error(user)
-    prune_held(user)
     return path.name, sidecar
 
 
@@ -252,7 +245,7 @@ def _check(path: Path) -> tuple[Sidecar | None, str | None]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        return sidecar, unreadable(error)
+        return sidecar, unreadable(path, error)
     if sidecar is None:
         # What its name and content tell. Of an unknown version, so it is checked
         # like a file of another program.
@@ -271,8 +264,9 @@ def _check(path: Path) -> tuple[Sidecar | None, str | None]:
     return sidecar, problem
 
 
-def unreadable(error: OSError) -> str:
-    return f"it cannot be read: {error.strerror}"
+def unreadable(path: Path, error: OSError) -> str:
+    code = log.unexpected("backup.unreadable", error, user=path.parent.name, file=path.name)
+    return f"it can’t be read (details in the log, code {code})"
 
 
 def record_check(path: Path, sidecar: Sidecar, problem: str | None) -> None:
@@ -373,7 +367,7 @@ def request(user: User, kind: str, params: dict) -> Job:
     """A job of kind backup or verify, for the caller to enqueue. Raises BusyError as `require_idle`
     does, and for a backup NoRoomError or TooManyRequestsError where there are too many already."""
     if kind == "backup":
-        with _folder_in_reach(user.id):
+        with folder_in_reach(user.id):
             quotas.require(entries(user.id))
     # One transaction: of two clicks at once, the second one finds the first one's job.
     with db.atomic():

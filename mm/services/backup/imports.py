@@ -56,7 +56,10 @@ def plan_backup(user: User, filename: str, conflicts: Conflicts = "overwrite") -
 def _at_once(user: User, data: bytes, conflicts: Conflicts, kind: str) -> ImportResult:
     incoming = large_files.read(data, user.id, trusted=kind == "restore")
     begun = time.monotonic()
-    with backups.holding(user.id), safety.backed_up(user, kind, len(data)) as back_up:
+    with (
+        backups.holding(user.id, sentence=jobs.KINDS[kind].went_wrong),
+        safety.backed_up(user, kind, len(data)) as back_up,
+    ):
         result = _merge(user, incoming, conflicts, back_up)
     _log_done(kind, user.id, result, time.monotonic() - begun)
     return result
@@ -90,7 +93,7 @@ def run(job: Job) -> dict:
     jobs.UnconfirmedError when the library is no longer the one whose plan was confirmed, or when
     there is no room: the file stays, and can be confirmed again."""
     try:
-        with backups.holding(job.user_id):
+        with backups.holding(job.user_id, sentence=jobs.KINDS[job.kind].went_wrong):
             result = _run_held(job)
     except locks.BusyError as busy:
         raise jobs.StoppedError from busy

@@ -15,7 +15,7 @@ from mm.errors import UserError
 from mm.models import Job, User
 from mm.schemas import BackupEntry
 from mm.services import jobs
-from mm.services.backup import backups, schedule
+from mm.services.backup import backups, ledger, schedule
 from mm.services.backup import files as backup_files
 from mm.services.backup.files import entry, folder_of, kind_of, name_for
 
@@ -52,9 +52,27 @@ def enable(user: User, enabled: bool) -> Job | None:
         values["last_error"] = None
     with db.atomic():
         User.update(**values).where(User.id == user.id).execute()
+        ledger.record_choice(user.id)
     if not enabled or user.backup_enabled or jobs.active("backup", user.id):
         return None
     return jobs.create("backup", user.id, {"kind": "scheduled"})
+
+
+def is_undecided(user: User) -> bool:
+    """Whether pages may offer the switch already ticked: automatic backups are off, and it was not
+    their user who switched them off."""
+    return not user.backup_enabled and not ledger.has_chosen(user)
+
+
+def decide(user: User, enabled: bool, in_seconds: float = 0) -> None:
+    """The answer to that offer; nothing for who has decided already. The first backup is made in so
+    many seconds, when there is something to save."""
+    values = {"backup_enabled": True, "next_try_at": clock.now() + in_seconds}
+    with db.atomic():
+        if is_undecided(User.get_by_id(user.id)):
+            ledger.record_choice(user.id)
+            if enabled:
+                User.update(**values).where(User.id == user.id).execute()
 
 
 def run(job: Job) -> dict:
@@ -70,10 +88,13 @@ def run(job: Job) -> dict:
 
 
 def failed(job: Job, message: str) -> None:
-    """A scheduled backup that failed is tried again as the schedule says."""
+    """A scheduled backup that failed is tried again as the schedule says, one made by hand is
+    not."""
     user = User.get_or_none(User.id == job.user_id)
     if user and job.params["kind"] == "scheduled":
         schedule.postpone(user, message)
+    elif user:
+        ledger.record_failure(user.id, job.params["kind"], message)
 
 
 def run_scheduled(user_id: str) -> BackupEntry:
@@ -134,7 +155,7 @@ def run_unchanged(job: Job) -> dict:
                 schedule.postpone(user, error.message)
             else:
                 if attempt.code:
-                    schedule.postpone(user, jobs.went_wrong(attempt.code))
+                    schedule.postpone(user, jobs.went_wrong("backup", attempt.code))
         _complete(rows)
         linked += len(rows)
         jobs.progress(job, done * BATCH + len(part), len(users), "Libraries without a change")
@@ -192,7 +213,7 @@ def _link_unchanged(user: User) -> tuple[str, float] | None:
     try:
         problem = None if files.sha256(source) == sidecar.sha256 else backups.ROTTEN
     except OSError as error:
-        problem = backups.unreadable(error)
+        problem = backups.unreadable(source, error)
     if problem:
         backups.record_check(source, sidecar, problem)
         return None

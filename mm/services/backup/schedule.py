@@ -16,6 +16,7 @@ from mm.config import backup_minutes
 from mm.database import db
 from mm.models import Job, User
 from mm.services import jobs, problems
+from mm.services.backup import ledger
 
 # After the first and the second failure of a night; then the next night.
 RETRY_AFTER = (15 * 60, 60 * 60)
@@ -69,9 +70,8 @@ def postpone(user: User, message: str) -> None:
     # The next night starts over with its own two quick retries.
     kept = tries if tries <= len(RETRY_AFTER) else 0
     with db.atomic():
-        User.update(last_error=message, next_try_at=again, failed_tries=kept).where(
-            User.id == user.id
-        ).execute()
+        ledger.record_failure(user.id, "scheduled", message)
+        User.update(next_try_at=again, failed_tries=kept).where(User.id == user.id).execute()
     log.warning("backup.postponed", user=user.id, tries=tries, minutes=round((again - now) / 60))
 
 

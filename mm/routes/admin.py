@@ -1,0 +1,33 @@
+"""Server: how everybody's backups are, whether the worker runs, and what is wrong. For
+administrators."""
+
+from flask import Blueprint, Response, request
+
+from mm import auth, htmx
+from mm.services import health, heartbeat
+from mm.services.backup import overview
+
+PAGE_SIZE = 100
+
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+@bp.get("")
+@auth.admin_required
+def index() -> Response:
+    rows = overview.of_everybody()
+    pages = max(1, -(-len(rows) // PAGE_SIZE))
+    number = min(max(request.args.get("page", 1, type=int), 1), pages)
+    first = (number - 1) * PAGE_SIZE
+    return htmx.render(
+        "admin/index.html",
+        rows=rows[first : first + PAGE_SIZE],
+        users=len(rows),
+        alarms=sum(row.state.alarm for row in rows),
+        number=number,
+        pages=pages,
+        problems=health.check()["problems"],
+        worker_seen_at=heartbeat.last_beat(),
+        worker_is_late=heartbeat.worker_is_late(),
+        failed_days=overview.FAILED_DAYS,
+    )
