@@ -1,12 +1,13 @@
 """The state of a user's backups: what it says in each case, and that it is true."""
 
+import dataclasses
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from playhouse.test_utils import count_queries
 
-from mm import tasks
+from mm import config, tasks
 from mm.database import db
 from mm.errors import NoRoomError, UnavailableError
 from mm.models import Movie, Title, User
@@ -419,7 +420,8 @@ class TestOfALibrary:
 
     def test_a_refusal_is_no_failed_backup(self, alice, frozen_clock, monkeypatch):
         backed_up(alice, frozen_clock)
-        monkeypatch.setattr(backups.quotas, "MOST_FILES", 1)
+        limited = dataclasses.replace(config.current, manual_backups_max=1)
+        monkeypatch.setattr(config, "current", limited)
         with pytest.raises(NoRoomError):
             backups.create(reload(alice))
         assert state.of(reload(alice)).last_error is None
