@@ -70,6 +70,7 @@ from mm.schemas.portable import (
     Kind,
     ListedFilm,
     ListEntry,
+    Mode,
     MovieEntry,
     Outcome,
     PersonEntry,

@@ -12,6 +12,8 @@ FORMAT = 3
 
 Status = Literal["toWatch", "watched", "custom", "deleted"]
 Conflicts = Literal["overwrite", "newest", "skip"]
+# Replace: the library becomes what the file says, deletions included.
+Mode = Literal["merge", "replace"]
 Kind = Literal["person", "list", "movie", "vote", "watch", "view", "ranking", "list_film"]
 Outcome = Literal["new", "changed", "same", "kept", "rejected", "removed"]
 
@@ -147,7 +149,7 @@ class PlanView(Struct):
     """The plan in words and numbers: `counts[kind][outcome]`, and a row for each change that is not
     `same`."""
 
-    mode: Literal["merge"]
+    mode: Mode
     conflicts: Conflicts
     library_version: int
     counts: dict[str, dict[str, int]]
