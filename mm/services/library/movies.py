@@ -106,16 +106,14 @@ def watch(
     """
     imdb_id = validation.imdb_id_or_404(imdb_id)
     date = validation.moment(date_watched, "date_watched")
-    rating = my_rating if my_rating is UNSET else validation.rating(my_rating)
-    given = {"my_rating": rating, "note": note, "day_known": UNSET}
+    values: dict[str, object] = {}
+    if my_rating is not UNSET:
+        values["my_rating"] = validation.rating(my_rating)
     if note is not UNSET:
-        given["note"] = validation.typed_note(note)
-    if day_known is not None:
-        given["day_known"] = day_known
-    elif date is not None:
+        values["note"] = validation.typed_note(note)
+    if day_known is not None or date is not None:
         # Whoever gives a day knows it.
-        given["day_known"] = True
-    values = {name: value for name, value in given.items() if value is not UNSET}
+        values["day_known"] = day_known is not False
     with write(user_id, at) as change:
         movie = _get_or_none(user_id, imdb_id) or _get_or_create(change, imdb_id, None)
         if again is None:
@@ -126,12 +124,7 @@ def watch(
         elif date is None or date == latest.date_watched:
             watched = _put_values(latest, values)
         else:
-            # Another watch may have that date: the two become one, which keeps a
-            # rating and a note where either has one.
-            latest.delete_instance()
-            own = {"my_rating": latest.my_rating, "note": latest.note}
-            kept = {name: value for name, value in own.items() if value is not None}
-            watched = _put_watch(movie, date, kept | values)
+            watched = _move_watch(latest, date, values)
         _set_status(change, movie, "watched", None)
         _touch(change, movie)
         return watched
@@ -395,6 +388,15 @@ def _touch(change: Write, movie: Movie) -> Movie:
 
 def _put_watch(movie: Movie, date: float, values: dict) -> Watch:
     return _put_values(watches.find(movie, date) or Watch(movie=movie, date_watched=date), values)
+
+
+def _move_watch(watched: Watch, date: float, values: dict) -> Watch:
+    """Another watch may have that date: the two become one, which keeps a rating and a
+    note where either has one."""
+    watched.delete_instance()
+    own = {"my_rating": watched.my_rating, "note": watched.note}
+    kept = {name: value for name, value in own.items() if value is not None}
+    return _put_watch(watched.movie, date, kept | values)
 
 
 def _put_values(watched: Watch, values: dict) -> Watch:

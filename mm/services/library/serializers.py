@@ -154,26 +154,7 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
             return []
         imdb_ids = {movie_id: imdb_id for movie_id, (imdb_id, *_) in by_id.items()}
         votes = _votes(user_id, imdb_ids)
-        dated = (
-            Watch.select(
-                Watch.movie, Watch.date_watched, Watch.my_rating, Watch.note, Watch.day_known
-            )
-            .where(Watch.movie.in_(_literal(by_id)))
-            .order_by(Watch.date_watched)
-        )
-        # Ordered by date, so that the last one stays in the dict.
-        latest = {
-            movie_id: (*watch, bool(day_known)) for movie_id, *watch, day_known in db.execute(dated)
-        }
-        on_lists = (
-            ListFilm.select(ListFilm.movie, CustomList.id)
-            .join(CustomList)
-            .where(ListFilm.movie.in_(_literal(by_id)))
-            .order_by(CustomList.position, CustomList.id)
-        )
-        list_ids: dict[int, list[str]] = {}
-        for movie_id, list_id in db.execute(on_lists):
-            list_ids.setdefault(movie_id, []).append(list_id)
+        latest, list_ids = _latest_watches(by_id), _list_ids(by_id)
     views = []
     for movie_id in ids:
         if movie_id not in by_id:
@@ -208,6 +189,32 @@ def _literal(ids: Iterable[int]) -> SQL:
     """Ids from the database as one list: as parameters, Peewee would take longer to
     put a thousand of them into a statement than the database takes to answer it."""
     return SQL(f"({','.join(map(str, ids))})")
+
+
+def _latest_watches(movie_ids: Iterable[int]) -> dict[int, tuple]:
+    """{film's id: (date_watched, my_rating, note, day_known)}, without those never watched."""
+    columns = (Watch.movie, Watch.date_watched, Watch.my_rating, Watch.note, Watch.day_known)
+    dated = (
+        Watch.select(*columns)
+        .where(Watch.movie.in_(_literal(movie_ids)))
+        .order_by(Watch.date_watched)
+    )
+    # Ordered by date, so that the last one stays in the dict.
+    return {movie_id: (*watch, bool(known)) for movie_id, *watch, known in db.execute(dated)}
+
+
+def _list_ids(movie_ids: Iterable[int]) -> dict[int, list[str]]:
+    """{film's id: the lists it is on, in the lists' order}, without those on none."""
+    rows = (
+        ListFilm.select(ListFilm.movie, CustomList.id)
+        .join(CustomList)
+        .where(ListFilm.movie.in_(_literal(movie_ids)))
+        .order_by(CustomList.position, CustomList.id)
+    )
+    list_ids: dict[int, list[str]] = {}
+    for movie_id, list_id in db.execute(rows):
+        list_ids.setdefault(movie_id, []).append(list_id)
+    return list_ids
 
 
 def _votes(user_id: str, imdb_ids: dict[int, str]) -> dict[int, list[RecommendationView]]:
