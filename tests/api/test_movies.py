@@ -484,8 +484,9 @@ class TestListing:
                 (vote["person_name"], vote["vote_type"]) for vote in row["recommendations"]
             }
             watch = movie["watch_history"]
-            shown = watch and {key: watch[key] for key in ("date_watched", "my_rating")}
+            shown = watch and {key: watch[key] for key in row["watch_history"]}
             assert shown == row["watch_history"]
+            assert movie["note"] == row["note"]
 
     @pytest.mark.parametrize("count, selects", [(1, 6), (700, 6), (1700, 11)])
     def test_a_library_takes_five_queries_a_batch(
