@@ -91,8 +91,9 @@ def _page(problems: dict | None = None) -> Response:
 
 def _one(list_id: str, problems: dict | None = None) -> Response:
     row = lists.view(lists.find(current_user.id, list_id))
-    watched, unwatched = lists.films_by_destination(current_user.id)[list_id]
-    films = lists.film_counts(current_user.id)[list_id]
+    # The address may have spaces around the id.
+    watched, unwatched = lists.films_by_destination(current_user.id)[row.id]
+    films = lists.film_counts(current_user.id)[row.id]
     return htmx.render(
         "lists/edit.html",
         status=422 if problems else 200,

@@ -84,10 +84,11 @@ def watch(imdb_id: str) -> Response:
     # The stars alone say that it was watched: once more, where it waits to be watched again. The
     # form with the date changes the watch that it shows.
     adds = again if again or "date_watched" in request.form else None
-    note = request.form.get("note", UNSET)
+    shown = None if again else film.latest_watch
+    note = _unless_untouched(request.form.get("note", UNSET), shown and shown.note)
     try:
-        date, day_known = _day(None if again else film.latest_watch)
-        rating = _rating()
+        date, day_known = _day(shown)
+        rating = _unless_untouched(_rating(), shown and shown.my_rating)
         with _undoable(imdb_id) as step:
             movies.watch(
                 current_user.id, imdb_id, date, rating, adds, note=note, day_known=day_known
@@ -101,7 +102,7 @@ def watch(imdb_id: str) -> Response:
     htmx.toast(words, undo=step.token)
     low = isinstance(rating, float) and rating < DISAPPOINTING
     others = film_details.more_by_recommenders(current_user.id, film) if low else None
-    form = "stars" if note is UNSET else "again" if again else "watch"
+    form = "stars" if "note" not in request.form else "again" if again else "watch"
     return _changed(imdb_id, form, others=others)
 
 
@@ -254,6 +255,12 @@ def _day(shown: Watch | None) -> tuple[str | None, bool | None]:
     if shown and date == clock.local(shown.date_watched, config.current.zone).date().isoformat():
         return None, True
     return date, True
+
+
+def _unless_untouched(sent, shown):
+    """A field that was empty and still is says nothing: there may be a watch of that day already,
+    whose rating and note stay."""
+    return UNSET if not sent and not shown else sent
 
 
 def _rating() -> float | UnsetType | None:

@@ -68,8 +68,8 @@ class WatchView(Struct, gc=False):
 class MovieView(Struct, gc=False):
     """`tmdb_data` and `omdb_data` are what the server itself looked up, null until it has; where
     the user's file or the user gave a title meanwhile, `tmdb_data` holds that and no `tmdbId`.
-    `watch_history` is the latest watch. `list_ids` are all lists that the film is on, in the lists'
-    order; `custom_list_id` is one of them, only with the status custom."""
+    `watch_history` is the latest watch. `list_ids` are all lists that the film is on, in no
+    meaningful order; `custom_list_id` is one of them, only with the status custom."""
 
     imdb_id: str
     user_id: str

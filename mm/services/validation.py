@@ -129,7 +129,7 @@ def filters(value: object, key: str = "filters") -> dict[str, str | list[str]]:
         raise FieldError(key, _wrong_type("an object", value))
     if len(value) > FILTERS_MAX:
         raise FieldError(key, f"more than {FILTERS_MAX} filters")
-    return {name: _filter_value(value[name], name) for name in sorted(value)}
+    return {text(name, key) or "": _filter_value(value[name], name) for name in sorted(value)}
 
 
 def _filter_value(value: object, key: str) -> str | list[str]:
@@ -137,7 +137,11 @@ def _filter_value(value: object, key: str) -> str | list[str]:
         return text(value, key) or ""
     if len(value) > FILTERS_MAX:
         raise FieldError(key, f"more than {FILTERS_MAX} values")
-    values = sorted({each for each in (text(each, key) for each in value) if each})
+    return one_or_several([text(each, key) or "" for each in value])
+
+
+def one_or_several(texts: list[str]) -> str | list[str]:
+    values = sorted({each for each in texts if each})
     return values if len(values) > 1 else "".join(values)
 
 
@@ -267,7 +271,8 @@ def moment(value: object, key: str) -> float | None:
     if not EARLIEST <= seconds <= LATEST:
         expected = f"a time between {FIRST_YEAR} and {LAST_YEAR}"
         raise FieldError(key, f"{_short(str(value))} is not {expected}")
-    return seconds
+    # Without the sign of a zero, which SQLite does not keep.
+    return seconds + 0.0
 
 
 def required(value, key: str):

@@ -342,6 +342,16 @@ class TestUndo:
         assert not models.UndoStep.select().exists()
         assert {movie.status for movie in Movie.select()} == {"toWatch"}
 
+    def test_a_change_of_very_long_notes_has_no_undo(self, alice, monkeypatch):
+        monkeypatch.setattr(undo, "ROWS_MAX", 5)
+        put(alice, document([film(1, note="x" * 4000), film(2, note="x" * 6000)]))
+        with undo.step(alice.id, ["tt0000001"]) as short:
+            movies.set_note(alice.id, "tt0000001", None)
+        with undo.step(alice.id, ["tt0000002"]) as long:
+            movies.set_note(alice.id, "tt0000002", None)
+        assert short.token
+        assert long.token is None
+
 
 @pytest.mark.slow
 def test_another_writer_is_not_starved_by_a_batch(app, alice, bob):

@@ -131,3 +131,12 @@ def test_the_view_of_another_user_is_not_found(bob, saved):
         with pytest.raises(NotFoundError):
             act()
     assert SavedView.get().name == "Unseen"
+
+
+def test_a_view_of_somebody_who_is_gone_can_be_sent_back_as_it_came(alice):
+    eve = people.create(alice.id, "Eve")
+    saved = saved_views.create(alice.id, "Hers", {"person": str(eve.id)})
+    people.delete(alice.id, eve.id)
+    as_served = saved_views.view(saved_views.find(alice.id, saved.id))
+    sent = {"name": "Eve’s", "filters": as_served.filters, "position": 3}
+    assert saved_views.change(alice.id, saved.id, sent).name == "Eve’s"

@@ -252,6 +252,24 @@ def test_watching_again_without_a_rating_keeps_the_one_that_was_given(page, alic
     assert "My rating <b>6</b>" in page.get(ADDRESS).text
 
 
+def test_another_watch_of_the_same_day_keeps_its_rating_and_note(page, alices_film):
+    day = {"date_watched": "2026-02-20"}
+    page.post(f"{ADDRESS}/watch", data={**day, "my_rating": "8", "note": "Great."})
+    page.post(f"{ADDRESS}/watch", data={**day, "again": "1", "my_rating": "", "note": ""})
+    [seen] = Watch.select()
+    assert (seen.my_rating, seen.note) == (8, "Great.")
+
+
+def test_a_watch_that_is_moved_to_the_day_of_another_keeps_what_either_has(page, alices_film):
+    first = {"date_watched": "2026-02-10", "my_rating": "8", "note": "First."}
+    page.post(f"{ADDRESS}/watch", data=first)
+    empty = {"my_rating": "", "note": ""}
+    page.post(f"{ADDRESS}/watch", data={"again": "1", "date_watched": "2026-02-12", **empty})
+    page.post(f"{ADDRESS}/watch", data={"date_watched": "2026-02-10", **empty})
+    [seen] = Watch.select()
+    assert (seen.my_rating, seen.note) == (8, "First.")
+
+
 # All of it.
 
 

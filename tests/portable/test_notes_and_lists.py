@@ -8,10 +8,12 @@ import pytest
 from msgspec import UNSET
 
 from mm import config
+from mm.errors import UnusableFileError
 from mm.models import CustomList, Movie, Person, SavedView, Title
 from mm.services import portable
 from mm.services.backup import backups
-from mm.services.library import lists, movies
+from mm.services.library import lists, movies, people, saved_views
+from mm.services.sync import feed
 from tests.support.libraries import (
     T,
     as_before,
@@ -27,6 +29,7 @@ from tests.support.libraries import (
     reload,
     seen,
     view,
+    vote,
     watch,
 )
 
@@ -466,3 +469,65 @@ def test_of_several_values_only_those_that_are_missing_are_dropped(alice):
         f"views[0].filters.{name}: {text!r} was not found; the view was imported without it."
         for name, text in (("not_list", "none"), ("not_list", "nowhere"), ("person", "Nobody"))
     ]
+
+
+# What services can make of a library, a backup can hold.
+
+
+def test_a_quick_recommender_without_an_emoji_can_be_backed_up_and_restored(alice, bob):
+    youtube = Person.get((Person.user == alice.id) & (Person.quick_key == "youtube"))
+    people.change(alice.id, youtube.id, {"emoji": None})
+    assert backups.create(reload(alice)).state == "verified"
+    put(bob, json.loads(export(alice)))
+    assert Person.get((Person.user == bob.id) & (Person.quick_key == "youtube")).emoji is None
+    assert portable.plan(alice.id, portable.read(export(alice))).is_empty()
+
+
+def test_a_view_of_somebody_whose_name_is_longer_in_its_folded_form_can_be_backed_up(alice):
+    long = people.create(alice.id, "ß" * 500)
+    saved_views.create(alice.id, "Theirs", {"person": str(long.id)})
+    assert backups.create(reload(alice)).state == "verified"
+    assert portable.plan(alice.id, portable.read(export(alice))).is_empty()
+
+
+@pytest.mark.parametrize("conflicts", ["newest", "skip"])
+def test_an_older_file_does_not_put_a_film_back_on_the_list_it_was_moved_from(alice, conflicts):
+    rows = [film(1, status="custom", custom_list_id="list-1")]
+    older = as_before(document(rows, lists=[custom_list(), custom_list("list-2", "Then")]))
+    put(alice, older)
+    movies.set_status(alice.id, "tt0000001", "custom", "list-2")
+    assert planned(alice, older, conflicts).is_empty()
+
+
+def test_two_lists_of_one_name_stay_apart_when_a_file_is_imported_twice(alice):
+    first, second = (lists.create(alice.id, "Later", list_id=key).id for key in ("a", "b"))
+    other = custom_list("other", "Later", films=listed(1), position=9)
+    library = document([film(1)], lists=[other])
+    put(alice, library)
+    put(alice, library)
+    held = {row.id: [entry.imdb_id for entry in row.films] for row in portable.dump(alice.id).lists}
+    assert held == {first: ["tt0000001"], second: []}
+
+
+def test_an_import_that_deletes_a_film_reports_its_lists_and_voters(alice):
+    rows = [film(1, recommendations=[vote("Eve")])]
+    put(alice, document(rows, lists=[custom_list(films=listed(1))]))
+    before = feed.newest(alice.id)
+    put(alice, document([film(1, status="deleted")]))
+    changes = feed.everything_since(alice.id, before + 1e-7).feed
+    assert [row.name for row in changes.people] == ["Eve"]
+    assert changes.people[0].movie_count == 0
+    assert [row.id for row in changes.lists] == ["list-1"]
+
+
+def test_a_file_that_would_put_too_many_films_on_lists_is_refused(alice, monkeypatch):
+    monkeypatch.setattr("mm.services.validation.LIST_FILMS_MAX", 3)
+    rows = [film(number) for number in (1, 2)]
+    both = [custom_list("a", "A", films=listed(1, 2)), custom_list("b", "B", films=listed(1, 2))]
+    with pytest.raises(UnusableFileError, match="films on lists; the limit is 3"):
+        planned(alice, document(rows, lists=both))
+
+
+def test_a_filter_whose_name_holds_a_nul_is_kept_out(alice):
+    library = document([film(1)], views=[view(filters={"q\0": "x"})])
+    assert [problem.path for problem in planned(alice, library).errors] == ["views[0].filters"]

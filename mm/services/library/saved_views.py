@@ -76,7 +76,8 @@ def change(user_id: str, view_id: str, changes: Mapping) -> SavedView:
         if "name" in given:
             saved.name = validation.name(given["name"])
             _require_free(user_id, saved.name, besides=saved.id)
-        if "filters" in given:
+        # A client may send back what it got, which an older version or a file has left there.
+        if "filters" in given and given["filters"] != saved.filters:
             saved.filters = _checked(user_id, given["filters"])
         if "position" in given:
             saved.position = validation.whole_number(given["position"], "position")

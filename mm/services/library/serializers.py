@@ -204,12 +204,13 @@ def _latest_watches(movie_ids: Iterable[int]) -> dict[int, tuple]:
 
 
 def _list_ids(movie_ids: Iterable[int]) -> dict[int, list[str]]:
-    """{film's id: the lists it is on, in the lists' order}, without those on none."""
+    """{film's id: the lists it is on, by id}, without those on none. Not in the lists' order: films
+    are not read anew when lists are put in another order."""
     rows = (
         ListFilm.select(ListFilm.movie, CustomList.id)
         .join(CustomList)
         .where(ListFilm.movie.in_(_literal(movie_ids)))
-        .order_by(CustomList.position, CustomList.id)
+        .order_by(CustomList.id)
     )
     list_ids: dict[int, list[str]] = {}
     for movie_id, list_id in db.execute(rows):

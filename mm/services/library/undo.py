@@ -47,6 +47,8 @@ from mm.services.ranking_order import Ranked
 
 KEPT_SECONDS = 600
 ROWS_MAX = 20_000
+# So many characters of notes count as a row.
+NOTE_ROW = 1000
 # What a user knows of a film; a hint is theirs too, and `search_text` is made of hint and note.
 MOVIE = (*OWNED[Movie], Movie.hint_title, Movie.hint_year, Movie.search_text)
 # Where a film stands: its status, with its list where that is custom.
@@ -158,15 +160,26 @@ def _is_too_much(user_id: str, films: list, person_id: int | None, list_id: str 
     mine = Movie.user == user_id
     rows = len(films)
     for part in chunks(films):
-        those = Movie.select(Movie.id).where(mine & Movie.title.in_(part))
-        for table in (Recommendation, Watch, ListFilm):
-            rows += table.select().where(table.movie.in_(those)).count()
+        ours = mine & Movie.title.in_(part)
+        those = Movie.select(Movie.id).where(ours)
+        rows += _size_of_notes(Movie, ours)
+        rows += Recommendation.select().where(Recommendation.movie.in_(those)).count()
+        for table in (Watch, ListFilm):
+            theirs = table.movie.in_(those)
+            rows += table.select().where(theirs).count() + _size_of_notes(table, theirs)
     if person_id is not None:
         rows += Recommendation.select().where(Recommendation.person == person_id).count()
     if list_id is not None:
         rows += Movie.select().join(CustomList).where((CustomList.id == list_id) & mine).count()
-        rows += _on_lists(user_id, ListFilm.id).where(CustomList.id == list_id).count()
+        entries = _on_lists(user_id, ListFilm.id).where(CustomList.id == list_id)
+        rows += entries.count() + _size_of_notes(ListFilm, ListFilm.id.in_(entries))
     return rows > ROWS_MAX
+
+
+def _size_of_notes(table: type[Movie | Watch | ListFilm], condition: Expression) -> int:
+    """In rows."""
+    length = table.select(fn.SUM(fn.LENGTH(table.note))).where(condition).scalar()
+    return int(length or 0) // NOTE_ROW
 
 
 def sweep() -> None:

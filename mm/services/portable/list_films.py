@@ -11,8 +11,10 @@ from collections.abc import Iterable, Sequence
 from peewee import Database
 
 from mm.database import insert_rows
+from mm.errors import UnusableFileError
 from mm.models import CustomList, ListFilm, Movie
 from mm.schemas import ListedFilm, Problem
+from mm.services import validation
 from mm.services.portable.plans import Library, ListFilmStep, Plan
 from mm.services.portable.reader import FileFilm, FileList
 from mm.services.portable.values import NOTHING
@@ -79,6 +81,15 @@ def plan_list_films(
             plan.on_lists[list_id] = final
 
 
+def refuse_too_many(plan: Plan, library: Library) -> None:
+    """As the planner does for films, people and lists."""
+    new = sum(step.outcome == "new" for step in plan.list_films)
+    total = sum(map(len, library.list_films.values())) + new
+    if new and total > validation.LIST_FILMS_MAX:
+        most = f"{validation.LIST_FILMS_MAX:,}"
+        raise UnusableFileError(f"There would be {total:,} films on lists; the limit is {most}.")
+
+
 def _claims(
     plan: Plan, films: Iterable[FileFilm], list_of: dict[str, str]
 ) -> dict[str, list[ListedFilm]]:
@@ -86,7 +97,7 @@ def _claims(
     not the file names them there."""
     claims: dict[str, list[ListedFilm]] = defaultdict(list)
     on_list = {film.imdb_id: list_of[film.list_id] for film in films if film.list_id is not None}
-    claiming = (film for film in plan.films if film.imdb_id in on_list)
+    claiming = (film for film in plan.films if film.imdb_id in on_list and film.reason is None)
     for film in sorted(claiming, key=lambda film: (film.values.date_added, film.imdb_id)):
         claims[on_list[film.imdb_id]].append(ListedFilm(film.imdb_id, None))
     return claims

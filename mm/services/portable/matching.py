@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from msgspec import structs
 
 from mm.database import fold
-from mm.models import CustomList, Person, SavedView
+from mm.models import QUICK_RECOMMENDERS, CustomList, Person, SavedView
 from mm.schemas import Outcome
 from mm.services.portable import filters
 from mm.services.portable.plans import (
@@ -25,6 +25,8 @@ from mm.services.portable.values import (
     merged,
     of_new_row,
 )
+
+QUICK_EMOJI = {key: emoji for key, _, _, emoji in QUICK_RECOMMENDERS}
 
 # People.
 
@@ -116,6 +118,9 @@ def _person_step(plan: Plan, existing: LibraryPerson | None, row: FilePerson) ->
     # A name not granted stays; a granted one is taken as the file spells it.
     if key != row.key:
         final = structs.replace(final, name=mine.name)
+    # A quick recommender is born with an emoji: a file that has none took that away.
+    if row.values.emoji is None and mine.emoji == QUICK_EMOJI.get(existing.quick_key or ""):
+        final = structs.replace(final, emoji=None)
     fields = differences(mine, final)
     return PersonStep("changed" if fields else "same", key, existing.id, final, fields)
 
@@ -131,7 +136,8 @@ def plan_lists(plan: Plan, library: Library, incoming: Incoming) -> dict[str, st
     joined = {row.path: by_id[row.id] for row in incoming.lists if row.id in by_id}
     taken = set(joined.values())
     free: dict[str, deque[int]] = defaultdict(deque)
-    for pk, candidate in library.lists.items():
+    # By id: an import may change their positions, and must not choose another one then.
+    for pk, candidate in sorted(library.lists.items(), key=lambda item: item[1].id):
         if pk not in taken:
             free[fold(candidate.values.name)].append(pk)
     for row in incoming.lists:

@@ -103,6 +103,7 @@ def plan(
         plan.films.append(_film_step(plan, library, film, person_of, list_of))
     _refuse_too_many(plan, library)
     list_films.plan_list_films(plan, library, incoming.lists, films, list_of)
+    list_films.refuse_too_many(plan, library)
     plan_rankings(plan, library, incoming)
     plan.warnings += plan.noticed.lines()
     return plan
