@@ -188,6 +188,13 @@ def update_rows(
     _execute_many(database, sql, rows)
 
 
+def delete_rows(database: Database, key: Sequence[Field], rows: Iterable[Sequence]) -> None:
+    """Delete the rows found by `key`."""
+    where = " AND ".join(f'"{field.column_name}" = {database.param}' for field in key)
+    sql = f'DELETE FROM "{key[0].model._meta.table_name}" WHERE {where}'  # noqa: S608
+    _execute_many(database, sql, rows)
+
+
 def _execute_many(database: Database, sql: str, rows: Iterable[Sequence]) -> None:
     try:
         with __exception_wrapper__:

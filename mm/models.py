@@ -467,7 +467,7 @@ def spread_updates(database: Database, user_id: str, updated_at: float) -> None:
     Of more than SPREAD_MAX rows, only the last gets a value of its own. That is enough, and writing
     100,000 rows twice would keep other writers waiting.
     """
-    for table in (Person, CustomList, SavedView, Movie):
+    for table in (Person, CustomList, SavedView, Movie, Tombstone):
         key = table._meta.primary_key
         same = table.select(key).where((table.user == user_id) & (table.updated_at == updated_at))
         last = same.order_by(key.desc()).limit(SPREAD_MAX + 1)

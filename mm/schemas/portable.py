@@ -133,8 +133,9 @@ class Problem(Struct):
 
 
 class Change(Struct):
-    """What happens to one row. `label` is for people, `key` is an imdb_id, a list's id or a name;
-    `fields` maps a name to [from, to]; `reason` says why a row is kept or rejected."""
+    """What happens to one row. `label` and `year` are for people; `key` identifies the row within
+    its kind; `fields` maps a name to [from, to]; `reason` says why a row is kept or rejected.
+    `path` is the place in the file of a rejected one, `row` its place in its section, from 1."""
 
     kind: Kind
     outcome: Outcome
@@ -143,6 +144,8 @@ class Change(Struct):
     reason: str | None = None
     path: str | None = None
     key: str = ""
+    year: int | None = None
+    row: int | None = None
 
 
 class PlanView(Struct):

@@ -343,8 +343,14 @@ def test_a_new_order_alone_is_a_change_that_phones_learn_of(alice):
     assert films_of(alice) == [(2, None), (1, None)]
     changes = portable.view(plan).changes
     assert [(row.kind, row.outcome, row.label, row.key, row.fields) for row in changes] == [
-        ("list_film", "changed", "tt0000002 · Favourites", "tt0000002", {"position": [2, 1]}),
-        ("list_film", "changed", "Ran · Favourites", "tt0000001", {"position": [1, 2]}),
+        (
+            "list_film",
+            "changed",
+            "tt0000002 · Favourites",
+            "list-1/tt0000002",
+            {"position": [2, 1]},
+        ),
+        ("list_film", "changed", "Ran · Favourites", "list-1/tt0000001", {"position": [1, 2]}),
     ]
     after = CustomList.get()
     assert after.updated_at > before.updated_at

@@ -5,8 +5,8 @@ and *skip* keep the library's order and put after it what the library lacks. No 
 list. The list's note on a film follows the rule of the list's own row.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence, Set
 
 from peewee import Database
 
@@ -15,7 +15,7 @@ from mm.errors import UnusableFileError
 from mm.models import CustomList, ListFilm, Movie
 from mm.schemas import ListedFilm, Problem
 from mm.services import validation
-from mm.services.portable.plans import Library, ListFilmStep, Plan
+from mm.services.portable.plans import Library, ListFilmStep, NotTaken, Plan, list_film_key
 from mm.services.portable.reader import FileFilm, FileList
 from mm.services.portable.values import NOTHING
 
@@ -57,8 +57,12 @@ def plan_list_films(
 ) -> None:
     """Adds the steps and the orders that come of them. `films` are those of the file that can be
     used; call when they and the lists are planned."""
-    given = {list_of[row.id]: row for row in rows}
-    claims = _claims(plan, films, list_of)
+    given = {
+        list_of[row.id]: row
+        for row in rows
+        if row.id in list_of and not plan.is_left_out("list", list_of[row.id])
+    }
+    claims = claims_of(plan, films, list_of)
     if not given and not claims:
         return
     known = library.films.keys() | {film.imdb_id for film in plan.films}
@@ -67,7 +71,7 @@ def plan_list_films(
     for list_id in given | claims:
         mine = library.list_films.get(list_id, [])
         row, step = given.get(list_id), steps.get(list_id)
-        ordered = _given(plan, row, known) if row else {}
+        ordered = _given(plan, list_id, row, known, {film.imdb_id for film in mine}) if row else {}
         theirs = ordered | {
             film.imdb_id: film for film in claims[list_id] if film.imdb_id not in ordered
         }
@@ -83,14 +87,14 @@ def plan_list_films(
 
 def refuse_too_many(plan: Plan, library: Library) -> None:
     """As the planner does for films, people and lists."""
-    new = sum(step.outcome == "new" for step in plan.list_films)
-    total = sum(map(len, library.list_films.values())) + new
-    if new and total > validation.LIST_FILMS_MAX:
+    outcomes = Counter(step.outcome for step in plan.list_films)
+    total = sum(map(len, library.list_films.values())) + outcomes["new"] - outcomes["removed"]
+    if outcomes["new"] and total > validation.LIST_FILMS_MAX:
         most = f"{validation.LIST_FILMS_MAX:,}"
         raise UnusableFileError(f"There would be {total:,} films on lists; the limit is {most}.")
 
 
-def _claims(
+def claims_of(
     plan: Plan, films: Iterable[FileFilm], list_of: dict[str, str]
 ) -> dict[str, list[ListedFilm]]:
     """By list id, the films that have the status custom with it: they are on that list, whether or
@@ -103,15 +107,25 @@ def _claims(
     return claims
 
 
-def _given(plan: Plan, row: FileList, known: set[str]) -> dict[str, ListedFilm]:
-    """The films that a list of the file names, in its order, without those that are nowhere."""
+def _given(
+    plan: Plan, list_id: str, row: FileList, known: Set[str], mine: Set[str]
+) -> dict[str, ListedFilm]:
+    """The films that a list of the file names, in its order, without those that are nowhere or
+    were left out by hand. `mine` are on the library's list."""
     films = {}
     for film in row.films or ():
-        if film.imdb_id in known:
+        key = list_film_key(list_id, film.imdb_id)
+        if plan.is_left_out("list_film", key):
+            if film.imdb_id not in mine:
+                plan.leave_out_new("list_film", key, film.imdb_id)
+        elif film.imdb_id not in known and plan.is_left_out("movie", film.imdb_id):
+            plan.not_taken.append(NotTaken("list_film", key, film.imdb_id))
+        elif film.imdb_id in known:
             films[film.imdb_id] = ListedFilm(film.imdb_id, film.note or None)
         else:
             reason = f"{film.imdb_id} is in neither the file nor the library"
             plan.errors.append(Problem(f"{row.path}.films[{film.index}]", reason))
+            plan.labels[row.path] = row.values.name
     return films
 
 

@@ -1,14 +1,22 @@
-"""Which person, list or view of the library a row is, and what becomes of it."""
+"""Which person, list or view of the library a row is, and what becomes of it.
+
+A replace calls these with a library without the people and lists that it removes, so that their
+names are free.
+"""
 
 from collections import defaultdict, deque
+from collections.abc import Mapping, Set
+from types import MappingProxyType
+from typing import Any
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from mm.database import fold
 from mm.models import QUICK_RECOMMENDERS, CustomList, Person, SavedView
 from mm.schemas import Outcome
 from mm.services.portable import filters
 from mm.services.portable.plans import (
+    LEFT_OUT,
     Library,
     LibraryPerson,
     ListStep,
@@ -17,26 +25,48 @@ from mm.services.portable.plans import (
     ViewStep,
     refusal,
 )
-from mm.services.portable.reader import FileFilm, FilePerson, FileView, Incoming
+from mm.services.portable.reader import (
+    FileFilm,
+    FileList,
+    FilePerson,
+    FileView,
+    Incoming,
+)
 from mm.services.portable.values import (
     NOTHING,
     PersonValues,
     differences,
     merged,
     of_new_row,
+    replaced,
 )
 
 QUICK_EMOJI = {key: emoji for key, _, _, emoji in QUICK_RECOMMENDERS}
 
+
+def taken(
+    plan: Plan,
+    incoming: Incoming,
+    mine: Any,
+    row: FileFilm | FilePerson | FileList | FileView,
+) -> Any:
+    """The library's values with those that the file's row gives."""
+    if plan.mode == "merge":
+        return merged(mine, row.values)
+    if row.path in incoming.undated:
+        return replaced(mine, structs.replace(row.values, last_modified=UNSET))
+    return replaced(mine, row.values)
+
+
 # People.
 
 
-def plan_people(
-    plan: Plan, library: Library, rows: list[FilePerson], films: list[FileFilm]
-) -> dict[str, str]:
-    """Adds the steps; returns the key of the person that each name stands for."""
-    # A row is the library's person with its quick_key, else the one with its name.
-    people = library.people.items()
+def join_people(
+    library: Library, rows: list[FilePerson], apart: Set[int] = frozenset()
+) -> dict[str, int]:
+    """The id of the library's person that each row is, by its path: the one with its quick_key,
+    else the one with its name. Those in `apart` are none of them."""
+    people = [(key, row) for key, row in library.people.items() if key not in apart]
     by_quick_key = {row.quick_key: person_id for person_id, row in people if row.quick_key}
     by_name = {row.key: person_id for person_id, row in people}
     joined: dict[str, int] = {}
@@ -47,19 +77,41 @@ def plan_people(
     for row in rows:
         if row.path not in joined and row.key in by_name and by_name[row.key] not in claimed:
             joined[row.path] = by_name[row.key]
+    return joined
+
+
+def plan_people(
+    plan: Plan,
+    library: Library,
+    incoming: Incoming,
+    films: list[FileFilm],
+    other_names: Mapping[str, str] = MappingProxyType({}),
+    apart: Set[int] = frozenset(),
+) -> dict[str, str | None]:
+    """Adds the steps; returns the key of the person that each name stands for: None for a new
+    person who was left out by hand. `other_names` are further ones that are known; `apart` are
+    people that no row is."""
+    rows = incoming.people
+    joined = join_people(library, rows, apart)
     keys = _final_keys(plan, library, rows, joined)
     for person_id, key in keys.items():
         library.people[person_id].final_key = key
-    taken = set(keys.values())
+    in_use = set(keys.values())
+    person_of: dict[str, str | None] = {**other_names, **{row.key: row.key for row in rows}}
     for row in rows:
-        if row.path not in joined and row.key in taken:
-            name = row.values.name
+        name = row.values.name
+        if row.path not in joined and row.key in in_use:
             why = f"{name!r} is already another row's person; their votes were combined."
             plan.noticed.add("joined", f"{row.path}: {why}")
+        elif row.path in joined:
+            existing = library.people[joined[row.path]]
+            plan.people.append(_person_step(plan, incoming, existing, row))
+        elif plan.leave_out_new("person", row.key, name):
+            person_of[row.key] = None
         else:
-            existing = library.people.get(joined.get(row.path, 0))
-            plan.people.append(_person_step(plan, existing, row))
-    person_of = {row.key: row.key for row in rows}
+            values = of_new_row(Person, row.values)
+            step = PersonStep("new", row.key, None, values, NOTHING, file_key=row.key)
+            plan.people.append(step)
     person_of |= {
         row.key: library.people[joined[row.path]].final_key for row in rows if row.path in joined
     }
@@ -69,7 +121,11 @@ def plan_people(
             if vote.key in person_of:
                 continue
             person_of[vote.key] = vote.key
-            if vote.key not in taken:
+            if vote.key in in_use:
+                continue
+            if plan.leave_out_new("person", vote.key, vote.person_name):
+                person_of[vote.key] = None
+            else:
                 last_modified = film.values.last_modified
                 given = PersonValues(name=vote.person_name, last_modified=last_modified)
                 values = of_new_row(Person, given)
@@ -88,7 +144,9 @@ def _final_keys(
     """
     renaming = {joined[row.path]: row for row in rows if row.path in joined}
     for person_id, row in list(renaming.items()):
-        if refusal(plan.conflicts, library.people[person_id].values, row.values):
+        mine = library.people[person_id].values
+        is_left_out = plan.is_left_out("person", row.key)
+        if is_left_out or refusal(plan.conflicts, mine, row.values):
             del renaming[person_id]
     while True:
         keys = {
@@ -96,8 +154,8 @@ def _final_keys(
             for person_id, existing in library.people.items()
             if person_id not in renaming
         }
-        taken = set(keys.values())
-        denied = [person_id for person_id, row in renaming.items() if row.key in taken]
+        in_use = set(keys.values())
+        denied = [person_id for person_id, row in renaming.items() if row.key in in_use]
         if not denied:
             return keys | {person_id: row.key for person_id, row in renaming.items()}
         for person_id in denied:
@@ -107,14 +165,17 @@ def _final_keys(
             plan.noticed.add("renamed", f"{row.path}.name: {why}")
 
 
-def _person_step(plan: Plan, existing: LibraryPerson | None, row: FilePerson) -> PersonStep:
-    if existing is None:
-        return PersonStep("new", row.key, None, of_new_row(Person, row.values), NOTHING)
+def _person_step(
+    plan: Plan, incoming: Incoming, existing: LibraryPerson, row: FilePerson
+) -> PersonStep:
     mine = existing.values
-    if reason := refusal(plan.conflicts, mine, row.values):
-        return PersonStep("kept", existing.key, existing.id, mine, NOTHING, reason)
+    reason = refusal(plan.conflicts, mine, row.values)
+    if plan.is_left_out("person", row.key):
+        reason = LEFT_OUT
+    if reason:
+        return PersonStep("kept", existing.key, existing.id, mine, NOTHING, reason, row.key)
     key = existing.final_key
-    final = merged(mine, row.values)
+    final = taken(plan, incoming, mine, row)
     # A name not granted stays; a granted one is taken as the file spells it.
     if key != row.key:
         final = structs.replace(final, name=mine.name)
@@ -122,7 +183,8 @@ def _person_step(plan: Plan, existing: LibraryPerson | None, row: FilePerson) ->
     if row.values.emoji is None and mine.emoji == QUICK_EMOJI.get(existing.quick_key or ""):
         final = structs.replace(final, emoji=None)
     fields = differences(mine, final)
-    return PersonStep("changed" if fields else "same", key, existing.id, final, fields)
+    outcome: Outcome = "changed" if fields else "same"
+    return PersonStep(outcome, key, existing.id, final, fields, file_key=row.key)
 
 
 # Lists.
@@ -130,31 +192,26 @@ def _person_step(plan: Plan, existing: LibraryPerson | None, row: FilePerson) ->
 
 def plan_lists(plan: Plan, library: Library, incoming: Incoming) -> dict[str, str]:
     """Adds the steps; returns the library's id for each list id a film may name."""
-    # A row is the library's list with its id, else one with its name that no other
-    # row has joined: two lists of one name stay two.
     by_id = {existing.id: pk for pk, existing in library.lists.items()}
     joined = {row.path: by_id[row.id] for row in incoming.lists if row.id in by_id}
-    taken = set(joined.values())
-    free: dict[str, deque[int]] = defaultdict(deque)
-    # By id: an import may change their positions, and must not choose another one then.
-    for pk, candidate in sorted(library.lists.items(), key=lambda item: item[1].id):
-        if pk not in taken:
-            free[fold(candidate.values.name)].append(pk)
-    for row in incoming.lists:
-        name = fold(row.values.name)
-        if row.path not in joined and free.get(name):
-            joined[row.path] = free[name].popleft()
+    if plan.mode == "merge":
+        _join_by_name(library, incoming.lists, joined)
     list_of = {list_id: list_id for list_id in by_id}
     for position, row in enumerate(incoming.lists):
         existing = library.lists.get(joined.get(row.path, 0))
         if existing is None:
+            if plan.leave_out_new("list", row.id, row.values.name):
+                continue
             created_at = row.values.last_modified
             values = of_new_row(CustomList, row.values, position=position, created_at=created_at)
             step = ListStep("new", row.id, None, values, NOTHING)
+        elif plan.is_left_out("list", existing.id):
+            mine = existing.values
+            step = ListStep("kept", existing.id, existing.pk, mine, NOTHING, LEFT_OUT)
         elif reason := refusal(plan.conflicts, existing.values, row.values):
             step = ListStep("kept", existing.id, existing.pk, existing.values, NOTHING, reason)
         else:
-            values = merged(existing.values, row.values)
+            values = taken(plan, incoming, existing.values, row)
             fields = differences(existing.values, values)
             outcome: Outcome = "changed" if fields else "same"
             step = ListStep(outcome, existing.id, existing.pk, values, fields)
@@ -163,28 +220,43 @@ def plan_lists(plan: Plan, library: Library, incoming: Incoming) -> dict[str, st
     return list_of
 
 
+def _join_by_name(library: Library, rows: list[FileList], joined: dict[str, int]) -> None:
+    """With a list of that name that no other row has joined: two lists of one name stay two."""
+    claimed = set(joined.values())
+    free: dict[str, deque[int]] = defaultdict(deque)
+    # By id: an import may change their positions, and must not choose another one then.
+    for pk, candidate in sorted(library.lists.items(), key=lambda item: item[1].id):
+        if pk not in claimed:
+            free[fold(candidate.values.name)].append(pk)
+    for row in rows:
+        name = fold(row.values.name)
+        if row.path not in joined and free.get(name):
+            joined[row.path] = free[name].popleft()
+
+
 # Views.
 
 
 def plan_views(
     plan: Plan,
     library: Library,
-    rows: list[FileView],
-    person_of: dict[str, str],
+    incoming: Incoming,
+    person_of: dict[str, str | None],
     list_of: dict[str, str],
 ) -> None:
     """Adds the steps. People stand in a file's filters by name and lists by the
     file's id; in a plan, people by their folded names and lists by the library's id."""
     keys = {step.key for step in plan.people}
-    people = {str(row.id): row.final_key for row in library.people.values()}
-    lists = {row.id: row.id for row in library.lists.values()}
-    keys.update(people.values())
+    keys |= {row.final_key for row in library.people.values()}
+    everybody = (library.people | library.gone_people).values()
+    people = {str(row.id): row.final_key for row in everybody}
+    lists = {row.id: row.id for row in (library.lists | library.gone_lists).values()}
 
     def key_of(name: str) -> str | None:
         key = fold(name)
         return person_of.get(key, key if key in keys else None)
 
-    for position, row in enumerate(rows):
+    for position, row in enumerate(incoming.views):
 
         def missing(name: str, text: str, path: str = row.path) -> None:
             why = f"{text!r} was not found; the view was imported without it."
@@ -197,6 +269,8 @@ def plan_views(
             values = structs.replace(values, filters=found)
         existing = library.views.get(row.key)
         if existing is None:
+            if plan.leave_out_new("view", row.key, row.values.name):
+                continue
             new = of_new_row(SavedView, values, filters={}, position=position)
             plan.views.append(ViewStep("new", None, new, NOTHING))
             continue
@@ -204,10 +278,13 @@ def plan_views(
         found = filters.replaced(existing.values.filters, filters.OF_PEOPLE, people.get)
         found = filters.replaced(found, filters.OF_LISTS, lists.get)
         mine = structs.replace(existing.values, filters=found)
-        if reason := refusal(plan.conflicts, mine, values):
+        reason = refusal(plan.conflicts, mine, values)
+        if plan.is_left_out("view", row.key):
+            reason = LEFT_OUT
+        if reason:
             plan.views.append(ViewStep("kept", existing.id, mine, NOTHING, reason))
             continue
-        final = merged(mine, values)
+        final = taken(plan, incoming, mine, structs.replace(row, values=values))
         fields = differences(mine, final)
         outcome: Outcome = "changed" if fields else "same"
         plan.views.append(ViewStep(outcome, existing.id, final, fields))

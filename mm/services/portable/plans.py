@@ -7,13 +7,19 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
-from mm.schemas import Conflicts, ListedFilm, Outcome, Problem
+from mm.schemas import Conflicts, Kind, ListedFilm, Mode, Outcome, Problem
 from mm.services.ranking_order import Ranked
 
 SKIPPED = "already in your library"
 OLDER = "your library’s version is as new or newer"
+LEFT_OUT = "left out by you"
+UNREADABLE = "unreadable in the file"
+NOT_SAID = "the file does not say"
+NEEDED = "something that stays needs it"
 # {name: [from, to]}.
 Fields = Mapping[str, list]
+# Outcomes that write something.
+WRITTEN = ("new", "changed", "removed")
 # Warnings of one kind that are given one by one.
 WARNINGS_EACH = 10
 
@@ -47,7 +53,7 @@ class Warnings:
 
 
 class PersonStep(Struct, gc=False):
-    """`key` is the folded name the person will have."""
+    """`key` is the folded name the person will have, `file_key` the one in the file."""
 
     outcome: Outcome
     key: str
@@ -55,6 +61,7 @@ class PersonStep(Struct, gc=False):
     values: Any
     fields: Fields
     reason: str | None = None
+    file_key: str = ""
 
 
 class ListStep(Struct, gc=False):
@@ -82,12 +89,14 @@ class VoteStep(Struct, gc=False):
     person_name: str
     values: Any
     fields: Fields
+    reason: str | None = None
 
 
 class WatchStep(Struct, gc=False):
     outcome: Outcome
     values: Any
     fields: Fields
+    reason: str | None = None
 
 
 class Hint(NamedTuple):
@@ -132,10 +141,33 @@ class RankingStep(Struct, gc=False):
     reason: str | None = None
 
 
+def vote_key(imdb_id: str, person_key: str) -> str:
+    """Of a schemas.Change."""
+    return f"{imdb_id}/{person_key}"
+
+
+def watch_key(imdb_id: str, date_watched: float) -> str:
+    return f"{imdb_id}/{float(date_watched)!r}"
+
+
+def list_film_key(list_id: str, imdb_id: str) -> str:
+    return f"{list_id}/{imdb_id}"
+
+
+class NotTaken(NamedTuple):
+    """A new row that was left out by hand. `key` and `label` as in schemas.Change."""
+
+    kind: Kind
+    key: str
+    label: str
+
+
 class Plan(Struct):
     """Exactly what `apply` will do, for the library as it was at `library_version`. `ranked` is the
     whole ranking as it will be, and `rankings` are the steps that lead there. `on_lists` has all
-    films of each list that gets others or another order, by its id; `list_films` are the steps."""
+    films of each list that gets others or another order, by its id; `list_films` are the steps.
+    `left_out` are rows that stay as they are, as kind:key of schemas.Change; `labels` name the rows
+    of the file that have errors, by their paths."""
 
     user_id: str
     library_version: int
@@ -152,6 +184,20 @@ class Plan(Struct):
     ranked: list[Ranked] = []
     list_films: list[ListFilmStep] = []
     on_lists: dict[str, list[ListedFilm]] = {}
+    mode: Mode = "merge"
+    left_out: frozenset[str] = frozenset()
+    not_taken: list[NotTaken] = []
+    labels: dict[str, str] = {}
+
+    def is_left_out(self, kind: Kind, key: str) -> bool:
+        return bool(self.left_out) and f"{kind}:{key}" in self.left_out
+
+    def leave_out_new(self, kind: Kind, key: str, label: str) -> bool:
+        """Whether this new row was left out by hand, which is noted then."""
+        if not self.is_left_out(kind, key):
+            return False
+        self.not_taken.append(NotTaken(kind, key, label))
+        return True
 
     def is_empty(self) -> bool:
         """Nothing would be written."""
@@ -163,7 +209,7 @@ class Plan(Struct):
             self.list_films,
             self.rankings,
         )
-        writes = any(step.outcome in ("new", "changed") for steps in groups for step in steps)
+        writes = any(step.outcome in WRITTEN for steps in groups for step in steps)
         return not writes and all(film.hint is None for film in self.films)
 
 
@@ -212,6 +258,9 @@ class Library(Struct):
     watches: dict[int, list[Any]]
     list_films: dict[str, list[ListedFilm]]
     rankings: dict[str, Ranked]
+    # Those that a replace removes.
+    gone_people: dict[int, LibraryPerson] = {}
+    gone_lists: dict[int, LibraryList] = {}
 
 
 def refusal(conflicts: Conflicts, mine: Any, from_file: Any) -> str | None:

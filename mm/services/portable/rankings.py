@@ -6,7 +6,7 @@ the library's order and put after it what the library lacks.
 
 from mm.schemas import Problem
 from mm.services import ranking_order
-from mm.services.portable.plans import FilmStep, Library, Plan, RankingStep
+from mm.services.portable.plans import FilmStep, Library, NotTaken, Plan, RankingStep
 from mm.services.portable.reader import FileRanking, Incoming
 from mm.services.ranking_order import Ranked
 
@@ -21,7 +21,7 @@ def plan_rankings(plan: Plan, library: Library, incoming: Incoming) -> None:
     films = {film.imdb_id: film for film in plan.films}
     statuses = {imdb_id: row.values.status for imdb_id, row in library.films.items()}
     statuses |= {imdb_id: film.values.status for imdb_id, film in films.items()}
-    rows = [row for row in incoming.rankings if _is_taken(plan, row, statuses, films)]
+    rows = [row for row in incoming.rankings if is_taken(plan, library, row, statuses, films)]
     from_file = []
     for row in rows:
         existing = library.rankings.get(row.imdb_id)
@@ -46,17 +46,25 @@ def plan_rankings(plan: Plan, library: Library, incoming: Incoming) -> None:
     plan.rankings += (RankingStep("removed", film.imdb_id, {}, LEFT) for film in leaving)
 
 
-def _is_taken(
+def is_taken(
     plan: Plan,
+    library: Library,
     row: FileRanking,
     statuses: dict[str, str],
     films: dict[str, FilmStep],
 ) -> bool:
     status = statuses.get(row.imdb_id)
+    if plan.is_left_out("ranking", row.imdb_id):
+        if row.imdb_id not in library.rankings:
+            plan.leave_out_new("ranking", row.imdb_id, row.imdb_id)
+        return False
+    if status is None and plan.is_left_out("movie", row.imdb_id):
+        plan.not_taken.append(NotTaken("ranking", row.imdb_id, row.imdb_id))
+        return False
     if status == "watched":
         return True
     film = films.get(row.imdb_id)
-    if film is not None and film.reason:
+    if film is not None and film.reason and plan.mode == "merge":
         # Not the file's fault: the library's film stays, and is not watched.
         plan.rankings.append(RankingStep("kept", row.imdb_id, {}, film.reason))
     elif status is None:

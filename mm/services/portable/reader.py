@@ -19,6 +19,7 @@ from mm.models import QUICK_RECOMMENDERS, STATUSES
 from mm.schemas import (
     VERSION,
     Document,
+    Kind,
     ListEntry,
     MovieEntry,
     PersonEntry,
@@ -27,7 +28,7 @@ from mm.schemas import (
     ViewEntry,
 )
 from mm.services import validation
-from mm.services.portable import guards
+from mm.services.portable import fixing, guards
 from mm.services.portable.plans import Warnings
 from mm.services.portable.values import (
     ListValues,
@@ -43,9 +44,10 @@ from mm.services.validation import FieldError
 
 # So many bad rows are another kind of file, and their list would fill the memory.
 ERRORS_MAX = 100_000
+# Characters of a row's name that are kept to show which row has an error.
+LABEL_MAX = 100
 # How many unknown keys are named.
 UNKNOWN_MAX = 20
-SECTIONS = ("movies", "people", "lists", "views", "rankings")
 NO_EXPORT = "This JSON file isn’t a Movie Manager export."
 QUICK_KEYS = {key for key, *_ in QUICK_RECOMMENDERS}
 # What version 1 carried besides, and what the API's own rows carry: not part of a
@@ -61,6 +63,15 @@ IGNORED = {
     "movie_count",
     "created_at",
 }
+# section of the file -> what its rows are
+KINDS: dict[str, Kind] = {
+    "movies": "movie",
+    "people": "person",
+    "lists": "list",
+    "views": "view",
+    "rankings": "ranking",
+}
+SECTIONS = tuple(KINDS)
 KNOWN = {
     "": set(Document.__struct_fields__),
     "movies": set(MovieEntry.__struct_fields__),
@@ -142,9 +153,26 @@ class FileRanking(Struct, gc=False):
     ranked_at: float | None
 
 
+class Unread(Struct):
+    """A row that could not be read, or one below it, and what it names: people by their folded
+    `keys` and by `quick_key`, a vote by the folded name of who voted, others by imdb_id, list id or
+    folded name. `path` is the row's, `below` the film of a vote or the list of a film."""
+
+    kind: Kind
+    path: str
+    reason: str
+    keys: tuple[str, ...]
+    quick_key: str | None = None
+    below: str | None = None
+
+    def names_something(self) -> bool:
+        return bool(self.keys or self.quick_key or self.below)
+
+
 class Incoming(Struct):
     """What a file holds. Nothing of it has been compared with a library. `sections`
-    are those that the file has, empty ones too."""
+    are those that the file has, empty ones too. `labels` name the rows that have errors, by their
+    paths; `undated` are the paths of rows without a last_modified."""
 
     exported_at: float
     sections: frozenset[str]
@@ -155,6 +183,9 @@ class Incoming(Struct):
     rankings: list[FileRanking]
     errors: list[Problem]
     warnings: list[str]
+    unread: list[Unread] = []
+    labels: dict[str, str] = {}
+    undated: set[str] = set()
 
 
 class _Reader(Struct):
@@ -169,6 +200,10 @@ class _Reader(Struct):
     counted: Counter = msgspec.field(default_factory=Counter)
     # Each name that votes repeat, checked and folded once.
     voters: dict[str, tuple[str, str]] = {}
+    fixes: fixing.Fixes = {}
+    unread: list[Unread] = []
+    labels: dict[str, str] = {}
+    undated: set[str] = set()
     texts: dict[str, str] = {}
 
     def voter(self, value: object) -> tuple[str, str]:
@@ -191,17 +226,18 @@ class _Reader(Struct):
             )
 
 
-def read(data: bytes, trusted: bool = False) -> Incoming:
+def read(data: bytes, trusted: bool = False, fixes: dict[str, Any] | None = None) -> Incoming:
     """`trusted`: a backup written by this server. Its size is not limited, and its
     times are taken as they are: on a machine whose clock was set back they lie in
-    the future.
+    the future. `fixes`: values to read instead of the file's, by their paths.
 
     Raises TooLargeError, or UnusableFileError for what is no library at all: not
     JSON, not an object, a newer version, or nothing usable in it.
     """
     if len(data) > validation.FILE_MAX and not trusted:
         raise TooLargeError(validation.TOO_LARGE)
-    reader = _Reader(trusted, validation.LATEST if trusted else clock.now() + DAY)
+    latest = validation.LATEST if trusted else clock.now() + DAY
+    reader = _Reader(trusted, latest, fixes=fixing.by_row(fixes))
     document = guards.members(data, reader.counted, trusted)
     if document is None:
         raise UnusableFileError(NO_EXPORT)
@@ -209,7 +245,7 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
     sections = _sections(reader, document)
     incoming = Incoming(
         exported_at=reader.exported_at,
-        sections=frozenset(document.keys() & set(SECTIONS)),
+        sections=frozenset(document.keys() & set(SECTIONS)) - {row.path for row in reader.unread},
         lists=list(_rows(reader, "lists", sections["lists"], _list, lambda row: row.id)),
         people=list(_rows(reader, "people", sections["people"], _person, lambda row: row.key)),
         views=list(_rows(reader, "views", sections["views"], _view, lambda row: row.key)),
@@ -219,6 +255,9 @@ def read(data: bytes, trusted: bool = False) -> Incoming:
         films=list(_rows(reader, "movies", sections["movies"], _film, lambda row: row.imdb_id)),
         errors=reader.errors,
         warnings=[],
+        unread=reader.unread,
+        labels=reader.labels,
+        undated=reader.undated,
     )
     usable = (incoming.films, incoming.people, incoming.lists, incoming.views, incoming.rankings)
     if incoming.errors and not any(usable):
@@ -279,6 +318,7 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
                 is_empty = False
             if not is_empty:
                 reader.reject(name, "expected a list")
+                reader.unread.append(Unread(KINDS[name], name, "expected a list", ()))
         if len(values) > 1:
             again = f"The file has {name!r} {len(values)} times; they were combined."
             reader.warnings.add("twice", again)
@@ -316,8 +356,9 @@ def _rows(
     first: dict[str, str] = {}
     for index, raw in enumerate(rows):
         path = f"{section}[{index}]"
+        errors, row = len(reader.errors), {}
         try:
-            row = guards.row(raw, path, reader.counted, reader.trusted)
+            row = _row(reader, path, raw)
             if not row.keys() <= KNOWN[section]:
                 for key in sorted(row.keys() - KNOWN[section] - IGNORED):
                     if row[key] not in (None, "", [], {}):
@@ -325,7 +366,13 @@ def _rows(
             decoded = read_row(reader, path, row)
         except FieldError as error:
             reader.reject(_join(path, error.path), error.reason)
+            reader.labels[path] = _label(row)
+            reader.unread.append(_unread(section, path, error.reason, row))
             continue
+        if len(reader.errors) > errors:
+            reader.labels[path] = _label(row)
+        if row.get("last_modified") is None:
+            reader.undated.add(path)
         key = key_of(decoded)
         if key not in first:
             first[key] = path
@@ -336,6 +383,45 @@ def _rows(
             )
         else:
             reader.reject(path, f"the same as {first[key]}, which is used")
+            reader.labels[path] = _label(row)
+
+
+def _row(reader: _Reader, path: str, raw: Raw) -> dict:
+    if path not in reader.fixes:
+        return guards.row(raw, path, reader.counted, reader.trusted)
+    try:
+        row: Any = guards.row(raw, path, reader.counted, reader.trusted)
+    except FieldError:
+        row = None
+    row = fixing.mended(row, reader.fixes[path])
+    if not isinstance(row, dict):
+        raise FieldError("", "expected an object")
+    return row
+
+
+def _label(row: dict) -> str:
+    """What the row is called, as far as that can be read."""
+    texts = (row.get(name) for name in ("title", "name", "imdb_id", "id"))
+    return next((text[:LABEL_MAX] for text in texts if isinstance(text, str) and text), "")
+
+
+def _unread(section: str, path: str, reason: str, row: dict) -> Unread:
+    if section in ("movies", "rankings"):
+        keys = _readable(validation.imdb_id, row.get("imdb_id"))
+    elif section == "lists":
+        keys = _readable(validation.identifier, row.get("id"))
+    else:
+        keys = tuple(fold(name) for name in _readable(validation.name, row.get("name")))
+    quick_key = row.get("quick_key") if section == "people" else None
+    known = quick_key if isinstance(quick_key, str) and quick_key in QUICK_KEYS else None
+    return Unread(KINDS[section], path, reason, keys, known)
+
+
+def _readable(usable: Callable[[object], str], value: object) -> tuple[str, ...]:
+    try:
+        return (usable(value),)
+    except FieldError:
+        return ()
 
 
 def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
@@ -369,7 +455,7 @@ def _film(reader: _Reader, path: str, row: dict) -> FileFilm:
     year = _hint(row, "year", validation.hint_year)
     # Last: a vote that is kept out is reported, and must not be for a film that is
     # kept out itself.
-    votes = _votes(reader, path, row)
+    votes = _votes(reader, path, imdb_id, row)
     return FileFilm(path, imdb_id, reader.once(list_id), title, year, values, votes, watches)
 
 
@@ -412,7 +498,7 @@ def _watch(entry: object) -> Any:
     )
 
 
-def _votes(reader: _Reader, film_path: str, row: dict) -> tuple[FileVote, ...] | None:
+def _votes(reader: _Reader, film_path: str, imdb_id: str, row: dict) -> tuple[FileVote, ...] | None:
     if "recommendations" not in row:
         return None
     entries = _list_of(row, "recommendations")
@@ -428,6 +514,10 @@ def _votes(reader: _Reader, film_path: str, row: dict) -> tuple[FileVote, ...] |
             vote = _vote(reader, entry)
         except FieldError as error:
             reader.reject(_join(path.format(index), error.path), error.reason)
+            name = entry.get("person_name") if isinstance(entry, dict) else None
+            keys = tuple(fold(text) for text in _readable(validation.name, name))
+            unread = Unread("vote", path.format(index), error.reason, keys, below=imdb_id)
+            reader.unread.append(unread)
             continue
         if vote.key in votes:
             used = path.format(first[vote.key])
@@ -441,11 +531,12 @@ def _vote(reader: _Reader, entry: object) -> FileVote:
     if not isinstance(entry, dict):
         raise FieldError("", "expected an object")
     key, name = reader.voter(entry.get("person_name"))
+    vote_type = entry.get("vote_type")
     values = from_file(
         VoteValues,
         entry,
         date_recommended=validation.moment(entry.get("date_recommended"), "date_recommended"),
-        vote_type=validation.vote(entry.get("vote_type")),
+        vote_type=None if vote_type is None else validation.vote(vote_type),
     )
     return FileVote(key, name, values)
 
@@ -482,10 +573,12 @@ def _list(reader: _Reader, path: str, row: dict) -> FileList:
         description=validation.note(row.get("description"), "description"),
     )
     # Last, as a film's votes.
-    return FileList(path, list_id, values, _list_films(reader, path, row))
+    return FileList(path, list_id, values, _list_films(reader, path, list_id, row))
 
 
-def _list_films(reader: _Reader, list_path: str, row: dict) -> tuple[FileListFilm, ...] | None:
+def _list_films(
+    reader: _Reader, list_path: str, list_id: str, row: dict
+) -> tuple[FileListFilm, ...] | None:
     if "films" not in row:
         return None
     path = f"{list_path}.films[{{}}]"
@@ -500,6 +593,10 @@ def _list_films(reader: _Reader, list_path: str, row: dict) -> tuple[FileListFil
             )
         except FieldError as error:
             reader.reject(_join(path.format(index), error.path), error.reason)
+            named = entry.get("imdb_id") if isinstance(entry, dict) else None
+            keys = _readable(validation.imdb_id, named)
+            unread = Unread("list_film", path.format(index), error.reason, keys, below=list_id)
+            reader.unread.append(unread)
             continue
         if film.imdb_id in films:
             used = path.format(films[film.imdb_id].index)

@@ -1,14 +1,19 @@
 """A plan, and what became of it, as people and programs see them."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from mm.database import chunks
-from mm.models import Movie, Title, Watch
-from mm.schemas import Change, Counts, ImportResult
+from mm import models
+from mm.database import chunks, fold
+from mm.models import Movie, Watch
+from mm.schemas import Change, Counts, ImportResult, Kind
 from mm.schemas import PlanView as View
 from mm.services import shown_titles
 from mm.services.portable.planner import count, kind_of
 from mm.services.portable.plans import (
+    LEFT_OUT,
     FilmStep,
     ListFilmStep,
     ListStep,
@@ -16,16 +21,27 @@ from mm.services.portable.plans import (
     Plan,
     RankingStep,
     ViewStep,
+    VoteStep,
+    list_film_key,
+    vote_key,
+    watch_key,
 )
 from mm.services.portable.values import DEFAULTS, differences
 
-Step = PersonStep | ListStep | ViewStep | FilmStep | ListFilmStep | RankingStep
+Step = PersonStep | ListStep | ViewStep | FilmStep | VoteStep | ListFilmStep | RankingStep
+# The row that a path of the file is in.
+ROW = re.compile(r"\w+\[(\d+)\]")
+
+
+class Title(NamedTuple):
+    text: str
+    year: int | None
 
 
 def view(plan: Plan) -> View:
     """`changes` has every row but those that stay the same."""
     return View(
-        mode="merge",
+        mode=plan.mode,
         conflicts=plan.conflicts,
         library_version=plan.library_version,
         counts=count(plan),
@@ -45,11 +61,18 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
     counts = Counts(movies=imported["movie"], people=imported["person"], lists=imported["list"])
     # Every film of the file whose title is not yet filled, in the file's order.
     filled: set[str] = set()
-    titles = Title.select(Title.imdb_id).where(Title.tmdb_state == "ready")
-    for part in chunks(film.imdb_id for film in plan.films):
-        ready = titles.where(Title.imdb_id.in_(part))
+    known = models.Title
+    titles = known.select(known.imdb_id).where(known.tmdb_state == "ready")
+    # A replace has steps for the library's other films too.
+    films = [
+        film.imdb_id
+        for film in plan.films
+        if film.outcome != "removed" and (plan.mode == "merge" or film.outcome != "kept")
+    ]
+    for part in chunks(films):
+        ready = titles.where(known.imdb_id.in_(part))
         filled.update(imdb_id for (imdb_id,) in ready.tuples())
-    unfilled = [film.imdb_id for film in plan.films if film.imdb_id not in filled]
+    unfilled = [imdb_id for imdb_id in films if imdb_id not in filled]
     return ImportResult(
         success=True,
         movies_imported=counts.movies,
@@ -68,51 +91,91 @@ def changes(plan: Plan) -> Iterator[Change]:
     """A row for each step that changes something or is kept, one by one: there may
     be millions."""
     titles = _titles(plan)
+
+    def shown(imdb_id: str) -> Title:
+        return titles.get(imdb_id) or Title(imdb_id, None)
+
     for person in plan.people:
-        yield from _change("person", person.values.name, person.values.name, person)
+        yield from _change("person", person.values.name, person.file_key or person.key, person)
     for row in plan.lists:
         yield from _change("list", row.values.name, row.id, row)
     for view in plan.views:
-        yield from _change("view", view.values.name, view.values.name, view)
+        yield from _change("view", view.values.name, fold(view.values.name), view)
     for film in plan.films:
-        key = film.imdb_id
-        label = titles.get(key) or key
-        yield from _change("movie", label, key, film)
-        for vote in film.votes:
-            if vote.outcome != "same":
-                who = f"{vote.person_name} · {label}"
-                yield Change("vote", vote.outcome, who, dict(vote.fields), key=key)
-        for watch in film.watches:
-            if watch.outcome != "same":
-                # A new watch tells all that it holds.
-                fields = watch.fields or differences(DEFAULTS[Watch], watch.values)
-                yield Change("watch", watch.outcome, label, dict(fields), key=key)
+        yield from _of_film(film, shown(film.imdb_id))
     for place in plan.list_films:
-        label = f"{titles.get(place.imdb_id) or place.imdb_id} · {place.list_name}"
-        yield from _change("list_film", label, place.imdb_id, place)
+        title = shown(place.imdb_id)
+        label = f"{title.text} · {place.list_name}"
+        key = list_film_key(place.list_id, place.imdb_id)
+        yield from _change("list_film", label, key, place, title.year)
     for ranking in plan.rankings:
-        label = titles.get(ranking.imdb_id) or ranking.imdb_id
-        yield from _change("ranking", label, ranking.imdb_id, ranking)
+        title = shown(ranking.imdb_id)
+        yield from _change("ranking", title.text, ranking.imdb_id, ranking, title.year)
+    for kind, key, label in plan.not_taken:
+        yield Change(kind, "kept", label, {}, LEFT_OUT, key=key)
+    yield from _rejected(plan)
+
+
+def _of_film(film: FilmStep, title: Title) -> Iterator[Change]:
+    key, label = film.imdb_id, title.text
+    yield from _change("movie", label, key, film, title.year)
+    for vote in film.votes:
+        if vote.outcome != "same":
+            who = f"{vote.person_name} · {label}"
+            yield from _change("vote", who, vote_key(key, vote.person_key), vote, title.year)
+    for watch in film.watches:
+        if watch.outcome == "same":
+            continue
+        # A new watch tells all that it holds, and one that goes all that is lost.
+        fields = watch.fields
+        if watch.outcome == "new":
+            fields = differences(DEFAULTS[Watch], watch.values)
+        elif watch.outcome == "removed":
+            fields = differences(watch.values, DEFAULTS[Watch])
+        yield Change(
+            "watch",
+            watch.outcome,
+            label,
+            dict(fields),
+            watch.reason,
+            key=watch_key(key, watch.values.date_watched),
+            year=title.year,
+        )
+
+
+def _rejected(plan: Plan) -> Iterator[Change]:
+    places: Counter[str] = Counter()
     for problem in plan.errors:
         path, reason = problem.path, problem.reason
-        yield Change(kind_of(path), "rejected", path, {}, reason, path, path)  # type: ignore[arg-type]
+        # One row may have several problems.
+        places[path] += 1
+        key = path if places[path] == 1 else f"{path} #{places[path]}"
+        match = ROW.match(path)
+        label = plan.labels.get(match[0]) if match else None
+        number = int(match[1]) + 1 if match else None
+        yield Change(kind_of(path), "rejected", label or path, {}, reason, path, key, row=number)
 
 
-def _change(kind, label: str, key: str, step: Step) -> Iterator[Change]:
+def _change(
+    kind: Kind, label: str, key: str, step: Step, year: int | None = None
+) -> Iterator[Change]:
     if step.outcome != "same":
-        yield Change(kind, step.outcome, label, dict(step.fields), step.reason, key=key)
+        fields = dict(step.fields)
+        yield Change(kind, step.outcome, label, fields, step.reason, key=key, year=year)
 
 
-def _titles(plan: Plan) -> dict[str, str]:
+def _titles(plan: Plan) -> dict[str, Title]:
     """By imdb_id, of the films of the plan and of the library: as the server knows them, else
     as the user or the file does."""
-    hints = ((film.imdb_id, film.hint.title) for film in plan.films if film.hint)
-    titles = {imdb_id: title for imdb_id, title in hints if title}
-    mine = Movie.select(Movie.title, shown_titles.TITLE).join(Title)
+    hints = ((film.imdb_id, film.hint) for film in plan.films if film.hint)
+    titles = {imdb_id: Title(hint.title, hint.year) for imdb_id, hint in hints if hint.title}
+    mine = Movie.select(Movie.title, shown_titles.TITLE, shown_titles.YEAR).join(models.Title)
     rows = mine.where(Movie.user == plan.user_id)
-    titles |= {imdb_id: title for imdb_id, title in rows.tuples() if title}
+    titles |= {imdb_id: Title(title, year) for imdb_id, title, year in rows.tuples() if title}
     # Other users of this server may have the new ones.
-    known = Title.select(Title.imdb_id, Title.title).where(Title.title.is_null(False))
+    known = models.Title.select(models.Title.imdb_id, models.Title.title, models.Title.year)
+    known = known.where(models.Title.title.is_null(False))
     for part in chunks(film.imdb_id for film in plan.films if film.outcome == "new"):
-        titles |= dict(known.where(Title.imdb_id.in_(part)).tuples())
+        rows = known.where(models.Title.imdb_id.in_(part))
+        titles |= {imdb_id: Title(title, year) for imdb_id, title, year in rows.tuples()}
     return titles

@@ -4,7 +4,7 @@ They are small structs, because a library has hundreds of thousands of rows, and
 times the memory. Each has the columns of its table in `models.OWNED`, in that order.
 
 Of a row in a file, a column is None where the file says null, and UNSET where the file does not
-name it. A merge treats both the same: nothing is given.
+name it. A merge treats both the same: nothing is given. A replace takes null for what it says.
 """
 
 from collections.abc import Mapping
@@ -38,6 +38,7 @@ def _struct(table: type[Table]) -> Any:
 
 VALUES = {table: _struct(table) for table in OWNED}
 DEFAULTS = {table: VALUES[table](**new_values(table, {})) for table in OWNED}
+_MAY_BE_EMPTY = {VALUES[table]: [column.null for column in OWNED[table]] for table in OWNED}
 MovieValues = VALUES[Movie]
 WatchValues = VALUES[Watch]
 VoteValues = VALUES[Recommendation]
@@ -72,6 +73,20 @@ def merged(mine: Any, given: Any) -> Any:
     if values == mine:
         return mine
     return given if values == given else values
+
+
+def replaced(mine: Any, given: Any) -> Any:
+    """`mine` with the values that the file names: null clears what can be empty."""
+    triples = zip(
+        structs.astuple(mine), structs.astuple(given), _MAY_BE_EMPTY[type(mine)], strict=True
+    )
+    values = type(mine)(
+        *(
+            old if new is UNSET or (new is None and not may_be_empty) else new
+            for old, new, may_be_empty in triples
+        )
+    )
+    return mine if values == mine else values
 
 
 def differences(mine: Any, final: Any) -> Mapping[str, list]:

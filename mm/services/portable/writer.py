@@ -8,8 +8,8 @@ from msgspec import structs
 from msgspec.structs import astuple
 from peewee import Database, Field
 
-from mm import models
-from mm.database import chunks, db, insert_rows, update_rows
+from mm import clock, models
+from mm.database import chunks, db, delete_rows, fold, insert_rows, update_rows
 from mm.errors import ConflictError
 from mm.models import (
     OWNED,
@@ -25,7 +25,7 @@ from mm.models import (
 )
 from mm.services import ranking_order, shown_titles
 from mm.services.portable import filters, list_films
-from mm.services.portable.plans import NO_HINT, FilmStep, Plan
+from mm.services.portable.plans import NO_HINT, WRITTEN, FilmStep, Plan
 
 CHANGED = "Your library has changed since this plan was made. Review it again, then confirm."
 
@@ -43,6 +43,7 @@ def apply(plan: Plan, database: Database | None = None) -> None:
         if not count.execute(database):
             raise ConflictError(CHANGED)
         updated_at = models.next_update(database)
+        _remove(database, plan, updated_at)
         _apply_people(database, plan, updated_at)
         _apply_lists(database, plan, updated_at)
         people = _ids(database, Person.name_key, Person.id, plan.user_id)
@@ -50,12 +51,80 @@ def apply(plan: Plan, database: Database | None = None) -> None:
         _apply_films(database, plan, updated_at)
         _mark_deletions(database, plan, updated_at)
         movies = _ids(database, Movie.title, Movie.id, plan.user_id)
-        _apply_votes(database, plan.films, movies, people, updated_at)
+        _apply_votes(database, plan.films, movies, people)
         _apply_watches(database, plan.films, movies)
         _apply_list_films(database, plan, movies, updated_at)
-        if any(step.outcome in ("new", "changed", "removed") for step in plan.rankings):
+        _mark_shown_elsewhere(database, plan, movies, people, updated_at)
+        if any(step.outcome in WRITTEN for step in plan.rankings):
             ranking_order.replace(database, plan.user_id, plan.ranked)
         models.spread_updates(database, plan.user_id, updated_at)
+
+
+def _remove(database: Database, plan: Plan, updated_at: float) -> None:
+    """What hangs on a row goes with it. A removed film, person, list or view leaves a tombstone."""
+
+    def removed(steps: Iterable) -> list:
+        return [step for step in steps if step.outcome == "removed"]
+
+    films, people, lists = removed(plan.films), removed(plan.people), removed(plan.lists)
+    views = removed(plan.views)
+    for key, steps in ((Movie.id, films), (Person.id, people), (CustomList.pk, lists)):
+        for part in chunks(step.row_id for step in steps):
+            key.model.delete().where(key.in_(part)).execute(database)
+    for part in chunks(step.row_id for step in views):
+        SavedView.delete().where(SavedView.id.in_(part)).execute(database)
+    gone = [
+        *(("movie", film.imdb_id, None) for film in films),
+        *(("person", str(step.row_id), fold(step.values.name)) for step in people),
+        *(("list", step.id, None) for step in lists),
+        *(("view", step.row_id, None) for step in views),
+    ]
+    for kind in ("movie", "person", "list", "view"):
+        keys = (key for of_kind, key, _ in gone if of_kind == kind)
+        _remove_tombstones(database, plan.user_id, kind, keys)
+    columns = (
+        Tombstone.kind,
+        Tombstone.key,
+        Tombstone.name_key,
+        Tombstone.user,
+        Tombstone.deleted_at,
+        Tombstone.updated_at,
+    )
+    marks = (plan.user_id, clock.now(), updated_at)
+    insert_rows(database, columns, ((*row, *marks) for row in gone))
+
+
+def _mark_shown_elsewhere(
+    database: Database,
+    plan: Plan,
+    movies: dict[str, int],
+    people: dict[str, int],
+    updated_at: float,
+) -> None:
+    """A person's JSON has the number of their films, and a list is read with its films: deleted
+    ones do not count."""
+    turned = [
+        movies[film.imdb_id]
+        for film in plan.films
+        if film.outcome == "changed" and "deleted" in film.fields.get("status", ())
+    ]
+    voters = {
+        people.get(vote.person_key)
+        for film in plan.films
+        for vote in film.votes
+        if vote.outcome in ("new", "removed")
+    }
+    lists: set[int] = set()
+    for part in chunks(turned):
+        votes = Recommendation.select(Recommendation.person)
+        votes = votes.where(Recommendation.movie.in_(part)).distinct()
+        voters.update(person_id for (person_id,) in database.execute(votes))
+        places = ListFilm.select(ListFilm.custom_list).where(ListFilm.movie.in_(part)).distinct()
+        lists.update(pk for (pk,) in database.execute(places))
+    for part in chunks(voters - {None}):
+        Person.update(updated_at=updated_at).where(Person.id.in_(part)).execute(database)
+    for part in chunks(lists):
+        CustomList.update(updated_at=updated_at).where(CustomList.pk.in_(part)).execute(database)
 
 
 def _apply_people(database: Database, plan: Plan, updated_at: float) -> None:
@@ -168,7 +237,6 @@ def _apply_votes(
     films: Sequence[FilmStep],
     movies: dict[str, int],
     people: dict[str, int],
-    updated_at: float,
 ) -> None:
     """`movies` has the id of each by its imdb_id, `people` by their folded name."""
 
@@ -180,11 +248,17 @@ def _apply_votes(
                     yield (*astuple(vote.values), *key)
 
     columns, pair = OWNED[Recommendation], (Recommendation.movie, Recommendation.person)
+    # Those of people and films that are gone went with them.
+    gone = (
+        (movies[film.imdb_id], people[vote.person_key])
+        for film in films
+        if film.outcome != "removed"
+        for vote in film.votes
+        if vote.outcome == "removed" and vote.person_key in people
+    )
+    delete_rows(database, pair, gone)
     insert_rows(database, (*columns, *pair), rows("new"))
     update_rows(database, columns, pair, rows("changed"))
-    # A person's JSON carries how many films they recommended.
-    for part in chunks({person_id for *_, person_id in rows("new")}):
-        Person.update(updated_at=updated_at).where(Person.id.in_(part)).execute(database)
 
 
 def _apply_watches(database: Database, films: Sequence[FilmStep], movies: dict[str, int]) -> None:
@@ -196,9 +270,17 @@ def _apply_watches(database: Database, films: Sequence[FilmStep], movies: dict[s
                     key = () if outcome == "new" else (watch.values.date_watched,)
                     yield (*astuple(watch.values), movies[film.imdb_id], *key)
 
-    columns = OWNED[Watch]
+    columns, pair = OWNED[Watch], (Watch.movie, Watch.date_watched)
+    gone = (
+        (movies[film.imdb_id], watch.values.date_watched)
+        for film in films
+        if film.outcome != "removed"
+        for watch in film.watches
+        if watch.outcome == "removed"
+    )
+    delete_rows(database, pair, gone)
     insert_rows(database, (*columns, Watch.movie), rows("new"))
-    update_rows(database, columns, [Watch.movie, Watch.date_watched], rows("changed"))
+    update_rows(database, columns, pair, rows("changed"))
 
 
 def _apply_list_films(
@@ -210,8 +292,9 @@ def _apply_list_films(
     changed = ((updated_at, pks[list_id]) for list_id in plan.on_lists)
     update_rows(database, [CustomList.updated_at], [CustomList.pk], changed)
     # A film's JSON names its lists.
-    joined = {movies[step.imdb_id] for step in plan.list_films if step.outcome == "new"}
-    update_rows(database, [Movie.updated_at], [Movie.id], ((updated_at, key) for key in joined))
+    moved = {step.imdb_id for step in plan.list_films if step.outcome in ("new", "removed")}
+    keys = (movies[imdb_id] for imdb_id in moved if imdb_id in movies)
+    update_rows(database, [Movie.updated_at], [Movie.id], ((updated_at, key) for key in keys))
 
 
 def _ids(database: Database, name: Field, key: Field, user_id: str) -> dict:
