@@ -258,7 +258,7 @@ def test_an_import_that_runs_out_of_room_takes_its_safety_backup_back(
         assert kinds(alice) == ["manual"]
         fill(4 * MIB)
         job = uploads.receive(alice, io.BytesIO(data))
-        job = imports.confirm(job, "overwrite", models.User.get_by_id(alice.id).library_version)
+        job = imports.confirm(job, imports.prepare(job).plan_id)
         with pytest.raises(jobs.UnconfirmedError, match="disk is full"):
             imports.run(Job.get_by_id(job.id))
         assert kinds(alice) == ["manual"]

@@ -143,7 +143,7 @@ def test_an_import_whose_worker_is_killed_is_done_once_and_wholly(server):
     random.seed(7)
     [user] = people(1)
     job = uploads.receive(user, io.BytesIO(as_bytes(many(6000, 2, start=10_000))))
-    imports.confirm(job, "overwrite", models.User.get_by_id(user.id).library_version)
+    imports.confirm(job, imports.prepare(job).plan_id)
     Job.update(created_at=Job.created_at - 100).execute()
     for _ in range(3):
         server.start("worker")

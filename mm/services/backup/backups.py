@@ -161,9 +161,7 @@ def _told(error: Exception, user_id: str, kind: BackupKind) -> UserError:
     return UnavailableError(jobs.went_wrong("backup", code))
 
 
-def _write(
-    user: User, kind: BackupKind, beside: int, before: Before | None
-) -> tuple[str, Sidecar]:
+def _write(user: User, kind: BackupKind, beside: int, before: Before | None) -> tuple[str, Sidecar]:
     begun = time.monotonic()
     folder = folder_of(user.id)
     files.make_folder(folder)

@@ -4,7 +4,7 @@ would take back besides.
 A name is a film's title, or what a person, a list or a saved view is called.
 """
 
-from peewee import Expression, ModelSelect, fn
+from peewee import JOIN, Expression, ModelSelect, fn
 
 from mm.database import Table
 from mm.models import CustomList, Movie, Person, SavedView, Title, Tombstone
@@ -24,9 +24,11 @@ def mark(user_id: str) -> float:
     )
 
 
-def names(user_id: str, moment: float) -> list[str]:
+def names(user_id: str, moment: float, at_least_one: bool = False) -> list[str]:
     """What was changed, imported or removed after the mark, the newest first. What was only looked
-    up, or only shows something else that changed, is left out unless there is nothing besides."""
+    up, or only shows something else that changed, is left out; but where it is known that there is
+    `at_least_one`, and nothing else is found, it is among these: what a phone did long ago has an
+    old last_modified."""
     found: list[tuple[float, str]] = []
     tables: tuple[tuple[type[Table], ModelSelect], ...] = (
         (Movie, Movie.select(Movie.updated_at, fn.COALESCE(shown_titles.TITLE, Movie.title))),
@@ -36,15 +38,16 @@ def names(user_id: str, moment: float) -> list[str]:
     )
     for table, select in tables:
         rows = select.join(Title) if table is Movie else select
-        found += rows.where(_newer(table, user_id, moment) & _by_hand(table, moment)).tuples()
+        mine = _newer(table, user_id, moment) & _by_hand(table, moment)
+        found.extend(rows.where(mine).tuples())
     gone = Tombstone.select(Tombstone.updated_at, Tombstone.kind, Tombstone.key, Title.title)
-    gone = gone.join(Title, "LEFT OUTER", on=(Tombstone.key == Title.imdb_id))
+    gone = gone.join(Title, JOIN.LEFT_OUTER, on=(Tombstone.key == Title.imdb_id))
     for at, kind, key, title in gone.where(_newer(Tombstone, user_id, moment)).tuples():
         found.append((at, GONE.get(kind) or title or key))
-    if not found:
+    if at_least_one and not found:
         for table, select in tables:
             rows = select.join(Title) if table is Movie else select
-            found += rows.where(_newer(table, user_id, moment)).tuples()
+            found.extend(rows.where(_newer(table, user_id, moment)).tuples())
     return [name for _, name in sorted(found, reverse=True)]
 
 

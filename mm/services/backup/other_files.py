@@ -14,9 +14,9 @@ ZIP = "This is a ZIP file. Unpack it first, then choose the .json file in it."
 COMPRESSED = "This file is compressed. Unpack it first, then choose the .json file in it."
 CSV = f"This looks like a table (CSV). {ONLY_OURS}"
 WEB_PAGE = f"This looks like a web page. {ONLY_OURS}"
-# Files that a Letterboxd ZIP has, and the columns of their tables.
+# Files that a Letterboxd ZIP has, and what its tables name in their first lines.
 LETTERBOXD_FILES = (b"watched.csv", b"watchlist.csv", b"diary.csv")
-LETTERBOXD_COLUMN = "letterboxd uri"
+LETTERBOXD_NAME = "letterboxd"
 IMDB_COLUMNS = ("const,", "your rating")
 FIRST_LINE_MAX = 2_000
 SEPARATOR = re.compile("[,;\t]")
@@ -38,7 +38,7 @@ def recognised(data: bytes) -> str | None:
         return WEB_PAGE
     if line.startswith(("{", "[", '"{')):
         return None
-    if LETTERBOXD_COLUMN in text.casefold():
+    if LETTERBOXD_NAME in text.casefold():
         return LETTERBOXD
     if all(column in line for column in IMDB_COLUMNS):
         return IMDB

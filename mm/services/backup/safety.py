@@ -34,8 +34,8 @@ def backed_up(
 
     `verify_later`: within a transaction, which other writers wait for: the test restore follows
     after the block, and the copy before, which is verified, stays until then. `size_bytes`: of the
-    file that is imported, `source` its name. `back_up` raises UnavailableError, or NoRoomError when the disk cannot
-    take both backup and import.
+    file that is imported, `source` its name. `back_up` raises UnavailableError, or NoRoomError when
+    the disk cannot take both backup and import.
     """
     names: list[str] = []
     unverified = False
