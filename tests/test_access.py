@@ -214,7 +214,7 @@ TABLE = {
     "POST /api/backup/verify/<path:filename>": only_alice(200),
     "GET /api/backup/download/<path:filename>": only_alice(200),
     "POST /api/backup/restore/<path:filename>": only_alice(200),
-    "POST /api/backup/undo": own_library(200, data=lambda: something_to_undo()),
+    "POST /api/backup/undo": only_alice(200, json=lambda: {"filename": something_to_undo()}),
     "PUT /api/backup/pin/<path:filename>": only_alice(200, json={"pinned": True}),
     "DELETE /api/backup/<path:filename>": only_alice(204),
 }
@@ -397,6 +397,14 @@ def an_account():
 def a_new_account():
     name = f"dora{next(numbers)}"
     return {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
+
+
+def something_to_undo():
+    films = [{"imdb_id": f"tt9{next(numbers):06d}"} for _ in range(2)]
+    for row in films:
+        file = json.dumps({"version": 2, "movies": [row]}).encode()
+        done = imports.import_bytes(user(ALICE), file)
+    return done.safety_backup
 
 
 def the_waiting_plan():

@@ -10,7 +10,7 @@ import pytest
 import requests
 from peewee import DatabaseError
 
-from mm import config, disk, models
+from mm import config, disk
 from mm.database import db
 from mm.errors import NoRoomError
 from mm.models import Job, Movie

@@ -103,7 +103,7 @@ def test_a_plan_that_is_no_longer_true_is_refused_at_the_confirmation(alice):
     job = upload(alice, many(3))
     plan = planned(job)
     put(alice, document([film(90, title="Heat")]))
-    with pytest.raises(ConflictError, match="^Heat changed since this plan was made"):
+    with pytest.raises(ConflictError, match=r"^Heat changed since this plan was made\."):
         imports.confirm(job, plan.plan_id)
     new = stored_plans.summary(job)
     assert new.library_version == plan.library_version + 1

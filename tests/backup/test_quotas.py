@@ -13,7 +13,7 @@ from mm.schemas import BackupEntry, Counts
 from mm.services import jobs
 from mm.services.backup import backups, imports, nightly, quotas, uploads
 from mm.services.backup import files as backup_files
-from tests.support.libraries import as_bytes, many, put, reload
+from tests.support.libraries import as_bytes, many, put
 
 GB, MB = 10**9, 10**6
 

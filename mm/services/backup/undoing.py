@@ -94,15 +94,11 @@ def request(user: User, filename: str | None = None) -> Job:
     return job
 
 
-def at_once(
-    user: User, filename: str | None = None, library_version: int | None = None
-) -> ImportResult:
+def at_once(user: User, filename: str | None = None) -> ImportResult:
     """For the API and the command line. Raises as `imports.restore_backup` does, too."""
     copy, data = _read(user, filename)
     since = _since(user, copy)
-    result = imports.at_once(
-        user, data, "undo", "overwrite", "replace", copy.filename, library_version
-    )
+    result = imports.at_once(user, data, "undo", "overwrite", "replace", copy.filename)
     result.warnings += since
     return result
 
