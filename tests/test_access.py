@@ -408,7 +408,8 @@ def something_to_undo():
 
 
 def the_waiting_plan():
-    return imports.prepare(Job.get(Job.state == "waiting")).plan_id
+    mine = (Job.state == "waiting") & (Job.user == user(ALICE))
+    return imports.prepare(Job.get(mine)).plan_id
 
 
 def user(email):

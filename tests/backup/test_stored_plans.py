@@ -290,7 +290,7 @@ def test_what_was_only_looked_up_meanwhile_is_not_named(alice):
     with db.atomic():
         later = models.next_update(db.obj)
         Movie.update(updated_at=later).where(Movie.title == "tt0000002").execute()
-    with pytest.raises(ConflictError, match="^Heat changed"):
+    with pytest.raises(ConflictError, match=r"^Heat changed"):
         imports.confirm(job, plan.plan_id)
 
 

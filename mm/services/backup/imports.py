@@ -158,6 +158,7 @@ def prepare(
     return stored_plans.store(
         job,
         plan,
+        conflicts=rule,
         exported_at=incoming.exported_at,
         other_counts=counts,
         other_problem=problem,

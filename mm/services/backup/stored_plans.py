@@ -38,7 +38,8 @@ Counts = dict[str, dict[str, int]]
 
 
 class PlanSummary(Struct):
-    """A stored plan but for its rows. `plan_id` names exactly this plan. `rejected` has each reason
+    """A stored plan but for its rows. `plan_id` names exactly this plan. `conflicts` is the rule of
+    a merge; where the plan is a replace, that of the merge beside it. `rejected` has each reason
     with how often it was met. `other_counts` are of the other mode, with the same rule; where that
     is refused they are null, and `other_problem` says why. `since`: what was done after what an
     undo takes back, null where it is nothing, or no undo. `exported_at`: when the file was made."""
@@ -99,7 +100,7 @@ def store(job: Job, plan: Plan, **more: Any) -> PlanSummary:
         choice = {
             "plan": kept,
             "mode": plan.mode,
-            "conflicts": plan.conflicts,
+            "conflicts": summary.conflicts,
             "library_version": plan.library_version,
         }
         job.params = {**job.params, **choice}
@@ -167,11 +168,10 @@ def all_rows(job: Job) -> Iterator[Change]:
 
 def _summary(plan: Plan, plan_id: str, **more: Any) -> PlanSummary:
     reasons = Counter(problem.reason for problem in plan.errors)
-    fields: dict[str, Any] = {"exported_at": None, **more}
+    fields: dict[str, Any] = {"conflicts": plan.conflicts, "exported_at": None, **more}
     return PlanSummary(
         plan_id=plan_id,
         mode=plan.mode,
-        conflicts=plan.conflicts,
         library_version=plan.library_version,
         counts=portable.count(plan),
         writes=not plan.is_empty(),
