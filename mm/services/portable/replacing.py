@@ -188,8 +188,7 @@ def _keep_below(kept: dict[str, set[str] | None], parent: str, keys: tuple[str, 
 
 
 def _own_key(person_id: int) -> str:
-    """Of a person who is removed while somebody else gets their name: no name begins with a
-    space."""
+    """Of a person whose name is somebody else's in the file: no name begins with a space."""
     return f" {person_id}"
 
 
@@ -219,12 +218,13 @@ def _without_what_goes(
 ) -> Library:
     """The library without the people and lists that go: their names are free."""
     joined = set(join_people(library, incoming.people).values())
-    named = {vote.key for film in films for vote in film.votes or ()}
+    of_rows = {row.key for row in incoming.people}
+    # People that only votes name.
+    named = {vote.key for film in films for vote in film.votes or ()} - of_rows
     listed = {row.id for row in incoming.lists} - kept.lists.keys()
     listed |= {film.list_id for film in films if film.list_id is not None}
     people, lists = _needed(library, incoming, films, kept)
     gone_people, gone_lists = {}, {}
-    in_use = {row.key for row in incoming.people} | named
     for person in library.people.values():
         if person.id in joined or person.id in kept.people:
             continue
@@ -234,7 +234,7 @@ def _without_what_goes(
             kept.people[person.id] = NEEDED
         elif person.key not in named:
             gone_people[person.id] = person
-            person.final_key = _own_key(person.id) if person.key in in_use else person.key
+            person.final_key = _own_key(person.id) if person.key in of_rows else person.key
     for row in library.lists.values():
         if row.id in listed or row.id in kept.lists:
             continue
@@ -316,13 +316,15 @@ def _names_of_unread_people(library: Library, unread: Iterable[Unread]) -> dict[
 
 def _add_other_people(plan: Plan, library: Library, kept: _Kept) -> None:
     there = {step.row_id for step in plan.people}
+    of_rows = {step.file_key for step in plan.people}
     for person in library.people.values():
         if person.id not in there:
             reason = kept.people.get(person.id)
             outcome: Outcome = "kept" if reason else "same"
-            plan.people.append(
-                PersonStep(outcome, person.key, person.id, person.values, NOTHING, reason)
-            )
+            step = PersonStep(outcome, person.key, person.id, person.values, NOTHING, reason)
+            if person.key in of_rows:
+                step.file_key = _own_key(person.id)
+            plan.people.append(step)
     for person in library.gone_people.values():
         plan.people.append(
             PersonStep("removed", person.final_key, person.id, person.values, NOTHING)
