@@ -147,6 +147,8 @@ def test_an_undo_that_met_a_change_comes_back_with_a_new_plan(alice, imported):
     waiting = run(queued)
     assert waiting.state == "waiting"
     assert waiting.message.startswith("tt0000700 changed before this started.")
+    words = "tt0000700 changed since then. That is undone too."
+    assert stored_plans.summary(waiting).since == words
     before, _ = imported
     run(imports.confirm(waiting, stored_plans.summary(waiting).plan_id))
     assert export(alice) == before

@@ -7,10 +7,11 @@ A name is a film's title, or what a person, a list or a saved view is called.
 from peewee import JOIN, Expression, ModelSelect, fn
 
 from mm.database import Table
-from mm.models import CustomList, Movie, Person, SavedView, Title, Tombstone
+from mm.models import CustomList, Movie, Person, SavedView, Title, Tombstone, User
 from mm.services import shown_titles
 
 NAMED = 2
+ALSO_UNDONE = "{} changed since then. That is undone too."
 # Of what is gone the name is forgotten, but for films.
 GONE = {"person": "a deleted person", "list": "a deleted list", "view": "a deleted view"}
 
@@ -71,3 +72,12 @@ def sentence(named: list[str]) -> str:
         texts.append(f"{len(named) - len(texts):,} more")
     *first, last = texts
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def also_undone(user_id: str, moment: float, copied_version: int) -> str | None:
+    """What an undo takes back besides, in a sentence: what was done after the `moment` at which the
+    library was written. None where that is nothing. `copied_version`: the library_version of the
+    copy from right before it."""
+    version = User.select(User.library_version).where(User.id == user_id).scalar()
+    named = names(user_id, moment, at_least_one=version - copied_version > 1)
+    return ALSO_UNDONE.format(sentence(named)) if named else None

@@ -154,6 +154,7 @@ def prepare(
             counts = portable.count(alternative)
         except UnusableFileError as error:
             problem = error.message
+    since = job.params.get("since")
     job.params = {**job.params, "left_out": kept_out, "fixes": typed, "seen_until": seen_until}
     return stored_plans.store(
         job,
@@ -162,7 +163,7 @@ def prepare(
         exported_at=incoming.exported_at,
         other_counts=counts,
         other_problem=problem,
-        since=next(iter(job.params.get("since", [])), None),
+        since=changed_since.also_undone(user_id, **since) if since else None,
     )
 
 
@@ -227,8 +228,10 @@ def run(job: Job) -> dict:
     except ConflictError as changed:
         log.info("import.unconfirmed", user=job.user_id, job=job.id)
         why = CHANGED_MEANWHILE.format(_changed_since(job))
+        # Where the new plan finds no room, it is made when its user looks at it.
         if not _newer_waits(job):
-            prepare(job)
+            with contextlib.suppress(NoRoomError):
+                prepare(job)
         raise _back_to_its_user(job, why, SEE_THE_NEW_PLAN) from changed
     except NoRoomError as full:
         raise _back_to_its_user(job, full.message, NO_ROOM_YET) from full

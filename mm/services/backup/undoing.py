@@ -21,7 +21,8 @@ from mm.services.portable import Plan
 
 KEPT_SECONDS = 7 * DAY
 NOTHING = (
-    "There is nothing to undo: in the last 7 days no import, restore or undo changed this library."
+    "There is nothing to undo: no import, restore or undo of the last 7 days has left a copy from "
+    "before it. An empty library needs none."
 )
 TOO_OLD = "This can no longer be undone: more than 7 days have passed."
 GONE = "The copy from before it is gone, so this can’t be undone."
@@ -30,7 +31,6 @@ NO_SAFETY_COPY = (
     "{} wasn’t made before an import or a restore, so there is nothing to undo with it. To go back "
     "to it, restore it."
 )
-ALSO_UNDONE = "{} changed since then. That is undone too."
 UNKNOWN = "It isn’t known what {} was made for. To go back to it, restore it."
 NOT_DONE = "What {} was made for was never done, so there is nothing to undo."
 
@@ -44,6 +44,9 @@ class _Copy(NamedTuple):
     done_at: float | None
     library_version: int
     is_damaged: bool
+
+    def written_at(self) -> float:
+        return self.done_at or self.before.at
 
     def is_old(self) -> bool:
         return clock.now() - self.before.at > KEPT_SECONDS
@@ -88,8 +91,9 @@ def request(user: User, filename: str | None = None) -> Job:
     copy, data = _read(user, filename)
     files.require_room(config.current.tmp_dir, len(data))
     undone = {"action": copy.before.action, "source": copy.before.source, "at": copy.before.at}
+    since = {"moment": copy.written_at(), "copied_version": copy.library_version}
     params = {"filename": copy.filename, "source": copy.filename, "undone": undone}
-    job = uploads.keep(user, data, "undo", {**params, "since": _since(user, copy)})
+    job = uploads.keep(user, data, "undo", {**params, "since": since})
     imports.prepare(job)
     return job
 
@@ -121,13 +125,14 @@ def _read(user: User, filename: str | None) -> tuple[_Copy, bytes]:
 def _recent(user: User) -> Iterator[_Copy]:
     """The newest first, the damaged ones included."""
     names = [entry.filename for entry in backup_files.entries(user.id)]
-    copies = [copy for name in names if (copy := _copy(user, name))]
+    written = ledger.written(user.id)
+    copies = [copy for name in names if (copy := _copy(user, name, written))]
     done = [copy for copy in copies if copy.done_at is not None and not copy.is_old()]
     return iter(sorted(done, key=lambda copy: (copy.done_at, copy.filename), reverse=True))
 
 
-def _copy(user: User, filename: str) -> _Copy | None:
-    """None where nobody knows what the file was made for."""
+def _copy(user: User, filename: str, written: dict[str, float]) -> _Copy | None:
+    """None where nobody knows what the file was made for. `written` is the ledger's."""
     if backup_files.kind_of(filename) not in KINDS.values():
         return None
     path = backup_files.folder_of(user.id) / filename
@@ -135,7 +140,7 @@ def _copy(user: User, filename: str) -> _Copy | None:
     if sidecar is None or sidecar.before is None:
         return None
     # A process that was killed right after the library was written has not told the sidecar.
-    done_at = sidecar.before.done_at or ledger.written(user.id).get(filename)
+    done_at = sidecar.before.done_at or written.get(filename)
     is_damaged = backup_files.entry(path).state == "damaged"
     version = sidecar.library_version or 0
     return _Copy(filename, sidecar.before, done_at, version, is_damaged)
@@ -145,7 +150,7 @@ def _named(user: User, filename: str) -> _Copy:
     kind = backup_files.kind_of(filename)
     if kind is None:
         raise NotFoundError(backup_files.NOT_FOUND)
-    copy = _copy(user, filename)
+    copy = _copy(user, filename, ledger.written(user.id))
     if copy is None:
         if not backup_files.is_there(user.id, filename):
             raise NotFoundError(GONE if kind in KINDS.values() else backup_files.NOT_FOUND)
@@ -159,8 +164,6 @@ def _named(user: User, filename: str) -> _Copy:
 
 
 def _since(user: User, copy: _Copy) -> list[str]:
-    """A sentence that names what was done after what is undone; none where that is nothing."""
-    writes = User.get_by_id(user.id).library_version - copy.library_version
-    moment = copy.done_at or copy.before.at
-    named = changed_since.names(user.id, moment, at_least_one=writes > 1)
-    return [ALSO_UNDONE.format(changed_since.sentence(named))] if named else []
+    """For the warnings of a plan or a result."""
+    sentence = changed_since.also_undone(user.id, copy.written_at(), copy.library_version)
+    return [sentence] if sentence else []
