@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from mm import config, models
+from mm import config, files, models
 from mm.database import db
 from mm.errors import ConflictError, NotFoundError
 from mm.models import Job, Movie, Title
@@ -130,14 +130,35 @@ def test_a_plan_that_was_swapped_is_not_done_but_made_anew(alice, bob, suffix):
     assert run(imports.confirm(job, again.plan_id)).result["movies_imported"] == 3
 
 
-def test_a_plan_that_was_swapped_after_it_was_confirmed_is_refused(alice, bob):
+@pytest.mark.parametrize("fate", ["swapped", "gone", "of another version"])
+def test_a_plan_that_is_lost_after_it_was_confirmed_is_shown_anew(alice, bob, fate):
+    put(alice, document([film(900)]))
     job, other = upload(alice, many(3)), upload(bob, many(7))
     imports.prepare(other)
     queued = imports.confirm(job, imports.prepare(job).plan_id)
-    paths(job)[".plan"].write_bytes(paths(other)[".plan"].read_bytes())
-    failed = run(queued)
-    assert (failed.state, failed.message) == ("failed", stored_plans.GONE)
-    assert Movie.select().count() == 0
+    path = paths(job)[".plan"]
+    if fate == "swapped":
+        path.write_bytes(paths(other)[".plan"].read_bytes())
+    elif fate == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(msgspec.msgpack.encode({"steps": []}))
+        kept = {**queued.params["plan"], "sha256": files.sha256(path)}
+        queued = reload_with(queued, plan=kept)
+    before = export(alice)
+    waiting = run(queued)
+    assert (waiting.state, waiting.message) == (
+        "waiting",
+        "The stored plan was gone or changed. Nothing was written. Review the new plan.",
+    )
+    assert export(alice) == before
+    new = stored_plans.summary(waiting)
+    assert run(imports.confirm(waiting, new.plan_id)).result["movies_imported"] == 3
+
+
+def reload_with(job, **params):
+    Job.update(params={**job.params, **params}).where(Job.id == job.id).execute()
+    return Job.get_by_id(job.id)
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "noise", "folder"])

@@ -4,7 +4,8 @@ applied as a replace.
 python -m tests.bench.bench_plans [--films 50000]
 
 The library has other ratings for every tenth film, and as many films again that the file has not,
-so that a replace changes, adds and removes. The first page of a stored plan must open within 150 ms.
+so that a replace changes, adds and removes. The first page of a stored plan must open within 150
+ms.
 """
 
 import argparse

@@ -10,7 +10,7 @@ import msgspec
 
 from mm import clock, locks, log
 from mm.database import db
-from mm.errors import ConflictError, NoRoomError, NotFoundError, UnusableFileError
+from mm.errors import ConflictError, NoRoomError, UnusableFileError
 from mm.models import Job, User
 from mm.schemas import Action, Conflicts, Counts, ImportResult, Mode
 from mm.services import jobs, portable
@@ -30,6 +30,7 @@ from mm.services.portable import Incoming, Plan
 # So often the library may change under an import before nobody else may write.
 TRIES = 2
 CHANGED_MEANWHILE = "{} changed before this started. Nothing was written."
+PLAN_LOST_MEANWHILE = "The stored plan was gone or changed. Nothing was written."
 SEE_THE_NEW_PLAN = " Review the new plan."
 REVIEW = "Review the new plan, then confirm."
 CHANGED_SINCE = f"{{}} changed since this plan was made. {REVIEW}"
@@ -171,7 +172,7 @@ def shown(job: Job) -> PlanSummary:
     """The stored plan of a waiting file, made now where there is none. Raises as `prepare`."""
     try:
         return stored_plans.summary(job)
-    except NotFoundError:
+    except stored_plans.GoneError:
         return prepare(job)
 
 
@@ -208,7 +209,7 @@ def _not_confirmable(job: Job, plan_id: str, anyway: bool) -> str | None:
     uploads.data_of(job)
     try:
         stored_plans.require_unchanged(job)
-    except NotFoundError:
+    except stored_plans.GoneError:
         return PLAN_LOST
     version = User.get_by_id(job.user_id).library_version
     if version != job.params["library_version"] and not (anyway and _is_merge(job)):
@@ -218,8 +219,8 @@ def _not_confirmable(job: Job, plan_id: str, anyway: bool) -> str | None:
 
 def run(job: Job) -> dict:
     """The work of a job of kind import, restore or undo; the ImportResult as builtins. Raises
-    jobs.UnconfirmedError when the library is no longer the one whose plan was confirmed, or when
-    there is no room: the file stays, and can be confirmed again."""
+    jobs.UnconfirmedError when the library or the stored plan is no longer the one that was
+    confirmed, or when there is no room: the file stays, and can be confirmed again."""
     try:
         with backups.holding(job.user_id, sentence=jobs.KINDS[job.kind].went_wrong):
             result = _run_held(job)
@@ -228,11 +229,10 @@ def run(job: Job) -> dict:
     except ConflictError as changed:
         log.info("import.unconfirmed", user=job.user_id, job=job.id)
         why = CHANGED_MEANWHILE.format(_changed_since(job))
-        # Where the new plan finds no room, it is made when its user looks at it.
-        if not _newer_waits(job):
-            with contextlib.suppress(NoRoomError):
-                prepare(job)
-        raise _back_to_its_user(job, why, SEE_THE_NEW_PLAN) from changed
+        raise _with_a_new_plan(job, why) from changed
+    except stored_plans.GoneError as gone:
+        log.warning("import.plan_lost", user=job.user_id, job=job.id)
+        raise _with_a_new_plan(job, PLAN_LOST_MEANWHILE) from gone
     except NoRoomError as full:
         raise _back_to_its_user(job, full.message, NO_ROOM_YET) from full
     uploads.delete(job)
@@ -242,6 +242,14 @@ def run(job: Job) -> dict:
 def failed(job: Job, _message: str) -> None:
     """The file of a job that has failed is of no more use."""
     uploads.delete(job)
+
+
+def _with_a_new_plan(job: Job, why: str) -> Exception:
+    """Where the new plan finds no room, it is made when its user looks at it."""
+    if not _newer_waits(job):
+        with contextlib.suppress(NoRoomError):
+            prepare(job)
+    return _back_to_its_user(job, why, SEE_THE_NEW_PLAN)
 
 
 def _back_to_its_user(job: Job, why: str, what_next: str) -> Exception:

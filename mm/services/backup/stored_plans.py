@@ -37,6 +37,10 @@ END = struct.Struct("<QQ")
 Counts = dict[str, dict[str, int]]
 
 
+class GoneError(NotFoundError):
+    """The stored plan cannot be read, or is not the one that was stored."""
+
+
 class PlanSummary(Struct):
     """A stored plan but for its rows. `plan_id` names exactly this plan. `conflicts` is the rule of
     a merge; where the plan is a replace, that of the merge beside it. `rejected` has each reason
@@ -113,36 +117,36 @@ def store(job: Job, plan: Plan, **more: Any) -> PlanSummary:
 
 
 def load(job: Job) -> Plan:
-    """The plan that was shown. Raises NotFoundError when it is gone or not the one that was
+    """The plan that was shown. Raises GoneError when it is gone or not the one that was
     stored."""
     kept = job.params.get("plan", {})
     try:
         packed = uploads.path_of(job, ".plan").read_bytes()
         if files.digest(packed) != kept.get("sha256"):
-            raise NotFoundError(GONE)
+            raise GoneError(GONE)
         # A server that was updated since may plan otherwise.
         return portable.unpack(packed)
     except (OSError, ValueError) as error:
-        raise NotFoundError(GONE) from error
+        raise GoneError(GONE) from error
 
 
 def require_unchanged(job: Job) -> None:
-    """Raises NotFoundError where plan or rows are not those that were stored."""
+    """Raises GoneError where plan or rows are not those that were stored."""
     kept = job.params.get("plan", {})
     for suffix, name in ((".plan", "sha256"), (".rows", "rows")):
         path = uploads.path_of(job, suffix)
         if not files.is_file(path) or files.sha256(path) != kept.get(name):
-            raise NotFoundError(GONE)
+            raise GoneError(GONE)
 
 
-# What the page shows. Each raises NotFoundError as `load` does.
+# What the page shows. Each raises GoneError as `load` does.
 
 
 def summary(job: Job) -> PlanSummary:
     with _opened(job) as file:
         found = _read_summary(file)
     if found.plan_id != job.params.get("plan", {}).get("id"):
-        raise NotFoundError(GONE)
+        raise GoneError(GONE)
     return found
 
 
@@ -223,10 +227,10 @@ def _opened(job: Job) -> Iterator[IO[bytes]]:
         )
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise NotFoundError(GONE)
+                raise GoneError(GONE)
             yield file
     except (OSError, ValueError, struct.error) as error:
-        raise NotFoundError(GONE) from error
+        raise GoneError(GONE) from error
 
 
 def _ends(file: IO[bytes]) -> tuple[int, int]:
