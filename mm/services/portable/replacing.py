@@ -539,7 +539,8 @@ def _plan_list_films(
             final = [film for film in mine if _still_on(step.id, library, steps.get(film.imdb_id))]
             reasons = dict.fromkeys((film.imdb_id for film in final), step.reason or NOT_SAID)
         else:
-            final, reasons = _as_given(plan, row, mine, steps, kept)
+            claimed = {film.imdb_id for film in claims.get(step.id, ())}
+            final, reasons = _as_given(plan, row, mine, steps, claimed, kept)
         _append(final, claims.get(step.id, ()))
         # A film that stays as it is has its list.
         _append(final, (film for film in mine if has_status_with.get(film.imdb_id) == step.id))
@@ -565,9 +566,11 @@ def _as_given(
     row: FileList,
     mine: list[ListedFilm],
     steps: dict[str, FilmStep],
+    claimed: set[str],
     kept: _Kept,
 ) -> tuple[list[ListedFilm], dict[str, str]]:
-    """The films of a list as the file has them, after them those that stay; and why those do."""
+    """The films of a list as the file has them, after them those that stay; and why those do.
+    `claimed` have their status with it, and cannot be left out."""
     own = {film.imdb_id: film for film in mine}
     final: dict[str, ListedFilm] = {}
     for film in row.films or ():
@@ -575,7 +578,7 @@ def _as_given(
         key = list_film_key(row.id, imdb_id)
         if plan.is_left_out("list_film", key) and imdb_id in own:
             final[imdb_id] = own[imdb_id]
-        elif plan.leave_out_new("list_film", key, imdb_id):
+        elif imdb_id not in claimed and plan.leave_out_new("list_film", key, imdb_id):
             pass
         elif imdb_id in steps:
             note = film.note
@@ -654,6 +657,8 @@ def _plan_rankings(plan: Plan, library: Library, incoming: Incoming, kept: _Kept
     for row in sorted(incoming.rankings, key=lambda row: row.position):
         stays = row.imdb_id in kept.rankings or row.imdb_id in kept.films
         if stays and row.imdb_id in library.films:
+            if row.imdb_id not in library.rankings:
+                plan.leave_out_new("ranking", row.imdb_id, row.imdb_id)
             continue
         if not is_taken(plan, library, row, statuses, films):
             continue
