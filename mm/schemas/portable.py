@@ -3,7 +3,7 @@ the fields."""
 
 from typing import Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 VERSION = 2
 # Raised whenever the same library is written as another file. It stands in a backup's sidecar (that
@@ -163,7 +163,8 @@ class PlanView(Struct):
 
 class ImportResult(Struct):
     """`problems` has a row for each entry of the file that was left out, `errors` the same as
-    sentences: "movies[3].status: …". `movies_imported` and the others count what was written."""
+    sentences: "movies[3].status: …". `movies_imported` and the others count what was written, and
+    `removed_counts` what a replace removed."""
 
     success: bool
     movies_imported: int
@@ -175,3 +176,4 @@ class ImportResult(Struct):
     problems: list[Problem]
     warnings: list[str]
     safety_backup: str | None
+    removed_counts: Counts = field(default_factory=lambda: Counts(0, 0, 0))

@@ -305,6 +305,15 @@ def test_the_films_hint_becomes_the_files_where_the_server_knows_nothing(alice):
     assert list(hints.tuples()) == [("Theirs", None), (None, 1990), ("Mine", None)]
 
 
+def test_the_result_counts_what_was_written_and_what_was_removed(alice):
+    put(alice, document([film(1), film(2), film(3)], [person("Ann")], [custom_list()]))
+    plan = replace(alice, document([film(1, note="New"), film(4)]))
+    result = portable.result(plan, None)
+    assert (result.movies_imported, result.removed_counts.movies) == (2, 2)
+    assert (result.removed_counts.people, result.removed_counts.lists) == (1, 1)
+    assert result.imdb_ids_needing_enrichment == ["tt0000001", "tt0000004"]
+
+
 def test_a_replace_of_a_library_that_changed_since_is_refused(alice):
     put(alice, document([film(1)]))
     plan = planned(alice, document([film(2)]))
