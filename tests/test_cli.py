@@ -162,7 +162,7 @@ def test_a_dry_run_with_rows_says_what_becomes_of_each(run, alice, tmp_path):
         "movie  new  tt0000003",
         "vote  new  tt0000003  Ann · tt0000003",
     ]
-    assert said[7].startswith("movie  rejected  movies[4].imdb_id  'x' is not an IMDb title ID")
+    assert said[7].startswith("movie  rejected  movies[4].imdb_id  x  'x' is not an IMDb title ID")
     assert said[8] == "movie: 2 changed, 1 new, 1 same, 1 rejected"
     assert "tt0000004" not in "".join(said)
     assert services(Movie.select().count) == 3
