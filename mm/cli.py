@@ -11,10 +11,10 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from mm import clock, config, log, schema, tasks
-from mm.database import db, fold
+from mm.database import db
 from mm.errors import UserError
 from mm.models import Job, Movie, User
-from mm.schemas import BackupEntry, ImportResult, Mode
+from mm.schemas import BackupEntry, Change, ImportResult, Mode
 from mm.services import accounts, health, jobs, portable
 from mm.services.backup import backups, imports, policies, state, undoing
 from mm.services.enrichment import queue as enrichment_queue
@@ -401,13 +401,12 @@ def _say(outcome: ImportResult) -> None:
 def _say_plan(plan: portable.Plan, rows: bool) -> None:
     """`rows`: also list each row that would change; one at a time, for there may be millions."""
     for change in portable.changes(plan) if rows else ():
-        # People and views have their folded name for a key.
-        key = change.key if fold(change.label) != change.key else None
+        key = _said_key(change)
+        label = change.label if change.label != key else None
         fields = []
         for name, values in change.fields.items():
             old, new = (json.dumps(value, ensure_ascii=False) for value in values)
             fields.append(f"{name}: {old} -> {new}")
-        label = change.label if change.label != key else None
         parts = [change.kind, change.outcome, key, label, change.reason, ", ".join(fields)]
         click.echo(_plain("  ".join(part for part in parts if part)))
     for kind, counts in portable.count(plan).items():
@@ -417,6 +416,16 @@ def _say_plan(plan: portable.Plan, rows: bool) -> None:
         click.echo(f"warning: {_plain(warning)}", err=True)
     for problem in () if rows else plan.errors:
         click.echo(f"left out: {_plain(f'{problem.path}: {problem.reason}')}", err=True)
+
+
+def _said_key(change: Change) -> str | None:
+    """The imdb_id of a film, the id of a list, the place in the file of what was rejected."""
+    if change.outcome == "rejected":
+        return change.path
+    if change.kind in ("person", "view"):
+        return None
+    first, _, last = change.key.partition("/")
+    return last if change.kind == "list_film" else first
 
 
 def _plain(text: str) -> str:

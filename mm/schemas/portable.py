@@ -172,7 +172,7 @@ class PlanView(Struct):
 
 class ImportResult(Struct):
     """`problems` has a row for each entry of the file that was left out, `errors` the same as
-    sentences: "movies[3].status: …". `movies_imported` and the others count what was written;
+    sentences: "movies[3].status: …". `movies_imported` and the others count what was written, and
     `removed_counts` what a replace removed."""
 
     success: bool

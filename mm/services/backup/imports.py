@@ -12,7 +12,7 @@ from mm import clock, locks, log
 from mm.database import db
 from mm.errors import ConflictError, NoRoomError, UnusableFileError
 from mm.models import Job, User
-from mm.schemas import Action, Conflicts, Counts, ImportResult, Mode
+from mm.schemas import Action, Conflicts, ImportResult, Mode
 from mm.services import jobs, portable
 from mm.services.backup import (
     backups,
@@ -357,8 +357,6 @@ def _apply(plan: Plan, safety_backup: str | None, job: Job | None) -> ImportResu
     before something that was really done."""
     result = portable.result(plan, safety_backup)
     result.mode = plan.mode
-    removed = {kind: tally.get("removed", 0) for kind, tally in portable.count(plan).items()}
-    result.removed_counts = Counts(removed["movie"], removed["person"], removed["list"])
     if job and plan.library_version != job.params["library_version"]:
         result.warnings.append(MORE_CHANGES)
     with db.atomic():
