@@ -28,6 +28,7 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench.bench_portable
+	$(BIN)/python -m tests.bench.bench_plans
 	$(BIN)/python -m tests.bench.bench_lists
 	$(BIN)/python -m tests.bench.bench_nightly
 	$(BIN)/python -m tests.bench.bench_movies

@@ -14,9 +14,9 @@ from mm import clock, config, log, schema, tasks
 from mm.database import db
 from mm.errors import UserError
 from mm.models import Job, Movie, User
-from mm.schemas import BackupEntry, ImportResult
+from mm.schemas import BackupEntry, Change, ImportResult, Mode
 from mm.services import accounts, health, jobs, portable
-from mm.services.backup import backups, imports, policies, state
+from mm.services.backup import backups, imports, policies, state, undoing
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment import runner as enrichment_runner
 
@@ -28,7 +28,13 @@ conflicts_option = click.option(
     type=click.Choice(["overwrite", "newest", "skip"]),
     default="overwrite",
     show_default=True,
-    help="What happens to rows that are in both.",
+    help="What a merge does with rows that are in both.",
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+MODES = click.Choice(["merge", "replace"])
+MODE_HELP = (
+    "merge: nothing is removed. replace: the library becomes what the file says, and the rest is "
+    "removed."
 )
 rows_option = click.option("--rows", is_flag=True, help="With --dry-run: list every row.")
 dry_run_option = click.option(
@@ -212,16 +218,42 @@ def backup_verify(name: str, filenames: tuple[str, ...]) -> None:
 
 @backup_group.command("restore")
 @user_option
+@click.option("--mode", type=MODES, default="replace", show_default=True, help=MODE_HELP)
 @conflicts_option
 @dry_run_option
 @rows_option
+@yes_option
 @click.argument("filename")
 @command
-def backup_restore(name: str, filename: str, conflicts, dry_run: bool, rows: bool) -> None:
-    """Merge a backup into the library; a safety backup is made first."""
+def backup_restore(
+    name: str, filename: str, mode: Mode, conflicts, dry_run: bool, rows: bool, yes: bool
+) -> None:
+    """Go back to a backup, or with --mode merge only bring back what is missing. A safety backup is
+    made first."""
+    user, version = accounts.find(name), None
     if _is_dry(dry_run, rows):
-        return _say_plan(imports.plan_backup(accounts.find(name), filename, conflicts), rows)
-    _say(imports.restore_backup(accounts.find(name), filename, conflicts))
+        return _say_plan(imports.plan_backup(user, filename, conflicts, mode), rows)
+    if mode == "replace" and not yes:
+        plan = imports.plan_backup(user, filename, conflicts, mode)
+        version = _confirmed(plan, f"Make the library of {user.username} what {filename} holds?")
+    _say(imports.restore_backup(user, filename, conflicts, mode, version))
+    tasks.start_enrichment()
+    return None
+
+
+@backup_group.command("undo")
+@user_option
+@dry_run_option
+@rows_option
+@click.argument("filename", required=False)
+@command
+def backup_undo(name: str, filename: str | None, dry_run: bool, rows: bool) -> None:
+    """Take back the last import, restore or undo, or the one that FILENAME was made before. This
+    can be undone, too."""
+    user = accounts.find(name)
+    if _is_dry(dry_run, rows):
+        return _say_plan(undoing.plan(user, filename), rows)
+    _say(undoing.at_once(user, filename))
     tasks.start_enrichment()
     return None
 
@@ -287,17 +319,24 @@ def export(name: str, file: Path) -> None:
 
 @click.command("import")
 @user_option
+@click.option("--mode", type=MODES, default="merge", show_default=True, help=MODE_HELP)
 @conflicts_option
 @dry_run_option
 @rows_option
+@yes_option
 @click.argument("file", type=click.File("rb"))
 @command
-def import_file(name: str, file, conflicts, dry_run: bool, rows: bool) -> None:
-    """Merge FILE (- for standard input) into the library; a safety backup is made first."""
-    user, data = accounts.find(name), file.read(portable.FILE_MAX + 1)
+def import_file(
+    name: str, file, mode: Mode, conflicts, dry_run: bool, rows: bool, yes: bool
+) -> None:
+    """Take FILE (- for standard input) over into the library; a safety backup is made first."""
+    user, data, version = accounts.find(name), file.read(portable.FILE_MAX + 1), None
     if _is_dry(dry_run, rows):
-        return _say_plan(imports.plan_bytes(user, data, conflicts), rows)
-    _say(imports.import_bytes(user, data, conflicts))
+        return _say_plan(imports.plan_bytes(user, data, conflicts, mode), rows)
+    if mode == "replace" and not yes:
+        plan = imports.plan_bytes(user, data, conflicts, mode)
+        version = _confirmed(plan, f"Make the library of {user.username} what this file holds?")
+    _say(imports.import_bytes(user, data, conflicts, mode, file.name, version))
     tasks.start_enrichment()
     return None
 
@@ -332,11 +371,25 @@ def _is_dry(dry_run: bool, rows: bool) -> bool:
     return dry_run
 
 
+def _confirmed(plan: portable.Plan, question: str) -> int:
+    """Show the plan and ask. Returns the library's version that was agreed to; ends the command
+    where it was not."""
+    _say_plan(plan, rows=False)
+    click.confirm(question, abort=True)
+    return plan.library_version
+
+
 def _say(outcome: ImportResult) -> None:
     click.echo(
         f"Imported {outcome.movies_imported:,} films, {outcome.people_imported:,} people and "
         f"{outcome.lists_imported:,} lists."
     )
+    if outcome.mode == "replace":
+        removed = outcome.removed_counts
+        click.echo(
+            f"Removed {removed.movies:,} films, {removed.people:,} people and "
+            f"{removed.lists:,} lists."
+        )
     if outcome.safety_backup:
         click.echo(f"As it was before: {outcome.safety_backup}")
     for warning in outcome.warnings:
@@ -348,12 +401,13 @@ def _say(outcome: ImportResult) -> None:
 def _say_plan(plan: portable.Plan, rows: bool) -> None:
     """`rows`: also list each row that would change; one at a time, for there may be millions."""
     for change in portable.changes(plan) if rows else ():
-        label = change.label if change.label != change.key else None
+        key = _said_key(change)
+        label = change.label if change.label != key else None
         fields = []
         for name, values in change.fields.items():
             old, new = (json.dumps(value, ensure_ascii=False) for value in values)
             fields.append(f"{name}: {old} -> {new}")
-        parts = [change.kind, change.outcome, change.key, label, change.reason, ", ".join(fields)]
+        parts = [change.kind, change.outcome, key, label, change.reason, ", ".join(fields)]
         click.echo(_plain("  ".join(part for part in parts if part)))
     for kind, counts in portable.count(plan).items():
         numbers = ", ".join(f"{count:,} {name}" for name, count in counts.items())
@@ -362,6 +416,16 @@ def _say_plan(plan: portable.Plan, rows: bool) -> None:
         click.echo(f"warning: {_plain(warning)}", err=True)
     for problem in () if rows else plan.errors:
         click.echo(f"left out: {_plain(f'{problem.path}: {problem.reason}')}", err=True)
+
+
+def _said_key(change: Change) -> str | None:
+    """The imdb_id of a film, the id of a list, the place in the file of what was rejected."""
+    if change.outcome == "rejected":
+        return change.path
+    if change.kind in ("person", "view"):
+        return None
+    first, _, last = change.key.partition("/")
+    return last if change.kind == "list_film" else first
 
 
 def _plain(text: str) -> str:

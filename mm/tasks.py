@@ -45,6 +45,7 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "verify": (backups.run_verify, None),
     "import": (imports.run, imports.failed),
     "restore": (imports.run, imports.failed),
+    "undo": (imports.run, imports.failed),
     "recheck": (recheck.run, _name_failure),
     "enrich": (enrichment_runner.run, _name_failure),
     "posters": (posters.run, _name_failure),

@@ -17,7 +17,7 @@ from mm import auth, config, create_app, models, schema
 from mm.database import db
 from mm.models import Job
 from mm.services import accounts
-from mm.services.backup import backups, quotas, uploads
+from mm.services.backup import backups, imports, quotas, uploads
 from mm.services.library import lists, movies, people, rankings, saved_views
 from tests.conftest import PASSWORD
 from tests.support.standin import picture
@@ -117,7 +117,7 @@ TABLE = {
     ),
     "GET /backup/import/<job_id>": only_alice(200),
     "POST /backup/import/<job_id>/confirm": only_alice(
-        REDIRECT, data=lambda: {"library_version": library_version(ALICE)}
+        REDIRECT, data=lambda: {"plan": the_waiting_plan()}
     ),
     "POST /backup/import/<job_id>/discard": only_alice(REDIRECT),
     "GET /backup/jobs/<job_id>": only_alice(200),
@@ -214,6 +214,7 @@ TABLE = {
     "POST /api/backup/verify/<path:filename>": only_alice(200),
     "GET /api/backup/download/<path:filename>": only_alice(200),
     "POST /api/backup/restore/<path:filename>": only_alice(200),
+    "POST /api/backup/undo": only_alice(200, json=lambda: {"filename": something_to_undo()}),
     "PUT /api/backup/pin/<path:filename>": only_alice(200, json={"pinned": True}),
     "DELETE /api/backup/<path:filename>": only_alice(204),
 }
@@ -398,8 +399,17 @@ def a_new_account():
     return {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
 
 
-def library_version(email):
-    return user(email).library_version
+def something_to_undo():
+    films = [{"imdb_id": f"tt9{next(numbers):06d}"} for _ in range(2)]
+    for row in films:
+        file = json.dumps({"version": 2, "movies": [row]}).encode()
+        done = imports.import_bytes(user(ALICE), file)
+    return done.safety_backup
+
+
+def the_waiting_plan():
+    mine = (Job.state == "waiting") & (Job.user == user(ALICE))
+    return imports.prepare(Job.get(mine)).plan_id
 
 
 def user(email):

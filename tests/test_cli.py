@@ -21,6 +21,7 @@ from tests.support.libraries import (
     custom_list,
     document,
     export,
+    exported,
     film,
     hard_document,
     many,
@@ -162,7 +163,7 @@ def test_a_dry_run_with_rows_says_what_becomes_of_each(run, alice, tmp_path):
         "movie  new  tt0000003",
         "vote  new  tt0000003  Ann · tt0000003",
     ]
-    assert said[7].startswith("movie  rejected  movies[4].imdb_id  'x' is not an IMDb title ID")
+    assert said[7].startswith("movie  rejected  movies[4].imdb_id  x  'x' is not an IMDb title ID")
     assert said[8] == "movie: 2 changed, 1 new, 1 same, 1 rejected"
     assert "tt0000004" not in "".join(said)
     assert services(Movie.select().count) == 3
@@ -203,10 +204,50 @@ def test_backups_are_made_listed_verified_restored_and_pruned(run, alice):
     assert "movie: 5 new" in run(
         "backup", "restore", "--user", "alice", "--dry-run", entry.filename
     )
-    assert "Imported 5 films" in run("backup", "restore", "--user", "alice", entry.filename)
+    assert "Imported 5 films" in run(
+        "backup", "restore", "--user", "alice", "--mode", "merge", entry.filename
+    )
     assert f"keep  {entry.filename}  Kept until you delete it" in run(
         "backup", "prune", "--user", "alice", "--dry-run"
     )
+
+
+def test_a_restore_goes_back_once_that_is_confirmed_and_can_be_undone(run, alice):
+    services(put, alice, many(5))
+    entry = services(backups.create, alice)
+    services(put, alice, many(2, start=90))
+    before = services(export, alice)
+    restore = ("backup", "restore", "--user", "alice", entry.filename)
+    assert "movie: 5 same, 2 removed" in run(*restore, "--dry-run")
+    asked = run(*restore, input="n\n", exit_code=1)
+    assert "movie: 5 same, 2 removed" in asked
+    assert f"Make the library of alice what {entry.filename} holds?" in asked
+    assert services(export, alice) == before
+    assert "Removed 2 films, 0 people and 0 lists." in run(*restore, "--yes")
+    assert len(services(exported, alice)["movies"]) == 5
+    services(put, alice, many(1, start=80))
+    undo = ("backup", "undo", "--user", "alice")
+    said = run(*undo, "--dry-run", "--rows")
+    assert "movie  removed  tt0000080" in said
+    assert "warning: tt0000080 changed since then. That is undone too." in said
+    assert "Imported 2 films" in run(*undo)
+    assert services(export, alice) == before
+    assert "Removed 2 films" in run(*undo)
+
+
+def test_an_import_may_replace_the_library(run, alice, tmp_path):
+    services(put, alice, many(5))
+    file = tmp_path / "library.json"
+    file.write_bytes(as_bytes(many(2)))
+    replace = ("import", "--user", "alice", "--mode", "replace", str(file))
+    assert "what this file holds?" in run(*replace, input="n\n", exit_code=1)
+    assert "Removed 3 films" in run(*replace, "--yes")
+    [safety] = services(backups.listing, alice.id)
+    assert safety.kind == "before-import"
+
+
+def test_without_anything_to_undo_the_command_says_so(run, alice):
+    assert "There is nothing to undo" in run("backup", "undo", "--user", "alice", exit_code=1)
 
 
 def test_retention_is_said_changed_and_shown_before_it_is_changed(run, alice, frozen_clock):

@@ -1,14 +1,12 @@
 """Export, import, and one user's backup files."""
 
-from typing import Annotated
-
 import msgspec
 from flask import Blueprint, Response, request, send_file
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Struct
 
 from mm import auth, tasks
 from mm.api.openapi import amend, answers, api
-from mm.errors import InvalidError, NotFoundError, UnusableFileError
+from mm.errors import NotFoundError, UnusableFileError
 from mm.models import User
 from mm.schemas import (
     BackupEntry,
@@ -18,22 +16,32 @@ from mm.schemas import (
     Conflicts,
     Document,
     ImportResult,
+    Mode,
     PinChange,
     PlanView,
-    Problem,
+    UndoRequest,
 )
 from mm.services import portable
-from mm.services.backup import backups, imports, large_files, nightly, policies, state
+from mm.services.backup import (
+    backups,
+    imports,
+    large_files,
+    nightly,
+    policies,
+    state,
+    undoing,
+)
 from mm.services.backup import files as backup_files
 
 bp = Blueprint("backup", __name__, url_prefix="/backup")
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 PRIVATE = "private, no-store"
-Mode = Annotated[str, Meta(extra_json_schema={"enum": ["merge"]})]
 
 
 class ImportOptions(Struct):
-    """`dry_run`: answer what would happen, and write nothing."""
+    """`mode`: merge adds to the library and removes nothing, replace makes it what the file says.
+    `conflicts`: what a merge does with rows that are in both. `dry_run`: answer what would happen,
+    and write nothing."""
 
     mode: Mode = "merge"
     conflicts: Conflicts = "overwrite"
@@ -56,27 +64,31 @@ def export():
 @auth.account_required
 @api.validate(resp=answers(401, 403, 409, 413, 503, 507, HTTP_200=ImportResult), tags=["Backup"])
 def import_library(query: ImportOptions):
-    """Merge a v1 or v2 document into your library, all of it or nothing.
+    """Take a v1 or v2 document over into your library, all of it or nothing: merged into it, or
+    with mode=replace in its place.
+
+    A replace removes what the document has not; what the document's maker did not know (a key that
+    is absent) stays. A safety backup is made first, and `POST /backup/undo` goes back to it.
 
     Rows that cannot be used are left out: `errors` names each in a sentence, `problems` with its
     path and reason. A file that cannot be used at all is a 422 with one sentence. A dry run answers
     the plan.
     """
-    _require_merge(query)
     user = auth.account()
     large_files.require_turn(user.id, request.content_length or 0)
+    source = None
     # The form's field `file`, or else the body, whatever its type says.
     if request.mimetype not in FORMS:
         data = request.get_data()
     elif file := request.files.get("file"):
-        data = file.read()
+        data, source = file.read(), file.filename
     else:
         raise UnusableFileError(
             "Send the document as the body, or as the field `file` of a multipart form."
         )
     if query.dry_run:
-        return _answer(portable.view(imports.plan_bytes(user, data, query.conflicts)))
-    return _answer(imports.import_bytes(user, data, query.conflicts))
+        return _answer(portable.view(imports.plan_bytes(user, data, query.conflicts, query.mode)))
+    return _answer(imports.import_bytes(user, data, query.conflicts, query.mode, source))
 
 
 @bp.get("/settings")
@@ -158,13 +170,31 @@ def download(filename: str):
 @auth.account_required
 @api.validate(resp=answers(401, 403, 404, 409, 503, 507, HTTP_200=ImportResult), tags=["Backup"])
 def restore(filename: str, query: ImportOptions):
-    """Merge one of your backups into your library, all of it or nothing. A dry run answers the
-    plan."""
-    _require_merge(query)
+    """Take one of your backups over into your library, all of it or nothing: merged into it, or
+    with mode=replace going back to it exactly. A dry run answers the plan."""
     user = auth.account()
     if query.dry_run:
-        return _answer(portable.view(imports.plan_backup(user, filename, query.conflicts)))
-    return _answer(imports.restore_backup(user, filename, query.conflicts))
+        plan = imports.plan_backup(user, filename, query.conflicts, query.mode)
+        return _answer(portable.view(plan))
+    return _answer(imports.restore_backup(user, filename, query.conflicts, query.mode))
+
+
+@bp.post("/undo")
+@auth.account_required
+@api.validate(
+    resp=answers(401, 403, 404, 409, 413, 415, 503, 507, HTTP_200=ImportResult), tags=["Backup"]
+)
+def undo(json: UndoRequest):
+    """Take back an import, a restore or an undo of the last 7 days: your library becomes what the
+    safety backup from right before it holds. By default, what was done last.
+
+    `warnings` names what you did since, which is undone too. This makes a safety backup as well,
+    so that it can be undone. 404 says why there is nothing to undo. A dry run answers the plan.
+    """
+    user = auth.account()
+    if json.dry_run:
+        return _answer(portable.view(undoing.plan(user, json.filename)))
+    return _answer(undoing.at_once(user, json.filename))
 
 
 @bp.put("/pin/<path:filename>")
@@ -191,13 +221,6 @@ def delete(filename: str):
 def _settings(user: User) -> BackupSettings:
     counts = {f"keep_{kind}": getattr(user, f"keep_{kind}") for kind in policies.UNITS}
     return BackupSettings(user.backup_enabled, **counts)
-
-
-def _require_merge(options: ImportOptions) -> None:
-    if options.mode != "merge":
-        merges = "an import merges into the library (mode=merge)"
-        reason = f"{options.mode!r} is not available: {merges}"
-        raise InvalidError(reason, [Problem("mode", reason)])
 
 
 def _answer(result: ImportResult | PlanView) -> Response:
@@ -234,4 +257,5 @@ _IMPORT_BODY = {
     },
 }
 amend("/api/backup/import", "post", requestBody=_IMPORT_BODY, responses=_IMPORT_ANSWER)
+amend("/api/backup/undo", "post", responses=_IMPORT_ANSWER)
 amend("/api/backup/restore/{filename}", "post", responses=_IMPORT_ANSWER)

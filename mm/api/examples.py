@@ -65,6 +65,7 @@ from mm.schemas import (
     SyncBatch,
     TmdbData,
     Token,
+    UndoRequest,
     UnrankedView,
     Updated,
     ValidationDetail,
@@ -388,6 +389,7 @@ EXAMPLES: tuple[Struct, ...] = (
     ),
     BackupSettingsChange(keep_weekly=8, keep_monthly=12),
     PinChange(pinned=True),
+    UndoRequest(filename="2026-02-13T16-26-40-before-import.json"),
     BACKUP,
     BackupList(backups=[BACKUP], last_good=T, next_run=T + 86400, last_error=None),
     ImportResult(

@@ -27,6 +27,7 @@ from mm.schemas import (
     PlanView,
     SyncAction,
     SyncBatch,
+    UndoRequest,
     ValidationDetail,
     WatchChange,
 )
@@ -41,7 +42,7 @@ LONG = (SyncAction, SyncBatch, FilmOrder)
 BRACKETS_MAX = 500_000
 COMMAS_MAX = 2_000_000
 # Bodies that may be left out.
-OPTIONAL = (WatchChange, ListedFilmChange)
+OPTIONAL = (WatchChange, ListedFilmChange, UndoRequest)
 ERROR_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _amendments: dict[tuple[str, str], dict[str, dict]] = {}
 

@@ -37,7 +37,7 @@ def job_context(job: Job | None) -> dict:
         "left_out": left_out_of(job),
         "reason": ledger.REASON_IN_THE_LOG if is_unforeseen else job.message,
     }
-    if job.state == "done" and job.kind in ("import", "restore"):
+    if job.state == "done" and job.kind in uploads.KINDS:
         context |= enrichment_context()
     if job.state == "done" and job.kind in ("backup", "verify"):
         # The backup that was made or tested, unless it is deleted by now.

@@ -1,7 +1,5 @@
 """From a file to the library: the upload, the plan of what it would do, and the word to do it."""
 
-from collections import defaultdict
-
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
@@ -9,9 +7,9 @@ from mm import auth, htmx, tasks
 from mm.errors import ConflictError, InvalidError
 from mm.models import Job
 from mm.routes.forms import take_offer
-from mm.schemas import Change, Conflicts, PlanView
-from mm.services import portable
-from mm.services.backup import imports, large_files, nightly, uploads
+from mm.schemas import Change, Conflicts
+from mm.services.backup import imports, large_files, nightly, stored_plans, uploads
+from mm.services.backup.stored_plans import PlanSummary
 
 KINDS = {
     "movie": "Films",
@@ -31,7 +29,6 @@ OUTCOMES = {
     "removed": "removed",
     "rejected": "rejected",
 }
-WRITTEN = ("new", "changed", "removed")
 # What wins where both have a film: its name, and what it does.
 RULES: dict[Conflicts, tuple[str, str]] = {
     "overwrite": ("Use the file", "Replaces your ratings and dates for these films."),
@@ -51,7 +48,7 @@ def upload() -> Response:
     file = request.files.get("file")
     if file is None or not file.filename:
         raise InvalidError("Choose a file first: a Movie Manager export or backup.")
-    job = uploads.receive(auth.account(), file.stream)
+    job = uploads.receive(auth.account(), file.stream, file.filename)
     return htmx.go(url_for(".plan", job_id=job.id))
 
 
@@ -69,8 +66,7 @@ def confirm(job_id: str) -> Response:
     if job.state != "waiting":  # sent twice
         return htmx.go(url_for("jobs.show", job_id=job.id))
     try:
-        version = request.form.get("library_version", -1, type=int)
-        job = imports.confirm(job, _rule(job), version, "anyway" in request.form)
+        job = imports.confirm(job, request.form.get("plan", ""), "anyway" in request.form)
     except ConflictError as conflict:
         return _plan(job, conflict)
     take_offer()
@@ -87,21 +83,23 @@ def discard(job_id: str) -> Response:
 
 
 def _plan(job: Job, conflict: ConflictError | None = None) -> Response:
-    view = imports.preview(job, _rule(job))
-    films = view.counts.get("movie", {})
+    plan = imports.shown(job)
+    if (rule := request.args.get("conflicts")) in RULES and rule != plan.conflicts:
+        plan = imports.prepare(job, conflicts=rule)
+    films = plan.counts.get("movie", {})
     notice = conflict.message if conflict else job.message
     # Who has met a change once may want no more of them to stop the import.
-    met_a_change = notice.startswith((portable.CHANGED, imports.CHANGED_MEANWHILE))
+    met_a_change = notice.endswith((imports.SEE_THE_NEW_PLAN, imports.REVIEW))
     status = conflict.status if conflict else 200
     return htmx.render(
         "imports/plan.html",
         "imports/_plan.html",
         status=status,
         job=job,
-        plan=view,
+        plan=plan,
         films={outcome: films[outcome] for outcome in OUTCOMES if films.get(outcome)},
-        writes=any(counts.get(outcome) for counts in view.counts.values() for outcome in WRITTEN),
-        groups=_groups(view),
+        writes=plan.writes,
+        groups=_groups(job, plan),
         rows=ROWS,
         kinds=KINDS,
         outcomes=OUTCOMES,
@@ -112,19 +110,15 @@ def _plan(job: Job, conflict: ConflictError | None = None) -> Response:
     )
 
 
-def _groups(view: PlanView) -> dict[str, dict[str, list[Change]]]:
-    """{kind: {outcome: rows}}, in the order in which the page shows them; without what is empty."""
-    rows: dict[tuple[str, str], list[Change]] = defaultdict(list)
-    for change in view.changes:
-        rows[change.kind, change.outcome].append(change)
+def _groups(job: Job, plan: PlanSummary) -> dict[str, dict[str, list[Change]]]:
+    """{kind: {outcome: the first rows}}, in the order in which the page shows them; without what
+    is empty."""
     return {
-        kind: {outcome: rows[kind, outcome] for outcome in OUTCOMES if rows[kind, outcome]}
+        kind: {
+            outcome: stored_plans.rows(job, kind, outcome, limit=ROWS)
+            for outcome in OUTCOMES
+            if outcome != "same" and plan.counts[kind].get(outcome)
+        }
         for kind in KINDS
-        if any(view.counts.get(kind, {}).values())
+        if any(plan.counts.get(kind, {}).values())
     }
-
-
-def _rule(job: Job) -> Conflicts:
-    """In the plan's address, and in the form that confirms it; else the one confirmed before."""
-    given = request.values.get("conflicts", job.params.get("conflicts"))
-    return next((rule for rule in RULES if rule == given), "overwrite")

@@ -18,6 +18,7 @@ from mm.schemas.accounts import (
     Token,
 )
 from mm.schemas.backups import (
+    Action,
     BackupAction,
     BackupEntry,
     BackupHealth,
@@ -28,8 +29,11 @@ from mm.schemas.backups import (
     BackupSettings,
     BackupSettingsChange,
     BackupState,
+    Before,
     PinChange,
     Sidecar,
+    Undoable,
+    UndoRequest,
 )
 from mm.schemas.enrichment import EnrichmentProgress
 from mm.schemas.external import CacheInfo, OmdbData, Refreshed, SearchResult, TmdbData, Updated

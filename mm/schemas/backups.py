@@ -4,16 +4,45 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from mm.schemas.portable import Counts
+from mm.schemas.portable import Counts, Mode
 from mm.schemas.types import KeepDaily, KeepMonthly, KeepWeekly, KeepYearly
 
 BackupKind = Literal["scheduled", "manual", "before-import", "before-restore", "uploaded"]
 
 
+Action = Literal["import", "restore", "undo"]
+
+
+class Before(Struct, omit_defaults=True):
+    """What a safety copy was made for: `source` is the name of the file that was taken over, null
+    where nobody gave one; `films` so many films were added, changed or removed; `at` the copy was
+    made, and `done_at` the library was written. Until then `done_at` is null."""
+
+    action: Action
+    mode: Mode
+    source: str | None
+    at: float
+    films: int
+    done_at: float | None = None
+
+
+class Undoable(Struct):
+    """An import, a restore or an undo that can be taken back: `filename` is the copy from right
+    before it. `until`: when that copy is deleted."""
+
+    filename: str
+    action: Action
+    mode: Mode
+    source: str | None
+    at: float
+    films: int
+    until: float
+
+
 class Sidecar(Struct, omit_defaults=True):
     """NAME.meta.json beside a backup file. `sha256` is of the file. `verified_at` is null where the
     last test restore failed, and `problem` then says why. `rotten`: because the bytes are not those
-    that were written. `format`: the FORMAT of the document."""
+    that were written. `format`: the FORMAT of the document. `before`: of a safety copy."""
 
     kind: BackupKind
     created_at: float
@@ -30,6 +59,7 @@ class Sidecar(Struct, omit_defaults=True):
     kept_because: str | None = None
     unchanged_since: float | None = None
     links: int = 0
+    before: Before | None = None
 
 
 class BackupEntry(Struct):
@@ -131,3 +161,11 @@ class BackupSettingsChange(Struct):
 
 class PinChange(Struct):
     pinned: bool
+
+
+class UndoRequest(Struct):
+    """`filename` is the safety copy to go back to, by default that of what was done last.
+    `dry_run`: answer what would happen, and write nothing."""
+
+    filename: str | None = None
+    dry_run: bool = False

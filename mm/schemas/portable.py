@@ -1,11 +1,14 @@
 """The v2 document as we write it, and what an import would do and did. Key order is the order of
 the fields."""
 
+import re
 from typing import Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 VERSION = 2
+# The beginning of a path into the file.
+ROW = re.compile(r"[a-z_]+\[([0-9]+)\]")
 # Raised whenever the same library is written as another file. It stands in a backup's sidecar (that
 # of 0.1.0 has none): a backup of another format cannot be compared byte for byte with an export.
 FORMAT = 3
@@ -126,10 +129,16 @@ class Counts(Struct):
 
 
 class Problem(Struct):
-    """`path` points into the file, as in movies[3].watch_history.my_rating."""
+    """`path` points into the file, as in movies[3].watch_history.my_rating, which is in `row` 4 of
+    the movies."""
 
     path: str
     reason: str
+    row: int | None = None
+
+    def __post_init__(self) -> None:
+        if match := ROW.match(self.path):
+            self.row = int(match[1]) + 1
 
 
 class Change(Struct):
@@ -163,7 +172,8 @@ class PlanView(Struct):
 
 class ImportResult(Struct):
     """`problems` has a row for each entry of the file that was left out, `errors` the same as
-    sentences: "movies[3].status: …". `movies_imported` and the others count what was written."""
+    sentences: "movies[3].status: …". `movies_imported` and the others count what was written, and
+    `removed_counts` what a replace removed."""
 
     success: bool
     movies_imported: int
@@ -175,3 +185,5 @@ class ImportResult(Struct):
     problems: list[Problem]
     warnings: list[str]
     safety_backup: str | None
+    mode: Mode = "merge"
+    removed_counts: Counts = field(default_factory=lambda: Counts(0, 0, 0))

@@ -95,6 +95,12 @@ KINDS = {
         is_awaited=True,
         adds_titles=True,
     ),
+    "undo": Kind(
+        "An undo",
+        Words("Undo", "Going back", "Undone", "The undo failed"),
+        is_awaited=True,
+        adds_titles=True,
+    ),
     "unchanged": Kind("The night of libraries without a change"),
     "recheck": Kind("The check of old backups", is_long=True),
     "enrich": Kind("The look-up of titles", is_long=True),

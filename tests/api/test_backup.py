@@ -141,12 +141,16 @@ class TestImport:
         assert answer.json["movies_imported"] == 1
         reason = "'../../etc' is not an IMDb title ID"
         assert answer.json["errors"] == [f"movies[1].imdb_id: {reason}"]
-        assert answer.json["problems"] == [{"path": "movies[1].imdb_id", "reason": reason}]
+        assert answer.json["problems"] == [
+            {"path": "movies[1].imdb_id", "reason": reason, "row": 2}
+        ]
 
     @pytest.mark.parametrize(
         "body, words",
         [
-            (b"", "can’t be read"),
+            (b"", "This file is empty"),
+            (b"PK\x03\x04 and so on", "Unpack it first"),
+            (b"Date,Name,Year,Letterboxd URI\n2020-01-01,Heat,1995,x", "a Letterboxd export"),
             (b"Dear diary", "can’t be read"),
             (b'{"version": 2, "movies": [{"imdb_id": "tt0111161"', "can’t be read"),
             (b'{"version": 2, "exported_at": NaN, "movies": []}', "can’t be read"),
@@ -184,12 +188,29 @@ class TestImport:
         assert answer.json["detail"][0]["loc"] == [loc]
 
     @pytest.mark.parametrize("path", [IMPORT, "/api/backup/restore/x.json"])
-    @pytest.mark.parametrize("mode", ["replace", ""])
-    def test_any_mode_but_merge_is_refused(self, as_user, alice, path, mode):
+    @pytest.mark.parametrize("mode", ["mirror", ""])
+    def test_an_unknown_mode_is_refused(self, as_user, alice, path, mode):
         answer = as_user(alice).post(f"{path}?mode={mode}", json=LIBRARY)
         assert answer.status_code == 422
-        assert "mode=merge" in answer.json["detail"]
-        assert as_user(alice).post(f"{IMPORT}?mode=merge", json=LIBRARY).status_code == 200
+        assert answer.json["detail"][0]["loc"] == ["mode"]
+
+    def test_a_merge_is_the_default_and_says_so(self, as_user, alice):
+        as_user(alice).post(IMPORT, json={"movies": [{"imdb_id": "tt0000009"}]})
+        answer = as_user(alice).post(IMPORT, json=LIBRARY).json
+        none = {"movies": 0, "people": 0, "lists": 0}
+        assert (answer["mode"], answer["removed_counts"]) == ("merge", none)
+        assert as_user(alice).post(f"{IMPORT}?dry_run=1", json=LIBRARY).json["mode"] == "merge"
+
+    def test_a_replace_says_what_it_removed(self, as_user, alice):
+        mine = {"movies": [{"imdb_id": "tt0000009"}], "people": [{"name": "Zoe"}], "lists": []}
+        as_user(alice).post(IMPORT, json=mine)
+        plan = as_user(alice).post(f"{IMPORT}?mode=replace&dry_run=1", json=LIBRARY).json
+        assert (plan["mode"], plan["counts"]["movie"]["removed"]) == ("replace", 1)
+        answer = as_user(alice).post(f"{IMPORT}?mode=replace", json=LIBRARY).json
+        assert (answer["success"], answer["mode"]) == (True, "replace")
+        assert answer["removed_counts"] == {"movies": 1, "people": 1, "lists": 0}
+        ids = {row["imdb_id"] for row in exported(as_user(alice))["movies"]}
+        assert ids == {row["imdb_id"] for row in LIBRARY["movies"]}
 
     @pytest.mark.parametrize("mimetype", ["application/json", "multipart/form-data; boundary=x"])
     @pytest.mark.parametrize("query", ["", "?dry_run=1"])
@@ -397,6 +418,35 @@ class TestFiles:
         assert answer.json["safety_backup"].endswith("-before-restore.json")
         assert exported(as_user(alice)) == before
 
+    def test_an_undo_takes_the_last_import_back_and_another_one_brings_it_again(
+        self, as_user, alice
+    ):
+        as_user(alice).post(IMPORT, json={"movies": [{"imdb_id": "tt0000009"}]})
+        before = exported(as_user(alice))
+        as_user(alice).post(IMPORT, json=LIBRARY)
+        after = exported(as_user(alice))
+        plan = as_user(alice).post("/api/backup/undo", json={"dry_run": True}).json
+        assert (plan["mode"], plan["counts"]["movie"]["removed"]) == ("replace", 2)
+        assert exported(as_user(alice)) == after
+        undone = as_user(alice).post("/api/backup/undo").json
+        assert (undone["mode"], undone["removed_counts"]["movies"]) == ("replace", 2)
+        assert exported(as_user(alice)) == before
+        name = undone["safety_backup"]
+        assert as_user(alice).post("/api/backup/undo", json={"filename": name}).status_code == 200
+        assert exported(as_user(alice)) == after
+
+    def test_without_anything_to_undo_the_answer_says_so(self, as_user, alice):
+        name = made(as_user(alice))
+        for body, words in (
+            ({}, "nothing to undo"),
+            ({"filename": name}, "restore it"),
+            ({"filename": "2026-01-01T00-00-00-before-import.json"}, "is gone"),
+            ({"filename": "../mm.db"}, "Backup file not found"),
+        ):
+            answer = as_user(alice).post("/api/backup/undo", json=body)
+            assert answer.status_code == 404
+            assert words in answer.json["detail"]
+
     def test_a_deleted_file_is_gone(self, as_user, alice):
         name = made(as_user(alice))
         assert as_user(alice).delete(f"/api/backup/{name}").status_code == 204
@@ -459,6 +509,7 @@ class TestFiles:
                 ("POST", "create"),
                 ("POST", "import"),
                 ("POST", f"restore/{name}"),
+                ("POST", f"restore/{name}?mode=replace"),
                 ("POST", f"verify/{name}"),
                 ("PUT", f"pin/{name}"),
                 ("DELETE", name),

@@ -23,7 +23,16 @@ from mm.errors import (
 )
 from mm.models import CustomList, Job, Movie, Person, Recommendation, Watch
 from mm.services import jobs, portable
-from mm.services.backup import backups, imports, large_files, quotas, state, uploads, verification
+from mm.services.backup import (
+    backups,
+    imports,
+    large_files,
+    quotas,
+    state,
+    stored_plans,
+    uploads,
+    verification,
+)
 from mm.services.backup import files as backup_files
 from mm.services.library import people
 from tests.support.libraries import (
@@ -49,9 +58,13 @@ def upload(user, library):
     return uploads.receive(user, io.BytesIO(as_bytes(library)))
 
 
+def planned(job, conflicts=None, mode=None):
+    return imports.prepare(job, mode, conflicts)
+
+
 def confirmed(user, library, conflicts="overwrite"):
     job = upload(user, library)
-    return imports.confirm(job, conflicts, imports.preview(job, conflicts).library_version)
+    return imports.confirm(job, planned(job, conflicts).plan_id)
 
 
 def run(job):
@@ -60,15 +73,19 @@ def run(job):
 
 
 def waiting_files():
-    return sorted(os.listdir(config.current.tmp_dir))
+    """Without the plans: each has two files beside the file it was made of."""
+    names = sorted(os.listdir(config.current.tmp_dir))
+    plans = {name.rpartition(".")[0] for name in names if name.endswith((".plan", ".rows"))}
+    assert plans <= {name.removesuffix(".json") for name in names if name.endswith(".json")}
+    return [name for name in names if not name.endswith((".plan", ".rows"))]
 
 
 def test_an_upload_is_planned_confirmed_and_applied(alice):
     job = upload(alice, many(30, 2))
-    plan = imports.preview(job)
+    plan = planned(job)
     assert plan.counts["movie"] == {"new": 30}
     assert Movie.select().count() == 0
-    done = run(imports.confirm(job, "overwrite", plan.library_version))
+    done = run(imports.confirm(job, plan.plan_id))
     assert (done.state, done.result["movies_imported"], done.done, done.total) == ("done", 30, 4, 4)
     assert len(done.result["imdb_ids_needing_enrichment"]) == 30
     assert waiting_files() == []
@@ -84,26 +101,28 @@ def test_a_file_that_cannot_be_used_is_not_kept(alice):
 
 def test_a_plan_that_is_no_longer_true_is_refused_at_the_confirmation(alice):
     job = upload(alice, many(3))
-    version = imports.preview(job).library_version
-    put(alice, document([film(90)]))
-    with pytest.raises(ConflictError, match="has changed since"):
-        imports.confirm(job, "overwrite", version)
-    assert imports.preview(job).library_version == version + 1
+    plan = planned(job)
+    put(alice, document([film(90, title="Heat")]))
+    with pytest.raises(ConflictError, match=r"^Heat changed since this plan was made\."):
+        imports.confirm(job, plan.plan_id)
+    new = stored_plans.summary(job)
+    assert new.library_version == plan.library_version + 1
+    assert run(imports.confirm(job, new.plan_id)).state == "done"
 
 
-def test_a_change_made_while_the_worker_reads_the_file_is_not_overwritten(alice, monkeypatch):
+def test_a_change_made_while_the_worker_reads_the_plan_is_not_overwritten(alice, monkeypatch):
     """The plan that is done is the one that was confirmed."""
     put(alice, document([film(1)]))
-    job = confirmed(alice, document([film(1)]))
-    read = portable.read
+    job = confirmed(alice, document([film(1), film(2)]))
+    load = stored_plans.load
 
-    def read_slowly(data, trusted=False):
+    def load_slowly(job):
         patched.undo()
         put(alice, document([seen(1)]))
-        return read(data, trusted)
+        return load(job)
 
     with monkeypatch.context() as patched:
-        patched.setattr(portable, "read", read_slowly)
+        patched.setattr(stored_plans, "load", load_slowly)
         assert run(job).state == "waiting"
     assert exported(alice)["movies"]["tt0000001"]["status"] == "watched"
 
@@ -114,7 +133,7 @@ def test_a_plan_that_became_untrue_while_it_waited_for_the_worker_changes_nothin
     before = export(alice)
     waiting = run(job)
     assert waiting.state == "waiting"
-    assert "Your library changed before this started" in waiting.message
+    assert "tt0000090 changed before this started" in waiting.message
     assert export(alice) == before
 
 
@@ -122,11 +141,11 @@ def test_what_came_back_can_be_confirmed_whatever_changes_still_arrive(alice):
     job = confirmed(alice, many(3), "skip")
     put(alice, document([film(90)]))
     waiting = run(job)
-    stale = imports.preview(waiting, "skip").library_version
+    stale = stored_plans.summary(waiting).plan_id
     put(alice, document([seen(1)]))
     with pytest.raises(ConflictError):
-        imports.confirm(waiting, "skip", stale)
-    queued = imports.confirm(waiting, "skip", stale, anyway=True)
+        imports.confirm(waiting, stale)
+    queued = imports.confirm(waiting, stored_plans.summary(waiting).plan_id, anyway=True)
     put(alice, document([film(91)]))
     before = set(exported(alice)["movies"])
     done = run(queued)
@@ -143,9 +162,9 @@ def test_what_could_not_be_done_as_confirmed_can_be_confirmed_again(alice):
     waiting = run(job)
     assert uploads.came_back(alice.id) == waiting
     assert (waiting.params["conflicts"], waiting.starts, waiting.done) == ("skip", 0, 0)
-    plan = imports.preview(waiting)
+    plan = planned(waiting, "overwrite")
     assert plan.counts["movie"] == {"new": 3}
-    queued = imports.confirm(waiting, "overwrite", plan.library_version)
+    queued = imports.confirm(waiting, plan.plan_id)
     assert (queued.state, queued.message) == ("queued", "")
     assert run(queued).result["movies_imported"] == 3
     assert uploads.came_back(alice.id) is None
@@ -244,7 +263,7 @@ def locked_out(alice, monkeypatch):
         apply(plan, **scratch)
 
     def plan_late(user_id, *rest, **scratch):
-        if not scratch and len(late) == imports.TRIES and user_id == alice.id:
+        if "database" not in scratch and len(late) == imports.TRIES and user_id == alice.id:
             late.append(None)
             apply(plan_of(alice.id, portable.read(as_bytes(document([film(90)])))))
         return plan_of(user_id, *rest, **scratch)
@@ -325,11 +344,10 @@ def test_a_restore_is_offered_with_its_plan_first(alice):
     Movie.delete().execute()
     models.touch_library(db.obj, alice.id)
     job = uploads.copy_backup(reload(alice), entry.filename)
-    plan = imports.preview(job)
-    assert (job.kind, plan.counts["movie"]) == ("restore", {"new": 3})
-    assert (
-        run(imports.confirm(job, "overwrite", plan.library_version)).result["movies_imported"] == 3
-    )
+    plan = planned(job)
+    assert (job.kind, plan.mode, plan.counts["movie"]) == ("restore", "replace", {"new": 3})
+    assert plan.other_counts["movie"] == {"new": 3}
+    assert run(imports.confirm(job, plan.plan_id)).result["movies_imported"] == 3
 
 
 def test_a_damaged_backup_is_refused_before_anything_happens(alice):
@@ -346,7 +364,7 @@ def test_two_imports_at_once_the_second_is_409_and_the_first_unharmed(alice):
             imports.import_bytes(alice, as_bytes(many(3)))
         job = upload(alice, many(3))
         with pytest.raises(ConflictError):
-            imports.confirm(job, "overwrite", 0)
+            imports.confirm(job, planned(job).plan_id)
     assert busy.value.status == 409
     assert exported(alice)["movies"] == {}
 
@@ -355,7 +373,7 @@ def test_a_second_import_is_409_while_the_first_waits_for_the_worker(alice):
     confirmed(alice, many(3))
     second = upload(alice, many(3, start=50))
     with pytest.raises(ConflictError, match="waiting for its turn"):
-        imports.confirm(second, "overwrite", 0)
+        imports.confirm(second, planned(second).plan_id)
     with pytest.raises(ConflictError):
         backups.request(alice, "backup", {"kind": "manual"})
 
@@ -474,16 +492,16 @@ def test_a_new_upload_takes_the_place_of_the_one_that_waits(alice, bob):
     third = upload(alice, many(4))
     assert waiting_files() == sorted([f"{other.id}.json", f"{third.id}.json"])
     with pytest.raises(ConflictError):
-        imports.confirm(third, "overwrite", -1)
+        imports.confirm(third, "another plan")
     with pytest.raises(NotFoundError):
-        imports.preview(first)
+        planned(first)
 
 
 def test_a_file_that_cannot_be_used_does_not_take_the_place_of_the_one_that_waits(alice):
     kept = upload(alice, many(1))
     with pytest.raises(InvalidError):
         uploads.receive(alice, io.BytesIO(b"nonsense"))
-    assert imports.preview(kept).counts["movie"] == {"new": 1}
+    assert planned(kept).counts["movie"] == {"new": 1}
 
 
 def test_an_import_that_waits_for_the_worker_is_not_replaced_by_a_new_upload(alice):
@@ -507,8 +525,7 @@ def test_an_import_without_room_waits_until_there_is_room(alice, monkeypatch):
     assert waiting.message.startswith("Not enough disk space")
     assert "confirm" in waiting.message
     assert waiting_files() == [f"{job.id}.json"]
-    plan = imports.preview(waiting)
-    assert run(imports.confirm(waiting, "overwrite", plan.library_version)).state == "done"
+    assert run(imports.confirm(waiting, stored_plans.summary(waiting).plan_id)).state == "done"
 
 
 def test_imports_without_room_do_not_pile_up(alice, monkeypatch):
@@ -542,7 +559,7 @@ def test_an_import_that_failed_leaves_no_file(alice, monkeypatch):
     def stumble(*args, **more):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(portable, "plan", stumble)
+    monkeypatch.setattr(portable, "apply", stumble)
     with pytest.raises(ZeroDivisionError):
         jobs.run(job.id, *tasks.WORK["import"])
     assert Job.get_by_id(job.id).state == "failed"
@@ -563,7 +580,7 @@ def test_a_file_that_went_while_it_was_confirmed_is_a_conflict(alice, gone):
     job = upload(alice, many(3))
     uploads.discard(job) if gone == "withdrawn" else upload(alice, many(4))
     with pytest.raises(ConflictError, match="newer upload replaced it"):
-        imports.confirm(job, "overwrite", 0)
+        imports.confirm(job, "")
 
 
 def test_a_waiting_file_that_was_swapped_is_not_imported(alice):
@@ -579,7 +596,7 @@ def test_a_plan_is_not_made_of_a_file_that_was_swapped(alice):
     job = upload(alice, many(3))
     (config.current.tmp_dir / f"{job.id}.json").write_bytes(as_bytes(many(7)))
     with pytest.raises(InvalidError, match="Upload it again"):
-        imports.preview(job)
+        planned(job)
 
 
 def test_an_import_that_changes_nothing_is_no_change_of_the_library(alice):
@@ -691,14 +708,15 @@ def test_a_withdrawn_upload_is_gone(alice):
     uploads.discard(job)
     assert waiting_files() == []
     with pytest.raises(NotFoundError):
-        imports.preview(job)
+        planned(job)
 
 
 def test_a_confirmation_counts_once(alice):
     job = upload(alice, many(3))
-    imports.confirm(job, "overwrite", 0)
+    plan_id = planned(job).plan_id
+    imports.confirm(job, plan_id)
     with pytest.raises(ConflictError, match="already confirmed"):
-        imports.confirm(job, "overwrite", 0)
+        imports.confirm(job, plan_id)
 
 
 def test_uploads_that_nobody_confirms_are_swept_after_a_day(alice, bob, frozen_clock):

@@ -13,7 +13,7 @@ from mm.schemas import BackupEntry, Counts
 from mm.services import jobs
 from mm.services.backup import backups, imports, nightly, quotas, uploads
 from mm.services.backup import files as backup_files
-from tests.support.libraries import as_bytes, many, put, reload
+from tests.support.libraries import as_bytes, many, put
 
 GB, MB = 10**9, 10**6
 
@@ -138,7 +138,7 @@ def test_an_import_that_was_confirmed_on_the_page_leaves_the_reserve_alone_too(
 ):
     put(alice, many(3))
     job = uploads.receive(alice, BytesIO(as_bytes(many(1, start=30))))
-    confirmed = imports.confirm(job, "overwrite", reload(alice).library_version)
+    confirmed = imports.confirm(job, imports.prepare(job, "merge", "overwrite").plan_id)
     monkeypatch.setattr(quotas, "reserve", lambda total: total)
     with pytest.raises(jobs.UnconfirmedError, match="are kept for the nightly backups"):
         imports.run(confirmed)

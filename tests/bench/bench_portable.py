@@ -2,9 +2,12 @@
 
 python -m tests.bench.bench_portable [--films 5000] [--votes 2] [--rounds 7]
                                      [--forms first second] [--memory 60000] [--cpu]
+                                     [--replace 60000]
 
 The first form is a file as versions before 0.2.0 wrote it; the second has all that a library can
 hold. To compare with an older commit, run this file in a checkout of it too, with `--forms first`.
+`--replace`: going back from a library of so many films, of which half are others and half of the
+rest have changed, beside the import of the same file into an empty account.
 On a busy machine compare the least of CPU time, which leaves out waiting for others and the disk.
 """
 
@@ -54,6 +57,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
     parser.add_argument("--memory", type=int, default=60_000, help="films; 0 leaves it out")
+    parser.add_argument("--replace", type=int, default=60_000, help="films; 0 leaves it out")
     parser.add_argument("--cpu", action="store_true", help="CPU time instead of the clock's")
     parser.add_argument("--measure-memory-in", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -63,6 +67,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="mm-bench-") as folder:
         for form in args.forms:
             measure(form, args, Path(folder, form))
+        if args.replace:
+            measure_replace(args, Path(folder, "replace"))
 
 
 def measure(form, args, folder):
@@ -273,6 +279,48 @@ def bare_selects(user_id):
     ]
     for sql in selects:
         db.execute_sql(f"SELECT {sql} WHERE user_id = ?", (user_id,)).fetchall()
+
+
+def measure_replace(args, folder):
+    now = time.process_time if args.cpu else time.perf_counter
+    data = library("second", args.replace, args.votes)
+    later = changed(data)
+    open_database(folder)
+    with db.connection_context():
+        user = new_user("replace")
+        for name, file, mode in (
+            ("import", data, "merge"),
+            ("what came later", later, "replace"),
+            ("back", data, "replace"),
+            ("once more", data, "replace"),
+        ):
+            incoming, start = portable.read(file, trusted=True), now()
+            plan = portable.plan(user.id, incoming, mode=mode)
+            planned = now()
+            portable.apply(plan)
+            print(
+                f"replace of {args.replace:,} films, {name}: plan {planned - start:.2f} s, "
+                f"apply {now() - planned:.2f} s, {peak_megabytes():.0f} MB at most"
+            )
+    db.close()
+
+
+def changed(data):
+    """The file with other films in its first half, and every second of the rest changed."""
+    document = json.loads(data)
+    half = len(document["movies"]) // 2
+    others = {film["imdb_id"]: f"tt9{film['imdb_id'][2:]}" for film in document["movies"][:half]}
+    for number, film in enumerate(document["movies"]):
+        film["imdb_id"] = others.get(film["imdb_id"], film["imdb_id"])
+        if number % 2 and number > half:
+            film["note"] = "Changed"
+            film["watches"].pop(0)
+            film["recommendations"].pop()
+    for row in [film for entry in document["lists"] for film in entry["films"]]:
+        row["imdb_id"] = others.get(row["imdb_id"], row["imdb_id"])
+    for row in document["rankings"]:
+        row["imdb_id"] = others.get(row["imdb_id"], row["imdb_id"])
+    return json.dumps(document).encode()
 
 
 def report_memory(form, films, votes, folder):

@@ -214,6 +214,10 @@ def test_so_is_the_safety_copy_of_an_import(blocked, alice, as_user, lines):
         assert reload(alice).movies.count() == 3
 
 
+def plan_shown(page, address):
+    return re.search(r'name="plan" value="(\w+)"', page.get(address).text)[1]
+
+
 def test_so_is_an_import_whose_file_the_disk_cannot_read(alice, made, page, lines, monkeypatch):
     path = config.current.tmp_dir / "hidden.json"
 
@@ -221,7 +225,7 @@ def test_so_is_an_import_whose_file_the_disk_cannot_read(alice, made, page, line
         raise FileExistsError(17, "File exists", str(path))
 
     plan = page.post("/backup/import", data={"file": (io.BytesIO(as_bytes(many(9))), "x.json")})
-    form = {"library_version": reload(alice).library_version}
+    form = {"plan": plan_shown(page, plan.location)}
     shown = page.post(f"{plan.location}/confirm", data=form).location
     monkeypatch.setattr(uploads, "data_of", refuse)
     with db.connection_context():
@@ -314,8 +318,7 @@ def test_the_first_import_offers_them_and_backs_up_what_it_brought(alice, page):
         put(alice, many(3, start=100))
     plan = page.post("/backup/import", data=a_file()).location
     assert offered(page.get(plan).text)
-    version = reload(alice).library_version
-    form = {"library_version": version, "nightly_offered": "1", "nightly": "1"}
+    form = {"plan": plan_shown(page, plan), "nightly_offered": "1", "nightly": "1"}
     shown = page.post(f"{plan}/confirm", data=form).location
     assert reload(alice).backup_enabled
     with db.connection_context():
@@ -326,7 +329,7 @@ def test_the_first_import_offers_them_and_backs_up_what_it_brought(alice, page):
 
 def test_a_confirmation_that_is_refused_switches_nothing_on(alice, page):
     plan = page.post("/backup/import", data=a_file()).location
-    form = {"library_version": 99, "nightly_offered": "1", "nightly": "1"}
+    form = {"plan": "another", "nightly_offered": "1", "nightly": "1"}
     assert page.post(f"{plan}/confirm", data=form).status_code == 409
     assert not reload(alice).backup_enabled
 

@@ -228,7 +228,7 @@ def test_a_plan_that_is_out_of_date_is_drawn_again(server, visit, a_file):
     server.query("update user set library_version = library_version + 1")
     page.locator("#confirm button").click()
     expect(page.get_by_role("alert")).to_contain_text(
-        "Your library has changed since this plan was made"
+        "Your library changed since this plan was made"
     )
     assert films_in_library(server) == 0
     page.locator("#confirm button").click()

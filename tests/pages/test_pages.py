@@ -9,7 +9,7 @@ from peewee import DatabaseError, IntegrityError, InterfaceError, OperationalErr
 from mm import htmx, tasks
 from mm.models import Job, Movie, Title, User
 from mm.services import jobs
-from mm.services.backup import backups, imports, large_files, uploads
+from mm.services.backup import backups, imports, large_files, stored_plans, uploads
 from mm.services.library import movies, people, rankings
 from tests.conftest import PASSWORD
 from tests.support import libraries
@@ -397,23 +397,29 @@ def test_a_huge_plan_shows_its_first_rows_and_says_how_many_more(page, alice):
     assert "And 1,004 more." in text
 
 
+def shown_plan(address):
+    """The id of the plan that this page shows."""
+    return stored_plans.summary(Job.get_by_id(address.rsplit("/", 1)[1])).plan_id
+
+
 def test_a_confirmed_import_that_met_a_change_can_be_looked_at_and_confirmed_again(page, alice):
     """All of it through the pages, and the worker's own function."""
     file = {"file": (io.BytesIO(document(3)), "library.json")}
     plan = page.post("/backup/import", data=file).location
-    form = {"conflicts": "skip", "library_version": User.get_by_id(alice.id).library_version}
+    page.get(f"{plan}?conflicts=skip")
+    form = {"plan": shown_plan(plan)}
     job_page = page.post(f"{plan}/confirm", data=form).location
     movies.add(alice.id, "tt0099999")
     tasks.run_job.call_local(job_page.rsplit("/", 1)[1], "import")
     for address in (job_page, "/backup"):
         text = page.get(address).text
-        assert "Your library changed before this started" in text
+        assert "tt0099999 changed before this started" in text
         assert f'href="{plan}"' in text
         assert "every " not in text.partition('id="job"')[2].partition(">")[0]
     text = page.get(plan).text
-    assert "Your library changed before this started" in text
+    assert "tt0099999 changed before this started" in text
     assert 'value="skip" checked' in text
-    form["library_version"] = User.get_by_id(alice.id).library_version
+    form = {"plan": shown_plan(plan)}
     assert page.post(f"{plan}/confirm", data=form).location == job_page
     tasks.run_job.call_local(job_page.rsplit("/", 1)[1], "import")
     assert "Import finished" in page.get(job_page).text
@@ -424,20 +430,20 @@ def test_a_confirmed_import_that_met_a_change_can_be_looked_at_and_confirmed_aga
 def test_beside_a_phone_that_writes_all_the_time_the_second_confirmation_may_allow_it(page, alice):
     file = {"file": (io.BytesIO(document(3)), "library.json")}
     plan = page.post("/backup/import", data=file).location
-    version = User.get_by_id(alice.id).library_version
     assert "even if my library changes again" not in page.get(plan).text
     movies.add(alice.id, "tt0099998")
-    refused = page.post(f"{plan}/confirm", data={"library_version": version})
+    refused = page.post(f"{plan}/confirm", data={"plan": shown_plan(plan)})
     assert refused.status_code == 409
     assert "even if my library changes again" in refused.text
-    form = {"library_version": version, "anyway": "1"}
+    movies.add(alice.id, "tt0099997")
+    form = {"plan": shown_plan(plan), "anyway": "1"}
     job_page = page.post(f"{plan}/confirm", data=form).location
     movies.add(alice.id, "tt0099999")
     tasks.run_job.call_local(job_page.rsplit("/", 1)[1], "import")
     text = page.get(job_page).text
     assert "Import finished" in text
     assert "Your library changed again before this was imported" in text
-    assert Movie.select().where(Movie.user == alice.id).count() == 5
+    assert Movie.select().where(Movie.user == alice.id).count() == 6
 
 
 def test_the_plan_of_a_file_whose_place_a_newer_upload_took_says_so(page, alice):
@@ -445,7 +451,7 @@ def test_the_plan_of_a_file_whose_place_a_newer_upload_took_says_so(page, alice)
     uploads.receive(alice, io.BytesIO(document(4)))
     for answer in (
         page.get(f"/backup/import/{first.id}"),
-        page.post(f"/backup/import/{first.id}/confirm", data={"library_version": 0}),
+        page.post(f"/backup/import/{first.id}/confirm", data={"plan": "none"}),
         page.post(f"/backup/import/{first.id}/discard"),
     ):
         assert answer.status_code == 404
@@ -486,7 +492,7 @@ def test_a_plan_whose_file_was_swapped_says_so(page, alice):
 def test_what_was_left_out_is_listed_and_downloaded(page, alice):
     data = b'{"movies": [{"imdb_id": "tt0000001"}, {"imdb_id": "x"}]}'
     job = uploads.receive(alice, io.BytesIO(data))
-    tasks.run_job.call_local(imports.confirm(job, "overwrite", 0).id, "import")
+    tasks.run_job.call_local(imports.confirm(job, imports.prepare(job).plan_id).id, "import")
     text = page.get(f"/backup/jobs/{job.id}").text
     assert "1 row couldn’t be imported" in text
     assert "<code>movies[1].imdb_id</code>" in text
@@ -532,7 +538,7 @@ def test_a_plan_shows_what_becomes_of_the_ranking(page, alice):
     assert "tt0000009 is in neither the file nor the library" in text
     page.post(
         f"/backup/import/{job.id}/confirm",
-        data={"library_version": User.get_by_id(alice.id).library_version},
+        data={"plan": shown_plan(f"/backup/import/{job.id}")},
     )
     imports.run(Job.get_by_id(job.id))
     assert [row.imdb_id for row in rankings.listing(alice.id)] == ["tt0000002", "tt0000001"]
@@ -540,10 +546,9 @@ def test_a_plan_shows_what_becomes_of_the_ranking(page, alice):
 
 def test_a_plan_that_was_confirmed_leads_to_its_job(page, alices_backup, alice):
     job = uploads.copy_backup(alice, alices_backup.filename)
-    version = User.get_by_id(alice.id).library_version
     page.post(
         f"/backup/import/{job.id}/confirm",
-        data={"conflicts": "overwrite", "library_version": version},
+        data={"plan": imports.prepare(job).plan_id},
     )
     assert page.get(f"/backup/import/{job.id}").location == f"/backup/jobs/{job.id}"
 

@@ -45,6 +45,7 @@ MODULES = {
     "library.test_undo",
     "portable.test_notes_and_lists",
     "portable.test_portable",
+    "portable.test_replace",
     "sync.test_live",
     "sync.test_queue",
     "test_jobs",

@@ -11,7 +11,7 @@ from mm import clock, config, disk, files, locks, log
 from mm.database import Table, db, snapshot
 from mm.errors import InvalidError, NoRoomError, UnavailableError, UserError
 from mm.models import CustomList, Job, Movie, Person, User
-from mm.schemas import FORMAT, BackupEntry, BackupKind, Counts, Sidecar
+from mm.schemas import FORMAT, BackupEntry, BackupKind, Before, Counts, Sidecar
 from mm.services import jobs, portable
 from mm.services.backup import files as backup_files
 from mm.services.backup import ledger, policies, quotas, retention, verification
@@ -116,15 +116,18 @@ def create(user: User, kind: BackupKind = "manual") -> BackupEntry:
         return entry_of(user.id, filename)
 
 
-def create_held(user: User, kind: BackupKind, beside: int = 0) -> tuple[str, Sidecar]:
+def create_held(
+    user: User, kind: BackupKind, beside: int = 0, before: Before | None = None
+) -> tuple[str, Sidecar]:
     """As `create`, for who holds the lock; the file's name and its sidecar. `beside`: bytes that
-    must be free on the same disk for what is written to the database afterwards."""
+    must be free on the same disk for what is written to the database afterwards. `before`: what a
+    safety copy is made for."""
     if kind in quotas.BY_HAND:
         # Where one more is refused nothing is tried, and so nothing fails.
         with folder_in_reach(user.id):
             quotas.require(entries(user.id))
     with _failure_told(user.id, kind):
-        written = _write(user, kind, beside)
+        written = _write(user, kind, beside, before)
     if kind != "scheduled":
         _clear_error(user)
     prune_held(user)
@@ -158,13 +161,13 @@ def _told(error: Exception, user_id: str, kind: BackupKind) -> UserError:
     return UnavailableError(jobs.went_wrong("backup", code))
 
 
-def _write(user: User, kind: BackupKind, beside: int) -> tuple[str, Sidecar]:
+def _write(user: User, kind: BackupKind, beside: int, before: Before | None) -> tuple[str, Sidecar]:
     begun = time.monotonic()
     folder = folder_of(user.id)
     files.make_folder(folder)
     backup_files.sweep(folder)
     by_hand = kind in quotas.BY_HAND
-    data, sidecar = _export(user, kind)
+    data, sidecar = _export(user, kind, before)
     if by_hand:
         quotas.require(entries(user.id), len(data))
         quotas.require_reserve(folder, len(data))
@@ -189,12 +192,12 @@ def _write(user: User, kind: BackupKind, beside: int) -> tuple[str, Sidecar]:
     return path.name, sidecar
 
 
-def keep_held(user: User, kind: BackupKind, beside: int = 0) -> str:
+def keep_held(user: User, kind: BackupKind, beside: int = 0, before: Before | None = None) -> str:
     """As `create_held`, but not verified, so that it takes no longer than an export: for who holds
     the database's write lock too, and lets `verify_held` follow. Returns the file's name."""
     folder = folder_of(user.id)
     files.make_folder(folder)
-    data, sidecar = _export(user, kind)
+    data, sidecar = _export(user, kind, before)
     _require_room(folder, len(data), beside)
     path = folder / name_for(folder, kind, sidecar.created_at)
     with files.draft(folder) as temporary:
@@ -408,7 +411,7 @@ def sweep() -> None:
                 log.warning("leftovers.not_swept", user=folder.name, reason=error.strerror)
 
 
-def _export(user: User, kind: BackupKind) -> tuple[bytes, Sidecar]:
+def _export(user: User, kind: BackupKind, before: Before | None) -> tuple[bytes, Sidecar]:
     """The export and its description, from one read transaction."""
     with snapshot(db.obj):
         now = clock.now()
@@ -428,6 +431,7 @@ def _export(user: User, kind: BackupKind) -> tuple[bytes, Sidecar]:
         mm_version=mm.__version__,
         format=FORMAT,
         library_version=version,
+        before=before,
     )
     return data, sidecar
 

@@ -72,6 +72,15 @@ def path_of(user_id: str, filename: str) -> Path:
     return path
 
 
+def is_there(user_id: str, filename: str) -> bool:
+    """Whether this is the name of a listed backup."""
+    try:
+        path_of(user_id, filename)
+    except NotFoundError:
+        return False
+    return True
+
+
 def read(user_id: str, filename: str) -> bytes:
     """The file. Raises InvalidError for one that was changed or damaged since it was written."""
     path = path_of(user_id, filename)

@@ -7,9 +7,11 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
-from mm.errors import UnavailableError
+from mm.errors import UnavailableError, UnusableFileError
 from mm.services import portable
+from mm.services.backup import other_files
 from mm.services.portable import Incoming
 
 LARGE_FILE = 2**18
@@ -24,13 +26,25 @@ waiting: Counter[str] = Counter()
 _counting = threading.Lock()
 
 
-def read(data: bytes, user_id: str, trusted: bool = False, is_patient: bool = False) -> Incoming:
-    """As `portable.read`. A large file waits TURN_SECONDS for its turn, or as long as it takes
-    where `is_patient`. Raises UnavailableError where too many wait already."""
-    if len(data) < LARGE_FILE:
-        return portable.read(data, trusted)
-    with _turn(user_id, None if is_patient else TURN_SECONDS):
-        return portable.read(data, trusted)
+def read(
+    data: bytes,
+    user_id: str,
+    trusted: bool = False,
+    is_patient: bool = False,
+    fixes: dict[str, Any] | None = None,
+) -> Incoming:
+    """As `portable.read`, which names what some other files are. A large file waits TURN_SECONDS
+    for its turn, or as long as it takes where `is_patient`. Raises UnavailableError where too many
+    wait already."""
+    is_large = len(data) >= LARGE_FILE
+    seconds = None if is_patient else TURN_SECONDS
+    with _turn(user_id, seconds) if is_large else contextlib.nullcontext():
+        try:
+            return portable.read(data, trusted, fixes)
+        except UnusableFileError as error:
+            if words := other_files.recognised(data):
+                raise UnusableFileError(words) from error
+            raise
 
 
 def require_turn(user_id: str, size_bytes: int) -> None:

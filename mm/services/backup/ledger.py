@@ -1,6 +1,9 @@
 """What is known of a user's backups beside the files: the last attempt that failed, and when they
 chose whether there is a backup every night.
 
+It also knows which imports, restores and undos were really written: a safety copy is made before
+that, and its sidecar can only be completed afterwards.
+
 Of a failure, `User.last_error` is the sentence: null means that none stands. When and what was
 tried are settings of the user.
 """
@@ -16,6 +19,8 @@ from mm.services import user_settings
 
 FAILED = "backup.failed"
 CHOSEN = "backup.chosen"
+WRITTEN = "backup.written"
+WRITTEN_KEPT_SECONDS = 8 * DAY
 # Version 0.1 kept the text of an unforeseen error, which may name a path of the server.
 UNFORESEEN = "Unexpected error:"
 REASON_IN_THE_LOG = (
@@ -47,6 +52,21 @@ def record_failure(user_id: str, kind: str, message: str) -> None:
 
 def record_choice(user_id: str) -> None:
     user_settings.put(user_id, CHOSEN, clock.now())
+
+
+def record_written(user_id: str, safety_copy: str, at: float) -> None:
+    """Call in the transaction that writes the library after this copy of it was made."""
+    recent = {
+        name: moment
+        for name, moment in written(user_id).items()
+        if abs(at - moment) < WRITTEN_KEPT_SECONDS
+    }
+    user_settings.put(user_id, WRITTEN, {**recent, safety_copy: at})
+
+
+def written(user_id: str) -> dict[str, float]:
+    """When the library was written, by the name of the safety copy from right before."""
+    return user_settings.get(user_id, WRITTEN, {})
 
 
 def of(users: Iterable[User]) -> dict[str, Remembered]:

@@ -4,14 +4,18 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from mm import config, files, log
+from mm import clock, config, files, log
 from mm.errors import NoRoomError
 from mm.models import CustomList, Movie, Person, SavedView, User
-from mm.schemas import BackupKind
+from mm.schemas import Action, BackupKind, Before
 from mm.services.backup import backups, quotas
 from mm.services.portable import Plan
 
-KINDS: dict[str, BackupKind] = {"import": "before-import", "restore": "before-restore"}
+KINDS: dict[Action, BackupKind] = {
+    "import": "before-import",
+    "restore": "before-restore",
+    "undo": "before-restore",
+}
 # Of the file: what its rows take in the database and, for a while, once more in its log.
 DATABASE_ROOM = 3
 
@@ -21,27 +25,30 @@ class BackUp(Protocol):
 
 
 @contextlib.contextmanager
-def backed_up(user: User, kind: str, size_bytes: int) -> Iterator[BackUp]:
+def backed_up(
+    user: User, action: Action, size_bytes: int, source: str | None = None
+) -> Iterator[BackUp]:
     """Yields `back_up(plan)`: call it right before a plan of the import is applied. It returns the
     backup's file name, None where nothing can be lost. Where an import is planned anew, its newer
     copy takes the place of the one before.
 
     `verify_later`: within a transaction, which other writers wait for: the test restore follows
     after the block, and the copy before, which is verified, stays until then. `size_bytes`: of the
-    file that is imported. `back_up` raises UnavailableError, or NoRoomError when the disk cannot
-    take both backup and import.
+    file that is imported, `source` its name. `back_up` raises UnavailableError, or NoRoomError when
+    the disk cannot take both backup and import.
     """
     names: list[str] = []
     unverified = False
 
     def back_up(plan: Plan, verify_later: bool = False) -> str | None:
         nonlocal unverified
-        if _is_needed(user, plan, kind, size_bytes):
+        if _is_needed(user, plan, action, size_bytes):
             beside = DATABASE_ROOM * size_bytes
+            before = Before(action, plan.mode, source, clock.now(), _films_written(plan))
             if verify_later:
-                names.append(backups.keep_held(user, KINDS[kind], beside))
+                names.append(backups.keep_held(user, KINDS[action], beside, before))
             else:
-                names.append(backups.create_held(user, KINDS[kind], beside)[0])
+                names.append(backups.create_held(user, KINDS[action], beside, before)[0])
                 drop_former()
             unverified = verify_later
         return names[-1] if names else None
@@ -67,13 +74,17 @@ def backed_up(user: User, kind: str, size_bytes: int) -> Iterator[BackUp]:
                 drop_former()
 
 
-def _is_needed(user: User, plan: Plan, kind: str, size_bytes: int) -> bool:
+def _films_written(plan: Plan) -> int:
+    return sum(film.outcome in ("new", "changed", "removed") for film in plan.films)
+
+
+def _is_needed(user: User, plan: Plan, action: Action, size_bytes: int) -> bool:
     if plan.is_empty():
         return False
     needed = DATABASE_ROOM * size_bytes
     files.require_room(config.current.data_dir, needed)
     # An import leaves the reserve to the nightly backups; a restore may use it.
-    if kind == "import":
+    if action == "import":
         quotas.require_reserve(config.current.data_dir, needed)
     return not is_empty(user)
 

@@ -18,11 +18,16 @@ from mm.services.backup import large_files, quotas
 from mm.services.portable import FILE_MAX
 
 KEEP_SECONDS = 86400
-KINDS = ("import", "restore")
+KINDS = ("import", "restore", "undo")
+# What a job has in data/tmp beside its file: see stored_plans.
+PLAN_SUFFIXES = (".plan", ".rows")
 WAITING = "waiting"
 ENDED = ("done", "failed")
-# What this program puts into data/tmp and may delete there: a job's file, and a draft.
-FILE_NAME = re.compile(rf"{backup_files.USER_ID.pattern}\.json|{re.escape(files.DRAFT)}[0-9a-f]+")
+# What this program puts into data/tmp and may delete there: a job's files, and a draft.
+FILE_NAME = re.compile(
+    rf"{backup_files.USER_ID.pattern}\.(json|plan|rows)|{re.escape(files.DRAFT)}[0-9a-f]+"
+)
+SOURCE_MAX = 100
 NOT_WAITING = "This was already confirmed or cancelled, or a newer upload replaced it."
 GONE = (
     "This file is no longer waiting: it was cancelled, a newer upload replaced it, or 24 hours "
@@ -31,16 +36,17 @@ GONE = (
 ANOTHER_FILE = "The waiting file is no longer the one you uploaded. Upload it again."
 
 
-def receive(user: User, stream: IO[bytes]) -> Job:
-    """An uploaded file, checked and kept for 24 hours in place of an earlier one. Raises
-    TooLargeError, UnusableFileError or NoRoomError, with nothing kept."""
+def receive(user: User, stream: IO[bytes], name: str | None = None) -> Job:
+    """An uploaded file, checked and kept for 24 hours in place of an earlier one. `name`: what it
+    is called where it came from. Raises TooLargeError, UnusableFileError or NoRoomError, with
+    nothing kept."""
     with refusal_logged(user.id, "import"):
         data = stream.read(FILE_MAX + 1)
         if len(data) > FILE_MAX:
             raise TooLargeError(validation.TOO_LARGE)
         large_files.read(data, user.id)
         quotas.require_reserve(config.current.tmp_dir, len(data))
-        return keep(user, data, "import", {})
+        return keep(user, data, "import", {"source": source_name(name)})
 
 
 def copy_backup(user: User, filename: str) -> Job:
@@ -50,7 +56,13 @@ def copy_backup(user: User, filename: str) -> Job:
         data = backup_files.read(user.id, filename)
         large_files.read(data, user.id, trusted=True)
         files.require_room(config.current.tmp_dir, len(data))
-        return keep(user, data, "restore", {"filename": filename})
+        return keep(user, data, "restore", {"filename": filename, "source": filename})
+
+
+def source_name(name: str | None) -> str | None:
+    """The last part of a file's path, as it is kept and shown."""
+    last = (name or "").replace("\\", "/").rpartition("/")[2]
+    return "".join(filter(str.isprintable, last))[:SOURCE_MAX].strip() or None
 
 
 def keep(user: User, data: bytes, kind: str, params: dict) -> Job:
@@ -122,13 +134,14 @@ def data_of(job: Job) -> bytes:
     return data
 
 
-def path_of(job: Job) -> Path:
-    return config.current.tmp_dir / f"{job.id}.json"
+def path_of(job: Job, suffix: str = ".json") -> Path:
+    return config.current.tmp_dir / f"{job.id}{suffix}"
 
 
 def delete(job: Job) -> None:
-    """The file only."""
-    path_of(job).unlink(missing_ok=True)
+    """Its files only."""
+    for suffix in (".json", *PLAN_SUFFIXES):
+        path_of(job, suffix).unlink(missing_ok=True)
 
 
 def sweep() -> None:
@@ -147,7 +160,9 @@ def sweep() -> None:
     for path in paths:
         state = states.get(path.stem)
         try:
-            if state in ENDED or (state is None and _is_old_file(path)):
+            # A file is there before its job, a plan never.
+            is_orphan = state is None and (path.suffix in PLAN_SUFFIXES or _is_old_file(path))
+            if state in ENDED or is_orphan:
                 path.unlink(missing_ok=True)
         except OSError as error:
             failures.append(error)

@@ -6,6 +6,7 @@ The format is the v2 document: `mm/schemas/portable.py` gives its shape, `export
 
 from mm.services.portable.export import dump, encode, export_file
 from mm.services.portable.guards import has_too_many_parts
+from mm.services.portable.packing import pack, unpack
 from mm.services.portable.planner import count, plan
 from mm.services.portable.plans import Plan
 from mm.services.portable.reader import Incoming, read
@@ -25,8 +26,10 @@ __all__ = [
     "encode",
     "export_file",
     "has_too_many_parts",
+    "pack",
     "plan",
     "read",
     "result",
+    "unpack",
     "view",
 ]

@@ -71,7 +71,9 @@ def plan_list_films(
     for list_id in given | claims:
         mine = library.list_films.get(list_id, [])
         row, step = given.get(list_id), steps.get(list_id)
-        ordered = _given(plan, list_id, row, known, {film.imdb_id for film in mine}) if row else {}
+        on_list = {film.imdb_id for film in mine}
+        claimed = {film.imdb_id for film in claims[list_id]}
+        ordered = _given(plan, list_id, row, known, on_list, claimed) if row else {}
         theirs = ordered | {
             film.imdb_id: film for film in claims[list_id] if film.imdb_id not in ordered
         }
@@ -108,14 +110,19 @@ def claims_of(
 
 
 def _given(
-    plan: Plan, list_id: str, row: FileList, known: Set[str], mine: Set[str]
+    plan: Plan,
+    list_id: str,
+    row: FileList,
+    known: Set[str],
+    mine: Set[str],
+    claimed: Set[str],
 ) -> dict[str, ListedFilm]:
     """The films that a list of the file names, in its order, without those that are nowhere or
-    were left out by hand. `mine` are on the library's list."""
+    were left out by hand. `mine` are on the library's list, `claimed` have their status with it."""
     films = {}
     for film in row.films or ():
         key = list_film_key(list_id, film.imdb_id)
-        if plan.is_left_out("list_film", key):
+        if film.imdb_id not in claimed and plan.is_left_out("list_film", key):
             if film.imdb_id not in mine:
                 plan.leave_out_new("list_film", key, film.imdb_id)
         elif film.imdb_id not in known and plan.is_left_out("movie", film.imdb_id):

@@ -9,17 +9,13 @@ people and lists of its filters.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from msgspec import Struct, structs
-
-from mm.errors import UnusableFileError
 from mm.models import Watch
 from mm.schemas import ListedFilm, Outcome, Problem
 from mm.services import ranking_order
 from mm.services.portable import films as film_steps
-from mm.services.portable import filters
+from mm.services.portable import staying
 from mm.services.portable.list_films import claims_of
 from mm.services.portable.matching import (
-    join_people,
     plan_lists,
     plan_people,
     plan_views,
@@ -47,7 +43,8 @@ from mm.services.portable.plans import (
     list_film_key,
 )
 from mm.services.portable.rankings import LEFT, is_taken
-from mm.services.portable.reader import FileFilm, FileList, Incoming, Unread
+from mm.services.portable.reader import FileFilm, FileList, Incoming
+from mm.services.portable.staying import Kept
 from mm.services.portable.values import (
     NOTHING,
     differences,
@@ -58,143 +55,36 @@ from mm.services.portable.values import (
 from mm.services.ranking_order import Ranked
 
 
-class _Kept(Struct):
-    """What stays as it is, and why: films and rankings by imdb_id, people by id, lists by id, views
-    by folded name. Votes by their film and films by their list: those of these keys, or with None
-    all of them."""
-
-    films: dict[str, str] = {}
-    unread_people: set[int] = set()
-    people: dict[int, str] = {}
-    lists: dict[str, str] = {}
-    views: dict[str, str] = {}
-    rankings: dict[str, str] = {}
-    votes: dict[str, set[str] | None] = {}
-    votes_left_out: dict[str, set[str] | None] = {}
-    list_films: dict[str, set[str] | None] = {}
-
-
 def plan_replace(plan: Plan, library: Library, incoming: Incoming) -> None:
     """Adds all steps. Raises UnusableFileError where a row that cannot be read names nothing and
     was not left out by hand: it may stand for anything."""
-    _refuse_unnamed(plan, incoming.unread)
-    kept = _kept(plan, library, incoming)
+    staying.refuse_unnamed(plan, incoming.unread)
+    kept = staying.find(plan, library, incoming)
     films = _usable_films(plan, library, incoming, kept)
-    staying = _without_what_goes(plan, library, incoming, films, kept)
-    list_of = plan_lists(plan, staying, incoming)
-    names = _names_of_unread_people(staying, incoming.unread)
-    person_of = plan_people(plan, staying, incoming, films, names, kept.unread_people)
+    remaining = staying.without_what_goes(plan, library, incoming, films, kept)
+    list_of = plan_lists(plan, remaining, incoming)
+    names = staying.names_of_unread_people(remaining, incoming.unread)
+    person_of = plan_people(plan, remaining, incoming, films, names, kept.unread_people)
     films = [film_steps.join_votes(plan, film, person_of) for film in films]
-    plan_views(plan, staying, incoming, person_of, list_of)
-    _add_other_people(plan, staying, kept)
-    _add_other_lists(plan, staying, kept)
-    _add_other_views(plan, staying, incoming, kept)
-    voters = _voters(staying)
+    plan_views(plan, remaining, incoming, person_of, list_of)
+    _add_other_people(plan, remaining, kept)
+    _add_other_lists(plan, remaining, kept)
+    _add_other_views(plan, remaining, incoming, kept)
+    voters = _voters(remaining)
     for film in films:
-        plan.films.append(_film(plan, staying, incoming, film, person_of, list_of, voters, kept))
+        plan.films.append(_film(plan, remaining, incoming, film, person_of, list_of, voters, kept))
     planned = {film.imdb_id for film in films}
-    for imdb_id, row in staying.films.items():
+    for imdb_id, row in remaining.films.items():
         if imdb_id not in planned:
-            plan.films.append(_other_film(plan, staying, incoming, imdb_id, row, voters, kept))
-    _plan_list_films(plan, staying, incoming, films, list_of, kept)
-    _plan_rankings(plan, staying, incoming, kept)
+            plan.films.append(_other_film(plan, remaining, incoming, imdb_id, row, voters, kept))
+    _plan_list_films(plan, remaining, incoming, films, list_of, kept)
+    _plan_rankings(plan, remaining, incoming, kept)
 
 
-def _refuse_unnamed(plan: Plan, unread: Iterable[Unread]) -> None:
-    unnamed = [
-        row
-        for row in unread
-        if not row.names_something() and f"row:{row.path}" not in plan.left_out
-    ]
-    if not unnamed:
-        return
-    first = f"{unnamed[0].path}: {unnamed[0].reason}"
-    count = len(unnamed)
-    what = "1 row of this file can’t" if count == 1 else f"{count:,} rows of this file can’t"
-    which = "it stands" if count == 1 else "they stand"
-    them = "it" if count == 1 else "them"
-    raise UnusableFileError(
-        f"{what} be read, and nothing says what {which} for. First: {first}. Going back to this "
-        f"file could delete what {which} for: correct {them}, or leave {them} out.",
-        [Problem(row.path, row.reason) for row in unnamed],
-    )
+# Films of the file.
 
 
-# What stays.
-
-
-def _kept(plan: Plan, library: Library, incoming: Incoming) -> _Kept:
-    kept = _Kept()
-    people = library.people.values()
-    for row in incoming.unread:
-        if row.kind == "movie":
-            kept.films |= dict.fromkeys(row.keys, UNREADABLE)
-        elif row.kind == "person":
-            kept.unread_people |= {
-                person.id
-                for person in people
-                if person.key in row.keys or (row.quick_key and person.quick_key == row.quick_key)
-            }
-        elif row.kind == "list":
-            kept.lists |= dict.fromkeys(row.keys, UNREADABLE)
-        elif row.kind == "view":
-            kept.views |= dict.fromkeys(row.keys, UNREADABLE)
-        elif row.kind == "ranking":
-            kept.rankings |= dict.fromkeys(row.keys, UNREADABLE)
-        else:
-            below = kept.votes if row.kind == "vote" else kept.list_films
-            _keep_below(below, row.below or "", row.keys)
-    kept.people = dict.fromkeys(kept.unread_people, UNREADABLE)
-    names = {row.key for row in incoming.people}
-    own_keys = {
-        _own_key(person.id) if person.key in names else person.key: person.id for person in people
-    }
-    # A row of the file that is left out keeps the person it is.
-    of_rows = join_people(library, incoming.people, kept.unread_people)
-    own_keys |= {row.key: of_rows[row.path] for row in incoming.people if row.path in of_rows}
-    for text in plan.left_out:
-        kind, _, key = text.partition(":")
-        if kind == "movie" and key in library.films:
-            kept.films[key] = LEFT_OUT
-        elif kind == "person" and key in own_keys:
-            kept.people[own_keys[key]] = LEFT_OUT
-        elif kind == "list":
-            kept.lists[key] = LEFT_OUT
-        elif kind == "view":
-            kept.views[key] = LEFT_OUT
-        elif kind == "ranking":
-            kept.rankings[key] = LEFT_OUT
-        elif kind == "vote":
-            imdb_id, _, voter = key.partition("/")
-            _keep_below(kept.votes_left_out, imdb_id, (voter,))
-        elif kind == "list_film":
-            # A list's id has no slash.
-            list_id, _, imdb_id = key.partition("/")
-            _keep_below(kept.list_films, list_id, (imdb_id,))
-    if "people" not in incoming.sections:
-        kept.people = dict.fromkeys(library.people, NOT_SAID) | kept.people
-    if "lists" not in incoming.sections:
-        ids = (row.id for row in library.lists.values())
-        kept.lists = dict.fromkeys(ids, NOT_SAID) | kept.lists
-    if "views" not in incoming.sections:
-        kept.views = dict.fromkeys(library.views, NOT_SAID) | kept.views
-    return kept
-
-
-def _keep_below(kept: dict[str, set[str] | None], parent: str, keys: tuple[str, ...]) -> None:
-    there = kept.setdefault(parent, set())
-    if not keys:
-        kept[parent] = None
-    elif there is not None:
-        there.update(keys)
-
-
-def _own_key(person_id: int) -> str:
-    """Of a person whose name is somebody else's in the file: no name begins with a space."""
-    return f" {person_id}"
-
-
-def _usable_films(plan: Plan, library: Library, incoming: Incoming, kept: _Kept) -> list[FileFilm]:
+def _usable_films(plan: Plan, library: Library, incoming: Incoming, kept: Kept) -> list[FileFilm]:
     """Without those of films that stay as they are."""
     lists = {row.id for row in library.lists.values()}
     lists |= {row.id for row in incoming.lists if not plan.is_left_out("list", row.id)}
@@ -215,108 +105,10 @@ def _usable_films(plan: Plan, library: Library, incoming: Incoming, kept: _Kept)
     return usable
 
 
-def _without_what_goes(
-    plan: Plan, library: Library, incoming: Incoming, films: list[FileFilm], kept: _Kept
-) -> Library:
-    """The library without the people and lists that go: their names are free."""
-    joined = set(join_people(library, incoming.people, kept.unread_people).values())
-    of_rows = {row.key for row in incoming.people}
-    # People that only votes name.
-    named = {vote.key for film in films for vote in film.votes or ()} - of_rows
-    listed = {row.id for row in incoming.lists} - kept.lists.keys()
-    listed |= {film.list_id for film in films if film.list_id is not None}
-    people, lists = _needed(library, incoming, films, kept)
-    gone_people, gone_lists = {}, {}
-    for person in library.people.values():
-        if person.id in joined or person.id in kept.people:
-            continue
-        if person.quick_key:
-            kept.people[person.id] = NOT_SAID
-        elif person.id in people:
-            kept.people[person.id] = NEEDED
-        elif person.key not in named:
-            gone_people[person.id] = person
-            person.final_key = _own_key(person.id) if person.key in of_rows else person.key
-    for row in library.lists.values():
-        if row.id in listed or row.id in kept.lists:
-            continue
-        if row.id in lists:
-            kept.lists[row.id] = NEEDED
-        else:
-            gone_lists[row.pk] = row
-    return structs.replace(
-        library,
-        people={key: row for key, row in library.people.items() if key not in gone_people},
-        lists={key: row for key, row in library.lists.items() if key not in gone_lists},
-        gone_people=gone_people,
-        gone_lists=gone_lists,
-    )
-
-
-def _needed(
-    library: Library, incoming: Incoming, films: list[FileFilm], kept: _Kept
-) -> tuple[set[int], set[str]]:
-    """The people and lists that are named by what stays."""
-    people: set[int] = set()
-    lists: set[str] = set()
-    from_file = {film.imdb_id: film for film in films}
-    for imdb_id, row in library.films.items():
-        film = from_file.get(imdb_id)
-        if film is None and imdb_id not in kept.films and "movies" in incoming.sections:
-            continue
-        votes = library.votes.get(row.id, ())
-        if film is None or film.votes is None or kept.votes.get(imdb_id, ()) is None:
-            people.update(person_id for person_id, _ in votes)
-        elif keys := (kept.votes.get(imdb_id) or set()) | (
-            kept.votes_left_out.get(imdb_id) or set()
-        ):
-            people.update(
-                person_id
-                for person_id, _ in votes
-                if library.people[person_id].key in keys or _own_key(person_id) in keys
-            )
-        if row.list_id is not None and (film is None or not is_given(film.values.status)):
-            lists.add(row.list_id)
-    # A view in the file without filters keeps its own.
-    silent = {view.key for view in incoming.views if not is_given(view.values.filters)}
-    by_text = {str(person_id): person_id for person_id in library.people}
-    for key, view in library.views.items():
-        if key in kept.views or key in silent:
-            texts = _texts(view.values.filters, filters.OF_PEOPLE)
-            people.update(by_text[text] for text in texts if text in by_text)
-            lists.update(_texts(view.values.filters, filters.OF_LISTS))
-    mine = {row.id: key for key, row in library.lists.items()}
-    lists.update(
-        list_id
-        for list_id, keys in kept.list_films.items()
-        if list_id in mine
-        and keys
-        and any(film.imdb_id in keys for film in library.list_films.get(list_id, ()))
-    )
-    return people, lists
-
-
-def _texts(found: dict, names: Iterable[str]) -> Iterator[str]:
-    for name in names:
-        yield from filters.texts(found.get(name, []))
-
-
 # People, lists and views that are not in the file.
 
 
-def _names_of_unread_people(library: Library, unread: Iterable[Unread]) -> dict[str, str]:
-    """The quick recommenders by the names that the file has for them, of rows that cannot be
-    read."""
-    quick = {row.quick_key: row.key for row in library.people.values() if row.quick_key}
-    return {
-        key: quick[row.quick_key]
-        for row in unread
-        if row.kind == "person" and row.quick_key in quick
-        for key in row.keys
-    }
-
-
-def _add_other_people(plan: Plan, library: Library, kept: _Kept) -> None:
+def _add_other_people(plan: Plan, library: Library, kept: Kept) -> None:
     there = {step.row_id for step in plan.people}
     of_rows = {step.file_key for step in plan.people}
     for person in library.people.values():
@@ -325,7 +117,7 @@ def _add_other_people(plan: Plan, library: Library, kept: _Kept) -> None:
             outcome: Outcome = "kept" if reason else "same"
             step = PersonStep(outcome, person.key, person.id, person.values, NOTHING, reason)
             if person.key in of_rows:
-                step.file_key = _own_key(person.id)
+                step.file_key = staying.own_key(person.id)
             plan.people.append(step)
     for person in library.gone_people.values():
         plan.people.append(
@@ -333,7 +125,7 @@ def _add_other_people(plan: Plan, library: Library, kept: _Kept) -> None:
         )
 
 
-def _add_other_lists(plan: Plan, library: Library, kept: _Kept) -> None:
+def _add_other_lists(plan: Plan, library: Library, kept: Kept) -> None:
     there = {step.row_id for step in plan.lists}
     for row in library.lists.values():
         if row.pk not in there:
@@ -343,7 +135,7 @@ def _add_other_lists(plan: Plan, library: Library, kept: _Kept) -> None:
         plan.lists.append(ListStep("removed", row.id, row.pk, row.values, NOTHING))
 
 
-def _add_other_views(plan: Plan, library: Library, incoming: Incoming, kept: _Kept) -> None:
+def _add_other_views(plan: Plan, library: Library, incoming: Incoming, kept: Kept) -> None:
     there = {row.key for row in incoming.views}
     for key, view in library.views.items():
         if key in there:
@@ -370,7 +162,7 @@ def _film(
     person_of: film_steps.People,
     list_of: dict[str, str],
     voters: dict[int, tuple[str, str]],
-    kept: _Kept,
+    kept: Kept,
 ) -> FilmStep:
     list_id = list_of[film.list_id] if film.list_id is not None else None
     existing = library.films.get(film.imdb_id)
@@ -416,7 +208,7 @@ def _other_film(
     imdb_id: str,
     row: LibraryFilm,
     voters: dict[int, tuple[str, str]],
-    kept: _Kept,
+    kept: Kept,
 ) -> FilmStep:
     """A film that is not in the file, or stays as it is."""
     reason = kept.films.get(imdb_id)
@@ -523,7 +315,7 @@ def _plan_list_films(
     incoming: Incoming,
     films: list[FileFilm],
     list_of: dict[str, str],
-    kept: _Kept,
+    kept: Kept,
 ) -> None:
     steps = {film.imdb_id: film for film in plan.films if film.outcome != "removed"}
     given = {row.id: row for row in incoming.lists}
@@ -539,7 +331,8 @@ def _plan_list_films(
             final = [film for film in mine if _still_on(step.id, library, steps.get(film.imdb_id))]
             reasons = dict.fromkeys((film.imdb_id for film in final), step.reason or NOT_SAID)
         else:
-            final, reasons = _as_given(plan, row, mine, steps, kept)
+            claimed = {film.imdb_id for film in claims.get(step.id, ())}
+            final, reasons = _as_given(plan, row, mine, steps, claimed, kept)
         _append(final, claims.get(step.id, ()))
         # A film that stays as it is has its list.
         _append(final, (film for film in mine if has_status_with.get(film.imdb_id) == step.id))
@@ -565,9 +358,11 @@ def _as_given(
     row: FileList,
     mine: list[ListedFilm],
     steps: dict[str, FilmStep],
-    kept: _Kept,
+    claimed: set[str],
+    kept: Kept,
 ) -> tuple[list[ListedFilm], dict[str, str]]:
-    """The films of a list as the file has them, after them those that stay; and why those do."""
+    """The films of a list as the file has them, after them those that stay; and why those do.
+    `claimed` have their status with it, and cannot be left out."""
     own = {film.imdb_id: film for film in mine}
     final: dict[str, ListedFilm] = {}
     for film in row.films or ():
@@ -575,7 +370,7 @@ def _as_given(
         key = list_film_key(row.id, imdb_id)
         if plan.is_left_out("list_film", key) and imdb_id in own:
             final[imdb_id] = own[imdb_id]
-        elif plan.leave_out_new("list_film", key, imdb_id):
+        elif imdb_id not in claimed and plan.leave_out_new("list_film", key, imdb_id):
             pass
         elif imdb_id in steps:
             note = film.note
@@ -647,13 +442,15 @@ def _add_steps(
 # Rankings.
 
 
-def _plan_rankings(plan: Plan, library: Library, incoming: Incoming, kept: _Kept) -> None:
+def _plan_rankings(plan: Plan, library: Library, incoming: Incoming, kept: Kept) -> None:
     films = {film.imdb_id: film for film in plan.films if film.outcome != "removed"}
     statuses = {imdb_id: film.values.status for imdb_id, film in films.items()}
     order: list[Ranked] = []
     for row in sorted(incoming.rankings, key=lambda row: row.position):
         stays = row.imdb_id in kept.rankings or row.imdb_id in kept.films
         if stays and row.imdb_id in library.films:
+            if row.imdb_id not in library.rankings:
+                plan.leave_out_new("ranking", row.imdb_id, row.imdb_id)
             continue
         if not is_taken(plan, library, row, statuses, films):
             continue

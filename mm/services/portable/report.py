@@ -58,6 +58,7 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
     imported = {
         kind: tally.get("new", 0) + tally.get("changed", 0) for kind, tally in written.items()
     }
+    removed = {kind: tally.get("removed", 0) for kind, tally in written.items()}
     counts = Counts(movies=imported["movie"], people=imported["person"], lists=imported["list"])
     # Every film of the file whose title is not yet filled, in the file's order.
     filled: set[str] = set()
@@ -84,6 +85,7 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
         problems=plan.errors,
         warnings=plan.warnings,
         safety_backup=safety_backup,
+        removed_counts=Counts(removed["movie"], removed["person"], removed["list"]),
     )
 
 
