@@ -7,7 +7,7 @@ import pytest
 from mm.errors import ConflictError, UnusableFileError
 from mm.models import CustomList, Movie, Title, Watch
 from mm.services import portable
-from mm.services.library import movies
+from mm.services.library import movies, undo
 from tests.support.libraries import (
     T,
     as_before,
@@ -322,6 +322,17 @@ def test_a_replace_of_a_library_that_changed_since_is_refused(alice):
     with pytest.raises(ConflictError, match="has changed"):
         portable.apply(plan)
     assert export(alice) == before
+
+
+def test_a_step_of_before_cannot_be_undone_where_a_replace_wrote_since(alice):
+    put(alice, document([film(1), film(2)]))
+    before = json.loads(export(alice))
+    with undo.step(alice.id, imdb_ids=["tt0000001"]) as step:
+        movies.delete(alice.id, "tt0000001")
+    replace(alice, before)
+    with pytest.raises(ConflictError, match="changed again since"):
+        undo.back(alice.id, step.token)
+    assert json.loads(export(alice)) == before
 
 
 def test_an_empty_replace_is_no_write(alice):

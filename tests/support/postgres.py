@@ -48,6 +48,7 @@ MODULES = {
     "portable.test_replace",
     "sync.test_live",
     "sync.test_queue",
+    "sync.test_replace_feed",
     "test_jobs",
     "test_locks",
     "test_tasks",

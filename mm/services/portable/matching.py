@@ -221,10 +221,10 @@ def plan_lists(plan: Plan, library: Library, incoming: Incoming) -> dict[str, st
 
 
 def _join_by_name(library: Library, rows: list[FileList], joined: dict[str, int]) -> None:
-    """With a list of that name that no other row has joined: two lists of one name stay two."""
+    """With the list of that name, the first by id, that no other row has joined: two lists of one
+    name stay two. An import may change their positions."""
     claimed = set(joined.values())
     free: dict[str, deque[int]] = defaultdict(deque)
-    # By id: an import may change their positions, and must not choose another one then.
     for pk, candidate in sorted(library.lists.items(), key=lambda item: item[1].id):
         if pk not in claimed:
             free[fold(candidate.values.name)].append(pk)
