@@ -246,7 +246,7 @@ def titles(job: Job, summary: PlanSummary) -> dict:
         undone = job.params.get("undone") or {}
         done = undone.get("action", "change")
         heading, words = f"Undo the {done}?", f"Undo the {done}"
-        about[0] = f"Your library as it was before: {about[0]}"
+        about[0] = f"Back to the copy from right before it: {about[0].partition(' of ')[2]}"
     if summary.mode == "merge":
         words = "Bring back what is missing"
     return {"heading": heading, "about": about, "confirm": words, "confirm_help": copy}

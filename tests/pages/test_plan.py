@@ -9,7 +9,7 @@ import pytest
 
 from mm import tasks
 from mm.models import Job, Movie, Person
-from mm.services.backup import backups, imports, large_files, stored_plans, uploads
+from mm.services.backup import backups, imports, large_files, stored_plans, undoing, uploads
 from mm.services.library import movies
 from tests.support.libraries import as_bytes, document, film, person, put, seen, vote
 
@@ -372,6 +372,20 @@ def test_a_plan_of_which_a_day_has_passed_says_what_to_do(page, alice, frozen_cl
     answer = page.get(address)
     assert answer.status_code == 404
     assert "24 hours" in words(answer)
+
+
+def test_an_undo_says_of_what_it_is_and_names_what_was_done_since(page, wrecked, alice):
+    address = restore(page, wrecked)
+    page.get(address)
+    confirmed(page, address)
+    movies.add(alice.id, "tt0000009")
+    undo = undoing.request(alice)
+    text = words(page.get(f"/backup/import/{undo.id}"))
+    assert "Undo the restore?" in text
+    assert "Your library as it was before: Before a restore backup" not in text
+    assert "tt0000009 changed since then. That is undone too." in text
+    confirmed(page, f"/backup/import/{undo.id}")
+    assert in_library(alice) == [1, 3, 4, 5, 6]
 
 
 # Files that are none.
