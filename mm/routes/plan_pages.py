@@ -429,7 +429,11 @@ def _groups_of(job: Job, summary: PlanSummary) -> Iterator[tuple[str, Outcome, i
     }
     for kind in KINDS:
         for outcome in OUTCOMES:
-            if not (count := summary.counts.get(kind, {}).get(outcome, 0)):
+            count = summary.counts.get(kind, {}).get(outcome, 0)
+            if outcome == "kept":  # those that were left out have a table of their own
+                left_out = stored_choices(job).left_out
+                count -= sum(key.startswith(f"{kind}:") for key in left_out)
+            if count <= 0:
                 continue
             span = asked.get((kind, outcome))
             if (kind, outcome) in asked and span is None:

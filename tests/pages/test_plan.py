@@ -133,6 +133,16 @@ def test_a_plan_that_changes_nothing_offers_done(page, alice):
     assert 'id="confirm"' not in text
 
 
+def test_a_plan_of_which_nothing_is_left_says_that_the_rest_is_there(page, alice):
+    put(alice, document([film(1)]))
+    address = upload(page, film(1), film(2))
+    page.get(address)
+    page.post(address, data={"row": "movie:tt0000002"})
+    text = page.get(address).text
+    assert "Your library already has the rest. Nothing would change." in text
+    assert 'id="movie-kept"' not in text
+
+
 def test_titles_and_notes_of_a_file_are_text(page, alice):
     films = [film(1, title=EVIL, note=EVIL), film(2, imdb_id="x", title=EVIL)]
     people = [person(EVIL), person("Bob", color=EVIL)]
