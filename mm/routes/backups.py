@@ -14,10 +14,11 @@ from mm.routes.contexts import (
     job_context,
     retention_context,
     today,
+    upload_context,
 )
 from mm.routes.forms import take_offer
-from mm.services import jobs, portable, validation
-from mm.services.backup import backups, nightly, uploads
+from mm.services import jobs, portable
+from mm.services.backup import backups, nightly, undoing, uploads
 from mm.services.backup import files as backup_files
 
 # Time to add the first films before the first backup.
@@ -34,8 +35,7 @@ def index() -> Response:
     return htmx.render(
         "backups/index.html",
         history=backups.listing(current_user.id),
-        file_max=validation.FILE_MAX,
-        too_large=validation.TOO_LARGE,
+        **upload_context(),
         **health_context(),
         **retention_context(),
         **job_context(job),
@@ -90,6 +90,14 @@ def export() -> Response:
     return htmx.private(
         send_file(BytesIO(content), "application/json", as_attachment=True, download_name=name)
     )
+
+
+@bp.post("/undo")
+@login_required
+def undo() -> Response:
+    """Back to a safety copy, after a look at the plan."""
+    job = undoing.request(auth.account(), request.form.get("filename"))
+    return htmx.go(url_for("imports.plan", job_id=job.id))
 
 
 @bp.get("/files/<filename>")
