@@ -14,9 +14,10 @@ from mm.routes.contexts import (
     job_context,
     retention_context,
     today,
+    upload_context,
 )
 from mm.routes.forms import take_offer
-from mm.services import jobs, portable, validation
+from mm.services import jobs, portable
 from mm.services.backup import backups, nightly, uploads
 from mm.services.backup import files as backup_files
 
@@ -34,8 +35,7 @@ def index() -> Response:
     return htmx.render(
         "backups/index.html",
         history=backups.listing(current_user.id),
-        file_max=validation.FILE_MAX,
-        too_large=validation.TOO_LARGE,
+        **upload_context(),
         **health_context(),
         **retention_context(),
         **job_context(job),

@@ -5,7 +5,7 @@ from flask_login import current_user
 from mm import auth, clock, config
 from mm.models import Job
 from mm.schemas import BackupEntry
-from mm.services import heartbeat, jobs
+from mm.services import heartbeat, jobs, validation
 from mm.services.backup import backups, ledger, policies, state, uploads
 from mm.services.enrichment import runner
 
@@ -85,6 +85,15 @@ def retention_context(
         "kept": {**kept, **(typed or {})},
         "problems": problems or {},
         "no_longer": no_longer,
+    }
+
+
+def upload_context(problem: str = "") -> dict:
+    """For `backups/_import.html`. `problem`: why the file that was chosen cannot be used."""
+    return {
+        "upload_problem": problem,
+        "file_max": validation.FILE_MAX,
+        "too_large": validation.TOO_LARGE,
     }
 
 

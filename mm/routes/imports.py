@@ -2,41 +2,21 @@
 
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from mm import auth, htmx, tasks
-from mm.errors import ConflictError, InvalidError
-from mm.models import Job
+from mm.errors import ConflictError, InvalidError, NotFoundError, UnusableFileError, UserError
+from mm.models import Job, User
+from mm.routes import downloads, plan_pages
+from mm.routes.contexts import upload_context
 from mm.routes.forms import take_offer
-from mm.schemas import Change, Conflicts
-from mm.services.backup import imports, large_files, nightly, stored_plans, uploads
+from mm.services import validation
+from mm.services.backup import imports, large_files, nightly, uploads
 from mm.services.backup.stored_plans import PlanSummary
 
-KINDS = {
-    "movie": "Films",
-    "vote": "Recommendations",
-    "watch": "Watches",
-    "person": "People",
-    "list": "Lists",
-    "list_film": "Films on lists",
-    "view": "Saved views",
-    "ranking": "Ranking",
-}
-OUTCOMES = {
-    "new": "new",
-    "changed": "changed",
-    "same": "unchanged",
-    "kept": "kept",
-    "removed": "removed",
-    "rejected": "rejected",
-}
-# What wins where both have a film: its name, and what it does.
-RULES: dict[Conflicts, tuple[str, str]] = {
-    "overwrite": ("Use the file", "Replaces your ratings and dates for these films."),
-    "newest": ("Newest wins", "Keeps whichever changed last."),
-    "skip": ("Keep mine", "Only adds what is missing."),
-}
-# Rows of a group that the page shows; a plan may hold 200,000.
-ROWS = 200
+NO_FILE = "Choose a file first: a Movie Manager export or backup."
+CHOSEN_SINCE = "Your choices changed the plan. Check it, then confirm again."
+CHANGED_SINCE = "Your library changed since this plan was made. This is the new plan."
 
 bp = Blueprint("imports", __name__, url_prefix="/backup/import")
 
@@ -44,11 +24,16 @@ bp = Blueprint("imports", __name__, url_prefix="/backup/import")
 @bp.post("")
 @login_required
 def upload() -> Response:
-    large_files.require_turn(current_user.id, request.content_length or 0)
-    file = request.files.get("file")
-    if file is None or not file.filename:
-        raise InvalidError("Choose a file first: a Movie Manager export or backup.")
-    job = uploads.receive(auth.account(), file.stream, file.filename)
+    try:
+        large_files.require_turn(current_user.id, request.content_length or 0)
+        file = request.files.get("file")
+        if file is None or not file.filename:
+            raise InvalidError(NO_FILE)
+        job = uploads.receive(auth.account(), file.stream, file.filename)
+    except RequestEntityTooLarge:
+        return _not_taken(validation.TOO_LARGE, 413)
+    except UserError as error:
+        return _not_taken(error.message, error.status)
     return htmx.go(url_for(".plan", job_id=job.id))
 
 
@@ -56,19 +41,82 @@ def upload() -> Response:
 @login_required
 def plan(job_id: str) -> Response:
     job = uploads.find(job_id, current_user.id)
-    return _plan(job) if job.state == "waiting" else htmx.go(url_for("jobs.show", job_id=job.id))
+    if job.state != uploads.WAITING:
+        return htmx.go(url_for("jobs.show", job_id=job.id))
+    try:
+        summary = imports.shown(job)
+    except UnusableFileError:  # it cannot be gone back to as it is
+        return _show(job, plan_pages.stored_choices(job), job.message)
+    if summary.library_version != User.get_by_id(job.user_id).library_version:
+        return _show(job, plan_pages.stored_choices(job), job.message or CHANGED_SINCE)
+    return _page(job, summary, job.message)
+
+
+@bp.post("/<job_id>")
+@login_required
+def update(job_id: str) -> Response:
+    """Another mode or rule, a row in or out, a value typed: the plan is made anew."""
+    job = uploads.find(job_id, current_user.id)
+    if job.state != uploads.WAITING:
+        return htmx.go(url_for("jobs.show", job_id=job.id))
+    choices = plan_pages.sent_choices(job)
+    if htmx.wants_partial():
+        return _show(job, choices)
+    try:
+        plan_pages.prepare(job, choices)
+    except UserError:  # the page says what, and where to go on
+        return _show(job, choices)
+    address = url_for(".plan", job_id=job.id, open=request.form.getlist("open"))
+    return htmx.go(address)
+
+
+@bp.get("/<job_id>/rows")
+@login_required
+def rows(job_id: str) -> Response:
+    """More of one group: those of `group`, a name such as movie-new:100-200."""
+    job = uploads.find(job_id, current_user.id)
+    name = request.args.get("group", "")
+    home = url_for(".plan", job_id=job.id, open=name)
+    if job.state != uploads.WAITING or not htmx.wants_partial():
+        return htmx.go(home)
+    is_first = "from" not in request.args
+    return htmx.fragment(
+        "imports/_table.html" if is_first else "imports/_rows.html",
+        home,
+        job=job,
+        group=plan_pages.group_of(job, name),
+        first=request.args.get("from", 0, type=int),
+        **plan_pages.WORDS,
+    )
+
+
+@bp.get("/<job_id>/left-out.<any(csv, json):form>")
+@login_required
+def left_out(job_id: str, form: str) -> Response:
+    """What the plan would not take."""
+    job = uploads.find(job_id, current_user.id)
+    found = plan_pages.left_out_rows(job)
+    return downloads.of_rows(found, f"moviemanager-left-out-{job.id[:8]}", form)
 
 
 @bp.post("/<job_id>/confirm")
 @login_required
 def confirm(job_id: str) -> Response:
     job = uploads.find(job_id, current_user.id)
-    if job.state != "waiting":  # sent twice
+    if job.state != uploads.WAITING:  # sent twice
         return htmx.go(url_for("jobs.show", job_id=job.id))
+    choices = plan_pages.sent_choices(job)
+    if choices != plan_pages.stored_choices(job):
+        # Without JavaScript a row is unticked and the plan confirmed in one step.
+        return _show(job, choices, CHOSEN_SINCE)
     try:
-        job = imports.confirm(job, request.form.get("plan", ""), "anyway" in request.form)
+        plan_id, anyway = request.form.get("plan_id", ""), "anyway" in request.form
+        job = imports.confirm(job, plan_id, anyway)
     except ConflictError as conflict:
-        return _plan(job, conflict)
+        job = uploads.find(job_id, current_user.id)
+        if job.state != uploads.WAITING:
+            return htmx.go(url_for("jobs.show", job_id=job.id))
+        return _page(job, imports.shown(job), conflict.message, conflict.status)
     take_offer()
     tasks.enqueue(job)
     return htmx.go(url_for("jobs.show", job_id=job.id))
@@ -82,43 +130,44 @@ def discard(job_id: str) -> Response:
     return htmx.go(url_for("backups.index"))
 
 
-def _plan(job: Job, conflict: ConflictError | None = None) -> Response:
-    plan = imports.shown(job)
-    if (rule := request.args.get("conflicts")) in RULES and rule != plan.conflicts:
-        plan = imports.prepare(job, conflicts=rule)
-    films = plan.counts.get("movie", {})
-    notice = conflict.message if conflict else job.message
-    # Who has met a change once may want no more of them to stop the import.
-    met_a_change = notice.endswith((imports.SEE_THE_NEW_PLAN, imports.REVIEW))
-    status = conflict.status if conflict else 200
+@bp.errorhandler(NotFoundError)
+@bp.errorhandler(InvalidError)
+def gone(error: UserError) -> Response:
+    """A plan whose file is gone, swapped, or older than a day: where to begin again."""
+    if htmx.wants_partial():
+        return htmx.refuse(error.message, error.status)
+    return htmx.render("imports/gone.html", status=error.status, message=error.message)
+
+
+def _not_taken(problem: str, status: int) -> Response:
+    return htmx.render(
+        "imports/upload.html", "backups/_import.html", status=status, **upload_context(problem)
+    )
+
+
+def _show(job: Job, choices: plan_pages.Choices, notice: str = "", status: int = 200) -> Response:
+    """The plan of these choices, made anew. Where going back is refused because rows name nothing,
+    the plan that only adds, and why."""
+    refused = ""
+    try:
+        summary = plan_pages.prepare(job, choices)
+    except UnusableFileError as error:
+        if choices.mode == "merge":
+            raise
+        refused = error.message
+        summary = plan_pages.prepare(job, choices._replace(mode="merge"))
+        status = error.status
+    return _page(job, summary, notice, status, refused)
+
+
+def _page(
+    job: Job, summary: PlanSummary, notice: str = "", status: int = 200, refused: str = ""
+) -> Response:
     return htmx.render(
         "imports/plan.html",
         "imports/_plan.html",
         status=status,
-        job=job,
-        plan=plan,
-        films={outcome: films[outcome] for outcome in OUTCOMES if films.get(outcome)},
-        writes=plan.writes,
-        groups=_groups(job, plan),
-        rows=ROWS,
-        kinds=KINDS,
-        outcomes=OUTCOMES,
-        rules=RULES,
-        notice=notice,
-        met_a_change=met_a_change,
+        refused=refused,
         offer_nightly=job.kind == "import" and nightly.is_undecided(auth.account()),
+        **plan_pages.context(job, summary, notice),
     )
-
-
-def _groups(job: Job, plan: PlanSummary) -> dict[str, dict[str, list[Change]]]:
-    """{kind: {outcome: the first rows}}, in the order in which the page shows them; without what
-    is empty."""
-    return {
-        kind: {
-            outcome: stored_plans.rows(job, kind, outcome, limit=ROWS)
-            for outcome in OUTCOMES
-            if outcome != "same" and plan.counts[kind].get(outcome)
-        }
-        for kind in KINDS
-        if any(plan.counts.get(kind, {}).values())
-    }

@@ -11,11 +11,13 @@ marksTheField("drop", false);
 document.addEventListener(
   "change",
   (event) => {
-    const { files, dataset } = event.target;
+    const { files, dataset, form } = event.target;
     if (!dataset.max || !files?.length || files[0].size <= Number(dataset.max)) return;
     event.stopPropagation();
-    const detail = { message: dataset.tooLarge, kind: "bad" };
-    document.dispatchEvent(new CustomEvent("toast", { detail }));
+    const problem = form.querySelector("[data-problem]");
+    problem.querySelector("[data-words]").textContent = dataset.tooLarge;
+    problem.hidden = false;
+    event.target.value = "";
   },
   true,
 );
