@@ -86,7 +86,7 @@ def rows(job_id: str) -> Response:
         job=job,
         group=plan_pages.group_of(job, name),
         first=request.args.get("from", 0, type=int),
-        **plan_pages.WORDS,
+        **plan_pages.words_of(job),
     )
 
 

@@ -74,13 +74,11 @@ SECTIONS = {
     "views": "Saved view",
     "rankings": "Ranking",
 }
-# What the templates of rows need besides.
-WORDS = {
-    "kinds": KINDS,
-    "outcomes": OUTCOMES,
-    "verbs": {"new": "Bring in", "changed": "Change", "removed": "Remove", "kept": "Take"},
-    "page_rows": ROWS,
-}
+COME_BACK = ("comes back", "come back")
+# What ticking the box of a row means.
+VERBS = {"new": "Bring in", "changed": "Change", "removed": "Remove", "kept": "Take"}
+# Entries of films that are looked through to show what changes in a film.
+BELOW_MAX = 2000
 
 
 class Choices(NamedTuple):
@@ -106,6 +104,7 @@ class Row(NamedTuple):
 
     id: str
     change: Change
+    fields: dict[str, list]
     key: str
     is_taken: bool
     film: shown_titles.Shown | None
@@ -207,7 +206,8 @@ def context(job: Job, summary: PlanSummary, notice: str = "") -> dict:
         "cards": _cards(job, summary),
         "writes": summary.writes,
         "groups": groups,
-        "unchanged": {kind: counts.get(kind, {}).get("same", 0) for kind in KINDS},
+        "unchanged": {kind: tally["same"] for kind, tally in counts.items() if tally.get("same")},
+        "typed": [(*_typed_place(path), path, value) for path, value in choices.fixes.items()],
         "rejected": sum(tally.get("rejected", 0) for tally in counts.values()),
         "set_aside": _set_aside(job, choices),
         "first": 0,
@@ -215,9 +215,15 @@ def context(job: Job, summary: PlanSummary, notice: str = "") -> dict:
         "notice": notice,
         # Who has met a change once may want no more of them to stop the import.
         "met_a_change": notice.endswith((imports.SEE_THE_NEW_PLAN, imports.REVIEW)),
-        **WORDS,
+        **words_of(job),
         **titles(job, summary),
     }
+
+
+def words_of(job: Job) -> dict:
+    """What the templates of rows need besides."""
+    outcomes = OUTCOMES if job.kind == "import" else {**OUTCOMES, "new": COME_BACK}
+    return {"kinds": KINDS, "outcomes": outcomes, "verbs": VERBS, "page_rows": ROWS}
 
 
 def titles(job: Job, summary: PlanSummary) -> dict:
@@ -238,7 +244,9 @@ def titles(job: Job, summary: PlanSummary) -> dict:
         return {"heading": heading, "about": about, "confirm": words, "confirm_help": copy}
     when, about = _backup(job, summary)
     named = f"the backup of {when}" if when[0].isdigit() else f"{when}’s backup"
-    heading, words = f"Restore {named}?", f"Go back to {when}"
+    heading, words = f"Restore {named}?", "Go back to this backup"
+    if when != "today":
+        words = f"Go back to {when}"
     if job.kind == "undo":
         undone = job.params.get("undone") or {}
         done = undone.get("action", "change")
@@ -295,6 +303,13 @@ def place_of(change: Change) -> tuple[str, int] | None:
     return (SECTIONS.get(found[1], found[1]), int(found[2]) + 1) if found else None
 
 
+def _typed_place(path: str) -> tuple[str, str]:
+    """("Film, row 4", "rating") of movies[3].watch_history.my_rating."""
+    found = PATH.match(path)
+    row = f"{SECTIONS.get(found[1], found[1])}, row {int(found[2]) + 1}" if found else path
+    return row, field_label(path.rpartition(".")[2])
+
+
 def problem_words(path: str | None, reason: str | None) -> str:
     """ "rating: 11 is above 10" of movies[3].watch_history.my_rating."""
     field = (path or "").rpartition(".")[2] if "." in (path or "") else ""
@@ -314,11 +329,9 @@ def _sentence(job: Job, counts: Mapping[str, Mapping[str, int]]) -> str:
     """ "46 films are new, 6 change, 12 go, 6 cannot be read." """
     tally = counts.get("movie", {})
     parts: list[str] = []
-    for outcome, (one, many) in OUTCOMES.items():
+    for outcome, (one, many) in words_of(job)["outcomes"].items():
         if not (count := tally.get(outcome, 0)):
             continue
-        if outcome == "new" and job.kind != "import":
-            one, many = "comes back", "come back"
         subject = f"{count:,}" if parts else plural(count, "film")
         parts.append(f"{subject} {one if count == 1 else many}")
     if same := tally.get("same", 0):
@@ -396,13 +409,12 @@ def _on(when: str) -> str:
 def _lines(job: Job, counts: Mapping[str, Mapping[str, int]], going: int) -> list[Line]:
     """`going`: films that the other mode would remove, and this one keeps."""
     films = counts.get("movie", {})
-    come = ("is new", "are new") if job.kind == "import" else ("comes back", "come back")
     words = {
-        "new": come,
+        "new": words_of(job)["outcomes"]["new"],
         "changed": ("changes", "change"),
         "removed": ("is removed", "are removed"),
         "rejected": ("cannot be read", "cannot be read"),
-        "kept": ("differs: yours stays", "differ: yours stay"),
+        "kept": ("of yours stays as it is", "of yours stay as they are"),
     }
     lines = [
         Line(outcome, count, f"{_films(count)} {text[count > 1]}", f"movie-{outcome}")
@@ -491,10 +503,14 @@ def _set_aside(job: Job, choices: Choices) -> list[Row]:
 def _rows(job: Job, changes: list[Change], choices: Choices) -> list[Row]:
     ids = {imdb_id for change in changes if (imdb_id := _imdb_id(change))}
     films = shown_titles.of(job.user_id, ids)
+    below = _below(job, {change.key for change in changes if change.kind == "movie"})
     return [
         Row(
             f"row-{zlib.crc32(key.encode())}",
             change,
+            {**change.fields, **below.get(change.key, {})}
+            if change.kind == "movie"
+            else change.fields,
             key,
             key not in choices.left_out,
             films.get(_imdb_id(change) or ""),
@@ -506,6 +522,24 @@ def _rows(job: Job, changes: list[Change], choices: Choices) -> list[Row]:
         for change in changes
         for key in [key_of(change)]
     ]
+
+
+def _below(job: Job, imdb_ids: set[str]) -> dict[str, dict[str, list]]:
+    """What changes in the watches and recommendations of these films, by imdb_id. Empty where a plan
+    has too many of them to look through: they have tables of their own."""
+    counts = stored_plans.summary(job).counts
+    groups = [("watch", "changed"), ("watch", "new"), ("vote", "new"), ("vote", "changed")]
+    totals = {group: counts.get(group[0], {}).get(group[1], 0) for group in groups}
+    found: dict[str, dict[str, list]] = {}
+    if not imdb_ids or sum(totals.values()) > BELOW_MAX:
+        return found
+    for (kind, outcome), total in totals.items():
+        for change in stored_plans.rows(job, kind, outcome, 0, total) if total else ():
+            if (imdb_id := _imdb_id(change)) in imdb_ids:
+                who = change.label.partition(" · ")[0]
+                fields = {"recommended by": [None, who]} if kind == "vote" else change.fields
+                found.setdefault(imdb_id or "", {}).update(fields)
+    return found
 
 
 def _imdb_id(change: Change) -> str | None:
