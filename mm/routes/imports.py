@@ -110,7 +110,7 @@ def confirm(job_id: str) -> Response:
         # Without JavaScript a row is unticked and the plan confirmed in one step.
         return _show(job, choices, CHOSEN_SINCE)
     try:
-        plan_id, anyway = request.form.get("plan_id", ""), "anyway" in request.form
+        plan_id, anyway = request.form.get("plan", ""), "anyway" in request.form
         job = imports.confirm(job, plan_id, anyway)
     except ConflictError as conflict:
         job = uploads.find(job_id, current_user.id)

@@ -425,8 +425,8 @@ def _lines(job: Job, counts: Mapping[str, Mapping[str, int]], going: int) -> lis
     if count := sum(tally.get(outcome, 0) for tally in others for outcome in WRITTEN):
         lines.append(Line("changed", count, "ratings, watches and other entries change"))
     if going:
-        words_of = ("other film of yours stays", "other films of yours stay")
-        lines.append(Line("kept", going, words_of[going > 1]))
+        stay = ("other film of yours stays", "other films of yours stay")
+        lines.append(Line("kept", going, stay[going > 1]))
     if same := films.get("same", 0):
         lines.append(Line("same", same, f"{_films(same)} {('is', 'are')[same > 1]} the same"))
     return lines
@@ -525,8 +525,8 @@ def _rows(job: Job, changes: list[Change], choices: Choices) -> list[Row]:
 
 
 def _below(job: Job, imdb_ids: set[str]) -> dict[str, dict[str, list]]:
-    """What changes in the watches and recommendations of these films, by imdb_id. Empty where a plan
-    has too many of them to look through: they have tables of their own."""
+    """What changes in the watches and recommendations of these films, by imdb_id. Empty where a
+    plan has too many of them to look through: they have tables of their own."""
     counts = stored_plans.summary(job).counts
     groups = [("watch", "changed"), ("watch", "new"), ("vote", "new"), ("vote", "changed")]
     totals = {group: counts.get(group[0], {}).get(group[1], 0) for group in groups}
