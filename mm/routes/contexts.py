@@ -4,6 +4,7 @@ from flask_login import current_user
 
 from mm import auth, clock, config
 from mm.models import Job
+from mm.routes import downloads
 from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs, validation
 from mm.services.backup import backups, ledger, policies, state, uploads
@@ -11,6 +12,12 @@ from mm.services.enrichment import runner
 
 # Too early to tell how long the rest will take.
 GUESS_AFTER = 3
+ADDED_BACK = jobs.Words(
+    heading="Bring back",
+    doing="Bringing back what is missing",
+    done="What was missing is back",
+    failed="Nothing could be brought back",
+)
 
 
 def active_job(user_id: str) -> Job | None:
@@ -30,11 +37,12 @@ def job_context(job: Job | None) -> dict:
     is_unforeseen = job.message.startswith(ledger.UNFORESEEN)
     context = {
         "job": job,
-        "words": jobs.KINDS[job.kind].words,
+        "words": words_of(job),
         "active": job.state in jobs.ACTIVE,
         "left": left,
         "late": job.state == "queued" and heartbeat.worker_is_late(),
         "left_out": left_out_of(job),
+        "left_out_reasons": downloads.reasons_of(left_out_of(job)),
         "reason": ledger.REASON_IN_THE_LOG if is_unforeseen else job.message,
     }
     if job.state == "done" and job.kind in uploads.KINDS:
@@ -45,6 +53,13 @@ def job_context(job: Job | None) -> dict:
         entries = backups.listing(job.user_id)
         context["entry"] = next((entry for entry in entries if entry.filename == filename), None)
     return context
+
+
+def words_of(job: Job) -> jobs.Words | None:
+    """Of the job's page. What only added is never said to have restored anything."""
+    if job.kind == "restore" and job.params.get("mode") == "merge":
+        return ADDED_BACK
+    return jobs.KINDS[job.kind].words
 
 
 def left_out_of(job: Job) -> list[dict]:

@@ -1,12 +1,11 @@
 """Long work as it runs and as it ended; `jobs/_job.html` asks again by itself until then."""
 
-import json
-
 from flask import Blueprint, Response
 from flask_login import current_user, login_required
 
 from mm import htmx
 from mm.errors import NotFoundError
+from mm.routes import downloads
 from mm.routes.contexts import job_context, left_out_of
 from mm.services import jobs
 
@@ -22,14 +21,12 @@ def show(job_id: str) -> Response:
     return htmx.render("jobs/show.html", "jobs/_job.html", **job_context(job))
 
 
-@bp.get("/<job_id>/left-out")
+@bp.get("/<job_id>/left-out", defaults={"form": "json"})
+@bp.get("/<job_id>/left-out.<any(csv):form>")
 @login_required
-def left_out(job_id: str) -> Response:
-    """What the import did not take, each with its path in the file and the reason."""
+def left_out(job_id: str, form: str) -> Response:
+    """What the import did not take, each with its place in the file and the reason."""
     job = jobs.get(job_id, current_user.id)
     if not (rows := left_out_of(job)):
         raise NotFoundError("Nothing was left out of this import.")
-    content = json.dumps(rows, ensure_ascii=False, indent=2)
-    attached = f"attachment; filename=moviemanager-left-out-{job.id[:8]}.json"
-    headers = {"Content-Disposition": attached}
-    return htmx.private(Response(content, mimetype="application/json", headers=headers))
+    return downloads.of_problems(rows, f"moviemanager-left-out-{job.id[:8]}", form)

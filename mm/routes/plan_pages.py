@@ -10,6 +10,7 @@ from flask import request
 from mm import clock, config, spoken
 from mm.errors import NotFoundError
 from mm.models import Job
+from mm.routes import downloads
 from mm.routes.filters import backup_label, field_label
 from mm.schemas import Change, Conflicts, Kind, Mode, Outcome
 from mm.services import shown_titles
@@ -50,12 +51,11 @@ ROWS_MAX = 1000
 OPEN_UP_TO = 12
 # The name of a group with the part of it that is on the page: movie-new:0-100.
 GROUP = re.compile(r"([a-z_]+)-([a-z]+)(?::(\d{1,6})-(\d{1,6}))?")
-PATH = re.compile(r"([a-z]+)\[(\d+)\]")
 # Where the name itself of a row cannot be read, or nothing of it.
 NAMELESS = re.compile(r"[a-z]+\[\d+\](?=$|\.(?:imdb_id|id|name)$)")
 IMDB_ID = re.compile(r"tt\d{7,}")
 # How the value at the end of a path is typed.
-FIXES = {
+FIXES: dict[str, dict] = {
     "my_rating": {"type": "number", "min": "1", "max": "10", "step": "0.1", "inputmode": "decimal"},
     "name": {"type": "text"},
     "person_name": {"type": "text"},
@@ -66,14 +66,9 @@ FIXES = {
     "date_recommended": {"type": "date"},
     "last_modified": {"type": "date"},
     "created_at": {"type": "date"},
+    "status": {"options": {"toWatch": "To watch", "watched": "Watched", "deleted": "Deleted"}},
 }
-SECTIONS = {
-    "movies": "Film",
-    "people": "Person",
-    "lists": "List",
-    "views": "Saved view",
-    "rankings": "Ranking",
-}
+
 COME_BACK = ("comes back", "come back")
 # What ticking the box of a row means.
 VERBS = {"new": "Bring in", "changed": "Change", "removed": "Remove", "kept": "Take"}
@@ -287,34 +282,21 @@ def left_out_rows(job: Job) -> Iterator[dict]:
     left_out = stored_choices(job).left_out
     for change in stored_plans.all_rows(job):
         if change.outcome == "rejected" or key_of(change) in left_out:
-            place = place_of(change)
+            place = downloads.place_of(change.path)
             yield {
                 "what": KINDS[change.kind][0],
                 "name": "" if change.label == change.path else change.label,
                 "row": place and place[1],
-                "problem": problem_words(change.path, change.reason),
+                "problem": downloads.problem_words(change.path, change.reason),
                 "path": change.path,
             }
 
 
-def place_of(change: Change) -> tuple[str, int] | None:
-    """("Film", 4) for what is wrong at movies[3].imdb_id."""
-    found = PATH.match(change.path or "")
-    return (SECTIONS.get(found[1], found[1]), int(found[2]) + 1) if found else None
-
-
 def _typed_place(path: str) -> tuple[str, str]:
     """("Film, row 4", "rating") of movies[3].watch_history.my_rating."""
-    found = PATH.match(path)
-    row = f"{SECTIONS.get(found[1], found[1])}, row {int(found[2]) + 1}" if found else path
+    place = downloads.place_of(path)
+    row = f"{place[0]}, row {place[1]:,}" if place else path
     return row, field_label(path.rpartition(".")[2])
-
-
-def problem_words(path: str | None, reason: str | None) -> str:
-    """ "rating: 11 is above 10" of movies[3].watch_history.my_rating."""
-    field = (path or "").rpartition(".")[2] if "." in (path or "") else ""
-    field = field.partition("[")[0]
-    return f"{field_label(field)}: {reason}" if field else reason or ""
 
 
 def _day_and_time(moment: float) -> str:
@@ -514,8 +496,8 @@ def _rows(job: Job, changes: list[Change], choices: Choices) -> list[Row]:
             key,
             key not in choices.left_out,
             films.get(_imdb_id(change) or ""),
-            place_of(change),
-            problem_words(change.path, change.reason),
+            downloads.place_of(change.path),
+            downloads.problem_words(change.path, change.reason),
             FIXES.get((change.path or "").rpartition(".")[2]),
             choices.fixes.get(change.path or ""),
         )
