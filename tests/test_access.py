@@ -116,12 +116,16 @@ TABLE = {
         REDIRECT, data=lambda: {"file": (io.BytesIO(json.dumps(LIBRARY).encode()), "x.json")}
     ),
     "GET /backup/import/<job_id>": only_alice(200),
+    "POST /backup/import/<job_id>": only_alice(REDIRECT, data={"mode": "replace"}),
+    "GET /backup/import/<job_id>/rows": only_alice(REDIRECT, query_string={"group": "movie-new"}),
+    "GET /backup/import/<job_id>/left-out.<form>": only_alice(200),
     "POST /backup/import/<job_id>/confirm": only_alice(
         REDIRECT, data=lambda: {"plan": the_waiting_plan()}
     ),
     "POST /backup/import/<job_id>/discard": only_alice(REDIRECT),
     "GET /backup/jobs/<job_id>": only_alice(200),
     "GET /backup/jobs/<job_id>/left-out": only_alice(200),
+    "GET /backup/jobs/<job_id>/left-out.<form>": only_alice(200),
     "POST /undo/<token>": own_library(REDIRECT),
     "GET /add": own_library(200),
     "GET /add/pick": own_library(200, query_string={"imdb": "tt0111161"}),
@@ -309,7 +313,7 @@ def path_of(key):
     examples = {
         "tmdb_id": lambda: "550",
         "filename": a_backup,
-        "job_id": a_job_with_rejected_rows if "left-out" in key else a_waiting_import,
+        "job_id": a_job_with_rejected_rows if "jobs/<job_id>/left-out" in key else a_waiting_import,
         "user_id": an_account,
         "imdb_id": a_ranked_film if "ranking" in key else a_watched_film,
         "person": lambda: "Zoe",
@@ -318,6 +322,7 @@ def path_of(key):
         "file": a_poster,
         "list_id": a_list,
         "token": lambda: "none",
+        "form": lambda: "csv",
         "person_id": zoes_id if "votes" in key else a_persons_id,
         "view_id": a_view,
     }

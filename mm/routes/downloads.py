@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from flask import Response
 
 from mm import htmx
+from mm.errors import NotFoundError
 from mm.routes.filters import field_label
 
 # A spreadsheet takes a cell that begins so for a formula, and what it says may come from a
@@ -28,12 +29,15 @@ SECTIONS = {
 
 
 def of_rows(rows: Iterable[dict], name: str, form: str) -> Response:
-    """The file NAME.csv or NAME.json, with the COLUMNS of each row."""
-    kept = [{column: row.get(column) for column in COLUMNS} for row in rows]
+    """The file NAME.csv with the COLUMNS of each row, or NAME.json with all there is. Raises
+    NotFoundError for another form."""
+    if form not in ("csv", "json"):
+        raise NotFoundError("This list comes as CSV and as JSON.")
     if form == "csv":
-        content, mimetype = _csv(kept), "text/csv"
+        content, mimetype = _csv(rows), "text/csv"
     else:
-        content, mimetype = json.dumps(kept, ensure_ascii=False, indent=2), "application/json"
+        content = json.dumps(list(rows), ensure_ascii=False, indent=2)
+        mimetype = "application/json"
     headers = {"Content-Disposition": f"attachment; filename={name}.{form}"}
     return htmx.private(Response(content, mimetype=mimetype, headers=headers))
 
@@ -45,7 +49,8 @@ def of_problems(problems: Iterable[dict], name: str, form: str) -> Response:
         path, reason = problem.get("path"), problem.get("reason")
         what, row = place_of(path) or (None, None)
         words = problem_words(path, reason)
-        rows.append({"what": what, "row": row, "problem": words, "path": path})
+        row_of = {"what": what, "row": row, "problem": words, "path": path, "reason": reason}
+        rows.append(row_of)
     return of_rows(rows, name, form)
 
 
@@ -68,12 +73,12 @@ def problem_words(path: str | None, reason: str | None) -> str:
     return f"{label}: {reason}" if dot else reason or ""
 
 
-def _csv(rows: list[dict]) -> str:
+def _csv(rows: Iterable[dict]) -> str:
     """With a byte order mark, without which a spreadsheet misreads what is not ASCII."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    writer.writerows({key: _harmless(value) for key, value in row.items()} for row in rows)
+    writer.writerows({name: _harmless(row.get(name)) for name in COLUMNS} for row in rows)
     return "\ufeff" + text.getvalue()
 
 

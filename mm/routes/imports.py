@@ -90,11 +90,12 @@ def rows(job_id: str) -> Response:
     )
 
 
-@bp.get("/<job_id>/left-out.<any(csv, json):form>")
+@bp.get("/<job_id>/left-out.<form>")
 @login_required
 def left_out(job_id: str, form: str) -> Response:
     """What the plan would not take."""
     job = uploads.find(job_id, current_user.id)
+    imports.shown(job)
     found = plan_pages.left_out_rows(job)
     return downloads.of_rows(found, f"moviemanager-left-out-{job.id[:8]}", form)
 

@@ -22,7 +22,7 @@ def show(job_id: str) -> Response:
 
 
 @bp.get("/<job_id>/left-out", defaults={"form": "json"})
-@bp.get("/<job_id>/left-out.<any(csv):form>")
+@bp.get("/<job_id>/left-out.<form>")
 @login_required
 def left_out(job_id: str, form: str) -> Response:
     """What the import did not take, each with its place in the file and the reason."""

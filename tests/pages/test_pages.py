@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from peewee import DatabaseError, IntegrityError, InterfaceError, OperationalError
@@ -216,10 +217,10 @@ def test_an_unknown_address_is_a_page_that_leads_back(page):
 
 
 def test_a_failure_on_a_fragment_is_a_toast_and_swaps_nothing(page):
-    answer = page.post("/backup/import", headers=PARTIAL)
-    assert answer.status_code == 422
+    answer = page.post("/backup/files/x.json/pin", headers=PARTIAL)
+    assert answer.status_code == 404
     assert answer.headers["HX-Reswap"] == "none"
-    assert "Choose a file first" in json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
+    assert "no backup" in json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
     assert answer.headers["HX-Trigger"].isascii()
 
 
@@ -389,14 +390,6 @@ def test_switching_automatic_backups_on_makes_the_first_one(page, alice):
     assert "Automatic backups are on." in page.get("/backup").text
 
 
-def test_a_huge_plan_shows_its_first_rows_and_says_how_many_more(page, alice):
-    job = uploads.receive(alice, io.BytesIO(document(1204)))
-    text = page.get(f"/backup/import/{job.id}").text
-    assert "<b>1,204</b> new films" in text
-    assert text.count('<span class="plan__label">tt') == 200 + 1
-    assert "And 1,004 more." in text
-
-
 def shown_plan(address):
     """The id of the plan that this page shows."""
     return stored_plans.summary(Job.get_by_id(address.rsplit("/", 1)[1])).plan_id
@@ -406,7 +399,7 @@ def test_a_confirmed_import_that_met_a_change_can_be_looked_at_and_confirmed_aga
     """All of it through the pages, and the worker's own function."""
     file = {"file": (io.BytesIO(document(3)), "library.json")}
     plan = page.post("/backup/import", data=file).location
-    page.get(f"{plan}?conflicts=skip")
+    page.post(plan, data={"mode": "merge", "conflicts": "skip"})
     form = {"plan": shown_plan(plan)}
     job_page = page.post(f"{plan}/confirm", data=form).location
     movies.add(alice.id, "tt0099999")
@@ -418,7 +411,7 @@ def test_a_confirmed_import_that_met_a_change_can_be_looked_at_and_confirmed_aga
         assert "every " not in text.partition('id="job"')[2].partition(">")[0]
     text = page.get(plan).text
     assert "tt0099999 changed before this started" in text
-    assert 'value="skip" checked' in text
+    assert re.search(r'value="skip" +checked', text)
     form = {"plan": shown_plan(plan)}
     assert page.post(f"{plan}/confirm", data=form).location == job_page
     tasks.run_job.call_local(job_page.rsplit("/", 1)[1], "import")
@@ -494,8 +487,8 @@ def test_what_was_left_out_is_listed_and_downloaded(page, alice):
     job = uploads.receive(alice, io.BytesIO(data))
     tasks.run_job.call_local(imports.confirm(job, imports.prepare(job).plan_id).id, "import")
     text = page.get(f"/backup/jobs/{job.id}").text
-    assert "1 row couldn’t be imported" in text
-    assert "<code>movies[1].imdb_id</code>" in text
+    assert "1 row couldn’t be read" in text
+    assert "imdb id: &#39;x&#39; is not an IMDb title ID" in text
     rows = page.get(f"/backup/jobs/{job.id}/left-out").json
     assert [row["path"] for row in rows] == ["movies[1].imdb_id"]
 
@@ -505,8 +498,9 @@ def test_what_an_import_of_an_older_version_left_out_is_still_shown(page, alice)
     row = {"path": "movies[7]", "reason": "none"}
     result = {"imported_counts": counts, "warnings": [], "errors": [row]}
     job = Job.create(kind="import", user=alice, state="done", result=result)
-    assert "<code>movies[7]</code>" in page.get(f"/backup/jobs/{job.id}").text
-    assert page.get(f"/backup/jobs/{job.id}/left-out").json == [row]
+    assert "1 row couldn’t be read" in page.get(f"/backup/jobs/{job.id}").text
+    (kept,) = page.get(f"/backup/jobs/{job.id}/left-out").json
+    assert row.items() <= kept.items()
 
 
 def test_the_text_of_an_exception_that_an_older_version_kept_is_not_shown(page, alice):
@@ -534,7 +528,7 @@ def test_a_plan_shows_what_becomes_of_the_ranking(page, alice):
     file = libraries.as_bytes(libraries.document(films, rankings=swapped))
     job = uploads.receive(alice, io.BytesIO(file))
     text = page.get(f"/backup/import/{job.id}").text
-    assert "<h2>Ranking" in text
+    assert "Places in the ranking" in text
     assert "tt0000009 is in neither the file nor the library" in text
     page.post(
         f"/backup/import/{job.id}/confirm",
