@@ -108,7 +108,7 @@ def test_all_operations_but_health_and_log_ins_need_a_token(document):
 
 def test_planned_features_are_not_documented(document):
     paths = " ".join(document["paths"])
-    assert not re.search("undo|upload", paths)
+    assert "undo" not in paths
     parameters = document["paths"]["/api/backup/import"]["post"]["parameters"]
     assert [item["schema"]["enum"] for item in parameters if item["name"] == "mode"] == [["merge"]]
 

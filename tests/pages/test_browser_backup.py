@@ -79,7 +79,7 @@ def choose(page: Page, path) -> None:
     """With htmx there, choosing sends the file; before that the form would only be sent by its
     button."""
     expect(page.locator("form[hx-post='/backup/import'][data-htmx-powered]")).to_be_attached()
-    page.locator("input[type=file]").set_input_files(path)
+    page.locator("#import input[type=file]").set_input_files(path)
     expect(heading(page, "Review import")).to_be_visible()
 
 
@@ -87,6 +87,10 @@ def confirm_without_nights(page: Page) -> None:
     """So that no backup begins by itself in the middle of a test."""
     page.get_by_label("Back up my library every night").uncheck()
     page.locator("#confirm button").click()
+
+
+def open_menu(page: Page, number=0) -> None:
+    page.locator(".sheet--menu summary").nth(number).click()
 
 
 def films_in_library(server) -> int:
@@ -116,14 +120,15 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
 
     page.get_by_role("link", name="Data & Backup").click()
     button(page, "Back up now").click()
-    expect(heading(page, "Backed up and verified")).to_be_visible()
+    expect(page.locator("#toasts")).to_contain_text("Backed up and verified: 12 films.")
     expect(heading(page, "Backed up by hand only")).to_be_visible()
-    expect(page.locator(".backup-row")).to_have_count(1)
+    expect(page.locator(".history__row")).to_have_count(2)
     page.reload()
-    expect(heading(page, "Backed up and verified")).to_be_visible()
+    expect(page.locator("#job")).to_be_hidden()
 
-    button(page, "Test the backup").click()
-    expect(heading(page, "The backup can be restored")).to_be_visible()
+    open_menu(page)
+    button(page, "Verify the backup").click()
+    expect(page.locator("#toasts")).to_contain_text("The backup can be restored: 12 films.")
 
     server.query("delete from movie where imdb_id in (?, ?)", *FILMS[:2])
     button(page, "Restore the backup").click()
@@ -134,7 +139,7 @@ def test_a_library_goes_in_is_filled_is_backed_up_and_comes_back(
     assert films_in_library(server) == 12
 
     page.get_by_role("link", name="Data & Backup").first.click()
-    expect(page.locator(".backup-row").filter(has_text="Before a restore")).to_contain_text(
+    expect(page.locator(".history__row").filter(has_text="Before a restore")).to_contain_text(
         "10 films"
     )
 
@@ -144,7 +149,7 @@ def test_every_page_works_without_javascript(server, visit, a_file):
     page = visitor.page
     visitor.log_in(server.url, ALICE, PASSWORD)
     page.goto(f"{server.url}/backup")
-    page.locator("input[type=file]").set_input_files(a_file(document()))
+    page.locator("#import input[type=file]").set_input_files(a_file(document()))
     button(page, "Import Library").click()
     page.get_by_role("radio", name="Keep mine").check()
     button(page, "Update the plan").click()
@@ -154,11 +159,12 @@ def test_every_page_works_without_javascript(server, visit, a_file):
 
     page.goto(f"{server.url}/backup")
     button(page, "Back up now").click()
-    expect(heading(page, "Backed up and verified")).to_be_visible()
+    expect(page.locator("#toasts")).to_contain_text("Backed up and verified")
     page.get_by_role("switch", name="Automatic backup").click()
     expect(page.get_by_role("switch", name="Automatic backup")).to_be_checked()
     expect(page.locator("#toasts")).to_contain_text("Automatic backups are on")
 
+    open_menu(page)
     page.get_by_role("link", name="Delete the backup").last.click()
     expect(heading(page, "Delete this backup?")).to_be_visible()
     button(page, "Delete backup").click()
@@ -173,8 +179,7 @@ def test_the_copy_of_htmx_serves_when_the_cdn_is_cut_off(server, visit, a_file):
     import_file(visitor.page, server.url, a_file(document()))
     visitor.page.goto(f"{server.url}/backup")
     button(visitor.page, "Back up now").click()
-    expect(heading(visitor.page, "Backed up and verified")).to_be_visible()
-    assert "job=" in visitor.page.url
+    expect(visitor.page.locator("#toasts")).to_contain_text("Backed up and verified")
 
 
 @pytest.mark.parametrize(
@@ -192,8 +197,8 @@ def test_a_bad_file_shows_its_message_and_changes_nothing(server, visit, a_file,
     page = visitor.page
     page.goto(f"{server.url}/backup")
     expect(page.locator("form[hx-post='/backup/import'][data-htmx-powered]")).to_be_attached()
-    page.locator("input[type=file]").set_input_files(a_file(content))
-    expect(page.locator(".toast--bad")).to_contain_text(words)
+    page.locator("#import input[type=file]").set_input_files(a_file(content))
+    expect(page.locator("#import-problem")).to_contain_text(words)
     assert films_in_library(server) == 0
     assert server.query("select count(*) from job where kind = 'import'") == [(0,)]
 
@@ -262,7 +267,7 @@ def test_work_waits_aloud_while_no_worker_runs_and_goes_on_when_one_does(server,
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("the background worker isn’t running")
     server.start("worker")
-    expect(heading(page, "Backed up and verified")).to_be_visible()
+    expect(page.locator("#toasts")).to_contain_text("Backed up and verified")
 
 
 def test_the_export_is_readable_and_comes_with_its_date(server, visit, a_file):
@@ -276,3 +281,63 @@ def test_the_export_is_readable_and_comes_with_its_date(server, visit, a_file):
     text = download.value.path().read_text()
     assert text.startswith('{\n  "version": 2')
     assert [movie["imdb_id"] for movie in json.loads(text)["movies"]] == sorted(FILMS)
+
+
+def test_the_menu_of_a_backup_works_with_the_keyboard_alone(server, visit, a_file):
+    visitor = visit()
+    page = visitor.page
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    import_file(page, server.url, a_file(document()))
+    page.goto(f"{server.url}/backup")
+    button(page, "Back up now").click()
+    row = page.locator(".history__row").filter(has_text="Made by hand")
+    menu = row.locator("summary")
+    menu.focus()
+    page.keyboard.press("Enter")
+    expect(button(page, "Verify the backup")).to_be_visible()
+    assert visitor.accessibility_faults() == []
+    page.keyboard.press("Escape")
+    expect(button(page, "Verify the backup")).to_be_hidden()
+    expect(menu).to_be_focused()
+
+    page.keyboard.press("Enter")
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    expect(button(page, "Pin the backup")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(row).to_contain_text("Pinned: kept until you unpin it")
+    expect(row.locator("summary")).to_be_focused()
+
+    page.keyboard.press("Enter")
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(heading(page, "What changed")).to_be_visible()
+    expect(page.get_by_text("Nothing is different")).to_be_visible()
+    assert visitor.accessibility_faults() == []
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_backup_file_is_added_and_what_is_none_is_told_at_the_field(
+    server, visit, a_file, javascript
+):
+    visitor = visit("phone", javascript=javascript)
+    visitor.allowed.append("422")
+    visitor.log_in(server.url, ALICE, PASSWORD)
+    page = visitor.page
+    page.goto(f"{server.url}/backup")
+
+    def add(content):
+        if javascript:
+            powered = page.locator("form[hx-post='/backup/upload'][data-htmx-powered]")
+            expect(powered).to_be_attached()
+        page.locator("#upload input[type=file]").set_input_files(a_file(content))
+        if not javascript:
+            button(page, "Add to my backups").click()
+
+    add("Date,Name,Year,Letterboxd URI\n")
+    expect(page.locator("#upload-problem")).to_contain_text("Letterboxd")
+    add(document())
+    expect(page.locator("#toasts")).to_contain_text("Added to your backups")
+    expect(page.locator(".history__row")).to_contain_text("Uploaded")
+    assert films_in_library(server) == 0
