@@ -7,10 +7,9 @@ import re
 import pytest
 from playhouse.test_utils import count_queries
 
-from mm import clock, tasks
+from mm import tasks
 from mm.database import db
 from mm.models import Job
-from mm.schemas import Before
 from mm.services import jobs
 from mm.services.backup import backups, imports, uploads
 from mm.services.backup import files as backup_files
@@ -35,15 +34,9 @@ def imported(alice, made, frozen_clock):
     rows = [film(100), film(101, status="seen"), film(102, status="seen")]
     with db.connection_context():
         job = uploads.receive(alice, io.BytesIO(as_bytes(document(rows))), "library.json")
-        job = imports.confirm(job, "overwrite", reload(alice).library_version)
+        job = imports.confirm(job, imports.prepare(job).plan_id)
         jobs.run(job.id, *tasks.WORK["import"])
-        job = Job.get_by_id(job.id)
-        path = backup_files.folder_of(alice.id) / job.result["safety_backup"]
-        sidecar = backup_files.read_sidecar(path)
-        now = clock.now()
-        sidecar.before = Before("import", "merge", "library.json", now, 1, now)
-        backup_files.write_sidecar(path, sidecar)
-        return job
+        return Job.get_by_id(job.id)
 
 
 def row_of(text, words):
