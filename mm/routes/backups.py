@@ -22,9 +22,9 @@ from mm.routes.contexts import (
     upload_context,
 )
 from mm.routes.forms import take_offer
-from mm.routes.plan_pages import KINDS
+from mm.routes.plan_pages import KINDS, OPEN_UP_TO
 from mm.schemas import BackupEntry, Change
-from mm.services import jobs, portable, validation
+from mm.services import jobs, portable, shown_titles, validation
 from mm.services.backup import (
     adding,
     backups,
@@ -198,6 +198,7 @@ def compare(filename: str) -> Response:
     if other and (other.created_at or 0) < (chosen.created_at or 0):
         older, newer = other, chosen
     compared = comparing.compare(auth.account(), older.filename, newer.filename if newer else None)
+    films = {change.key for change in compared.changes if change.kind == "movie"}
     return htmx.render(
         "backups/compare.html",
         chosen=chosen,
@@ -206,8 +207,10 @@ def compare(filename: str) -> Response:
         other=other,
         compared=compared,
         groups=_grouped(compared.changes),
+        shown=shown_titles.of(current_user.id, films),
         kinds=KINDS,
         outcomes=COMPARED,
+        open_up_to=OPEN_UP_TO,
         choices=_comparable(chosen),
     )
 

@@ -6,6 +6,8 @@ import re
 
 import pytest
 from playhouse.test_utils import count_queries
+from playhouse.test_utils import count_queries
+from playhouse.test_utils import count_queries
 
 from mm import tasks
 from mm.database import db
@@ -163,7 +165,7 @@ def test_a_backup_is_compared_with_now_and_with_another(page, alice, made, froze
     assert "Heat" in text
     for chosen, other in ((made, later), (later, made)):
         text = page.get(f"/backup/files/{chosen.filename}/compare?other={other.filename}").text
-        assert "<b>1</b> added" in text
+        assert "1 film added." in text
     assert "Confirm" not in text
     assert "Nothing is different" in page.get(f"/backup/files/{later.filename}/compare").text
 
