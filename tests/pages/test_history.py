@@ -6,8 +6,6 @@ import re
 
 import pytest
 from playhouse.test_utils import count_queries
-from playhouse.test_utils import count_queries
-from playhouse.test_utils import count_queries
 
 from mm import tasks
 from mm.database import db
