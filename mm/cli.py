@@ -11,7 +11,7 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from mm import clock, config, log, schema, tasks
-from mm.database import db
+from mm.database import db, fold
 from mm.errors import UserError
 from mm.models import Job, Movie, User
 from mm.schemas import BackupEntry, ImportResult, Mode
@@ -414,12 +414,14 @@ def _say(outcome: ImportResult) -> None:
 def _say_plan(plan: portable.Plan, rows: bool) -> None:
     """`rows`: also list each row that would change; one at a time, for there may be millions."""
     for change in portable.changes(plan) if rows else ():
-        label = change.label if change.label != change.key else None
+        # People and views have their folded name for a key.
+        key = change.key if fold(change.label) != change.key else None
         fields = []
         for name, values in change.fields.items():
             old, new = (json.dumps(value, ensure_ascii=False) for value in values)
             fields.append(f"{name}: {old} -> {new}")
-        parts = [change.kind, change.outcome, change.key, label, change.reason, ", ".join(fields)]
+        label = change.label if change.label != key else None
+        parts = [change.kind, change.outcome, key, label, change.reason, ", ".join(fields)]
         click.echo(_plain("  ".join(part for part in parts if part)))
     for kind, counts in portable.count(plan).items():
         numbers = ", ".join(f"{count:,} {name}" for name, count in counts.items())

@@ -48,7 +48,15 @@ FORBIDDEN = {
 ALLOWED = {
     "sync": {"library", "validation"},
     "library": {"enrichment", "validation", "ranking_order", "shown_titles"},
-    "backup": {"portable", "jobs", "heartbeat", "problems", "user_settings", "validation"},
+    "backup": {
+        "portable",
+        "jobs",
+        "heartbeat",
+        "problems",
+        "shown_titles",
+        "user_settings",
+        "validation",
+    },
     "portable": {"validation", "ranking_order", "shown_titles"},
     "enrichment": {"jobs", "heartbeat"},
     "health": {"backup", "heartbeat", "problems"},

@@ -21,6 +21,7 @@ from tests.support.libraries import (
     custom_list,
     document,
     export,
+    exported,
     film,
     hard_document,
     many,
@@ -158,11 +159,11 @@ def test_a_dry_run_with_rows_says_what_becomes_of_each(run, alice, tmp_path):
         r'list  changed  l1  Best\u202e  name: "Favourites" -> "Best\u202e"',
         'movie  changed  tt0000001  status: "watched" -> "toWatch"',
         'movie  changed  tt0000002  status: "toWatch" -> "watched"',
-        f"watch  new  tt0000002  date_watched: null -> {T}, my_rating: null -> 7.5",
+        f"watch  new  tt0000002/{T}  tt0000002  date_watched: null -> {T}, my_rating: null -> 7.5",
         "movie  new  tt0000003",
-        "vote  new  tt0000003  Ann · tt0000003",
+        "vote  new  tt0000003/ann  Ann · tt0000003",
     ]
-    assert said[7].startswith("movie  rejected  movies[4].imdb_id  'x' is not an IMDb title ID")
+    assert said[7].startswith("movie  rejected  movies[4].imdb_id  x  'x' is not an IMDb title ID")
     assert said[8] == "movie: 2 changed, 1 new, 1 same, 1 rejected"
     assert "tt0000004" not in "".join(said)
     assert services(Movie.select().count) == 3

@@ -106,11 +106,12 @@ def test_all_operations_but_health_and_log_ins_need_a_token(document):
         assert key in is_open or {"401", "403", "503"} <= set(operation["responses"]), key
 
 
-def test_planned_features_are_not_documented(document):
-    paths = " ".join(document["paths"])
-    assert "undo" not in paths
-    parameters = document["paths"]["/api/backup/import"]["post"]["parameters"]
-    assert [item["schema"]["enum"] for item in parameters if item["name"] == "mode"] == [["merge"]]
+def test_how_a_file_is_taken_over_can_be_chosen(document):
+    for path in ("/api/backup/import", "/api/backup/restore/{filename}"):
+        parameters = document["paths"][path]["post"]["parameters"]
+        schemas = {item["name"]: item["schema"] for item in parameters}
+        assert schemas["mode"] == {"enum": ["merge", "replace"], "default": "merge"}
+    assert document["paths"]["/api/backup/undo"]["post"]["requestBody"]["required"] is False
 
 
 def test_an_import_is_documented_as_json_and_as_a_form(document, schema_words):

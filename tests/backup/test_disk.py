@@ -256,13 +256,30 @@ def test_an_import_that_runs_out_of_room_takes_its_safety_backup_back(
             with pytest.raises(NoRoomError, match="disk is full"):
                 imports.import_bytes(alice, data)
         assert kinds(alice) == ["manual"]
-        fill(4 * MIB)
+        fill(7 * MIB)
         job = uploads.receive(alice, io.BytesIO(data))
         job = imports.confirm(job, imports.prepare(job).plan_id)
+        fill(4 * MIB)
         with pytest.raises(jobs.UnconfirmedError, match="disk is full"):
             imports.run(Job.get_by_id(job.id))
         assert kinds(alice) == ["manual"]
         assert Movie.select().count() == 200
+
+
+def test_a_plan_that_does_not_fit_is_not_kept_and_the_file_can_be_planned_again(
+    app, alice, library, fill
+):
+    data = as_bytes(many(3000, start=1000))
+    with db.connection_context():
+        fill(7 * MIB)
+        job = uploads.receive(alice, io.BytesIO(data))
+        fill(MIB // 4)
+        with pytest.raises(NoRoomError):
+            imports.prepare(job)
+        kept = [path.suffix for path in config.current.tmp_dir.iterdir()]
+        assert kept == [".json"]
+        fill(7 * MIB)
+        assert imports.prepare(job).counts["movie"] == {"new": 3000}
 
 
 def kinds(user):

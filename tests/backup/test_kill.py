@@ -1,5 +1,5 @@
-"""A worker killed with SIGKILL while it writes backups and imports: nothing half, nothing lost, all
-of it made good.
+"""A worker killed with SIGKILL while it writes backups, tests and deletes them, imports, restores
+and undoes: nothing half, nothing lost, all of it made good, and the history says what was done.
 
 `MM_TEST_KILLS` sets the number of kills; the suite's few are seeded.
 """
@@ -10,14 +10,16 @@ import random
 import time
 
 import pytest
+from msgspec import structs
 
-from mm import files, models
+from mm import clock, config, files, models
+from mm.clock import DAY
 from mm.database import db
 from mm.models import Job, Watch
 from mm.services import accounts, jobs
-from mm.services.backup import backups, imports, nightly, uploads
+from mm.services.backup import backups, imports, nightly, policies, undoing, uploads
 from mm.services.backup import files as backup_files
-from tests.support.libraries import as_bytes, many, put
+from tests.support.libraries import as_bytes, document, export, many, put, seen
 from tests.support.processes import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
@@ -170,3 +172,110 @@ def test_a_worker_that_is_asked_to_stop_finishes_or_hands_back_what_it_does(serv
     server.start("worker")
     wait_for_jobs(RECOVERY_SECONDS)
     assert {path.parent.name for path in good_files(users)} == {user.id for user in users}
+
+
+def give_to_a_worker(job):
+    """As a starting worker finds it: a row whose task was lost."""
+    Job.update(created_at=job.created_at - 100).where(Job.id == job.id).execute()
+    return job.id
+
+
+def require_true_history(user, asked):
+    """What can be undone is what was done; each has its own copy of what was there before, and
+    what was not done is not told."""
+    done = Job.select().where(Job.id.in_(asked) & (Job.state == "done"))
+    copies = {job.result["safety_backup"] for job in done}
+    assert len(copies) == len(done)
+    assert {undoable.filename for undoable in undoing.available(user)} == copies
+    for entry in backups.listing(user.id):
+        assert entry.state in ("verified", "unverified"), entry
+
+
+def test_a_restore_or_an_undo_that_is_killed_leaves_one_library_or_the_other(server):
+    random.seed(20260302)
+    [user] = people(1)
+    entry = backups.create(user)
+    wanted = export(user)
+    put(user, many(600, 1, start=5000))
+    put(user, document([seen(number, 3) for number in range(1, 200)]))
+    wrecked = export(user)
+    asked = []
+    for _ in range(KILLS):
+        if not jobs.active("restore", user.id) and not jobs.active("undo", user.id):
+            if export(user) == wrecked:
+                job, target = uploads.copy_backup(user, entry.filename), wanted
+            else:
+                job, target = undoing.request(user), wrecked
+            queued = imports.confirm(job, imports.shown(job).plan_id)
+            asked.append(give_to_a_worker(queued))
+        server.start("worker")
+        time.sleep(random.uniform(0, WINDOW_SECONDS))
+        server.kill("worker")
+        found = export(user)
+        assert found in (wanted, wrecked)
+        assert jobs.is_done(asked[-1]) == (found == target)
+        require_true_history(user, asked)
+    server.start("worker")
+    wait_for_jobs(RECOVERY_SECONDS)
+    assert {job.state for job in Job.select().where(Job.id.in_(asked))} == {"done"}
+    assert export(user) == target
+    require_true_history(user, asked)
+    undoing.at_once(user)
+    assert export(user) == (wrecked if target == wanted else wanted)
+
+
+def old_nights(user, template, count=6):
+    """The scheduled backups of so many nights, of which retention keeps the newest."""
+    sidecar, data = backup_files.read_sidecar(template), template.read_bytes()
+    for night in range(count):
+        moment = time.time() - (1 + night) * DAY
+        path = template.with_name(f"{clock.local(moment, config.current.zone):%Y-%m-%d}.json")
+        path.write_bytes(data)
+        described = structs.replace(sidecar, kind="scheduled", created_at=moment)
+        backup_files.write_sidecar(path, described)
+
+
+def test_a_worker_killed_while_it_tests_and_deletes_backups_leaves_the_promised_ones(server):
+    random.seed(20260303)
+    users = people(2)
+    for user in users:
+        policies.save(user, policies.changed(policies.of(user), daily=0))
+    templates = {
+        user.id: backup_files.folder_of(user.id) / backups.create(user).filename for user in users
+    }
+    for _ in range(KILLS):
+        made_an_hour_ago(users)
+        for user in users:
+            old_nights(user, templates[user.id])
+        promised = {
+            path: digest
+            for path, digest in good_files(users).items()
+            if path in newest_nights(users) or path in templates.values()
+        }
+        queue_a_backup_for_each(users)
+        for user in users:
+            checking = jobs.create("verify", user.id, {"filename": templates[user.id].name})
+            give_to_a_worker(checking)
+        server.start("worker")
+        time.sleep(random.uniform(0, WINDOW_SECONDS))
+        server.kill("worker")
+        assert promised.items() <= good_files(users).items()
+    server.start("worker")
+    wait_for_jobs(RECOVERY_SECONDS)
+    assert {job.state for job in Job.select()} == {"done"}
+    assert {job.result["state"] for job in Job.select().where(Job.kind == "verify")} == {"verified"}
+    for user in users:
+        backups.prune(user)
+        nights = [entry for entry in backups.listing(user.id) if entry.kind == "scheduled"]
+        assert len(nights) == 3
+        left = [path.name for path in backup_files.folder_of(user.id).iterdir()]
+        assert [name for name in left if name.startswith(".")] == []
+
+
+def newest_nights(users):
+    paths = set()
+    for user in users:
+        nights = [entry for entry in backups.listing(user.id) if entry.kind == "scheduled"]
+        folder = backup_files.folder_of(user.id)
+        paths |= {folder / entry.filename for entry in nights[:3]}
+    return paths

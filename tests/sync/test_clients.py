@@ -348,6 +348,46 @@ def test_two_phones_and_a_browser_end_with_the_same_lists(client, enriched):
     assert "l2" not in phones["b"].listed
 
 
+def test_two_phones_end_with_the_servers_library_after_a_replace_and_an_undo(client, enriched):
+    """While the phones have changes of their own, somebody goes back to an earlier backup, takes
+    that back, and does it once more."""
+    films = [f"tt92000{number}" for number in range(10, 24)]
+    phones = {name: Phone(client) for name in "ab"}
+    now = time.time()
+    phones["a"].send(queue(50, "a", now - 9000, films[:6], length=60))
+    backup = client.ask("POST", "/api/backup/create", 201)["filename"]
+    phones["a"].send(queue(51, "a", now - 6000, films, length=60))
+    steps = (f"restore/{backup}?mode=replace", "undo", "undo")
+    removed = 0
+    for turn, step in enumerate(steps):
+        start = now - 3000 + turn * 900
+        queues = {
+            name: queue(60 + 10 * turn + seed, name, start, films, length=60)
+            for seed, name in enumerate("ab")
+        }
+        phones["a"].send(queues["a"][:30])
+        # One knows what is about to go, the other one does not.
+        enriched()
+        phones["a"].pull()
+        before = server_library(client)
+        done = client.ask("POST", f"/api/backup/{step}")
+        assert done["mode"] == "replace"
+        assert server_library(client) != before
+        removed += done["removed_counts"]["movies"]
+        phones["b"].send(queues["b"])
+        phones["a"].send(queues["a"][30:])
+
+        enriched()
+        phones["a"].pull(limit=9)
+        phones["b"].pull(limit=500)
+        newcomer = Phone(client)
+        newcomer.pull()
+        libraries = [phone.library() for phone in (phones["a"], phones["b"], newcomer)]
+        assert libraries == [server_library(client)] * 3
+        require_rules(libraries[0])
+    assert removed > 3
+
+
 def sit_at_a_browser(client, films, turn):
     """What the web pages do, by the routes that need no queue."""
     for imdb_id in films[turn : turn + 4]:

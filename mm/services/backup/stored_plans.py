@@ -26,7 +26,7 @@ from mm.errors import ConflictError, NotFoundError
 from mm.models import Job
 from mm.schemas import Change, Conflicts, Mode
 from mm.services import portable
-from mm.services.backup import uploads
+from mm.services.backup import quotas, uploads
 from mm.services.portable import Plan
 
 GONE = "The plan is no longer there, or it was changed since you saw it. Open it again."
@@ -87,6 +87,9 @@ def store(job: Job, plan: Plan, **more: Any) -> PlanSummary:
     packed = portable.pack(plan)
     digest = files.digest(packed)
     summary = _summary(plan, digest[:32], **more)
+    # An import leaves the reserve to the nightly backups, as its file does.
+    require_room = quotas.require_reserve if job.kind == "import" else files.require_room
+    require_room(uploads.path_of(job).parent, 2 * len(packed))
     with settled(job), contextlib.ExitStack() as drafts:
         # Another tab may have confirmed or cancelled it since `job` was read.
         if not Job.select().where((Job.id == job.id) & (Job.state == job.state)).exists():

@@ -5,7 +5,7 @@ names are free.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -59,10 +59,12 @@ def taken(
 # People.
 
 
-def join_people(library: Library, rows: list[FilePerson]) -> dict[str, int]:
+def join_people(
+    library: Library, rows: list[FilePerson], apart: Set[int] = frozenset()
+) -> dict[str, int]:
     """The id of the library's person that each row is, by its path: the one with its quick_key,
-    else the one with its name."""
-    people = library.people.items()
+    else the one with its name. Those in `apart` are none of them."""
+    people = [(key, row) for key, row in library.people.items() if key not in apart]
     by_quick_key = {row.quick_key: person_id for person_id, row in people if row.quick_key}
     by_name = {row.key: person_id for person_id, row in people}
     joined: dict[str, int] = {}
@@ -82,11 +84,13 @@ def plan_people(
     incoming: Incoming,
     films: list[FileFilm],
     other_names: Mapping[str, str] = MappingProxyType({}),
+    apart: Set[int] = frozenset(),
 ) -> dict[str, str | None]:
     """Adds the steps; returns the key of the person that each name stands for: None for a new
-    person who was left out by hand. `other_names` are further ones that are known."""
+    person who was left out by hand. `other_names` are further ones that are known; `apart` are
+    people that no row is."""
     rows = incoming.people
-    joined = join_people(library, rows)
+    joined = join_people(library, rows, apart)
     keys = _final_keys(plan, library, rows, joined)
     for person_id, key in keys.items():
         library.people[person_id].final_key = key

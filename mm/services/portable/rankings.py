@@ -64,7 +64,7 @@ def is_taken(
     if status == "watched":
         return True
     film = films.get(row.imdb_id)
-    if film is not None and film.reason:
+    if film is not None and film.reason and plan.mode == "merge":
         # Not the file's fault: the library's film stays, and is not watched.
         plan.rankings.append(RankingStep("kept", row.imdb_id, {}, film.reason))
     elif status is None:

@@ -64,6 +64,7 @@ class _Kept(Struct):
     all of them."""
 
     films: dict[str, str] = {}
+    unread_people: set[int] = set()
     people: dict[int, str] = {}
     lists: dict[str, str] = {}
     views: dict[str, str] = {}
@@ -82,7 +83,7 @@ def plan_replace(plan: Plan, library: Library, incoming: Incoming) -> None:
     staying = _without_what_goes(plan, library, incoming, films, kept)
     list_of = plan_lists(plan, staying, incoming)
     names = _names_of_unread_people(staying, incoming.unread)
-    person_of = plan_people(plan, staying, incoming, films, names)
+    person_of = plan_people(plan, staying, incoming, films, names, kept.unread_people)
     films = [film_steps.join_votes(plan, film, person_of) for film in films]
     plan_views(plan, staying, incoming, person_of, list_of)
     _add_other_people(plan, staying, kept)
@@ -129,8 +130,8 @@ def _kept(plan: Plan, library: Library, incoming: Incoming) -> _Kept:
         if row.kind == "movie":
             kept.films |= dict.fromkeys(row.keys, UNREADABLE)
         elif row.kind == "person":
-            kept.people |= {
-                person.id: UNREADABLE
+            kept.unread_people |= {
+                person.id
                 for person in people
                 if person.key in row.keys or (row.quick_key and person.quick_key == row.quick_key)
             }
@@ -143,12 +144,13 @@ def _kept(plan: Plan, library: Library, incoming: Incoming) -> _Kept:
         else:
             below = kept.votes if row.kind == "vote" else kept.list_films
             _keep_below(below, row.below or "", row.keys)
+    kept.people = dict.fromkeys(kept.unread_people, UNREADABLE)
     names = {row.key for row in incoming.people}
     own_keys = {
         _own_key(person.id) if person.key in names else person.key: person.id for person in people
     }
     # A row of the file that is left out keeps the person it is.
-    of_rows = join_people(library, incoming.people)
+    of_rows = join_people(library, incoming.people, kept.unread_people)
     own_keys |= {row.key: of_rows[row.path] for row in incoming.people if row.path in of_rows}
     for text in plan.left_out:
         kind, _, key = text.partition(":")
@@ -188,8 +190,7 @@ def _keep_below(kept: dict[str, set[str] | None], parent: str, keys: tuple[str, 
 
 
 def _own_key(person_id: int) -> str:
-    """Of a person who is removed while somebody else gets their name: no name begins with a
-    space."""
+    """Of a person whose name is somebody else's in the file: no name begins with a space."""
     return f" {person_id}"
 
 
@@ -218,13 +219,14 @@ def _without_what_goes(
     plan: Plan, library: Library, incoming: Incoming, films: list[FileFilm], kept: _Kept
 ) -> Library:
     """The library without the people and lists that go: their names are free."""
-    joined = set(join_people(library, incoming.people).values())
-    named = {vote.key for film in films for vote in film.votes or ()}
+    joined = set(join_people(library, incoming.people, kept.unread_people).values())
+    of_rows = {row.key for row in incoming.people}
+    # People that only votes name.
+    named = {vote.key for film in films for vote in film.votes or ()} - of_rows
     listed = {row.id for row in incoming.lists} - kept.lists.keys()
     listed |= {film.list_id for film in films if film.list_id is not None}
     people, lists = _needed(library, incoming, films, kept)
     gone_people, gone_lists = {}, {}
-    in_use = {row.key for row in incoming.people} | named
     for person in library.people.values():
         if person.id in joined or person.id in kept.people:
             continue
@@ -234,7 +236,7 @@ def _without_what_goes(
             kept.people[person.id] = NEEDED
         elif person.key not in named:
             gone_people[person.id] = person
-            person.final_key = _own_key(person.id) if person.key in in_use else person.key
+            person.final_key = _own_key(person.id) if person.key in of_rows else person.key
     for row in library.lists.values():
         if row.id in listed or row.id in kept.lists:
             continue
@@ -316,13 +318,15 @@ def _names_of_unread_people(library: Library, unread: Iterable[Unread]) -> dict[
 
 def _add_other_people(plan: Plan, library: Library, kept: _Kept) -> None:
     there = {step.row_id for step in plan.people}
+    of_rows = {step.file_key for step in plan.people}
     for person in library.people.values():
         if person.id not in there:
             reason = kept.people.get(person.id)
             outcome: Outcome = "kept" if reason else "same"
-            plan.people.append(
-                PersonStep(outcome, person.key, person.id, person.values, NOTHING, reason)
-            )
+            step = PersonStep(outcome, person.key, person.id, person.values, NOTHING, reason)
+            if person.key in of_rows:
+                step.file_key = _own_key(person.id)
+            plan.people.append(step)
     for person in library.gone_people.values():
         plan.people.append(
             PersonStep("removed", person.final_key, person.id, person.values, NOTHING)

@@ -91,27 +91,6 @@ def _remove(database: Database, plan: Plan, updated_at: float) -> None:
     )
     marks = (plan.user_id, clock.now(), updated_at)
     insert_rows(database, columns, ((*row, *marks) for row in gone))
-    # Votes, watches and places on a list that go from films and lists that stay.
-    votes = [
-        (film.row_id, vote.person_key)
-        for film in plan.films
-        if film.outcome != "removed"
-        for vote in film.votes
-        if vote.outcome == "removed"
-    ]
-    if votes:
-        ids = _ids(database, Person.name_key, Person.id, plan.user_id)
-        # Those of people who are gone went with them.
-        pairs = ((film, ids[key]) for film, key in votes if key in ids)
-        delete_rows(database, (Recommendation.movie, Recommendation.person), pairs)
-    watches = (
-        (film.row_id, watch.values.date_watched)
-        for film in plan.films
-        if film.outcome != "removed"
-        for watch in film.watches
-        if watch.outcome == "removed"
-    )
-    delete_rows(database, (Watch.movie, Watch.date_watched), watches)
 
 
 def _mark_shown_elsewhere(
@@ -256,6 +235,15 @@ def _apply_votes(
                     yield (*astuple(vote.values), *key)
 
     columns, pair = OWNED[Recommendation], (Recommendation.movie, Recommendation.person)
+    # Those of people and films that are gone went with them.
+    gone = (
+        (movies[film.imdb_id], people[vote.person_key])
+        for film in films
+        if film.outcome != "removed"
+        for vote in film.votes
+        if vote.outcome == "removed" and vote.person_key in people
+    )
+    delete_rows(database, pair, gone)
     insert_rows(database, (*columns, *pair), rows("new"))
     update_rows(database, columns, pair, rows("changed"))
 
@@ -269,9 +257,17 @@ def _apply_watches(database: Database, films: Sequence[FilmStep], movies: dict[s
                     key = () if outcome == "new" else (watch.values.date_watched,)
                     yield (*astuple(watch.values), movies[film.imdb_id], *key)
 
-    columns = OWNED[Watch]
+    columns, pair = OWNED[Watch], (Watch.movie, Watch.date_watched)
+    gone = (
+        (movies[film.imdb_id], watch.values.date_watched)
+        for film in films
+        if film.outcome != "removed"
+        for watch in film.watches
+        if watch.outcome == "removed"
+    )
+    delete_rows(database, pair, gone)
     insert_rows(database, (*columns, Watch.movie), rows("new"))
-    update_rows(database, columns, [Watch.movie, Watch.date_watched], rows("changed"))
+    update_rows(database, columns, pair, rows("changed"))
 
 
 def _apply_list_films(
