@@ -220,7 +220,7 @@ def test_a_failure_on_a_fragment_is_a_toast_and_swaps_nothing(page):
     answer = page.post("/backup/files/x.json/pin", headers=PARTIAL)
     assert answer.status_code == 404
     assert answer.headers["HX-Reswap"] == "none"
-    assert "no backup" in json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
+    assert "not found" in json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
     assert answer.headers["HX-Trigger"].isascii()
 
 
