@@ -18,7 +18,7 @@ from mm.routes.contexts import (
 )
 from mm.routes.forms import take_offer
 from mm.services import jobs, portable
-from mm.services.backup import backups, nightly, uploads
+from mm.services.backup import backups, nightly, undoing, uploads
 from mm.services.backup import files as backup_files
 
 # Time to add the first films before the first backup.
@@ -90,6 +90,14 @@ def export() -> Response:
     return htmx.private(
         send_file(BytesIO(content), "application/json", as_attachment=True, download_name=name)
     )
+
+
+@bp.post("/undo")
+@login_required
+def undo() -> Response:
+    """Back to a safety copy, after a look at the plan."""
+    job = undoing.request(auth.account(), request.form.get("filename"))
+    return htmx.go(url_for("imports.plan", job_id=job.id))
 
 
 @bp.get("/files/<filename>")
