@@ -197,7 +197,7 @@ def context(job: Job, summary: PlanSummary, notice: str = "") -> dict:
         "plan": summary,
         "choices": choices,
         "sentence": _sentence(job, counts),
-        "also": _also(counts),
+        "also": _also(job, counts),
         "cards": _cards(job, summary),
         "writes": summary.writes,
         "groups": groups,
@@ -322,13 +322,13 @@ def _sentence(job: Job, counts: Mapping[str, Mapping[str, int]]) -> str:
     return f"{', '.join(parts)}." if parts else "No film changes."
 
 
-def _also(counts: Mapping[str, Mapping[str, int]]) -> str:
+def _also(job: Job, counts: Mapping[str, Mapping[str, int]]) -> str:
     """What becomes of all that is no film: "2 people are new, 1 list goes." """
     parts = [
         f"{plural(count, *names)} {words[count > 1]}"
         for kind, names in KINDS.items()
         if kind != "movie"
-        for outcome, words in OUTCOMES.items()
+        for outcome, words in words_of(job)["outcomes"].items()
         if outcome != "kept" and (count := counts.get(kind, {}).get(outcome, 0))
     ]
     return f"Also: {', '.join(parts)}." if parts else ""
