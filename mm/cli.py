@@ -16,7 +16,7 @@ from mm.errors import UserError
 from mm.models import Job, Movie, User
 from mm.schemas import BackupEntry, Change, ImportResult, Mode
 from mm.services import accounts, health, jobs, portable
-from mm.services.backup import backups, imports, policies, state, undoing
+from mm.services.backup import adding, backups, imports, policies, state, undoing
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment import runner as enrichment_runner
 
@@ -183,6 +183,19 @@ def user_list() -> None:
 def backup_create(name: str) -> None:
     """Back the library up now."""
     click.echo(_line(backups.create(accounts.find(name))))
+
+
+@backup_group.command("add")
+@user_option
+@click.argument("file", type=click.File("rb"))
+@command
+def backup_add(name: str, file) -> None:
+    """Put FILE (- for standard input) among the backups, and test it; nothing of it is imported.
+    Exit code 1 when its test fails."""
+    user, data = accounts.find(name), file.read(portable.FILE_MAX + 1)
+    entry = adding.add(user, data)
+    click.echo(_line(entry))
+    sys.exit(entry.state != "verified")
 
 
 @backup_group.command("list")

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mm import auth, config, create_app, models, schema
+from mm import auth, clock, config, create_app, models, schema
 from mm.database import db
 from mm.models import Job
+from mm.schemas import Before
 from mm.services import accounts
 from mm.services.backup import backups, imports, quotas, uploads
+from mm.services.backup import files as backup_files
 from mm.services.library import lists, movies, people, rankings, saved_views
 from tests.conftest import PASSWORD
 from tests.support.standin import picture
@@ -106,15 +108,16 @@ TABLE = {
     "POST /backup/begin": own_library(REDIRECT, data={"nightly_offered": "1", "go": "add"}),
     "POST /backup/now": own_library(REDIRECT),
     "GET /backup/export": own_library(200),
+    "POST /backup/upload": own_library(REDIRECT, data=lambda: {"file": a_file()}),
+    "POST /backup/undo": only_alice(REDIRECT, data=lambda: {"filename": a_safety_copy()}),
     "GET /backup/files/<filename>": only_alice(200),
+    "GET /backup/files/<filename>/compare": only_alice(200),
     "POST /backup/files/<filename>/verify": only_alice(REDIRECT),
     "POST /backup/files/<filename>/restore": only_alice(REDIRECT),
     "POST /backup/files/<filename>/pin": only_alice(REDIRECT, data={"pinned": "1"}),
     "GET /backup/files/<filename>/delete": only_alice(200),
     "POST /backup/files/<filename>/delete": only_alice(REDIRECT),
-    "POST /backup/import": own_library(
-        REDIRECT, data=lambda: {"file": (io.BytesIO(json.dumps(LIBRARY).encode()), "x.json")}
-    ),
+    "POST /backup/import": own_library(REDIRECT, data=lambda: {"file": a_file()}),
     "GET /backup/import/<job_id>": only_alice(200),
     "POST /backup/import/<job_id>": only_alice(REDIRECT, data={"mode": "replace"}),
     "GET /backup/import/<job_id>/rows": only_alice(REDIRECT, query_string={"group": "movie-new"}),
@@ -215,6 +218,7 @@ TABLE = {
     "PUT /api/backup/settings": own_library(200, json={"backup_enabled": True}),
     "GET /api/backup/list": own_library(200),
     "POST /api/backup/create": own_library(201),
+    "POST /api/backup/upload": own_library(201, data=lambda: {"file": a_file()}),
     "POST /api/backup/verify/<path:filename>": only_alice(200),
     "GET /api/backup/download/<path:filename>": only_alice(200),
     "POST /api/backup/restore/<path:filename>": only_alice(200),
@@ -335,6 +339,20 @@ def path_of(key):
 
 def a_backup():
     return backups.create(user(ALICE)).filename
+
+
+def a_file():
+    return io.BytesIO(json.dumps(LIBRARY).encode()), "x.json"
+
+
+def a_safety_copy():
+    owner = user(ALICE)
+    filename = backups.create(owner, "before-import").filename
+    path = backup_files.folder_of(owner.id) / filename
+    sidecar = backup_files.read_sidecar(path)
+    sidecar.before = Before("import", "merge", "x.json", clock.now(), 1, clock.now())
+    backup_files.write_sidecar(path, sidecar)
+    return filename
 
 
 def a_waiting_import():

@@ -453,3 +453,25 @@ def test_drafts_of_the_secret_key_that_a_killed_start_left_are_removed(settings)
     assert settings.secret_key() == key
     left = sorted(path.name for path in settings.data_dir.glob("secret_key*"))
     assert left == ["secret_key", "secret_key.backup"]
+
+
+def test_a_file_is_added_to_the_backups_and_nothing_of_it_is_imported(run, alice, tmp_path):
+    path = tmp_path / "library.json"
+    path.write_bytes(as_bytes(many(3)))
+    said = run("backup", "add", "--user", "alice", str(path))
+    assert "-uploaded.json" in said
+    assert "3 films  verified" in said
+    assert "-uploaded.json" in run("backup", "list", "--user", "alice")
+    with db.connection_context():
+        assert alice.movies.count() == 0
+
+
+def test_adding_a_file_whose_test_fails_ends_with_1_and_one_that_is_none_keeps_nothing(
+    run, alice, tmp_path
+):
+    path = tmp_path / "library.json"
+    path.write_bytes(as_bytes(document([film(1), film(2, status="seen")])))
+    assert "damaged" in run("backup", "add", "--user", "alice", str(path), exit_code=1)
+    path.write_bytes(b"PK\x03\x04")
+    assert "ZIP" in run("backup", "add", "--user", "alice", str(path), exit_code=1)
+    assert run("backup", "list", "--user", "alice").count("\n") == 1

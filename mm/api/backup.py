@@ -23,6 +23,7 @@ from mm.schemas import (
 )
 from mm.services import portable
 from mm.services.backup import (
+    adding,
     backups,
     imports,
     large_files,
@@ -75,17 +76,7 @@ def import_library(query: ImportOptions):
     the plan.
     """
     user = auth.account()
-    large_files.require_turn(user.id, request.content_length or 0)
-    source = None
-    # The form's field `file`, or else the body, whatever its type says.
-    if request.mimetype not in FORMS:
-        data = request.get_data()
-    elif file := request.files.get("file"):
-        data, source = file.read(), file.filename
-    else:
-        raise UnusableFileError(
-            "Send the document as the body, or as the field `file` of a multipart form."
-        )
+    data, source = _sent_file(user)
     if query.dry_run:
         return _answer(portable.view(imports.plan_bytes(user, data, query.conflicts, query.mode)))
     return _answer(imports.import_bytes(user, data, query.conflicts, query.mode, source))
@@ -142,6 +133,22 @@ def create():
     At most 10 an hour (429), and 50 of them or 1 GB in all (507): delete old ones.
     """
     return backups.create(auth.account()), 201
+
+
+@bp.post("/upload")
+@auth.account_required
+@api.validate(
+    resp=answers(401, 403, 409, 413, 429, 503, 507, HTTP_201=BackupEntry), tags=["Backup"]
+)
+def upload():
+    """Add a backup file from elsewhere to your backups, where it stays until you delete it.
+
+    Nothing of it is imported. It is test-restored first: where that fails, it is kept all the same,
+    and `problem` says why. A file that cannot be used at all is a 422 with one sentence. It counts
+    as one that you made (429, 507).
+    """
+    user = auth.account()
+    return adding.add(user, _sent_file(user)[0]), 201
 
 
 @bp.post("/verify/<path:filename>")
@@ -218,6 +225,18 @@ def delete(filename: str):
     return "", 204
 
 
+def _sent_file(user: User) -> tuple[bytes, str | None]:
+    """The form's field `file` with its name, or else the body, whatever its type says."""
+    large_files.require_turn(user.id, request.content_length or 0)
+    if request.mimetype not in FORMS:
+        return request.get_data(), None
+    if file := request.files.get("file"):
+        return file.read(), file.filename
+    raise UnusableFileError(
+        "Send the document as the body, or as the field `file` of a multipart form."
+    )
+
+
 def _settings(user: User) -> BackupSettings:
     counts = {f"keep_{kind}": getattr(user, f"keep_{kind}") for kind in policies.UNITS}
     return BackupSettings(user.backup_enabled, **counts)
@@ -258,4 +277,10 @@ _IMPORT_BODY = {
 }
 amend("/api/backup/import", "post", requestBody=_IMPORT_BODY, responses=_IMPORT_ANSWER)
 amend("/api/backup/undo", "post", responses=_IMPORT_ANSWER)
+amend(
+    "/api/backup/upload",
+    "post",
+    requestBody=_IMPORT_BODY,
+    responses={"422": {**_IMPORT_ANSWER["422"], "description": "One sentence: why it is refused"}},
+)
 amend("/api/backup/restore/{filename}", "post", responses=_IMPORT_ANSWER)

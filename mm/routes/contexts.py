@@ -1,13 +1,14 @@
 """What more than one page shows: jobs, the look-up of details, and the health of the backups."""
 
+from flask import request
 from flask_login import current_user
 
-from mm import auth, clock, config
+from mm import auth, clock, config, htmx, spoken
 from mm.models import Job
 from mm.routes import downloads
 from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs, validation
-from mm.services.backup import backups, ledger, policies, state, uploads
+from mm.services.backup import backups, history, ledger, policies, state
 from mm.services.enrichment import runner
 
 # Too early to tell how long the rest will take.
@@ -21,9 +22,8 @@ ADDED_BACK = jobs.Words(
 
 
 def active_job(user_id: str) -> Job | None:
-    """What runs for this user now, or came back to them because it could not be done."""
-    active = next(filter(None, (jobs.active(kind, user_id) for kind in jobs.OF_A_USER)), None)
-    return active or uploads.came_back(user_id)
+    """What runs for this user now."""
+    return next(filter(None, (jobs.active(kind, user_id) for kind in jobs.OF_A_USER)), None)
 
 
 def job_context(job: Job | None) -> dict:
@@ -41,11 +41,14 @@ def job_context(job: Job | None) -> dict:
         "active": job.state in jobs.ACTIVE,
         "left": left,
         "late": job.state == "queued" and heartbeat.worker_is_late(),
-        "left_out": left_out_of(job),
-        "left_out_reasons": downloads.reasons_of(left_out_of(job)),
+        "left_out": history.left_out_of(job),
+        "left_out_reasons": downloads.reasons_of(history.left_out_of(job)),
         "reason": ledger.REASON_IN_THE_LOG if is_unforeseen else job.message,
     }
-    if job.state == "done" and job.kind in uploads.KINDS:
+    if job.kind in history.ACTIONS:
+        context["title"] = history.title_of(job)
+    if job.state == "done" and job.kind in history.ACTIONS:
+        context["undo"] = history.safety_copy_of(job, auth.account())
         context |= enrichment_context()
     if job.state == "done" and job.kind in ("backup", "verify"):
         # The backup that was made or tested, unless it is deleted by now.
@@ -62,10 +65,20 @@ def words_of(job: Job) -> jobs.Words | None:
     return jobs.KINDS[job.kind].words
 
 
-def left_out_of(job: Job) -> list[dict]:
-    """Rows of path and reason. Imports of version 0.1 kept them under `errors`."""
-    result = job.result or {}
-    return result.get("problems") or result.get("errors") or []
+def history_context() -> dict:
+    """For `backups/_history.html`: the page of the address."""
+    number = request.args.get("page", 1, type=int)
+    return {"history": history.page(auth.account(), number)}
+
+
+def told_by_toast(context: dict) -> bool:
+    """Whether a backup or a check that is done and good needs no card: a toast says so, for the
+    card of the health says the rest."""
+    job, entry = context["job"], context.get("entry")
+    if job is None or job.kind not in ("backup", "verify") or not entry or entry.problem:
+        return False
+    htmx.toast(f"{context['words'].done}: {spoken.plural(entry.counts.movies, 'film')}.")
+    return True
 
 
 def enrichment_context() -> dict:

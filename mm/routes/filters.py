@@ -9,7 +9,7 @@ from flask import Flask
 
 from mm import clock, config, spoken
 from mm.models import User
-from mm.services.backup import policies
+from mm.services.backup import history, policies
 from mm.services.library.browse import STATUS_LABELS
 from mm.spoken import duration, plural
 
@@ -39,13 +39,6 @@ FIELD_LABELS = {
 DETAILS_LABELS = {"missing": "Not on TMDB", "failed": "Retrying later"}
 # A note may be much longer than the row of a plan.
 VALUE_MAX = 200
-BACKUP_LABELS = {
-    "scheduled": "Automatic",
-    "manual": "Manual",
-    "before-import": "Before an import",
-    "before-restore": "Before a restore",
-    "uploaded": "Uploaded",
-}
 
 
 def init_app(app: Flask) -> None:
@@ -159,7 +152,7 @@ def details_label(tmdb_state: str) -> str:
 
 
 def backup_label(kind: str | None) -> str:
-    return BACKUP_LABELS.get(kind or "", "Unknown kind")
+    return history.LABELS.get(kind or "", "Unknown kind")
 
 
 def retained(user: User) -> str:

@@ -67,7 +67,7 @@ class BackupEntry(Struct):
     `unverified`, its sidecar is missing or unreadable, or it was never test-restored; `foreign`,
     not a backup of ours. `rotten`: damaged, and the bytes are not those that were written; where
     they are, another version of the program may be able to restore them. `kept_because`: why the
-    file stays, and until when, or that it goes next."""
+    file stays, and until when, or that it goes next. `before`: what a safety copy was made for."""
 
     filename: str
     kind: str | None
@@ -82,6 +82,7 @@ class BackupEntry(Struct):
     kept_because: str | None = None
     unchanged_since: float | None = None
     rotten: bool = False
+    before: Before | None = None
 
 
 BackupMood = Literal["plain", "warn", "bad", "good"]

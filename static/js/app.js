@@ -29,6 +29,13 @@ document.addEventListener("click", ({ target }) => {
   for (const sheet of document.querySelectorAll("[data-sheet][open]"))
     if (!sheet.contains(target)) sheet.open = false;
 });
+// A menu closes when something is chosen; the focus stays where it was opened.
+document.addEventListener("submit", ({ target }) => {
+  const menu = target.closest(".sheet--menu");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
 
 // A form is sent once, however impatient the finger is; the button's own value is on its way by
 // then.

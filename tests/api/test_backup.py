@@ -1,6 +1,7 @@
 """/api/backup: export, import, and one's own backup files. What a document may hold is tested with
 portable."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -520,3 +521,56 @@ class TestFiles:
                 assert answer.status_code == 409
                 assert "running" in answer.json["detail"]
             assert as_user(bob).post("/api/backup/create").status_code == 201
+
+
+class TestUpload:
+    def test_a_file_becomes_a_backup_and_nothing_of_it_is_imported(self, as_user, alice):
+        file = (io.BytesIO(json.dumps(LIBRARY).encode()), "library.json")
+        answer = as_user(alice).post("/api/backup/upload", data={"file": file})
+        assert answer.status_code == 201
+        entry = answer.json
+        assert (entry["kind"], entry["state"], entry["problem"]) == ("uploaded", "verified", None)
+        assert entry["counts"] == {"movies": 2, "people": 0, "lists": 1}
+        assert as_user(alice).get(LIST).json["backups"] == [entry]
+        assert exported(as_user(alice))["movies"] == []
+        name = entry["filename"]
+        restored = as_user(alice).post(f"/api/backup/restore/{name}")
+        assert restored.json["movies_imported"] == 2
+
+    def test_it_may_be_the_body_too(self, as_user, alice):
+        answer = as_user(alice).post("/api/backup/upload", json=LIBRARY)
+        assert (answer.status_code, answer.json["kind"]) == (201, "uploaded")
+
+    def test_it_is_no_last_good_copy(self, as_user, alice):
+        as_user(alice).post("/api/backup/upload", json=LIBRARY)
+        assert as_user(alice).get(LIST).json["last_good"] is None
+
+    @pytest.mark.parametrize(
+        "body, words",
+        [
+            (b"", "empty"),
+            (b"PK\x03\x04", "ZIP"),
+            (b"Date,Name,Year,Letterboxd URI\n", "Letterboxd"),
+            (b'{"hello": "world"}', "isn’t a Movie Manager export"),
+            (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problems: movies[0].imdb_id"),
+        ],
+    )
+    def test_what_is_no_export_is_refused_and_nothing_is_kept(self, as_user, alice, body, words):
+        file = (io.BytesIO(body), "library.json")
+        answer = as_user(alice).post("/api/backup/upload", data={"file": file})
+        assert answer.status_code == 422
+        assert words in answer.json["detail"]
+        assert as_user(alice).get(LIST).json["backups"] == []
+
+    def test_too_many_are_refused_with_the_oldest_named(self, as_user, alice, monkeypatch):
+        limited = dataclasses.replace(config.current, manual_backups_max=1)
+        monkeypatch.setattr(config, "current", limited)
+        name = made(as_user(alice))
+        answer = as_user(alice).post("/api/backup/upload", json=LIBRARY)
+        assert answer.status_code == 507
+        assert name in answer.json["detail"]
+
+    def test_without_a_file_it_says_what_to_send(self, as_user, alice):
+        answer = as_user(alice).post("/api/backup/upload", data={"other": "1"})
+        assert answer.status_code == 422
+        assert "field `file`" in answer.json["detail"]

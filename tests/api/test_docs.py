@@ -106,11 +106,6 @@ def test_all_operations_but_health_and_log_ins_need_a_token(document):
         assert key in is_open or {"401", "403", "503"} <= set(operation["responses"]), key
 
 
-def test_planned_features_are_not_documented(document):
-    paths = " ".join(document["paths"])
-    assert "upload" not in paths
-
-
 def test_how_a_file_is_taken_over_can_be_chosen(document):
     for path in ("/api/backup/import", "/api/backup/restore/{filename}"):
         parameters = document["paths"][path]["post"]["parameters"]

@@ -152,8 +152,8 @@ def test_a_file_of_65_mib_is_refused_before_it_is_sent(server, addresses, visit,
     visitor = visit()
     visitor.log_in(server.url, "alice@example.org", PASSWORD)
     visitor.page.goto(f"{server.url}/backup")
-    visitor.page.locator("input[type=file]").set_input_files(large)
-    expect(visitor.page.locator(".toast--bad")).to_contain_text("larger than the 64 MB limit")
+    visitor.page.locator("#import input[type=file]").set_input_files(large)
+    expect(visitor.page.locator("#import-problem")).to_contain_text("the 64 MB limit")
 
 
 def test_the_page_waits_three_seconds_at_most_for_a_cdn_that_hangs(server, addresses, visit):

@@ -147,6 +147,7 @@ def entry(path: Path) -> BackupEntry:
         kept_because=sidecar.kept_because,
         unchanged_since=sidecar.unchanged_since,
         rotten=rotten,
+        before=sidecar.before,
     )
 
 

@@ -94,12 +94,6 @@ def find(job_id: str, user_id: str) -> Job:
     return job
 
 
-def came_back(user_id: str) -> Job | None:
-    """What was confirmed, and waits again because it could not be done then."""
-    again = (Job.user == user_id) & (Job.state == WAITING) & (Job.message != "")
-    return Job.select().where(again).order_by(Job.created_at.desc()).first()
-
-
 def is_waiting(job: Job) -> bool:
     return Job.select().where((Job.id == job.id) & (Job.state == WAITING)).exists()
 

@@ -1,5 +1,10 @@
 """A test restore: the only thing that `verified` means."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from peewee import Database
+
 from mm import models
 from mm.database import insert_rows
 from mm.errors import UserError
@@ -28,7 +33,7 @@ def problem_of(data: bytes, expected: Counts, trusted: bool, exact: bool) -> str
     if incoming.errors:
         first = incoming.errors[0]
         return f"{len(incoming.errors)} rows can’t be restored, first {first.path}: {first.reason}"
-    if _counts(incoming) != expected:
+    if counts_of(incoming) != expected:
         return "films, people or lists are missing from it"
     restored = _restore_and_export(incoming)
     if exact and restored != data:
@@ -41,23 +46,33 @@ def problem_of(data: bytes, expected: Counts, trusted: bool, exact: bool) -> str
 def counts(data: bytes) -> Counts | None:
     """Of a file without a sidecar; None where it cannot be read."""
     try:
-        return _counts(portable.read(data))
+        return counts_of(portable.read(data))
     except UserError:
         return None
 
 
-def _counts(incoming: Incoming) -> Counts:
+def counts_of(incoming: Incoming) -> Counts:
     return Counts(
         movies=len(incoming.films), people=len(incoming.people), lists=len(incoming.lists)
     )
 
 
 def _restore_and_export(incoming: Incoming) -> bytes:
+    with restored_library(incoming) as scratch:
+        exported_at = incoming.exported_at
+        return portable.encode(
+            portable.dump(SCRATCH_USER, database=scratch, exported_at=exported_at)
+        )
+
+
+@contextmanager
+def restored_library(incoming: Incoming, user_id: str = SCRATCH_USER) -> Iterator[Database]:
+    """A database in memory with nothing but this library, whose owner has `user_id` there."""
     scratch = models.scratch()
     try:
         # A fresh account as `accounts.create` makes it, without the slow password.
         user = User(
-            id=SCRATCH_USER,
+            id=user_id,
             email="",
             email_key="",
             username="",
@@ -66,12 +81,9 @@ def _restore_and_export(incoming: Incoming) -> bytes:
         ).__data__
         columns = [User._meta.fields[name] for name in user]
         insert_rows(scratch, columns, [tuple(user.values())])
-        models.add_quick_recommenders(scratch, SCRATCH_USER, last_modified=0.0, updated_at=0.0)
-        plan = portable.plan(SCRATCH_USER, incoming, database=scratch)
+        models.add_quick_recommenders(scratch, user_id, last_modified=0.0, updated_at=0.0)
+        plan = portable.plan(user_id, incoming, database=scratch)
         portable.apply(plan, database=scratch)
-        exported_at = incoming.exported_at
-        return portable.encode(
-            portable.dump(SCRATCH_USER, database=scratch, exported_at=exported_at)
-        )
+        yield scratch
     finally:
         scratch.close()
