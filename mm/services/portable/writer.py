@@ -49,7 +49,6 @@ def apply(plan: Plan, database: Database | None = None) -> None:
         people = _ids(database, Person.name_key, Person.id, plan.user_id)
         _apply_views(database, plan, people, updated_at)
         _apply_films(database, plan, updated_at)
-        _mark_deletions(database, plan, updated_at)
         movies = _ids(database, Movie.title, Movie.id, plan.user_id)
         _apply_votes(database, plan.films, movies, people)
         _apply_watches(database, plan.films, movies)
@@ -218,18 +217,6 @@ def _apply_films(database: Database, plan: Plan, updated_at: float) -> None:
         texts = Movie.select(Movie.hint_title, Movie.note, Movie.id).where(Movie.id.in_(part))
         rows = [(found_by(title, note), key) for title, note, key in database.execute(texts)]
         update_rows(database, [Movie.search_text], [Movie.id], rows)
-
-
-def _mark_deletions(database: Database, plan: Plan, updated_at: float) -> None:
-    """A deleted film is not counted by its people and not shown on its lists."""
-    turned = (film.row_id for film in plan.films if "deleted" in film.fields.get("status", ()))
-    for part in chunks(turned):
-        voters = Recommendation.select(Recommendation.person).where(Recommendation.movie.in_(part))
-        people = Person.update(updated_at=updated_at).where(Person.id.in_(voters))
-        people.execute(database)
-        on_lists = ListFilm.select(ListFilm.custom_list).where(ListFilm.movie.in_(part))
-        lists = CustomList.update(updated_at=updated_at).where(CustomList.pk.in_(on_lists))
-        lists.execute(database)
 
 
 def _apply_votes(
