@@ -246,7 +246,7 @@ def titles(job: Job, summary: PlanSummary) -> dict:
         undone = job.params.get("undone") or {}
         done = undone.get("action", "change")
         heading, words = f"Undo the {done}?", f"Undo the {done}"
-        about[0] = f"Back to the copy from right before it: {about[0].partition(' of ')[2]}"
+        about[0] = f"Back to the copy from right before it: {about[0]}"
     if summary.mode == "merge":
         words = "Bring back what is missing"
     return {"heading": heading, "about": about, "confirm": words, "confirm_help": copy}
@@ -258,8 +258,9 @@ def _backup(job: Job, summary: PlanSummary) -> tuple[str, list[str]]:
     listed = (entry for entry in backups.listing(job.user_id) if entry.filename == filename)
     entry = next(listed, None)
     made_at = (entry and entry.created_at) or summary.exported_at or job.created_at
-    kind = f"{backup_label(entry.kind)} backup of " if entry and entry.kind else ""
-    about = [kind + _day_and_time(made_at)]
+    about = [_day_and_time(made_at)]
+    if entry and entry.kind and job.kind != "undo":
+        about.insert(0, backup_label(entry.kind))
     if entry and entry.counts:
         about.append(plural(entry.counts.movies, "film"))
     if entry and entry.verified_at:
