@@ -435,7 +435,7 @@ def test_no_file_and_no_turn_are_told_there_too(page, alice, monkeypatch):
 def test_the_page_says_what_can_be_read(page, alice):
     text = words(page.get("/backup"))
     assert "What can be read: Movie Manager exports" in text
-    assert "Up to 64 MB." in text
+    assert "JSON files up to 64 MB." in text
 
 
 def test_a_plan_with_votes_shows_who_recommended(page, alice):
