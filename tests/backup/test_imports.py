@@ -160,14 +160,14 @@ def test_what_could_not_be_done_as_confirmed_can_be_confirmed_again(alice):
     job = confirmed(alice, many(3), "skip")
     put(alice, document([film(90)]))
     waiting = run(job)
-    assert uploads.came_back(alice.id) == waiting
+    assert history.waiting(alice.id).job == waiting
     assert (waiting.params["conflicts"], waiting.starts, waiting.done) == ("skip", 0, 0)
     plan = planned(waiting, "overwrite")
     assert plan.counts["movie"] == {"new": 3}
     queued = imports.confirm(waiting, plan.plan_id)
     assert (queued.state, queued.message) == ("queued", "")
     assert run(queued).result["movies_imported"] == 3
-    assert uploads.came_back(alice.id) is None
+    assert history.waiting(alice.id) is None
     assert waiting_files() == []
 
 

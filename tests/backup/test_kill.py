@@ -96,8 +96,10 @@ def test_a_worker_killed_while_it_writes_backups_leaves_none_half_and_loses_none
     users = people()
     known, queued = {}, 0
     for _ in range(KILLS):
-        queue_a_backup_for_each(users)
-        queued += len(users)
+        # With many kills they would pile up, and more than ten an hour are refused.
+        if Job.select().where(Job.state.in_(jobs.ACTIVE)).count() < 5 * len(users):
+            queue_a_backup_for_each(users)
+            queued += len(users)
         server.start("worker")
         time.sleep(random.uniform(0, WINDOW_SECONDS))
         server.kill("worker")
@@ -186,7 +188,10 @@ def require_true_history(user, asked):
     done = Job.select().where(Job.id.in_(asked) & (Job.state == "done"))
     copies = {job.result["safety_backup"] for job in done}
     assert len(copies) == len(done)
-    assert {undoable.filename for undoable in undoing.available(user)} == copies
+    there = {entry.filename for entry in backups.listing(user.id)}
+    # At most so many safety copies stay.
+    assert copies <= there or len(copies) > retention.SAFETY_MOST
+    assert {undoable.filename for undoable in undoing.available(user)} == copies & there
     for entry in backups.listing(user.id):
         assert entry.state in ("verified", "unverified"), entry
 
