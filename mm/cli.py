@@ -258,15 +258,19 @@ def backup_restore(
 @user_option
 @dry_run_option
 @rows_option
+@yes_option
 @click.argument("filename", required=False)
 @command
-def backup_undo(name: str, filename: str | None, dry_run: bool, rows: bool) -> None:
+def backup_undo(name: str, filename: str | None, dry_run: bool, rows: bool, yes: bool) -> None:
     """Take back the last import, restore or undo, or the one that FILENAME was made before. This
     can be undone, too."""
-    user = accounts.find(name)
+    user, version = accounts.find(name), None
     if _is_dry(dry_run, rows):
         return _say_plan(undoing.plan(user, filename), rows)
-    _say(undoing.at_once(user, filename))
+    if not yes:
+        question = f"Make the library of {user.username} what it was before that?"
+        version = _confirmed(undoing.plan(user, filename), question)
+    _say(undoing.at_once(user, filename, version))
     tasks.start_enrichment()
     return None
 

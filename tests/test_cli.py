@@ -230,9 +230,12 @@ def test_a_restore_goes_back_once_that_is_confirmed_and_can_be_undone(run, alice
     said = run(*undo, "--dry-run", "--rows")
     assert "movie  removed  tt0000080" in said
     assert "warning: tt0000080 changed since then. That is undone too." in said
-    assert "Imported 2 films" in run(*undo)
+    asked = run(*undo, input="n\n", exit_code=1)
+    assert "warning: tt0000080 changed since then. That is undone too." in asked
+    assert "Make the library of alice what it was before that?" in asked
+    assert "Imported 2 films" in run(*undo, input="y\n")
     assert services(export, alice) == before
-    assert "Removed 2 films" in run(*undo)
+    assert "Removed 2 films" in run(*undo, "--yes")
 
 
 def test_an_import_may_replace_the_library(run, alice, tmp_path):

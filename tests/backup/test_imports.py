@@ -25,6 +25,7 @@ from mm.models import CustomList, Job, Movie, Person, Recommendation, Watch
 from mm.services import jobs, portable
 from mm.services.backup import (
     backups,
+    history,
     imports,
     large_files,
     quotas,

@@ -17,7 +17,15 @@ from mm.clock import DAY
 from mm.database import db
 from mm.models import Job, Watch
 from mm.services import accounts, jobs
-from mm.services.backup import backups, imports, nightly, policies, undoing, uploads
+from mm.services.backup import (
+    backups,
+    imports,
+    nightly,
+    policies,
+    retention,
+    undoing,
+    uploads,
+)
 from mm.services.backup import files as backup_files
 from tests.support.libraries import as_bytes, document, export, many, put, seen
 from tests.support.processes import running

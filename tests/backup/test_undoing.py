@@ -7,9 +7,17 @@ import pytest
 
 from mm.clock import DAY
 from mm.errors import ConflictError, NotFoundError
-from mm.models import Job
+from mm.models import Job, Movie
 from mm.services import jobs, portable, user_settings
-from mm.services.backup import backups, imports, ledger, stored_plans, undoing, uploads
+from mm.services.backup import (
+    adding,
+    backups,
+    imports,
+    ledger,
+    stored_plans,
+    undoing,
+    uploads,
+)
 from mm.services.backup import files as backup_files
 from mm.services.library import lists, movies, people, undo
 from tests.support.libraries import (
@@ -296,3 +304,70 @@ def test_two_undos_at_once_are_one(alice, imported):
 def test_an_upload_keeps_the_name_of_its_file(alice):
     job = uploads.receive(alice, io.BytesIO(as_bytes(many(1))), "C:\\fakepath\\mine\x07.json")
     assert job.params["source"] == "mine.json"
+
+
+# Only what was done last is taken back without a name.
+
+
+def test_an_undo_without_a_name_does_not_reach_past_a_copy_that_is_gone(alice, imported):
+    result = imports.import_bytes(alice, as_bytes(document([film(50)])))
+    backups.delete(alice, result.safety_backup)
+    after = export(alice)
+    with pytest.raises(NotFoundError, match="from before the last import, restore or undo is gone"):
+        undoing.at_once(alice)
+    assert export(alice) == after
+    undoing.at_once(alice, imported[1].safety_backup)
+    assert export(alice) == imported[0]
+
+
+def test_an_undo_without_a_name_does_not_reach_past_an_import_into_an_empty_library(
+    alice, frozen_clock
+):
+    put(alice, document([seen(1)]))
+    imports.import_bytes(alice, as_bytes(document([film(2)])))
+    for imdb_id in ("tt0000001", "tt0000002"):
+        movies.delete(alice.id, imdb_id)
+    frozen_clock.move(3600)
+    assert imports.import_bytes(alice, as_bytes(many(30, start=100))).safety_backup is None
+    after = export(alice)
+    with pytest.raises(NotFoundError, match="into an empty library"):
+        undoing.at_once(alice)
+    assert export(alice) == after
+
+
+def test_confirms_that_wrote_nothing_push_no_copy_out(alice, imported, monkeypatch):
+    create = backups.create_held
+
+    def create_and_let_somebody_write(*values, **named):
+        written = create(*values, **named)
+        movies.set_note(alice.id, "tt0000001", written[0])
+        return written
+
+    for _ in range(3):
+        job = uploads.receive(alice, io.BytesIO(as_bytes(document([film(50)]))))
+        plan = imports.prepare(job, "replace")
+        with monkeypatch.context() as patched:
+            patched.setattr(backups, "create_held", create_and_let_somebody_write)
+            assert run(imports.confirm(job, plan.plan_id)).state == "waiting"
+    names = [entry.filename for entry in backups.listing(alice.id)]
+    assert names == [imported[1].safety_backup]
+
+
+def test_the_copy_just_made_outlasts_a_clock_that_was_set_back(alice, frozen_clock):
+    put(alice, document([seen(1)]))
+    frozen_clock.move(0.9 * DAY)
+    for number in range(21):
+        imports.import_bytes(alice, as_bytes(document([film(100 + number)])))
+        frozen_clock.move(60)
+    frozen_clock.move(-0.95 * DAY)
+    for number in range(3):
+        result = imports.import_bytes(alice, as_bytes(document([film(200 + number)])))
+        assert backup_files.is_there(alice.id, result.safety_backup)
+        frozen_clock.move(60)
+
+
+def test_times_of_an_uploaded_file_are_not_trusted_in_a_restore(alice):
+    file = document([film(2, last_modified=7_000_000_000.0)])
+    entry = adding.add(alice, as_bytes(file))
+    imports.restore_backup(alice, entry.filename, mode="replace")
+    assert Movie.get(Movie.user == alice.id).last_modified < 7_000_000_000

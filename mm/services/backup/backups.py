@@ -130,7 +130,8 @@ def create_held(
         written = _write(user, kind, beside, before)
     if kind != "scheduled":
         _clear_error(user)
-    prune_held(user)
+    # A clock that was set back makes the newest the oldest: what was just made always stays.
+    prune_held(user, but=written[0])
     return written
 
 
@@ -342,8 +343,9 @@ def prune_confirmed(user: User, policy: Policy, filenames: Collection[str]) -> i
         return sum(not decision.keep for decision in _delete_dropped(user, confirmed))
 
 
-def prune_held(user: User, dry_run: bool = False) -> list[Decision]:
+def prune_held(user: User, dry_run: bool = False, but: str | None = None) -> list[Decision]:
     decisions = _decisions(entries(user.id), policies.of_id(user.id))
+    decisions = [decision for decision in decisions if decision.filename != but]
     return decisions if dry_run else _delete_dropped(user, decisions)
 
 

@@ -54,6 +54,11 @@ def kind_of(filename: str) -> BackupKind | None:
     return match["kind"] if match else None  # type: ignore[return-value]
 
 
+def is_ours(filename: str | None) -> bool:
+    """Whether this server wrote it, by its name: an uploaded one may hold anything."""
+    return filename is not None and kind_of(filename) not in (None, "uploaded")
+
+
 def name_for(folder: Path, kind: BackupKind, moment: float) -> str:
     """A name that is free, or for a scheduled backup the name of its day."""
     local = clock.local(moment, config.current.zone)

@@ -94,9 +94,8 @@ def plan_backup(
 ) -> Plan:
     """As `plan_bytes`, of `restore_backup`."""
     data = backup_files.read(user.id, filename)
-    return portable.plan(
-        user.id, large_files.read(data, user.id, trusted=True), conflicts, mode=mode
-    )
+    trusted = backup_files.is_ours(filename)
+    return portable.plan(user.id, large_files.read(data, user.id, trusted), conflicts, mode=mode)
 
 
 def at_once(
@@ -109,14 +108,13 @@ def at_once(
     library_version: int | None = None,
 ) -> ImportResult:
     """As `import_bytes`, of a file that was read already."""
-    incoming = large_files.read(data, user.id, trusted=action != "import")
+    trusted = action != "import" and backup_files.is_ours(source)
+    incoming = large_files.read(data, user.id, trusted)
     begun = time.monotonic()
-    with (
-        backups.holding(user.id, sentence=jobs.KINDS[action].went_wrong),
-        safety.backed_up(user, action, len(data), source) as back_up,
-    ):
-        result = _as_it_is_by_then(user, incoming, conflicts, mode, back_up, library_version)
-    _complete(user.id, result)
+    with backups.holding(user.id, sentence=jobs.KINDS[action].went_wrong):
+        with safety.backed_up(user, action, len(data), source) as back_up:
+            result = _as_it_is_by_then(user, incoming, conflicts, mode, back_up, library_version)
+        _complete(user.id, result)
     _log_done(action, user.id, result, time.monotonic() - begun)
     return result
 
@@ -298,7 +296,7 @@ def _do_stored(job: Job, user: User, back_up: safety.BackUp) -> ImportResult:
 def _incoming(job: Job, data: bytes, fixes: dict[str, Any]) -> Incoming:
     """In the worker, nobody waits for the answer."""
     is_patient = job.state == "running"
-    trusted = job.kind != "import"
+    trusted = job.kind != "import" and backup_files.is_ours(job.params.get("filename"))
     return large_files.read(data, job.user_id, trusted, is_patient, fixes)
 
 
@@ -361,8 +359,9 @@ def _apply(plan: Plan, safety_backup: str | None, job: Job | None) -> ImportResu
         result.warnings.append(MORE_CHANGES)
     with db.atomic():
         portable.apply(plan)
-        if safety_backup and not plan.is_empty():
-            ledger.record_written(plan.user_id, safety_backup, changed_since.mark(plan.user_id))
+        if not plan.is_empty():
+            mark = changed_since.mark(plan.user_id)
+            ledger.record_written(plan.user_id, safety_backup or ledger.NO_COPY, mark)
         if job:
             jobs.finish(job, _stored(result))
     return result

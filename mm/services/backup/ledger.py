@@ -21,6 +21,8 @@ FAILED = "backup.failed"
 CHOSEN = "backup.chosen"
 WRITTEN = "backup.written"
 WRITTEN_KEPT_SECONDS = 8 * DAY
+# In place of a safety copy's name: what was written into an empty library has none.
+NO_COPY = ""
 # Version 0.1 kept the text of an unforeseen error, which may name a path of the server.
 UNFORESEEN = "Unexpected error:"
 REASON_IN_THE_LOG = (

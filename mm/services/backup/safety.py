@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from mm import clock, config, files, log
-from mm.errors import NoRoomError
+from mm.errors import ConflictError, NoRoomError
 from mm.models import CustomList, Movie, Person, SavedView, User
 from mm.schemas import Action, BackupKind, Before
 from mm.services.backup import backups, quotas
@@ -60,12 +60,14 @@ def backed_up(
 
     try:
         yield back_up
-    except NoRoomError:
-        # The disk may fill up in spite of all care. Nothing was written then, so the backup is
-        # taken back: with each try there would be one more and less room.
+    except (NoRoomError, ConflictError) as refused:
+        # The disk may fill up in spite of all care, or the library change. Nothing was written
+        # then, so the backup is taken back: with each try there would be one more, less room, and
+        # one less of the copies that an undo needs.
         while names:
             backups.delete_held(user.id, names.pop())
-        log.warning("import.no_room", user=user.id)
+        if isinstance(refused, NoRoomError):
+            log.warning("import.no_room", user=user.id)
         raise
     if unverified:
         # The import is done, and nothing that happens here undoes it.

@@ -26,6 +26,14 @@ NOTHING = (
 )
 TOO_OLD = "This can no longer be undone: more than 7 days have passed."
 GONE = "The copy from before it is gone, so this can’t be undone."
+LAST_GONE = (
+    "The copy from before the last import, restore or undo is gone, so that can’t be undone. An "
+    "earlier one can be chosen by its name."
+)
+LAST_WITHOUT = (
+    "The last import went into an empty library and left no copy from before it, so it can’t be "
+    "undone. An earlier one can be chosen by its name."
+)
 DAMAGED = "The copy from before it is damaged, so this can’t be undone. Choose another backup."
 NO_SAFETY_COPY = (
     "{} wasn’t made before an import or a restore, so there is nothing to undo with it. To go back "
@@ -98,20 +106,21 @@ def request(user: User, filename: str | None = None) -> Job:
     return job
 
 
-def at_once(user: User, filename: str | None = None) -> ImportResult:
+def at_once(
+    user: User, filename: str | None = None, library_version: int | None = None
+) -> ImportResult:
     """For the API and the command line. Raises as `imports.restore_backup` does, too."""
     copy, data = _read(user, filename)
     since = _since(user, copy)
-    result = imports.at_once(user, data, "undo", "overwrite", "replace", copy.filename)
+    name = copy.filename
+    result = imports.at_once(user, data, "undo", "overwrite", "replace", name, library_version)
     result.warnings += since
     return result
 
 
 def _read(user: User, filename: str | None) -> tuple[_Copy, bytes]:
     with backups.folder_in_reach(user.id), uploads.refusal_logged(user.id, "undo"):
-        copy = _named(user, filename) if filename is not None else next(_recent(user), None)
-        if copy is None:
-            raise NotFoundError(NOTHING)
+        copy = _named(user, filename) if filename is not None else _last(user)
         if copy.is_damaged and backup_files.is_there(user.id, copy.filename):
             raise NotFoundError(DAMAGED)
         try:
@@ -120,6 +129,19 @@ def _read(user: User, filename: str | None) -> tuple[_Copy, bytes]:
             raise NotFoundError(GONE) from error
         except InvalidError as error:
             raise NotFoundError(DAMAGED) from error
+
+
+def _last(user: User) -> _Copy:
+    """Of what was done last. Where that has left no copy, or its copy is gone, an older one would
+    take back more than was asked for."""
+    copy = next(_recent(user), None)
+    if copy is None:
+        raise NotFoundError(NOTHING)
+    written = ledger.written(user.id)
+    last = max(written, key=lambda name: written[name], default=copy.filename)
+    if written.get(last, 0) > copy.written_at():
+        raise NotFoundError(LAST_GONE if last else LAST_WITHOUT)
+    return copy
 
 
 def _recent(user: User) -> Iterator[_Copy]:

@@ -54,7 +54,7 @@ def copy_backup(user: User, filename: str) -> Job:
     the one that is done."""
     with refusal_logged(user.id, "restore"):
         data = backup_files.read(user.id, filename)
-        large_files.read(data, user.id, trusted=True)
+        large_files.read(data, user.id, trusted=backup_files.is_ours(filename))
         files.require_room(config.current.tmp_dir, len(data))
         return keep(user, data, "restore", {"filename": filename, "source": filename})
 
