@@ -24,6 +24,7 @@ DATES = (
     "ranked_at",
 )
 FIELD_LABELS = {
+    "imdb_id": "IMDb ID",
     "custom_list_id": "list",
     "vote_type": "vote",
     "my_rating": "rating",

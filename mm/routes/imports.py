@@ -126,8 +126,10 @@ def confirm(job_id: str) -> Response:
 @bp.post("/<job_id>/discard")
 @login_required
 def discard(job_id: str) -> Response:
-    uploads.discard(uploads.find(job_id, current_user.id))
-    htmx.toast("Cancelled. Nothing was changed.")
+    job = uploads.find(job_id, current_user.id)
+    if not uploads.discard(job):  # confirmed in another tab: it is being done, or is done
+        return htmx.go(url_for("jobs.show", job_id=job.id))
+    htmx.toast("Nothing was changed.")
     return htmx.go(url_for("backups.index"))
 
 

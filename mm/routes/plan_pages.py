@@ -1,7 +1,9 @@
 """What the page of a plan shows: its choices, its sentence, its groups and their rows."""
 
+import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, cast
 
@@ -151,6 +153,8 @@ def sent_choices(job: Job) -> Choices:
             fixes[path] = _value_of(path, text.strip())
     rule = form.get("conflicts")
     conflicts = rule if rule in RULES and mode == "merge" else stored.conflicts
+    if job.kind == "undo":  # what only added would have undone nothing
+        mode = "replace"
     if mode == "replace":
         conflicts = imports.OPENING[job.kind][1]
     return Choices(mode, conflicts, frozenset(left_out), fixes)
@@ -176,9 +180,11 @@ def _value_of(path: str, text: str) -> object:
     field = path.rpartition(".")[2]
     if field == "my_rating":
         try:
-            return float(text.replace(",", "."))
+            rating = float(text.replace(",", "."))
         except ValueError:
             return text
+        # Neither nan nor inf can be kept with the job.
+        return rating if math.isfinite(rating) else text
     if field == "imdb_id" and (found := IMDB_ID.search(text)):
         return found[0]
     return text
@@ -190,21 +196,23 @@ def _value_of(path: str, text: str) -> object:
 def context(job: Job, summary: PlanSummary, notice: str = "") -> dict:
     """For `imports/_plan.html`."""
     choices = stored_choices(job)
-    groups = [_group(job, *group, choices) for group in _groups_of(job, summary)]
+    aside = _aside(job, choices)
+    of_kind: Counter[str] = Counter(change.kind for change in aside.values())
+    groups = [_group(job, *group, choices) for group in _groups_of(job, summary, of_kind)]
     counts = summary.counts
     return {
         "job": job,
         "plan": summary,
         "choices": choices,
-        "sentence": _sentence(job, counts),
+        "sentence": _sentence(job, counts, of_kind["movie"]),
         "also": _also(job, counts),
-        "cards": _cards(job, summary),
+        "cards": _cards(job, summary, of_kind["movie"]),
         "writes": summary.writes,
         "groups": groups,
         "unchanged": {kind: tally["same"] for kind, tally in counts.items() if tally.get("same")},
         "typed": [(*_typed_place(path), path, value) for path, value in choices.fixes.items()],
         "rejected": sum(tally.get("rejected", 0) for tally in counts.values()),
-        "set_aside": _set_aside(job, choices),
+        "set_aside": _set_aside(job, choices, aside),
         "first": 0,
         "rules": RULES,
         "notice": notice,
@@ -308,15 +316,19 @@ def _day_and_time(moment: float) -> str:
 # Words and numbers.
 
 
-def _sentence(job: Job, counts: Mapping[str, Mapping[str, int]]) -> str:
-    """ "46 films are new, 6 change, 12 go, 6 cannot be read." """
+def _sentence(job: Job, counts: Mapping[str, Mapping[str, int]], aside: int) -> str:
+    """ "46 films are new, 6 change, 12 go, 6 cannot be read." `aside`: films that were left out."""
     tally = counts.get("movie", {})
     parts: list[str] = []
     for outcome, (one, many) in words_of(job)["outcomes"].items():
-        if not (count := tally.get(outcome, 0)):
+        count = tally.get(outcome, 0) - (aside if outcome == "kept" else 0)
+        if count <= 0:
             continue
         subject = f"{count:,}" if parts else plural(count, "film")
         parts.append(f"{subject} {one if count == 1 else many}")
+    if aside:
+        subject = f"{aside:,}" if parts else plural(aside, "film")
+        parts.append(f"{subject} {'is' if aside == 1 else 'are'} left out by you")
     if same := tally.get("same", 0):
         subject = f"{same:,}" if parts else plural(same, "film")
         parts.append(f"{subject} {'is' if same == 1 else 'are'} the same")
@@ -352,8 +364,9 @@ class Card(NamedTuple):
     problem: str = ""
 
 
-def _cards(job: Job, summary: PlanSummary) -> list[Card]:
-    """The two modes, each with its numbers; the one that fits the job first."""
+def _cards(job: Job, summary: PlanSummary, aside: int) -> list[Card]:
+    """The two modes, each with its numbers; the one that fits the job first. An undo goes back, and
+    has no other."""
     counts = {summary.mode: summary.counts}
     other: Mode = "merge" if summary.mode == "replace" else "replace"
     if summary.other_counts is not None:
@@ -368,16 +381,19 @@ def _cards(job: Job, summary: PlanSummary) -> list[Card]:
         "What is not in the file is removed."
         if is_import
         else f"Your library becomes exactly what it was {_on(when)}.",
-        _lines(job, counts["replace"], going=0) if "replace" in counts else [],
+        _lines(job, counts["replace"], 0, aside) if "replace" in counts else [],
         "" if "replace" in counts else problem,
     )
+    if job.kind == "undo":
+        return [replace]
+    keeps_all = summary.conflicts == "skip"
     merge = Card(
         "merge",
         "Add to my library" if is_import else "Only bring back what is missing",
         "Nothing of yours is removed."
-        if is_import
+        if is_import or not keeps_all
         else f"Keeps everything you did since {'then' if when == 'today' else when}.",
-        _lines(job, counts["merge"], going) if "merge" in counts else [],
+        _lines(job, counts["merge"], going, aside) if "merge" in counts else [],
         "" if "merge" in counts else problem,
     )
     return [merge, replace] if is_import else [replace, merge]
@@ -389,24 +405,34 @@ def _on(when: str) -> str:
     return when if when == "yesterday" else f"on {when}"
 
 
-def _lines(job: Job, counts: Mapping[str, Mapping[str, int]], going: int) -> list[Line]:
-    """`going`: films that the other mode would remove, and this one keeps."""
+def _lines(job: Job, counts: Mapping[str, Mapping[str, int]], going: int, aside: int) -> list[Line]:
+    """`going`: films that the other mode would remove, and this one keeps. `aside`: those that were
+    left out, which need not be in the library."""
     films = counts.get("movie", {})
     words = {
         "new": words_of(job)["outcomes"]["new"],
         "changed": ("changes", "change"),
         "removed": ("is removed", "are removed"),
         "rejected": ("cannot be read", "cannot be read"),
-        "kept": ("of yours stays as it is", "of yours stay as they are"),
+        "kept": ("stays as it is", "stay as they are"),
     }
     lines = [
-        Line(outcome, count, f"{_films(count)} {text[count > 1]}", f"movie-{outcome}")
+        Line(
+            outcome,
+            count,
+            f"{_films(count)} {text[count > 1]}",
+            "" if outcome == "kept" and count <= aside else f"movie-{outcome}",
+        )
         for outcome, text in words.items()
         if (count := films.get(outcome, 0))
     ]
     others = (tally for kind, tally in counts.items() if kind != "movie")
     if count := sum(tally.get(outcome, 0) for tally in others for outcome in WRITTEN):
-        lines.append(Line("changed", count, "ratings, watches and other entries change"))
+        entries = (
+            "rating, watch or other entry changes",
+            "ratings, watches and other entries change",
+        )
+        lines.append(Line("changed", count, entries[count > 1]))
     if going:
         stay = ("other film of yours stays", "other films of yours stay")
         lines.append(Line("kept", going, stay[going > 1]))
@@ -422,8 +448,11 @@ def _films(count: int) -> str:
 # Groups.
 
 
-def _groups_of(job: Job, summary: PlanSummary) -> Iterator[tuple[str, Outcome, int, Span | None]]:
-    """Each group that is not empty, with the part of it that is on the page."""
+def _groups_of(
+    job: Job, summary: PlanSummary, aside: Mapping[str, int]
+) -> Iterator[tuple[str, Outcome, int, Span | None]]:
+    """Each group that is not empty, with the part of it that is on the page. `aside`: how many of
+    each kind were left out."""
     named = "open" in request.values
     asked = {
         (kind, outcome): span for kind, outcome, span in _spans(request.values.getlist("open"))
@@ -432,8 +461,7 @@ def _groups_of(job: Job, summary: PlanSummary) -> Iterator[tuple[str, Outcome, i
         for outcome in OUTCOMES:
             count = summary.counts.get(kind, {}).get(outcome, 0)
             if outcome == "kept":  # those that were left out have a table of their own
-                left_out = stored_choices(job).left_out
-                count -= sum(key.startswith(f"{kind}:") for key in left_out)
+                count -= aside[kind]
             if count <= 0:
                 continue
             span = asked.get((kind, outcome))
@@ -472,14 +500,25 @@ def _group(
     return Group(f"{kind}-{outcome}", kind, outcome, count, span, rows)
 
 
-def _set_aside(job: Job, choices: Choices) -> list[Row]:
-    """What its user has taken out of the plan, to be ticked again."""
+def _aside(job: Job, choices: Choices) -> dict[str, Change]:
+    """The rows of the plan that its user has taken out, by key."""
     keys = {key for key in choices.left_out if not key.startswith("row:")}
     if not keys:
-        return []
-    found = {
-        key: change for change in stored_plans.all_rows(job) if (key := key_of(change)) in keys
+        return {}
+    # Only among what stays, which is quick where nearly all of a large plan changes.
+    total = stored_plans.summary(job).counts
+    return {
+        key: change
+        for kind in {key.partition(":")[0] for key in keys} & KINDS.keys()
+        for change in stored_plans.rows(job, kind, "kept", 0, total.get(kind, {}).get("kept", 0))
+        if (key := key_of(change)) in keys
     }
+
+
+def _set_aside(job: Job, choices: Choices, aside: dict[str, Change]) -> list[Row]:
+    """What its user has taken out of the plan, to be ticked again."""
+    keys = {key for key in choices.left_out if not key.startswith("row:")}
+    found = dict(aside)
     # A new row that is not taken may be in the plan no more.
     for key in keys - found.keys():
         kind, _, name = key.partition(":")

@@ -488,7 +488,7 @@ def test_what_was_left_out_is_listed_and_downloaded(page, alice):
     tasks.run_job.call_local(imports.confirm(job, imports.prepare(job).plan_id).id, "import")
     text = page.get(f"/backup/jobs/{job.id}").text
     assert "1 row couldn’t be read" in text
-    assert "imdb id: &#39;x&#39; is not an IMDb title ID" in text
+    assert "IMDb ID: &#39;x&#39; is not an IMDb title ID" in text
     rows = page.get(f"/backup/jobs/{job.id}/left-out").json
     assert [row["path"] for row in rows] == ["movies[1].imdb_id"]
 

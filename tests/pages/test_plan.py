@@ -450,3 +450,43 @@ def test_the_numbers_of_the_stored_plan_are_those_of_the_page(page, wrecked):
     summary = imports.shown(job_of(address))
     assert summary.counts["movie"] == {"new": 1, "changed": 1, "removed": 2, "same": 2}
     assert json.loads(page.get(f"{address}/left-out.json").text) == []
+
+
+def test_cancelling_what_another_tab_has_confirmed_leads_to_it(page, alice):
+    address = upload(page, film(1))
+    page.get(address)
+    job = job_of(address)
+    page.post(f"{address}/confirm", data={"plan": stored_plans.summary(job).plan_id})
+    assert page.post(f"{address}/discard").location == f"/backup/jobs/{job.id}"
+    assert "Nothing was changed" not in page.get(f"/backup/jobs/{job.id}").text
+
+
+def test_an_undo_goes_back_and_offers_nothing_else(page, wrecked, alice):
+    address = restore(page, wrecked)
+    page.get(address)
+    confirmed(page, address)
+    address = f"/backup/import/{undoing.request(alice).id}"
+    assert "Only bring back what is missing" not in page.get(address).text
+    page.post(address, data={"mode": "merge"})
+    assert stored_plans.summary(job_of(address)).mode == "replace"
+
+
+def test_a_film_that_was_left_out_is_no_film_of_mine_that_stays(page, alice):
+    address = upload(page, film(1), film(2))
+    page.get(address)
+    page.post(address, data={"row": ["movie:tt0000002"]})
+    assert "1 film is new, 1 is left out by you." in words(page.get(address))
+
+
+@pytest.mark.parametrize("text", ["nan", "1e999"])
+def test_a_rating_that_is_no_number_is_refused_as_one(page, alice, text):
+    address = upload(page, seen(1, rating=11), film(2))
+    answer = page.post(address, data={"fix:movies[0].watch_history.my_rating": text})
+    assert answer.status_code == 303
+
+
+def test_a_group_whose_rows_were_all_fetched_stays_so(page, alice):
+    address = upload(page, *[film(number) for number in range(1, 151)])
+    page.get(address)
+    more = f"{address}/rows?group=movie-new:100-200&from=0"
+    assert 'value="movie-new:0-150"' in page.get(more, headers=PARTIAL).text

@@ -108,12 +108,14 @@ def queue(job: Job, params: dict) -> Job:
     return Job.get_by_id(job.id)
 
 
-def discard(job: Job) -> None:
-    """Withdraw a file that waits for its confirmation."""
+def discard(job: Job) -> bool:
+    """Withdraw a file that waits for its confirmation. False where it was confirmed meanwhile."""
     with db.atomic():
         Job.delete().where((Job.id == job.id) & (Job.state == WAITING)).execute()
-    if not Job.select().where(Job.id == job.id).exists():
-        delete(job)
+    if Job.select().where(Job.id == job.id).exists():
+        return False
+    delete(job)
+    return True
 
 
 def data_of(job: Job) -> bytes:

@@ -263,9 +263,8 @@ def read(data: bytes, trusted: bool = False, fixes: dict[str, Any] | None = None
     if incoming.errors and not any(usable):
         first = f"{incoming.errors[0].path}: {incoming.errors[0].reason}"
         count = len(incoming.errors)
-        raise UnusableFileError(
-            f"No row of this file can be used. First of {count:,} problems: {first}"
-        )
+        which = "The problem" if count == 1 else f"First of {count:,} problems"
+        raise UnusableFileError(f"No row of this file can be used. {which}: {first}")
     counted = [f"{text}: {count:,}." for text, count in sorted(reader.counted.items())]
     incoming.warnings = [*reader.warnings.lines(), *counted]
     return incoming

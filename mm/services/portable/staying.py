@@ -56,8 +56,8 @@ def refuse_unnamed(plan: Plan, unread: Iterable[Unread]) -> None:
     which = "it stands" if count == 1 else "they stand"
     them = "it" if count == 1 else "them"
     raise UnusableFileError(
-        f"{what} be read, and nothing says what {which} for. First: {first}. Going back to this "
-        f"file could delete what {which} for: correct {them}, or leave {them} out.",
+        f"{what} be read, and nothing says what {which} for. First: {first}. Replacing your "
+        f"library by this file could delete what {which} for: correct {them}, or leave {them} out.",
         [Problem(row.path, row.reason) for row in unnamed],
     )
 
