@@ -260,7 +260,7 @@ def _day(shown: Watch | None) -> tuple[str | None, bool | None]:
 def _unless_untouched(sent, shown):
     """A field that was empty and still is says nothing: there may be a watch of that day already,
     whose rating and note stay."""
-    return UNSET if not sent and not shown else sent
+    return UNSET if sent in (None, "") and not shown else sent
 
 
 def _rating() -> float | UnsetType | None:

@@ -238,7 +238,7 @@ REFUSED_VALUES = [
         "POST",
         "/api/backup/import?mode=replace",
         {},
-        "'replace' is not available: an import merges into the library (mode=merge)",
+        "This JSON file isn’t a Movie Manager export.",
     ),
 ]
 
