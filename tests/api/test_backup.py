@@ -162,7 +162,7 @@ class TestImport:
             (b"null", "isn’t a Movie Manager export"),
             (b'{"version": 3, "movies": []}', "made by a newer version: 3"),
             (b'{"hello": "world"}', "isn’t a Movie Manager export"),
-            (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problems: movies[0].imdb_id"),
+            (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problem: movies[0].imdb_id"),
         ],
     )
     def test_an_unusable_document_is_refused_and_nothing_is_written(
@@ -552,7 +552,7 @@ class TestUpload:
             (b"PK\x03\x04", "ZIP"),
             (b"Date,Name,Year,Letterboxd URI\n", "Letterboxd"),
             (b'{"hello": "world"}', "isn’t a Movie Manager export"),
-            (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problems: movies[0].imdb_id"),
+            (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problem: movies[0].imdb_id"),
         ],
     )
     def test_what_is_no_export_is_refused_and_nothing_is_kept(self, as_user, alice, body, words):
