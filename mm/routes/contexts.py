@@ -52,9 +52,7 @@ def job_context(job: Job | None) -> dict:
         context |= enrichment_context()
     if job.state == "done" and job.kind in ("backup", "verify"):
         # The backup that was made or tested, unless it is deleted by now.
-        filename = (job.result or {}).get("filename")
-        entries = backups.listing(job.user_id)
-        context["entry"] = next((entry for entry in entries if entry.filename == filename), None)
+        context["entry"] = backups.find(job.user_id, (job.result or {}).get("filename"))
     return context
 
 

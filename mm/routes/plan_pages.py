@@ -263,8 +263,7 @@ def titles(job: Job, summary: PlanSummary) -> dict:
 def _backup(job: Job, summary: PlanSummary) -> tuple[str, list[str]]:
     """The day of the backup, and what is known of it."""
     filename, now, zone = job.params.get("filename"), clock.now(), config.current.zone
-    listed = (entry for entry in backups.listing(job.user_id) if entry.filename == filename)
-    entry = next(listed, None)
+    entry = backups.find(job.user_id, filename)
     made_at = (entry and entry.created_at) or summary.exported_at or job.created_at
     about = [_day_and_time(made_at)]
     if entry and entry.kind and job.kind != "undo":

@@ -48,6 +48,13 @@ def entry_of(user_id: str, filename: str) -> BackupEntry:
     return next(entry for entry in listing(user_id) if entry.filename == path.name)
 
 
+def find(user_id: str, filename: str | None) -> BackupEntry | None:
+    """As the file itself tells it: without why it is kept, for which all of them are read. None
+    where there is none of that name. Raises UnavailableError as `listing` does."""
+    with folder_in_reach(user_id):
+        return backup_files.find(user_id, filename)
+
+
 def no_longer_kept(user: User, policy: Policy) -> list[BackupEntry]:
     """What would be deleted, a few a night, if `policy` were the user's; newest first."""
     with folder_in_reach(user.id):

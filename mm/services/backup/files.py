@@ -118,6 +118,15 @@ def entries(user_id: str) -> list[BackupEntry]:
     return [entry(folder / name) for name in sorted(names - sidecars - deleted | described)]
 
 
+def find(user_id: str, filename: str | None) -> BackupEntry | None:
+    """That of `entries` with this name, without reading the others."""
+    if filename is None or kind_of(filename) is None:
+        return None
+    path = folder_of(user_id) / filename
+    is_left = os.path.lexists(path) and not files.is_file(deletion_marker(path))
+    return entry(path) if is_left or files.is_file(sidecar_path(path)) else None
+
+
 def entry(path: Path) -> BackupEntry:
     kind = kind_of(path.name)
     file = os.lstat(path) if os.path.lexists(path) else None
