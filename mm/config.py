@@ -6,7 +6,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32
 DRAFT_OF_KEY = re.compile(r"secret_key\.[0-9a-f]{8}")
 POSTGRES = ("postgres", "postgresql")
+SIZE = re.compile(r"(\d{1,9})\s*(MB|GB)", re.IGNORECASE | re.ASCII)
+UNITS = {"MB": 10**6, "GB": 10**9}
 # An extra, which requirements.txt names for the tests.
 PSYCOPG = "psycopg[binary]==3.3.9"
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -33,6 +35,7 @@ class Config:
     """One attribute a variable of the README's table; the default is the default there."""
 
     data_dir: Path = ROOT / "data"
+    backup_dir: Path | None = None
     database_url: str = ""
     huey_url: str = ""
     timezone: str = "UTC"
@@ -40,6 +43,7 @@ class Config:
     manual_backups_max: WholeNumber = 50
     manual_backups_mb: WholeNumber = 1000
     backup_by_default: bool = False
+    archive_max: str = "20 GB"
     admin_token: str = ""
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: WholeNumber = 0
@@ -52,6 +56,8 @@ class Config:
     omdb_daily_limit: WholeNumber = 1000
     log_level: LogLevel = "INFO"
     allow_root: bool = False
+    # The names of the VARIABLES that were set; the others have their defaults.
+    given: frozenset[str] = field(default=frozenset(), compare=False)
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -67,7 +73,21 @@ class Config:
 
     @property
     def backups_dir(self) -> Path:
-        return self.data_dir / "backups"
+        return self.backup_dir or self.data_dir / "backups"
+
+    @property
+    def archives_dir(self) -> Path:
+        """Archives of the whole server."""
+        return self.backups_dir / "server"
+
+    @property
+    def startup_dir(self) -> Path:
+        """Copies of the database and of all libraries, made when the server starts."""
+        return self.backups_dir / "startup"
+
+    @property
+    def archive_max_bytes(self) -> int:
+        return size_bytes(self.archive_max)
 
     @property
     def posters_dir(self) -> Path:
@@ -80,6 +100,11 @@ class Config:
     @property
     def locks_dir(self) -> Path:
         return self.data_dir / "locks"
+
+    @property
+    def maintenance_file(self) -> Path:
+        """Exists while the whole server is restored."""
+        return self.data_dir / "maintenance"
 
     def secret_key(self) -> str:
         """Made on first use. Linked into place, so that web and worker starting together read one
@@ -111,6 +136,7 @@ class Config:
 # Each variable, and the field it sets.
 VARIABLES = {
     "MM_DATA_DIR": "data_dir",
+    "MM_BACKUP_DIR": "backup_dir",
     "DATABASE_URL": "database_url",
     "HUEY_URL": "huey_url",
     "TZ": "timezone",
@@ -118,6 +144,7 @@ VARIABLES = {
     "MANUAL_BACKUPS_MAX": "manual_backups_max",
     "MANUAL_BACKUPS_MB": "manual_backups_mb",
     "BACKUP_BY_DEFAULT": "backup_by_default",
+    "MM_ARCHIVE_MAX": "archive_max",
     "ADMIN_TOKEN": "admin_token",
     "CORS_ORIGINS": "cors_origins",
     "MM_TRUSTED_PROXIES": "trusted_proxies",
@@ -139,10 +166,12 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
     texts = {name: env.get(name, "").strip() for name in VARIABLES}
     values: dict = {VARIABLES[name]: text for name, text in texts.items() if text}
     values["cors_origins"] = re.findall(r"[^,\s]+", texts["CORS_ORIGINS"])
-    if "data_dir" in values:
-        values["data_dir"] = Path(values["data_dir"]).expanduser().resolve()
+    for folder in ("data_dir", "backup_dir"):
+        if folder in values:
+            values[folder] = Path(values[folder]).expanduser().resolve()
     for name in ("BACKUP_BY_DEFAULT", "MM_ALLOW_ROOT"):
         values[VARIABLES[name]] = texts[name] == "1"
+    values["given"] = frozenset(name for name, text in texts.items() if text)
     try:
         config = msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
@@ -158,6 +187,7 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
         takes = "a name such as Europe/Berlin"
         raise ConfigError(f"TZ is {config.timezone!r}: it takes {takes}") from error
     backup_minutes(config.backup_time)
+    size_bytes(config.archive_max)
     return config
 
 
@@ -167,6 +197,13 @@ def backup_minutes(text: str) -> tuple[int, int]:
     if hour.isdecimal() and minute.isdecimal() and int(hour) < 24 and int(minute) < 60:
         return int(hour), int(minute)
     raise ConfigError(f"BACKUP_TIME is {text!r}: it takes a time of day such as 03:00")
+
+
+def size_bytes(text: str) -> int:
+    """ "20 GB" -> 20,000,000,000."""
+    if match := SIZE.fullmatch(text.strip()):
+        return int(match[1]) * UNITS[match[2].upper()]
+    raise ConfigError(f"MM_ARCHIVE_MAX is {text!r}: it takes a size such as 500 MB or 20 GB")
 
 
 def prepare(config: Config) -> None:

@@ -42,6 +42,8 @@ QUICK_RECOMMENDERS = (
 CLOCK_STEP = 1e-6
 # Up to so many rows of one write get an `updated_at` each.
 SPREAD_MAX = 1000
+# The setting that holds when the whole server was last restored, as a value of `updated_at`.
+EPOCH = "epoch"
 
 
 class User(Table):
@@ -482,6 +484,12 @@ def spread_updates(database: Database, user_id: str, updated_at: float) -> None:
 def setting(key: str, default=None):
     row = Setting.get_or_none(Setting.key == key)
     return default if row is None else json.loads(row.value)
+
+
+def epoch() -> float:
+    """When the whole server was last restored, as a value of `updated_at`; 0.0 for never. What
+    clients remember from before does not count any more."""
+    return setting(EPOCH, 0.0)
 
 
 def put_setting(key: str, value) -> None:

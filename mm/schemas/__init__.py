@@ -17,6 +17,21 @@ from mm.schemas.accounts import (
     RemovedAccount,
     Token,
 )
+from mm.schemas.archives import (
+    ArchiveContents,
+    ArchiveEntry,
+    ArchiveKind,
+    ArchiveRoom,
+    ArchiveSchedule,
+    ArchiveSidecar,
+    ArchiveValidation,
+    Member,
+    Metadata,
+    SettingDifference,
+    SettingsFile,
+    SettingValue,
+    Weekday,
+)
 from mm.schemas.backups import (
     Action,
     BackupAction,

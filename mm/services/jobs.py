@@ -45,8 +45,8 @@ class Words(NamedTuple):
 class Kind(NamedTuple):
     """What the program knows of a kind of job, but for its work, which is in `tasks.WORK`.
 
-    `noun` begins a sentence. `words` are None for the server's own jobs, which belong to nobody and
-    have no page: health names one that failed.
+    `noun` begins a sentence. `words` are None for jobs without a page: health names those that
+    failed.
     """
 
     noun: str
@@ -59,6 +59,8 @@ class Kind(NamedTuple):
     adds_titles: bool = False
     # What is told of an error that nobody foresaw, before the code of its log entry.
     went_wrong: str = "Something went wrong on the server. Your library was not changed."
+    # Work on the whole server: belongs to nobody, and its page is for administrators.
+    is_of_server: bool = False
 
 
 KINDS = {
@@ -101,6 +103,45 @@ KINDS = {
         is_awaited=True,
         adds_titles=True,
     ),
+    "archive": Kind(
+        "An archive of the server",
+        Words(
+            heading="Archive",
+            doing="Making an archive of the server",
+            done="The archive is ready",
+            failed="The archive failed",
+        ),
+        is_awaited=True,
+        is_of_server=True,
+        went_wrong="The server could not make the archive. Earlier archives are safe.",
+    ),
+    "archive-check": Kind(
+        "The check of an archive",
+        Words(
+            heading="Test restore",
+            doing="Testing the archive",
+            done="The archive can be restored",
+            failed="The test restore failed",
+        ),
+        is_awaited=True,
+        is_of_server=True,
+        went_wrong="The server could not test the archive. The file is as it was.",
+    ),
+    "server-restore": Kind(
+        "A restore of the whole server",
+        Words(
+            heading="Restore of the server",
+            doing="Restoring the server",
+            done="The server is restored",
+            failed="The restore failed",
+        ),
+        is_awaited=True,
+        adds_titles=True,
+        is_of_server=True,
+        went_wrong="Something went wrong. The server’s data is as it was before the restore.",
+    ),
+    "archives": Kind("The nightly test of an archive", is_long=True),
+    "all-users": Kind("The nightly export of all libraries"),
     "unchanged": Kind("The night of libraries without a change"),
     "recheck": Kind("The check of old backups", is_long=True),
     "enrich": Kind("The look-up of titles", is_long=True),
@@ -108,7 +149,9 @@ KINDS = {
     "tidying": Kind("The nightly tidying"),
 }
 # The kinds that a user's page shows. Only one of them runs at a time for the same user.
-OF_A_USER = tuple(name for name, kind in KINDS.items() if kind.words)
+OF_A_USER = tuple(name for name, kind in KINDS.items() if kind.words and not kind.is_of_server)
+# Those that an administrator's page shows. Only one of them runs at a time.
+OF_THE_SERVER = tuple(name for name, kind in KINDS.items() if kind.is_of_server)
 
 
 class StoppedError(Exception):
@@ -155,6 +198,19 @@ def get(job_id: str, user_id: str) -> Job:
             "replaces them."
         )
     return job
+
+
+def get_of_server(job_id: str) -> Job:
+    """A job of the whole server; NotFoundError for any other."""
+    job = Job.get_or_none((Job.id == job_id) & Job.kind.in_(OF_THE_SERVER))
+    if job is None:
+        raise NotFoundError("This job no longer exists: jobs are kept for 7 days.")
+    return job
+
+
+def active_of_server() -> Job | None:
+    """The job of the whole server that is queued or runs."""
+    return next(filter(None, (active(kind) for kind in OF_THE_SERVER)), None)
 
 
 def active(kind: str, user_id: str | None = None) -> Job | None:
