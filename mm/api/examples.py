@@ -4,13 +4,26 @@ import msgspec
 from msgspec import Struct
 
 from mm.schemas import (
+    SettingDifference,
+    RestoreState,
     Account,
     AccountChange,
     AdminCredentials,
+    ArchiveContents,
+    ArchiveEntry,
+    ArchiveList,
+    ArchiveRequest,
+    ArchiveRoom,
+    ArchiveScheduleChange,
+    ArchiveScheduleView,
+    ArchiveValidation,
     BackupEntry,
     BackupList,
     BackupSettings,
     BackupSettingsChange,
+    BegunArchive,
+    BegunCheck,
+    BegunRestore,
     CacheInfo,
     Change,
     Counts,
@@ -57,6 +70,8 @@ from mm.schemas import (
     Refreshed,
     RemovedAccount,
     SearchResult,
+    ServerJob,
+    ServerRestore,
     StatusChange,
     StatusView,
     SyncAction,
@@ -102,6 +117,30 @@ BACKUP = BackupEntry(
     verified_at=T,
     state="verified",
 )
+TOKEN = "Zm9yIHlvdXIgZXllcyBvbmx5"
+STAMP = "2026-02-13-04-00-02"
+CONTENTS = ArchiveContents(
+    has_database=True,
+    users=3,
+    movies=5000,
+    database_size_bytes=31_457_280,
+    posters_count=0,
+    posters_size_bytes=0,
+    settings_count=23,
+)
+ARCHIVE = ArchiveEntry(
+    timestamp=STAMP,
+    filename=f"moviemanager-backup-{STAMP}.zip",
+    kind="scheduled",
+    created_at=T,
+    size_bytes=8_388_608,
+    state="verified",
+    contents=CONTENTS,
+    app_version="0.2.0",
+    sha256="9f86d081884c7d65…",
+    verified_at=T,
+)
+ROOM = ArchiveRoom(needed=40_000_000, free=90_000_000_000, posters=0)
 TMDB = TmdbData(
     tmdbId=278,
     imdbId=FILM,
@@ -392,6 +431,57 @@ EXAMPLES: tuple[Struct, ...] = (
     UndoRequest(filename="2026-02-13T16-26-40-before-import.json"),
     BACKUP,
     BackupList(backups=[BACKUP], last_good=T, next_run=T + 86400, last_error=None),
+    ArchiveRequest(include_posters=True),
+    BegunArchive("5f0c", STAMP, f"/api/v1/system/backup/{STAMP}/download"),
+    ARCHIVE,
+    ArchiveList([ARCHIVE]),
+    ArchiveValidation(
+        valid=True,
+        message="The archive can be restored.",
+        app_version="0.1.0",
+        backup_timestamp=STAMP,
+        warnings=["Backup from older version, may have issues"],
+        contents=CONTENTS,
+    ),
+    ArchiveScheduleView(
+        enabled=True,
+        time="04:00",
+        days=["mon", "thu"],
+        keep_last=7,
+        include_posters=False,
+        next_run=T + 86400,
+        room=ROOM,
+    ),
+    ArchiveScheduleChange(enabled=True, time="04:00", keep_last=7),
+    ServerRestore(timestamp=STAMP, restore_posters=False, confirm=True),
+    BegunRestore("5f0c", f"/api/v1/system/restored/{TOKEN}", f"/restored/{TOKEN}"),
+    RestoreState(
+        state="done",
+        archive=STAMP,
+        started_at=T,
+        message="Restored 3 accounts and 5,000 films.",
+        finished_at=T + 20,
+        differences=[
+            SettingDifference(
+                "TMDB_API_KEY", "TMDB_API_KEY was set in the environment there; enter it here."
+            )
+        ],
+        users=3,
+        movies=5000,
+        safety="2026-02-13-09-14-55",
+    ),
+    BegunCheck("5f0c"),
+    ServerJob(
+        id="5f0c",
+        kind="archive",
+        state="done",
+        done=31_457_280,
+        total=31_457_280,
+        message="",
+        result={"timestamp": STAMP},
+        created_at=T,
+        finished_at=T + 4,
+    ),
     ImportResult(
         success=True,
         movies_imported=1,

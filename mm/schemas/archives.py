@@ -128,16 +128,19 @@ class ArchiveRoom(Struct):
     posters: int
 
 
+ArchiveTime = Annotated[str, Meta(pattern=TIME_OF_DAY, max_length=5)]
+ArchiveDays = Annotated[list[Weekday], Meta(max_length=7)]
+ArchivesKept = Annotated[int, Meta(ge=0, le=ARCHIVES_KEPT_MAX)]
+
+
 class ArchiveSchedule(Struct):
     """Archives made by themselves. `time`: HH:MM in the server's time zone. `keep_last`: the newest
     scheduled ones that stay; 0 keeps all."""
 
     enabled: bool = False
-    time: Annotated[str, Meta(pattern=TIME_OF_DAY, max_length=5)] = ARCHIVE_TIME
-    days: Annotated[list[Weekday], Meta(max_length=7)] = field(
-        default_factory=lambda: list(WEEKDAYS)
-    )
-    keep_last: Annotated[int, Meta(ge=0, le=ARCHIVES_KEPT_MAX)] = ARCHIVES_KEPT
+    time: ArchiveTime = ARCHIVE_TIME
+    days: ArchiveDays = field(default_factory=lambda: list(WEEKDAYS))
+    keep_last: ArchivesKept = ARCHIVES_KEPT
     include_posters: bool = False
 
 
@@ -151,3 +154,91 @@ class ArchiveValidation(Struct):
     backup_timestamp: str | None
     warnings: list[str]
     contents: ArchiveContents | None
+
+
+# Of the JSON API.
+
+
+class ArchiveRequest(Struct):
+    """What an archive is to hold. With `include_secrets`, the values of API keys, of the admin
+    token and of passwords of databases too. `keep` false: it is deleted an hour after it was
+    ready."""
+
+    include_database: bool = True
+    include_posters: bool = False
+    include_settings: bool = True
+    include_secrets: bool = False
+    keep: bool = True
+
+
+class BegunArchive(Struct):
+    """`job` makes the archive, and it is at `download_url` once the job is done."""
+
+    job: str
+    timestamp: str
+    download_url: str
+
+
+class ArchiveList(Struct):
+    archives: list[ArchiveEntry]
+
+
+class ArchiveScheduleView(Struct):
+    """`next_run` is null while the schedule is off. `room`: what the next archive needs at most."""
+
+    enabled: bool
+    time: ArchiveTime
+    days: ArchiveDays
+    keep_last: ArchivesKept
+    include_posters: bool
+    next_run: float | None
+    room: ArchiveRoom
+
+
+class ArchiveScheduleChange(Struct):
+    """What is left out stays as it is."""
+
+    enabled: bool | UnsetType = UNSET
+    time: ArchiveTime | UnsetType = UNSET
+    days: ArchiveDays | UnsetType = UNSET
+    keep_last: ArchivesKept | UnsetType = UNSET
+    include_posters: bool | UnsetType = UNSET
+
+
+class ServerRestore(Struct):
+    """`timestamp` of the archive, where none is sent along. Parts that the archive has not stay as
+    they are. `confirm` must be true."""
+
+    timestamp: str | None = None
+    restore_database: bool = True
+    restore_posters: bool = True
+    restore_settings: bool = True
+    confirm: bool = False
+
+
+class BegunRestore(Struct):
+    """The restore ends every log-in, yours too: `outcome_url`, and `page_url` for a browser, tell
+    without one how it goes and how it ended. Nobody else knows these addresses."""
+
+    job: str
+    outcome_url: str
+    page_url: str
+
+
+class BegunCheck(Struct):
+    job: str
+
+
+class ServerJob(Struct):
+    """`done` of `total` steps or bytes, while it runs; `message` says what it does, or why it
+    failed. `result` of one that is done depends on its kind."""
+
+    id: str
+    kind: str
+    state: Literal["queued", "running", "waiting", "done", "failed"]
+    done: int
+    total: int
+    message: str
+    result: dict[str, Any] | None
+    created_at: float
+    finished_at: float | None
