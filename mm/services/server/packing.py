@@ -1,33 +1,23 @@
 """A stand-in: archives through zipfile."""
 
 import hashlib
-import json
 import os
-import re
 import secrets
 import shutil
-import sqlite3
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 import mm
-from mm import clock, config, files
-from mm.errors import InvalidError
-from mm.schemas import ARCHIVE_VERSION, Member, Metadata
+from mm import config, files
+from mm.schemas import Member, Metadata, SettingsFile
+from mm.schemas.archives import ARCHIVE_VERSION
 from mm.services.enrichment import posters as poster_files
 from mm.services.server import databases
 
 Progress = Callable[[int, int, str], None] | None
-
-
-class Checked(NamedTuple):
-    metadata: Metadata
-    warnings: list[str]
-    migrations: list[str]
 
 
 def poster_paths() -> list[Path]:
@@ -42,12 +32,13 @@ def poster_paths() -> list[Path]:
 
 def make(
     target: Path,
-    timestamp: str,
     *,
-    database: bool = True,
-    posters: bool = False,
-    settings: bool = True,
-    secrets: bool = False,
+    database: bool,
+    posters: bool,
+    settings: SettingsFile | None,
+    timestamp: str,
+    created_at: float,
+    has_secrets: bool = False,
     progress: Progress = None,
 ) -> tuple[Metadata, str, int]:
     members, rows, schema = {}, {}, ""
@@ -60,7 +51,7 @@ def make(
             schema = databases.migrations_of(work / "database.db")[-1]
             parts["database.db"] = work / "database.db"
         if settings:
-            parts["settings.json"] = json.dumps({"version": 1, "settings": {}}).encode()
+            parts["settings.json"] = msgspec.json.encode(settings)
         if posters:
             for path in poster_paths():
                 parts[f"posters/{path.parent.name}/{path.name}"] = path
@@ -69,11 +60,11 @@ def make(
             members[name] = Member(len(data), hashlib.sha256(data).hexdigest())
         poster_members = [member for name, member in members.items() if name[:2] == "po"]
         metadata = Metadata(
-            timestamp, clock.now(), ARCHIVE_VERSION, mm.__version__, schema, members,
+            timestamp, created_at, ARCHIVE_VERSION, mm.__version__, schema, members,
             database_size_bytes=members["database.db"].size_bytes if database else 0,
             posters_count=len(poster_members),
             posters_size_bytes=sum(member.size_bytes for member in poster_members),
-            rows=rows, has_secrets=secrets,
+            rows=rows, has_secrets=has_secrets,
         )  # fmt: skip
         with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             archive.writestr("metadata.json", msgspec.json.encode(metadata))
@@ -92,29 +83,3 @@ def work_folder() -> Path:
     work = config.current.tmp_dir / f"archive-{secrets.token_hex(8)}"
     work.mkdir(mode=0o700)
     return work
-
-
-def check(path: Path, progress: Progress = None) -> Checked:
-    work = work_folder()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            metadata = msgspec.json.decode(archive.read("metadata.json"), type=Metadata)
-            for name, member in metadata.members.items():
-                data = archive.read(name)
-                if hashlib.sha256(data).hexdigest() != member.sha256:
-                    raise InvalidError(f"Backup file is corrupted: {name} was changed.")
-                if name == "database.db":
-                    (work / "database.db").write_bytes(data)
-                    if fault := databases.fault_of(work / "database.db"):
-                        raise InvalidError(f"Backup file is corrupted: {fault}.")
-            if progress:
-                progress(1, 1, "Testing the archive")
-            return Checked(metadata, [], [])
-    except (zipfile.BadZipFile, KeyError, msgspec.DecodeError, sqlite3.Error, EOFError) as error:
-        raise InvalidError(f"Backup file is corrupted: {error}.") from error
-    except Exception as error:
-        if re.search("zlib|compress", f"{error!r}"):
-            raise InvalidError(f"Backup file is corrupted: {error}.") from error
-        raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
