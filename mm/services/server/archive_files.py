@@ -8,7 +8,7 @@ deleted. It may be on another disk than the data: drafts, links and room are tha
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -57,21 +57,23 @@ def moment_of(timestamp: str) -> float | None:
         return None
 
 
-def name_for(moment: float) -> str:
-    """The name of an archive of this time, in UTC, that is free."""
-    return name_like(f"{datetime.fromtimestamp(moment, UTC):{TIME}}")
+def name_for(moment: float, taken: Collection[str] = ()) -> str:
+    """The name of an archive of this time, in UTC, that is free and not of the timestamps
+    `taken`."""
+    return name_like(f"{datetime.fromtimestamp(moment, UTC):{TIME}}", taken)
 
 
-def name_like(timestamp: str) -> str:
+def name_like(timestamp: str, taken: Collection[str] = ()) -> str:
     """The first free name of the second that this timestamp names."""
     match = TIMESTAMP.fullmatch(timestamp)
     second = match[1] if match else timestamp
     for number in count(1):
-        name = filename_of(second if number == 1 else f"{second}-{number}")
-        path = folder() / name
-        if not (os.path.lexists(path) or os.path.lexists(sidecar_path(path))):
+        free = second if number == 1 else f"{second}-{number}"
+        path = folder() / filename_of(free)
+        is_there = os.path.lexists(path) or os.path.lexists(sidecar_path(path))
+        if free not in taken and not is_there:
             break
-    return name
+    return path.name
 
 
 def path_of(timestamp: str) -> Path:
