@@ -341,7 +341,11 @@ def path_of(key):
         "tmdb_id": lambda: "550",
         "filename": a_backup,
         "timestamp": an_archive,
-        "job_id": a_server_job if "system" in key else a_job_with_rejected_rows if "jobs/<job_id>/left-out" in key else a_waiting_import,
+        "job_id": a_server_job
+        if "system" in key
+        else a_job_with_rejected_rows
+        if "jobs/<job_id>/left-out" in key
+        else a_waiting_import,
         "user_id": an_account,
         "imdb_id": a_ranked_film if "ranking" in key else a_watched_film,
         "person": lambda: "Zoe",

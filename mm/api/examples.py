@@ -4,8 +4,6 @@ import msgspec
 from msgspec import Struct
 
 from mm.schemas import (
-    SettingDifference,
-    RestoreState,
     Account,
     AccountChange,
     AdminCredentials,
@@ -69,9 +67,11 @@ from mm.schemas import (
     RecommendationView,
     Refreshed,
     RemovedAccount,
+    RestoreState,
     SearchResult,
     ServerJob,
     ServerRestore,
+    SettingDifference,
     StatusChange,
     StatusView,
     SyncAction,

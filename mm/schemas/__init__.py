@@ -34,6 +34,7 @@ from mm.schemas.archives import (
     BegunRestore,
     Member,
     Metadata,
+    RestoreState,
     ServerJob,
     ServerRestore,
     SettingDifference,
