@@ -138,6 +138,27 @@ class ArchiveSchedule(Struct):
     include_posters: bool = False
 
 
+class RestoreState(Struct, omit_defaults=True):
+    """How far the last restore of the whole server is, and how it ended. `step` is one of
+    services/server/restore_steps; `done` of `total` bytes or rows of that step. `message`: what is
+    done now, or how it ended. `archive` and `safety` are timestamps of archives; an archive that is
+    not in the list has its file's name. `users` and `movies` are those of the restored database."""
+
+    state: Literal["queued", "running", "done", "failed"]
+    archive: str
+    started_at: float
+    step: str = "check"
+    done: int = 0
+    total: int = 0
+    message: str = ""
+    finished_at: float | None = None
+    differences: list[SettingDifference] = []
+    warnings: list[str] = []
+    users: int = 0
+    movies: int = 0
+    safety: str | None = None
+
+
 class ArchiveValidation(Struct):
     """What a test restore of an uploaded archive found; nothing of it was kept. `warnings` do not
     keep it from being restored."""
