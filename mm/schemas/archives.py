@@ -4,15 +4,16 @@ Members: metadata.json (a Metadata) first, then database.db, settings.json (a Se
 posters/….
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 # Of the ZIP's members and their meaning. A reader refuses a higher one.
 ARCHIVE_VERSION = 1
 ArchiveKind = Literal["scheduled", "manual", "before-restore", "uploaded"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 ARCHIVE_TIME = "04:00"
 ARCHIVES_KEPT = 7
 ARCHIVES_KEPT_MAX = 1000
@@ -132,9 +133,11 @@ class ArchiveSchedule(Struct):
     scheduled ones that stay; 0 keeps all."""
 
     enabled: bool = False
-    time: str = ARCHIVE_TIME
-    days: list[Weekday] = field(default_factory=lambda: list(WEEKDAYS))
-    keep_last: int = ARCHIVES_KEPT
+    time: Annotated[str, Meta(pattern=TIME_OF_DAY, max_length=5)] = ARCHIVE_TIME
+    days: Annotated[list[Weekday], Meta(max_length=7)] = field(
+        default_factory=lambda: list(WEEKDAYS)
+    )
+    keep_last: Annotated[int, Meta(ge=0, le=ARCHIVES_KEPT_MAX)] = ARCHIVES_KEPT
     include_posters: bool = False
 
 
