@@ -36,6 +36,7 @@ FORBIDDEN = {
     "models.py": (*BELOW_SERVICES, "mm.providers"),
     "maintenance.py": (*BELOW_SERVICES, "mm.providers", "mm.models", "mm.database"),
     "locks.py": (*BELOW_SERVICES, "mm.providers", "mm.models"),
+    "described_files.py": (*BELOW_SERVICES, "peewee", "mm.providers", "mm.models", "mm.database"),
     "files.py": (*BELOW_SERVICES, "peewee", "mm.providers", "mm.models", "mm.database"),
     "database.py": (*BELOW_SERVICES, "mm.providers", "mm.models"),
     "disk.py": (*BELOW_SERVICES, "mm.providers", "mm.models", "mm.database"),

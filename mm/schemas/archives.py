@@ -82,8 +82,10 @@ class ArchiveContents(Struct):
 
 
 class ArchiveSidecar(Struct, omit_defaults=True):
-    """NAME.zip.meta.json beside an archive. `sha256` is of the ZIP. `verified_at` is null where the
-    last test restore failed, and `problem` then says why. `expires_at`: it is deleted then."""
+    """NAME.zip.meta.json beside an archive. `sha256` is of the ZIP. `app_version` made the archive,
+    `mm_version` put it into this folder. `verified_at` is null where the last test restore failed,
+    and `problem` then says why; `rotten`: because its bytes are no longer those that were written.
+    `expires_at`: it is deleted then."""
 
     kind: ArchiveKind
     created_at: float
@@ -95,13 +97,14 @@ class ArchiveSidecar(Struct, omit_defaults=True):
     mm_version: str
     verified_at: float | None = None
     problem: str | None = None
+    rotten: bool = False
     pinned: bool = False
     expires_at: float | None = None
 
 
 class ArchiveEntry(Struct):
-    """One archive of the list. `timestamp` is its id. `state` as of a BackupEntry. `kept_because`:
-    why it stays, and until when."""
+    """One archive of the list. `timestamp` is its id, empty for a foreign file. `state` as of a
+    BackupEntry. `kept_because`: why it stays, and until when."""
 
     timestamp: str
     filename: str
@@ -114,6 +117,7 @@ class ArchiveEntry(Struct):
     sha256: str | None = None
     verified_at: float | None = None
     problem: str | None = None
+    rotten: bool = False
     pinned: bool = False
     expires_at: float | None = None
     kept_because: str | None = None
