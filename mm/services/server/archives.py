@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from mm import clock, config, disk, files, locks, log
 from mm.clock import HOUR
@@ -27,8 +27,10 @@ from mm.services.server import (
     effective,
     packing,
     unpacking,
+    work_folders,
 )
 from mm.services.server.archive_retention import EXPIRES_SECONDS, Decision
+from mm.services.server.pipeline import Progress
 
 LOCK = "server"
 WAITS_SECONDS = 30
@@ -40,9 +42,6 @@ NOTHING_CHOSEN = "Choose what the archive is to hold: the database, the posters 
 ROTTEN = "its content was changed or damaged (the sha256 differs)"
 GOES_NEXT = "To be deleted next"
 MB = 10**6
-WORK_FOLDER = "archive-"
-# (bytes done, bytes in all, what is done now)
-Progress = Callable[[int, int, str], None]
 
 
 # Reading.
@@ -360,7 +359,7 @@ def sweep() -> None:
 def sweep_held() -> None:
     """What killed processes left: every work folder is made under this lock."""
     archive_files.sweep()
-    for folder in config.current.tmp_dir.glob(f"{WORK_FOLDER}*"):
+    for folder in config.current.tmp_dir.glob(f"{work_folders.ARCHIVE}*"):
         if not folder.is_symlink():
             shutil.rmtree(folder, ignore_errors=True)
 
