@@ -37,7 +37,6 @@ from mm.services.server import (
 bp = Blueprint("system", __name__, url_prefix="/v1/system")
 PRIVATE = "private, no-store"
 UNCONFIRMED = "Restore will replace all data. Continue? Send confirm=true."
-NO_FILE = "Send the archive as the body, or as the field `file` of a multipart form."
 NO_ARCHIVE = "Name an archive with `timestamp`, or send one as `file` of a multipart form."
 
 
@@ -105,8 +104,6 @@ def validate():
     `valid` is false and `message` says why where it cannot be restored. 422 without a file.
     """
     with archive_bodies.received() as sent:
-        if sent.path is None:
-            raise InvalidError(NO_FILE)
         return archive_uploads.validate(sent.path)
 
 
@@ -121,8 +118,6 @@ def upload():
     It is test-restored first: 422 with "Backup file is corrupted: …" for one that fails.
     """
     with archive_bodies.received() as sent:
-        if sent.path is None:
-            raise InvalidError(NO_FILE)
         entry = archive_uploads.add(sent.path)
     _log("archive.uploaded", entry.timestamp)
     return entry, 201
@@ -135,8 +130,7 @@ def upload():
 )
 def pin(timestamp: str, json: PinChange):
     """Keep an archive until it is unpinned, also when it is older than what is kept."""
-    archives.pin(timestamp, json.pinned)
-    return archive_files.entry(archive_files.path_of(timestamp))
+    return archives.pin(timestamp, json.pinned)
 
 
 @bp.post("/backup/<timestamp>/verify")
@@ -199,8 +193,8 @@ def start_restore():
         options = _confirmed(read_json, ServerRestore)
         timestamp = options.timestamp
     else:
-        with archive_bodies.received() as sent:
-            options = _confirmed(msgspec.convert, sent.fields, ServerRestore, strict=False)
+        with archive_bodies.received(is_required=False) as sent:
+            options = _confirmed(msgspec.convert, sent.form.to_dict(), ServerRestore, strict=False)
             added = archive_uploads.add(sent.path) if sent.path else None
         timestamp = added.timestamp if added else options.timestamp
     if not timestamp:
