@@ -37,6 +37,7 @@ from mm.services.server import (
 bp = Blueprint("system", __name__, url_prefix="/v1/system")
 PRIVATE = "private, no-store"
 UNCONFIRMED = "Restore will replace all data. Continue? Send confirm=true."
+NO_FILE = "Send the archive as the body, or as the field `file` of a multipart form."
 NO_ARCHIVE = "Name an archive with `timestamp`, or send one as `file` of a multipart form."
 
 
@@ -103,7 +104,9 @@ def validate():
 
     `valid` is false and `message` says why where it cannot be restored. 422 without a file.
     """
-    with archive_bodies.received() as sent:
+    with archive_bodies.received(is_required=False) as sent:
+        if sent.path is None:
+            raise InvalidError(NO_FILE)
         return archive_uploads.validate(sent.path)
 
 
@@ -117,7 +120,9 @@ def upload():
 
     It is test-restored first: 422 with "Backup file is corrupted: …" for one that fails.
     """
-    with archive_bodies.received() as sent:
+    with archive_bodies.received(is_required=False) as sent:
+        if sent.path is None:
+            raise InvalidError(NO_FILE)
         entry = archive_uploads.add(sent.path)
     _log("archive.uploaded", entry.timestamp)
     return entry, 201

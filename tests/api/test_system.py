@@ -228,7 +228,8 @@ class TestUpload:
 
     def test_one_larger_than_any_import_may_be_is_taken(self, admin):
         """The limit of other uploads would be a 413."""
-        answer = admin.post(UPLOAD, **form(b"\x00" * 65 * 2**20))
+        zeros = b"\x00" * 65 * 2**20
+        answer = admin.post(UPLOAD, data=zeros, content_type="application/zip")
         assert answer.status_code == 422
 
 
