@@ -437,7 +437,7 @@ EXAMPLES: tuple[Struct, ...] = (
     ArchiveList([ARCHIVE]),
     ArchiveValidation(
         valid=True,
-        message="The archive can be restored.",
+        message="This archive can be restored.",
         app_version="0.1.0",
         backup_timestamp=STAMP,
         warnings=["Backup from older version, may have issues"],

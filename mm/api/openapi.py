@@ -115,6 +115,12 @@ def amend(path: str, method: str, **parts: dict) -> None:
     _amendments[path, method] = parts
 
 
+def one_of(description: str, *names: str) -> dict:
+    """For `amend`: an answer with one of these schemas."""
+    schema = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
 @functools.cache
 def document() -> dict:
     """OpenAPI 3.1 of every route of the API. Needs an app context."""

@@ -8,7 +8,7 @@ from flask_login import current_user
 from msgspec import UNSET
 
 from mm import archive_bodies, auth, log, tasks
-from mm.api.openapi import amend, answers, api, read_json
+from mm.api.openapi import amend, answers, api, one_of, read_json
 from mm.errors import InvalidError, NotFoundError, UserError
 from mm.schemas import (
     ArchiveEntry,
@@ -89,7 +89,7 @@ def download(timestamp: str):
     except FileNotFoundError as error:  # deleted since it was listed
         raise NotFoundError("Archive not found") from error
     response.headers["Cache-Control"] = PRIVATE
-    if not request.range:
+    if request.method == "GET" and not request.range:
         _log("archive.downloaded", timestamp)
     return response
 
@@ -169,7 +169,8 @@ def schedule():
 @bp.put("/backup/schedule")
 @auth.admin_required
 @api.validate(
-    resp=answers(401, 403, 413, 415, 503, 507, HTTP_200=ArchiveScheduleView), tags=["Server"]
+    resp=answers(400, 401, 403, 413, 415, 503, 507, HTTP_200=ArchiveScheduleView),
+    tags=["Server"],
 )
 def change_schedule(json: ArchiveScheduleChange):
     """Change the schedule. `keep_last` counts archives of the schedule; 0 keeps all of them."""
@@ -189,11 +190,13 @@ def change_schedule(json: ArchiveScheduleChange):
 def start_restore():
     """Replace the data of the whole server by an archive's: one of the list, or one sent along.
 
-    Without `confirm` it is a 400. The archive is checked first (422 "Backup file is corrupted: …"),
-    and what is here now goes into a safety archive. Meanwhile whatever writes is answered with 503
-    and Retry-After. Afterwards every session and token has ended, yours too: `outcome_url` needs
-    none.
+    Without `confirm` it is a 400. The archive is checked first (422 "Backup file is corrupted: …");
+    one that is sent along stays in the list. What is here now goes into a safety archive. Meanwhile
+    whatever writes is answered with 503 and Retry-After. Afterwards every session and token has
+    ended, yours too: `outcome_url` needs none.
     """
+    # Before gigabytes are received for nothing.
+    archives.require_idle()
     if request.is_json:
         options = _confirmed(read_json, ServerRestore)
         timestamp = options.timestamp
@@ -290,13 +293,17 @@ _RESTORE = {
         },
     },
 }
-_REFUSED = {
-    "422": {
-        "description": "One sentence: why it is refused",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorDetail"}}},
-    }
+_REFUSED = {"422": one_of("One sentence: why it is refused", "ErrorDetail")}
+_EITHER = {
+    "422": one_of(
+        "One sentence: why it is refused; a list for a body of the wrong shape",
+        "ErrorDetail",
+        "ValidationDetail",
+    )
 }
 _ZIP = {"200": {"description": "The file", "content": {"application/zip": {"schema": _FILE}}}}
+amend("/api/v1/system/backup", "post", responses=_EITHER)
+amend("/api/v1/system/backup/{timestamp}/pin", "put", responses=_EITHER)
 amend("/api/v1/system/backup/{timestamp}/download", "get", responses=_ZIP)
 amend("/api/v1/system/backup/validate", "post", requestBody=_UPLOAD, responses=_REFUSED)
 amend("/api/v1/system/backup/upload", "post", requestBody=_UPLOAD, responses=_REFUSED)

@@ -133,7 +133,7 @@ class ArchiveRoom(Struct):
 
 
 ArchiveTime = Annotated[str, Meta(pattern=TIME_OF_DAY, max_length=5)]
-ArchiveDays = Annotated[list[Weekday], Meta(max_length=7)]
+ArchiveDays = Annotated[list[Weekday], Meta(min_length=1, max_length=7)]
 ArchivesKept = Annotated[int, Meta(ge=0, le=ARCHIVES_KEPT_MAX)]
 
 

@@ -10,7 +10,7 @@ from mm import config, maintenance, tasks
 from mm.errors import UnavailableError
 from mm.models import Job
 from mm.services import jobs, settings
-from mm.services.server import archive_files, archives
+from mm.services.server import archive_files, archives, databases
 
 SYSTEM = "/api/v1/system"
 BACKUP, LIST, RESTORE = f"{SYSTEM}/backup", f"{SYSTEM}/backup/list", f"{SYSTEM}/restore"
@@ -74,6 +74,12 @@ class TestCreate:
         [entry] = admin.get(LIST).json["archives"]
         assert entry["contents"]["has_database"] is False
         assert entry["contents"]["settings_count"] > 20
+
+    def test_one_of_nothing_is_422(self, admin):
+        sent = {"include_database": False, "include_settings": False}
+        answer = admin.post(BACKUP, json=sent)
+        assert answer.status_code == 422
+        assert answer.json["detail"].startswith("Choose what the archive is to hold")
 
     def test_it_is_kept_unless_the_request_says_otherwise(self, admin):
         run(admin.post(BACKUP).json["job"])
@@ -290,6 +296,14 @@ class TestRestore:
         assert answer.status_code == 409
         assert "An archive of the server" in answer.json["detail"]
 
+    def test_one_that_is_sent_along_is_not_even_received_while_an_archive_is_made(
+        self, admin, archive
+    ):
+        admin.post(BACKUP)
+        answer = admin.post(RESTORE, **form(read(archive), confirm="true"))
+        assert answer.status_code == 409
+        assert listed(admin) == [archive]
+
     def test_an_address_that_nobody_was_given_is_404(self, client):
         assert client.get(f"{SYSTEM}/restored/made-up").status_code == 404
 
@@ -299,6 +313,23 @@ class TestRestore:
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == str(maintenance.RETRY_SECONDS)
         assert admin.get(LIST).status_code == 200
+
+
+class TestPostgres:
+    def test_archives_need_sqlite_and_what_copies_the_database_instead_is_named(
+        self, admin, monkeypatch
+    ):
+        monkeypatch.setattr(databases, "is_sqlite", lambda: False)
+        sent = {"timestamp": "2026-02-13-04-00-02", "confirm": True}
+        for answer in (
+            admin.post(BACKUP),
+            admin.post(RESTORE, json=sent),
+            admin.put(SCHEDULE, json={"enabled": True}),
+        ):
+            assert answer.status_code == 400
+            assert "pg_dump" in answer.json["detail"]
+        assert admin.get(LIST).json == {"archives": []}
+        assert admin.get(SCHEDULE).status_code == 200
 
 
 class TestSchedule:
@@ -324,6 +355,7 @@ class TestSchedule:
             {"time": "05:30\n"},
             {"days": ["someday"]},
             {"days": ["mon"] * 8},
+            {"days": []},
             {"keep_last": -1},
             {"keep_last": 10**9},
             {"keep_last": None},
