@@ -37,7 +37,10 @@ from mm.services.server import (
 bp = Blueprint("system", __name__, url_prefix="/v1/system")
 PRIVATE = "private, no-store"
 UNCONFIRMED = "Restore will replace all data. Continue? Send confirm=true."
-NO_FILE = "Send the archive as the body, or as the field `file` of a multipart form."
+NO_FILE = (
+    "Send the archive as the field `file` of a multipart form, "
+    "or as the body with Content-Type: application/zip."
+)
 NO_ARCHIVE = "Name an archive with `timestamp`, or send one as `file` of a multipart form."
 
 

@@ -262,6 +262,18 @@ class TestRestore:
         assert (outcome["state"], outcome["archive"]) == ("done", archive)
         assert admin.get(LIST).status_code == 401
 
+    def test_it_ends_the_tokens_of_the_admin_token_too(
+        self, admin, app, client, archive, monkeypatch
+    ):
+        settings = config.Config(config.current.data_dir, admin_token="open sesame")
+        monkeypatch.setattr(config, "current", settings)
+        answer = client.post("/api/auth/admin/login", json={"token": "open sesame"})
+        script = {"Authorization": f"Bearer {answer.json['access_token']}"}
+        begun = client.post(RESTORE, json={"timestamp": archive, "confirm": True}, headers=script)
+        assert begun.status_code == 202
+        run(begun.json["job"])
+        assert client.get(LIST, headers=script).status_code == 401
+
     def test_one_that_is_sent_along_is_restored(self, admin, client, archive):
         body = read(archive)
         admin.delete(f"{BACKUP}/{archive}")
@@ -376,10 +388,10 @@ class TestJobs:
         assert admin.get(f"{SYSTEM}/jobs/{theirs.id}").status_code == 404
         assert admin.get(f"{SYSTEM}/jobs/made-up").status_code == 404
 
-    def test_the_admin_token_will_do_and_a_users_will_not(self, settings, as_user, alice):
+    def test_a_user_is_refused_before_anything_is_received(self, as_user, alice):
         assert as_user(alice).get(LIST).status_code == 403
         assert as_user(alice).post(UPLOAD, **form(b"x" * 1000)).status_code == 403
-        assert not any(config.current.tmp_dir.iterdir())
+        assert work_folders() == []
 
 
 def work_folders():

@@ -69,6 +69,7 @@ def test_a_secret_only_says_whether_it_is_set_unless_it_is_asked_for(database):
         "postgresql://mm:hunter22@db/mm",
         "postgresql://db/mm?user=mm&password=hunter22",
         "postgresql://:hunter22@db/mm",
+        "https://proxy.example/3?api_key=hunter22",
     ],
 )
 def test_an_address_with_a_password_is_a_secret(database, address):
@@ -123,6 +124,7 @@ def test_a_secret_that_the_file_brings_is_named_but_never_shown(database):
         {"from": "environment", "value": "x" * 300},
         {"from": "environment", "value": "a\x00b"},
         {"from": "environment", "value": [["UTC"]]},
+        {"from": "environment", "value": 10**30},
         {"from": "the moon", "value": "UTC"},
         "UTC",
         None,

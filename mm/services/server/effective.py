@@ -4,6 +4,7 @@ setting of the server with where its value comes from.
 A settings.json may come from anywhere: what this version does not know or cannot use is left out.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ SECRETS = ("TMDB_API_KEY", "OMDB_API_KEY", "ADMIN_TOKEN")
 PLACES = ("MM_DATA_DIR", "MM_BACKUP_DIR", "MM_BIND", "DATABASE_URL", "HUEY_URL", "MM_ALLOW_ROOT")
 # The settings of the table that belong into the file, and what each holds.
 SETTINGS: dict[str, Any] = {settings.ARCHIVES: ArchiveSchedule}
+IN_QUERY = re.compile(r"(key|token|password)=", re.IGNORECASE)
 UNREADABLE = "The settings in the archive cannot be read. They were left out."
 LEFT_OUT = "Settings of the archive that this version cannot use were left out: "
 
@@ -172,4 +174,4 @@ def _text(value: Any) -> str:
 def _is_secret(name: str, text: str) -> bool:
     """An address may hold a password: scheme://user:password@host, or ?password=."""
     user = text.partition("://")[2].rpartition("@")[0]
-    return name in SECRETS or ":" in user or "password=" in text.lower()
+    return name in SECRETS or ":" in user or IN_QUERY.search(text) is not None
