@@ -10,7 +10,7 @@ from mm.schemas import ArchiveSchedule, SettingsFile, SettingValue
 from mm.services import settings as server_settings
 from mm.services.server import effective
 
-KEY = "0123456789abcdef"
+KEY = "eyJ" + "0123456789abcdef" * 15
 GOOD_SCHEDULE = {"enabled": True, "time": "05:30", "days": ["mon"], "keep_last": 3}
 
 
@@ -121,7 +121,7 @@ def test_a_secret_that_the_file_brings_is_named_but_never_shown(database):
         {"from": "environment", "value": {"a": "b"}},
         {"from": "environment", "value": "Nowhere/Town"},
         {"from": "environment", "value": "../../etc/passwd"},
-        {"from": "environment", "value": "x" * 300},
+        {"from": "environment", "value": "x" * 3000},
         {"from": "environment", "value": "a\x00b"},
         {"from": "environment", "value": [["UTC"]]},
         {"from": "environment", "value": 10**30},

@@ -19,7 +19,8 @@ from mm.services import settings
 Source = Literal["default", "environment", "setting"]
 VERSION = 1
 FILE_MAX = 2**20
-TEXT_MAX = 200
+# TMDB's read tokens have more than 200 characters.
+TEXT_MAX = 1000
 SECRETS = ("TMDB_API_KEY", "OMDB_API_KEY", "ADMIN_TOKEN")
 # Where a machine keeps its things, which another machine has its own answers to.
 PLACES = ("MM_DATA_DIR", "MM_BACKUP_DIR", "MM_BIND", "DATABASE_URL", "HUEY_URL", "MM_ALLOW_ROOT")
