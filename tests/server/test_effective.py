@@ -121,6 +121,7 @@ def test_a_secret_that_the_file_brings_is_named_but_never_shown(database):
         {"from": "environment", "value": {"a": "b"}},
         {"from": "environment", "value": "Nowhere/Town"},
         {"from": "environment", "value": "../../etc/passwd"},
+        {"from": "environment", "value": "x" * 300},
         {"from": "environment", "value": "x" * 3000},
         {"from": "environment", "value": "a\x00b"},
         {"from": "environment", "value": [["UTC"]]},
