@@ -123,7 +123,7 @@ def _unpack(
         _read_members(file, metadata, members, targets, meter, "Checking the backup")
     migrations = []
     if has_database:
-        meter.say("Checking the database")
+        meter.report("Checking the database")
         migrations = archived_databases.examine(targets[DATABASE], metadata)
         if migrations:
             warnings.append("Backup from older version, may have issues")
@@ -239,7 +239,8 @@ def _read_members(
                 digest.update(piece)
                 if output:
                     output.write(piece)
-                meter.add(len(piece), message)
+                meter.done += len(piece)
+                meter.report(message)
                 continue
             # The member's end.
             if output is None and name in targets:
