@@ -37,7 +37,7 @@ from stream_zip import NO_COMPRESSION_32, NO_COMPRESSION_64, ZIP_32, ZIP_64, str
 
 import mm
 from mm import config, disk, files, log, schema
-from mm.errors import InvalidError, UserError
+from mm.errors import InvalidError, TooLargeError
 from mm.schemas import Member, Metadata, SettingsFile
 from mm.schemas.archives import ARCHIVE_VERSION
 from mm.services.server import databases, unpacking, work_folders, zip_reading
@@ -78,7 +78,7 @@ def make(
     its description, its SHA-256 and its size in bytes.
 
     Raises NoRoomError, UnavailableError when the database stays locked, InvalidError when the
-    database or what was written is damaged, and UserError where there is too much for an archive.
+    database or what was written is damaged, and TooLargeError where it could not be restored.
     Then nothing is left of it.
     """
     meter = Meter(progress)
@@ -266,14 +266,14 @@ def _parts(folder: Path, meter: Meter) -> list[Part]:
 
 
 def _require_restorable(size: int, count: int) -> None:
-    """Raises UserError for what the reader would refuse."""
+    """Raises TooLargeError for what the reader would refuse."""
     if count >= zip_reading.MEMBERS_MAX:
-        raise UserError(
+        raise TooLargeError(
             f"There are more than {zip_reading.MEMBERS_MAX:,} posters, too many for an archive. "
             "Leave them out: they are fetched again."
         )
     if size > config.current.archive_max_bytes:
-        raise UserError(unpacking.too_large(size))
+        raise TooLargeError(unpacking.too_large(size))
 
 
 def _pieces(path: Path, meter: Meter) -> Iterator[bytes]:
