@@ -28,6 +28,7 @@ from mm.schemas import (
 from mm.services import jobs, settings
 from mm.services.server import (
     archive_files,
+    archive_lock,
     archive_schedule,
     archive_uploads,
     archives,
@@ -199,7 +200,7 @@ def start_restore():
     ended, yours too: `outcome_url` needs none.
     """
     # Before gigabytes are received for nothing.
-    archives.require_idle()
+    archive_lock.require_idle()
     if request.is_json:
         options = _confirmed(read_json, ServerRestore)
         timestamp = options.timestamp
