@@ -67,8 +67,8 @@ def run(job: Job) -> dict:
     if record is None or record.job_id != job.id:
         raise UserError("Another restore was begun since. Nothing was changed.")
     with locks.wait_for(LOCK, LOCK_SECONDS):
-        if record.shown.state == "queued":
-            _do(Reporter(record))
+        if record.shown.state == "queued" and (error := _do(Reporter(record))):
+            raise error
     if record.shown.state == "failed":
         raise UserError(record.shown.message)
     return _result(record)
@@ -87,9 +87,8 @@ def at_once(
     name = archive_files.timestamp_of(path.name) or path.name
     record = restore_state.new(path.absolute(), name, database, posters, settings)
     with _closing(), locks.hold(LOCK, BUSY):
-        _do(Reporter(record, progress))
-    if record.shown.state == "failed":
-        raise UserError(record.shown.message)
+        if error := _do(Reporter(record, progress)):
+            raise error
     return record.shown
 
 
@@ -114,33 +113,34 @@ def recover() -> str | None:
     return None
 
 
-def _do(report: Reporter) -> None:
-    """All steps of a restore. Its outcome is in the record."""
+def _do(report: Reporter) -> UserError | None:
+    """All steps of a restore. Its outcome is in the record; returns why it failed."""
     report.record.shown.state = "running"
     with maintenance.exempt():
-        error = _try(restore_steps.BEFORE_LOAD, report)
-        if error:
-            restore_steps.abandon(report, error)
-        else:
-            _finish(report)
+        if error := _try(restore_steps.BEFORE_LOAD, report):
+            restore_steps.abandon(report, error.message)
+            return error
+        return _finish(report)
 
 
-def _finish(report: Reporter) -> None:
+def _finish(report: Reporter) -> UserError | None:
     if error := _try(restore_steps.FROM_LOAD, report):
-        restore_steps.put_back(report, error)
+        error.message = restore_steps.put_back(report, error.message)
+        error.args = (error.message,)
+    return error
 
 
-def _try(steps: tuple[Callable[[Reporter], None], ...], report: Reporter) -> str | None:
-    """Do these steps; what to say of an error that ended them."""
+def _try(steps: tuple[Callable[[Reporter], None], ...], report: Reporter) -> UserError | None:
+    """Do these steps; returns the error that ended them."""
     with log.caught() as attempt:
         for step in steps:
             step(report)
     if attempt.error is None:
         return None
     if isinstance(attempt.error, UserError):
-        return attempt.error.message
+        return attempt.error
     code = log.unexpected("restore.failed", attempt.error, step=report.record.shown.step)
-    return f"Something went wrong. {log.pointer(code)}"
+    return UserError(f"Something went wrong. {log.pointer(code)}")
 
 
 def _take_up(record: RestoreRecord | None) -> str | None:

@@ -312,7 +312,14 @@ def _fail(report: Reporter, why: str) -> None:
 
 def _running_besides(job_id: str | None) -> str | None:
     """The kind of a job that a process runs; that of the restore does not count."""
-    for job in Job.select(Job.id, Job.kind).where((Job.state == "running") & (Job.id != job_id)):
+    running = (Job.state == "running") & (Job.id != job_id)
+    try:
+        found = list(Job.select(Job.id, Job.kind).where(running))
+    except DatabaseError:
+        if not live_database.damage():
+            raise
+        found = []
+    for job in found:
         if locks.is_held(f"job-{job.id}"):
             return job.kind
     return None
