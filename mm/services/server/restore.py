@@ -52,6 +52,8 @@ def request(
     record = restore_state.new(path, timestamp, database, posters, settings)
     restore_steps.require_room(path, record)
     token = restore_state.give_token(record)
+    if locks.is_held(LOCK):
+        raise locks.BusyError(BUSY)
     with db.atomic():
         archives.require_idle()
         job = jobs.create(KIND, params={"timestamp": timestamp})
@@ -124,10 +126,13 @@ def _do(report: Reporter) -> UserError | None:
 
 
 def _finish(report: Reporter) -> UserError | None:
-    if error := _try(restore_steps.FROM_LOAD, report):
+    is_resumed = report.record.shown.step in restore_steps.STEPS_AT_LAST
+    if not is_resumed and (error := _try(restore_steps.FROM_LOAD, report)):
         error.message = restore_steps.put_back(report, error.message)
         error.args = (error.message,)
-    return error
+        return error
+    # What fails here is done again by `recover`.
+    return _try(restore_steps.AT_LAST, report)
 
 
 def _try(steps: tuple[Callable[[Reporter], None], ...], report: Reporter) -> UserError | None:
@@ -156,6 +161,9 @@ def _take_up(record: RestoreRecord | None) -> str | None:
                 _finish(report)
                 is_done = record.shown.state == "done"
                 said = FINISHED if is_done else FAILED + record.shown.message
+            if record.shown.state == "running":
+                # It failed at last, perhaps for a full disk: a later try finishes it.
+                return None
             _end_job(record)
         log.warning("restore.taken_up", step=record.shown.step, state=record.shown.state)
     if maintenance.is_on():
