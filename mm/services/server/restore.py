@@ -20,15 +20,15 @@ from mm.schemas import RestoreState
 from mm.services import jobs
 from mm.services.server import (
     archive_files,
-    archives,
     databases,
     restore_state,
     restore_steps,
 )
+from mm.services.server.archive_lock import LOCK, require_idle
 from mm.services.server.restore_state import Reporter, RestoreRecord
 
 KIND = "server-restore"
-LOCK, LOCK_SECONDS = archives.LOCK, 30
+LOCK_SECONDS = 30
 BUSY = "An archive is being made, checked or restored. Try again when that has finished."
 TAKEN_BACK = "A restore of the server was interrupted. Nothing was changed."
 FINISHED = "A restore of the server was interrupted. It is finished now."
@@ -55,7 +55,7 @@ def request(
     if locks.is_held(LOCK):
         raise locks.BusyError(BUSY)
     with db.atomic():
-        archives.require_idle()
+        require_idle()
         job = jobs.create(KIND, params={"timestamp": timestamp})
         record.job_id = job.id
         restore_state.write(record)
