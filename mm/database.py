@@ -20,7 +20,7 @@ from peewee import (
 )
 from playhouse import db_url
 
-from mm import disk
+from mm import caches, disk
 
 BUSY_SECONDS = 15
 # PostgreSQL's code for a lock that was not granted in time, and the advisory lock of all writers.
@@ -96,6 +96,8 @@ class PersistentSqliteDatabase(SqliteDatabase):
     def _connect(self):
         try:
             connection = super()._connect()
+            [version] = connection.execute("PRAGMA user_version").fetchone()
+            caches.clear_if_restored((self.database, version))
             if not self._keeper:
                 # It may be closed by another thread.
                 keeper = sqlite3.connect(

@@ -41,6 +41,7 @@ FORBIDDEN = {
     "disk.py": (*BELOW_SERVICES, "mm.providers", "mm.models", "mm.database"),
     "spoken.py": (*BELOW_SERVICES, "peewee", "mm.models", "mm.database", "mm.config"),
     "log.py": (*BELOW_SERVICES, "peewee", "mm.models", "mm.database"),
+    "caches.py": ("mm", "flask", "peewee"),
     "config.py": ("mm", "flask", "peewee"),
     "clock.py": ("mm", "flask", "peewee"),
     "errors.py": ("mm", "flask", "peewee"),
