@@ -78,7 +78,7 @@ def _parsed(offset: str) -> Offset:
     try:
         updated_at, table, key, *epoch = offset.split("_")
         position = Position(float(updated_at), int(table), int(key))
-        [read_in] = map(float, epoch or [0])
+        [read_in] = [float(part) for part in epoch] or [0.0]
     except ValueError:
         position, read_in = Position(math.nan, 0, 0), 0.0
     is_position = (
