@@ -7,7 +7,7 @@ from mm import clock
 from mm.models import CLOCK_STEP
 from mm.services.server import databases
 
-MARKED = {"person": "id", "custom_list": "pk", "movie": "id", "saved_view": "pk"}
+MARKED = {"person": "id", "custom_list": "pk", "movie": "id", "tombstone": "id", "saved_view": "pk"}
 
 
 def archive(folder):
