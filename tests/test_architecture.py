@@ -72,7 +72,7 @@ ALLOWED = {
     },
     "portable": {"validation", "ranking_order", "shown_titles"},
     "enrichment": {"jobs", "heartbeat"},
-    "health": {"backup", "heartbeat", "problems"},
+    "health": {"backup", "heartbeat", "problems", "server"},
     "settings": set(),
     "tidying": {"accounts", "enrichment", "problems"},
     "jobs": set(),
