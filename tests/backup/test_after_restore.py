@@ -17,9 +17,9 @@ OTHER = "tt0068646"
 
 
 @pytest.fixture
-def archive(app, tmp_path):
+def archive(app):
     db.connect()
-    yield lambda: restores.archive(tmp_path)
+    yield restores.archive
     db.close()
 
 
@@ -28,7 +28,7 @@ def restore(archive, frozen_clock):
     def load(archived):
         frozen_clock.move(60)
         db.close()
-        restores.restore(archived)
+        restores.restored(archived)
         db.connect()
         frozen_clock.move(60)
 
