@@ -21,6 +21,7 @@ FORBIDDEN = {
     "routes": ("mm.api", "mm.cli", "mm.providers", "requests"),
     "api": ("mm.routes", "mm.cli", "mm.providers", "mm.htmx", "requests"),
     "cli.py": ("mm.routes", "mm.api", "mm.htmx"),
+    "cli_server.py": ("mm.routes", "mm.api", "mm.htmx"),
     "tasks.py": ("mm.routes", "mm.api", "mm.cli", "flask"),
     "auth.py": ("mm.routes", "mm.api", "mm.tasks", "mm.cli"),
     "htmx.py": ("mm.services", "mm.models", "mm.database"),
