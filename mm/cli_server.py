@@ -75,6 +75,8 @@ def create(posters: bool, no_settings: bool, include_secrets: bool, output: Path
     """Make an archive and test it. It holds password hashes: keep it where only you can read it."""
     if output and output.exists():
         raise ConflictError(f"{output} is there already. Name another file.")
+    if output and not output.absolute().parent.is_dir():
+        raise NotFoundError(f"There is no folder {output.parent}.")
     made = archives.create(posters=posters, settings=not no_settings, secrets=include_secrets)
     click.echo(_line(made))
     if output:
@@ -170,7 +172,7 @@ def _say_ended(ended: RestoreState, has_database: bool) -> None:
     if ended.safety:
         click.echo(f"As it was before: flask --app mm server-backup restore {ended.safety}")
     if ended.differences:
-        click.echo("The server of the archive had, and this one has not:")
+        click.echo("These settings were others on the server of the archive:")
         for difference in ended.differences:
             click.echo(f"  {difference.text}")
     if has_database:
