@@ -145,6 +145,15 @@ class PersistentSqliteDatabase(SqliteDatabase):
         return connection
 
 
+def data_version(database: Database) -> int | None:
+    """The number that each restore of the whole server raises, as this thread's connection met it;
+    None with PostgreSQL. Opens a connection where there is none."""
+    if not isinstance(database, PersistentSqliteDatabase):
+        return None
+    database.connect(reuse_if_open=True)
+    return database._begun.user_version
+
+
 def _user_version(connection: sqlite3.Connection) -> int:
     return connection.execute("PRAGMA user_version").fetchone()[0]
 

@@ -5,10 +5,11 @@ import itertools
 
 import pytest
 
-from mm import auth, clock, models
+from mm import auth, clock, maintenance, models
+from mm.api import transfer
 from mm.database import db
 from mm.models import Movie, User
-from mm.services.library import lists, movies, people, saved_views
+from mm.services.library import lists, movies, people, saved_views, serializers
 from mm.services.sync import feed, live
 from tests.support import libraries, restores
 from tests.support.phones import Phone, films_of, server_library
@@ -368,6 +369,28 @@ def test_a_live_connection_ends(asked, archive, restore, alice):
     cursor = live.cursor(alice.id, alice.token_version)
     restore(archive())
     assert live.events_since(alice.id, alice.token_version, cursor) == ([], None)
+
+
+@pytest.mark.parametrize("path", ["/api/movies", "/api/sync?since=0"])
+def test_a_long_answer_never_goes_on_with_other_rows_than_it_began_with(
+    app, archive, restore, alice, monkeypatch, path
+):
+    """It is read while it is sent, after its request has ended."""
+    monkeypatch.setattr(transfer, "STREAM_FROM", 1)
+    monkeypatch.setattr(serializers, "BATCH_SIZE", 3)
+    make_library(alice)
+    archived = archive()
+    movies.add(alice.id, FILM)
+    with app.app_context():
+        token = auth.issue_token(User.get_by_id(alice.id))
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = app.test_client().get(path, headers=headers)
+    assert answer.is_streamed
+    db.connect(reuse_if_open=True)
+    restore(archived)
+    with pytest.raises(maintenance.RestoredError):
+        b"".join(answer.iter_encoded())
+    db.connect(reuse_if_open=True)
 
 
 def test_a_list_that_a_client_has_is_sent_anew_at_the_same_number_of_writes(
