@@ -38,11 +38,13 @@ STOP_FIRST = (
 
 class Kept(NamedTuple):
     """What the restored data takes over from the data it replaces. `settings` are the values as
-    they are stored; empty where the database could not be read."""
+    they are stored; empty where the database could not be read. `last_person`: the largest id that
+    a person ever had."""
 
     settings: dict[str, str]
     token_versions: dict[str, int]
     user_version: int
+    last_person: int
 
 
 def fault() -> str | None:
@@ -74,10 +76,14 @@ def kept() -> Kept:
     """Of a damaged database, what can be read."""
     settings: dict[str, str] = {}
     token_versions: dict[str, int] = {}
+    last_person = 0
     with contextlib.suppress(sqlite3.DatabaseError, OSError), _opened() as live:
         settings = dict(live.execute("SELECT key, value FROM setting"))
         token_versions = dict(live.execute("SELECT id, token_version FROM user"))
-    return Kept(settings, token_versions, user_version() or 0)
+        [(last_person,)] = live.execute(
+            "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'person'"
+        )
+    return Kept(settings, token_versions, user_version() or 0, last_person)
 
 
 def user_version() -> int | None:
