@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from huey import Huey, crontab
@@ -16,13 +17,14 @@ from huey.exceptions import HueyException
 from huey.storage import BaseStorage, PostgresStorage, SqliteStorage
 from peewee import OperationalError
 
-from mm import clock, config, disk, log, schema
+from mm import clock, config, disk, locks, log, maintenance, schema
 from mm.database import connect, db
 from mm.models import Job
 from mm.services import health, heartbeat, jobs, problems, tidying
 from mm.services.backup import backups, imports, nightly, recheck, schedule, uploads
 from mm.services.enrichment import posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
+from mm.services.server import archive_schedule, archive_uploads, archives, restore
 from mm.services.sync import queue as sync_queue
 
 # What the queue's storage raises when it is locked, full, damaged or gone.
@@ -46,6 +48,10 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "import": (imports.run, imports.failed),
     "restore": (imports.run, imports.failed),
     "undo": (imports.run, imports.failed),
+    "server-restore": (restore.run, None),
+    "archive": (archive_schedule.run, archive_schedule.failed),
+    "archive-check": (archives.run_check, None),
+    "archives": (archives.run_nightly, _name_failure),
     "recheck": (recheck.run, _name_failure),
     "enrich": (enrichment_runner.run, _name_failure),
     "posters": (posters.run, _name_failure),
@@ -154,6 +160,8 @@ class Queue(Huey):
         # that are idle.
         enrichment_runner.stopping = consumer.stop_flag
         _allow_long_work(consumer.workers)
+        # As in wsgi.py.
+        locks.share("running")
         log.info("worker.started", threads=consumer.workers)
         return consumer
 
@@ -197,6 +205,16 @@ def _allow_long_work(threads: int) -> None:
     _long_work = threading.BoundedSemaphore(max(1, threads - 1))
 
 
+@contextlib.contextmanager
+def _until_maintenance() -> Iterator[None]:
+    """Work that is cut short because the whole server is restored is found again by a later tick,
+    where it is in the restored data at all."""
+    try:
+        yield
+    except maintenance.MaintenanceError as why:
+        log.info("work.cut_short", reason=why.message)
+
+
 def enqueue(job: Job) -> None:
     """Hand a queued job to the worker. A queue that cannot be reached is no loss: the minute tick
     finds the row."""
@@ -231,7 +249,7 @@ def start_posters() -> None:
 
 @huey.task()
 def run_job(job_id: str, kind: str) -> None:
-    properties = jobs.KINDS[kind]
+    properties, retry = jobs.KINDS[kind], False
     with contextlib.ExitStack() as held:
         if properties.is_long:
             if not _long_work.acquire(blocking=False):
@@ -239,7 +257,7 @@ def run_job(job_id: str, kind: str) -> None:
                 return
             held.callback(_go_on_with_long_work)
             held.callback(_long_work.release)
-        with db.connection_context():
+        with _until_maintenance(), db.connection_context():
             is_left = jobs.run(job_id, *WORK[kind])
             if not properties.words and jobs.is_done(job_id):
                 problems.clear(f"job.{kind}")
@@ -281,8 +299,15 @@ def take_up_interrupted() -> None:
                 failed(job, jobs.GIVEN_UP)
 
 
+def take_up_restore() -> None:
+    """One of the whole server, which a killed process left. Before anything else is looked for: the
+    jobs may be others afterwards."""
+    with log.isolated("restore.not_taken_up"):
+        restore.recover()
+
+
 def enqueue_due() -> None:
-    for job in schedule.due_jobs():
+    for job in (*schedule.due_jobs(), *archive_schedule.due_jobs()):
         enqueue(job)
 
 
@@ -297,16 +322,25 @@ PARTS = {
     "posters": ("Starting the download of posters", start_posters),
     "titles": ("Preparing titles for phones", title_json.build_missing),
     "sweep.uploads": ("Deleting old uploads", uploads.sweep),
+    "sweep.archives": ("Deleting what is left of archives", archives.sweep),
+    "sweep.archive-uploads": ("Deleting old uploads of archives", archive_uploads.sweep),
     "sweep.sync": ("Deleting old answers to phones", sync_queue.sweep),
     "sweep.jobs": ("Deleting old jobs", jobs.sweep),
 }
 
 
+# Those that go on while the whole server is restored: they write nothing.
+DURING_MAINTENANCE = ("queue",)
+
+
 @huey.periodic_task(crontab())
 def tick() -> None:
-    with db.connection_context():
+    take_up_restore()
+    with db.connection_context(), _until_maintenance():
         for part, (what, work) in PARTS.items():
-            problems.attempt(part, what, work)
+            if part in DURING_MAINTENANCE or not maintenance.is_on():
+                problems.attempt(part, what, work)
+    with db.connection_context():
         heartbeat.beat()
 
 
@@ -315,6 +349,7 @@ def take_over() -> None:
     """Once a process, though huey calls it in each thread: what the last one left behind."""
     if not _taking_over.acquire(blocking=False):
         return
+    take_up_restore()
     with db.connection_context():
         health.lost_accounts()
         problems.attempt("sweep.backups", "Tidying the backup folders", backups.sweep)

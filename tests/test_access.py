@@ -17,10 +17,11 @@ from mm import auth, clock, config, create_app, models, schema
 from mm.database import db
 from mm.models import Job
 from mm.schemas import Before
-from mm.services import accounts
+from mm.services import accounts, jobs
 from mm.services.backup import backups, imports, quotas, uploads
 from mm.services.backup import files as backup_files
 from mm.services.library import lists, movies, people, rankings, saved_views
+from mm.services.server import archive_files, archives
 from tests.conftest import PASSWORD
 from tests.support.standin import picture
 
@@ -225,6 +226,28 @@ TABLE = {
     "POST /api/backup/undo": only_alice(200, json=lambda: {"filename": something_to_undo()}),
     "PUT /api/backup/pin/<path:filename>": only_alice(200, json={"pinned": True}),
     "DELETE /api/backup/<path:filename>": only_alice(204),
+    "POST /api/v1/system/backup": only_administrators(202, json=lambda: an_idle_server()),
+    "GET /api/v1/system/backup/list": only_administrators(200),
+    "GET /api/v1/system/backup/<timestamp>/download": only_administrators(200),
+    "POST /api/v1/system/backup/validate": only_administrators(
+        200, data=lambda: {"file": an_archive_file()}
+    ),
+    "POST /api/v1/system/backup/upload": only_administrators(
+        201, data=lambda: {"file": an_archive_file()}
+    ),
+    "PUT /api/v1/system/backup/<timestamp>/pin": only_administrators(200, json={"pinned": True}),
+    "POST /api/v1/system/backup/<timestamp>/verify": only_administrators(
+        202, data=lambda: an_idle_server()
+    ),
+    "DELETE /api/v1/system/backup/<timestamp>": only_administrators(204),
+    "POST /api/v1/system/restore": only_administrators(
+        202, json=lambda: {"timestamp": an_archive(), "confirm": True, **an_idle_server()}
+    ),
+    # Whoever knows the address may: a restore ends every log-in.
+    "GET /api/v1/system/restored/<token>": everybody(404),
+    "GET /api/v1/system/backup/schedule": only_administrators(200),
+    "PUT /api/v1/system/backup/schedule": only_administrators(200, json={"keep_last": 3}),
+    "GET /api/v1/system/jobs/<job_id>": only_administrators(200),
 }
 NEEDS_LOG_IN = [key for key, row in TABLE.items() if row.nobody == LOG_IN_FIRST]
 API = [key for key in NEEDS_LOG_IN if " /api/" in key]
@@ -317,7 +340,12 @@ def path_of(key):
     examples = {
         "tmdb_id": lambda: "550",
         "filename": a_backup,
-        "job_id": a_job_with_rejected_rows if "jobs/<job_id>/left-out" in key else a_waiting_import,
+        "timestamp": an_archive,
+        "job_id": a_server_job
+        if "system" in key
+        else a_job_with_rejected_rows
+        if "jobs/<job_id>/left-out" in key
+        else a_waiting_import,
         "user_id": an_account,
         "imdb_id": a_ranked_film if "ranking" in key else a_watched_film,
         "person": lambda: "Zoe",
@@ -339,6 +367,25 @@ def path_of(key):
 
 def a_backup():
     return backups.create(user(ALICE)).filename
+
+
+def an_archive():
+    found = archives.listing()
+    return found[0].timestamp if found else archives.create(database=False).timestamp
+
+
+def an_archive_file():
+    return archive_files.path_of(an_archive()).open("rb"), "an archive.zip"
+
+
+def a_server_job():
+    return jobs.create("archive-check").id
+
+
+def an_idle_server():
+    """An empty body, for what is refused while other work on the server is queued."""
+    Job.delete().where(Job.kind.in_(jobs.OF_THE_SERVER)).execute()
+    return {}
 
 
 def a_file():

@@ -19,6 +19,7 @@ from mm.api import (
     people,
     ranking,
     sync,
+    system,
     transfer,
     views,
 )
@@ -37,6 +38,7 @@ BLUEPRINTS = (
     compat.bp,
     external.bp,
     backup.bp,
+    system.bp,
 )
 CORS_METHODS = "GET, POST, PUT, DELETE"
 CORS_HEADERS = "Authorization, Content-Type, If-None-Match"

@@ -5,7 +5,7 @@ from flask import Blueprint, Response, request, send_file
 from msgspec import UNSET, Struct
 
 from mm import auth, tasks
-from mm.api.openapi import amend, answers, api
+from mm.api.openapi import amend, answers, api, one_of
 from mm.errors import NotFoundError, UnusableFileError
 from mm.models import User
 from mm.schemas import (
@@ -249,15 +249,9 @@ def _answer(result: ImportResult | PlanView) -> Response:
     return Response(msgspec.json.encode(result), mimetype="application/json")
 
 
-def _either(description: str, *names: str) -> dict:
-    """For the document: an answer with one of these schemas."""
-    schema = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
 _IMPORT_ANSWER = {
-    "200": _either("What was done, or for a dry run what would be", "ImportResult", "PlanView"),
-    "422": _either(
+    "200": one_of("What was done, or for a dry run what would be", "ImportResult", "PlanView"),
+    "422": one_of(
         "One sentence for a document that cannot be used, a list for parameters that cannot",
         "ErrorDetail",
         "ValidationDetail",

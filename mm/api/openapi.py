@@ -21,10 +21,12 @@ from mm.api import examples
 from mm.api.errors import problems
 from mm.errors import TooLargeError
 from mm.schemas import (
+    ArchiveRequest,
     ErrorDetail,
     FilmOrder,
     ListedFilmChange,
     PlanView,
+    ServerRestore,
     SyncAction,
     SyncBatch,
     UndoRequest,
@@ -42,7 +44,7 @@ LONG = (SyncAction, SyncBatch, FilmOrder)
 BRACKETS_MAX = 500_000
 COMMAS_MAX = 2_000_000
 # Bodies that may be left out.
-OPTIONAL = (WatchChange, ListedFilmChange, UndoRequest)
+OPTIONAL = (WatchChange, ListedFilmChange, UndoRequest, ArchiveRequest)
 ERROR_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _amendments: dict[tuple[str, str], dict[str, dict]] = {}
 
@@ -113,12 +115,18 @@ def amend(path: str, method: str, **parts: dict) -> None:
     _amendments[path, method] = parts
 
 
+def one_of(description: str, *names: str) -> dict:
+    """For `amend`: an answer with one of these schemas."""
+    schema = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
 @functools.cache
 def document() -> dict:
     """OpenAPI 3.1 of every route of the API. Needs an app context."""
     spec = api.spec
     _, schemas = msgspec.json.schema_components(
-        (PlanView,), ref_template="#/components/schemas/{name}"
+        (PlanView, ServerRestore), ref_template="#/components/schemas/{name}"
     )
     spec["components"]["schemas"] |= schemas
     examples.add_to(spec["components"]["schemas"])

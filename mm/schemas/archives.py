@@ -4,15 +4,16 @@ Members: metadata.json (a Metadata) first, then database.db, settings.json (a Se
 posters/….
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 # Of the ZIP's members and their meaning. A reader refuses a higher one.
 ARCHIVE_VERSION = 1
 ArchiveKind = Literal["scheduled", "manual", "before-restore", "uploaded"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 ARCHIVE_TIME = "04:00"
 ARCHIVES_KEPT = 7
 ARCHIVES_KEPT_MAX = 1000
@@ -81,8 +82,10 @@ class ArchiveContents(Struct):
 
 
 class ArchiveSidecar(Struct, omit_defaults=True):
-    """NAME.zip.meta.json beside an archive. `sha256` is of the ZIP. `verified_at` is null where the
-    last test restore failed, and `problem` then says why. `expires_at`: it is deleted then."""
+    """NAME.zip.meta.json beside an archive. `sha256` is of the ZIP. `app_version` made the archive,
+    `mm_version` put it into this folder. `verified_at` is null where the last test restore failed,
+    and `problem` then says why; `rotten`: because its bytes are no longer those that were written.
+    `expires_at`: it is deleted then."""
 
     kind: ArchiveKind
     created_at: float
@@ -94,13 +97,14 @@ class ArchiveSidecar(Struct, omit_defaults=True):
     mm_version: str
     verified_at: float | None = None
     problem: str | None = None
+    rotten: bool = False
     pinned: bool = False
     expires_at: float | None = None
 
 
 class ArchiveEntry(Struct):
-    """One archive of the list. `timestamp` is its id. `state` as of a BackupEntry. `kept_because`:
-    why it stays, and until when."""
+    """One archive of the list. `timestamp` is its id, empty for a foreign file. `state` as of a
+    BackupEntry. `kept_because`: why it stays, and until when."""
 
     timestamp: str
     filename: str
@@ -113,6 +117,7 @@ class ArchiveEntry(Struct):
     sha256: str | None = None
     verified_at: float | None = None
     problem: str | None = None
+    rotten: bool = False
     pinned: bool = False
     expires_at: float | None = None
     kept_because: str | None = None
@@ -127,15 +132,41 @@ class ArchiveRoom(Struct):
     posters: int
 
 
+ArchiveTime = Annotated[str, Meta(pattern=TIME_OF_DAY, max_length=5)]
+ArchiveDays = Annotated[list[Weekday], Meta(min_length=1, max_length=7)]
+ArchivesKept = Annotated[int, Meta(ge=0, le=ARCHIVES_KEPT_MAX)]
+
+
 class ArchiveSchedule(Struct):
     """Archives made by themselves. `time`: HH:MM in the server's time zone. `keep_last`: the newest
     scheduled ones that stay; 0 keeps all."""
 
     enabled: bool = False
-    time: str = ARCHIVE_TIME
-    days: list[Weekday] = field(default_factory=lambda: list(WEEKDAYS))
-    keep_last: int = ARCHIVES_KEPT
+    time: ArchiveTime = ARCHIVE_TIME
+    days: ArchiveDays = field(default_factory=lambda: list(WEEKDAYS))
+    keep_last: ArchivesKept = ARCHIVES_KEPT
     include_posters: bool = False
+
+
+class RestoreState(Struct, omit_defaults=True):
+    """How far the last restore of the whole server is, and how it ended. `step` is one of
+    services/server/restore_steps; `done` of `total` bytes or rows of that step. `message`: what is
+    done now, or how it ended. `archive` and `safety` are timestamps of archives; an archive that is
+    not in the list has its file's name. `users` and `movies` are those of the restored database."""
+
+    state: Literal["queued", "running", "done", "failed"]
+    archive: str
+    started_at: float
+    step: str = "check"
+    done: int = 0
+    total: int = 0
+    message: str = ""
+    finished_at: float | None = None
+    differences: list[SettingDifference] = []
+    warnings: list[str] = []
+    users: int = 0
+    movies: int = 0
+    safety: str | None = None
 
 
 class ArchiveValidation(Struct):
@@ -148,3 +179,91 @@ class ArchiveValidation(Struct):
     backup_timestamp: str | None
     warnings: list[str]
     contents: ArchiveContents | None
+
+
+# Of the JSON API.
+
+
+class ArchiveRequest(Struct):
+    """What an archive is to hold. With `include_secrets`, the values of API keys, of the admin
+    token and of passwords of databases too. `keep` false: it is deleted an hour after it was
+    ready."""
+
+    include_database: bool = True
+    include_posters: bool = False
+    include_settings: bool = True
+    include_secrets: bool = False
+    keep: bool = True
+
+
+class BegunArchive(Struct):
+    """`job` makes the archive, and it is at `download_url` once the job is done."""
+
+    job: str
+    timestamp: str
+    download_url: str
+
+
+class ArchiveList(Struct):
+    archives: list[ArchiveEntry]
+
+
+class ArchiveScheduleView(Struct):
+    """`next_run` is null while the schedule is off. `room`: what the next archive needs at most."""
+
+    enabled: bool
+    time: ArchiveTime
+    days: ArchiveDays
+    keep_last: ArchivesKept
+    include_posters: bool
+    next_run: float | None
+    room: ArchiveRoom
+
+
+class ArchiveScheduleChange(Struct):
+    """What is left out stays as it is."""
+
+    enabled: bool | UnsetType = UNSET
+    time: ArchiveTime | UnsetType = UNSET
+    days: ArchiveDays | UnsetType = UNSET
+    keep_last: ArchivesKept | UnsetType = UNSET
+    include_posters: bool | UnsetType = UNSET
+
+
+class ServerRestore(Struct):
+    """`timestamp` of the archive, where none is sent along. Parts that the archive has not stay as
+    they are. `confirm` must be true."""
+
+    timestamp: str | None = None
+    restore_database: bool = True
+    restore_posters: bool = True
+    restore_settings: bool = True
+    confirm: bool = False
+
+
+class BegunRestore(Struct):
+    """The restore ends every log-in, yours too: `outcome_url`, and `page_url` for a browser, tell
+    without one how it goes and how it ended. Nobody else knows these addresses."""
+
+    job: str
+    outcome_url: str
+    page_url: str
+
+
+class BegunCheck(Struct):
+    job: str
+
+
+class ServerJob(Struct):
+    """`done` of `total` steps or bytes, while it runs; `message` says what it does, or why it
+    failed. `result` of one that is done depends on its kind."""
+
+    id: str
+    kind: str
+    state: Literal["queued", "running", "waiting", "done", "failed"]
+    done: int
+    total: int
+    message: str
+    result: dict[str, Any] | None
+    created_at: float
+    finished_at: float | None

@@ -20,9 +20,10 @@ from mm import schema as database_schema
 from mm.database import db
 from mm.models import User
 from mm.providers import client, limits
-from mm.services import accounts
+from mm.services import accounts, jobs
 from mm.services.backup import backups
 from mm.services.library import lists, movies, people, saved_views
+from mm.services.server import archives
 from tests.conftest import PASSWORD, QUICK_HASH
 from tests.support import standin as stand
 
@@ -124,6 +125,8 @@ def existing(name, value):
         "view_id": a_view,
         "filename": a_backup,
         "tmdb_id": lambda: next(tmdb_ids),
+        "timestamp": an_archive,
+        "job_id": a_job,
     }
     return made[name]() if name in made else value
 
@@ -153,3 +156,12 @@ def a_view():
 def a_backup():
     found = backups.listing(carol().id)
     return found[0].filename if found else backups.create(carol()).filename
+
+
+def an_archive():
+    found = archives.listing()
+    return found[0].timestamp if found else archives.create(database=False).timestamp
+
+
+def a_job():
+    return jobs.create("archive-check").id

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from peewee import fn
 
-from mm import clock, config, files, log, models
+from mm import caches, clock, config, files, log, models
 from mm.database import chunks, db
 from mm.errors import NotFoundError
 from mm.models import Job, Movie, Title
@@ -50,6 +50,8 @@ _missing = Cache(size=5000, seconds=MISSING_SECONDS)
 _silent_hosts = Cache(size=4, seconds=SILENT_SECONDS)
 # By the name of the file, the title of the film.
 _allowed = Cache(size=5000, seconds=ALLOWED_SECONDS)
+for _cache in (_missing, _silent_hosts, _allowed):
+    caches.register(_cache.clear)
 
 
 def path_of(size: str, name: str) -> Path:
@@ -154,12 +156,12 @@ def run(job: Job) -> dict:
     """Fetch the posters of titles in libraries that were filled since the last run, one at a time.
 
     The position is stored after each poster, so a run that was killed continues there.
-    Raises jobs.StoppedError at a shut-down.
+    Raises jobs.StoppedError at a shut-down, and while the whole server is restored.
     """
     counts = {"fetched": 0, "absent": 0}
     while sum(counts.values()) < JOB_FILES and (rows := _next(READ_AHEAD)):
         for fetched_at, imdb_id, poster_path in rows:
-            if enrichment_runner.stopping.is_set():
+            if enrichment_runner.must_stop():
                 raise jobs.StoppedError
             try:
                 path = path_of(GRID, poster_path.removeprefix("/"))
