@@ -43,8 +43,11 @@ def job_context(job: Job | None) -> dict:
     now."""
     if job is None:
         return {"job": None}
-    timestamp = (job.result or {}).get("timestamp")
-    return {**progress_context(job), "archive": archive_files.find(timestamp)}
+    timestamp = (job.result or {}).get("timestamp", "")
+    archive = None
+    if archive_files.is_there(timestamp):
+        archive = archive_files.entry(archive_files.path_of(timestamp))
+    return {**progress_context(job), "archive": archive}
 
 
 def upload_context(problem: str = "") -> dict:
@@ -66,7 +69,7 @@ def schedule_context(
         "day_names": DAY_NAMES,
         "schedule": typed or schedule_fields(settings.archives()),
         "next_run": archive_schedule.next_run(),
-        "problems": problems or {},
+        "schedule_problems": problems or {},
     }
 
 

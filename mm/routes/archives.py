@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request, send_file, url_for
 
-from mm import __version__, auth, htmx, tasks
+from mm import __version__, archive_bodies, auth, htmx, tasks
 from mm.errors import InvalidError, NotFoundError, UserError
 from mm.models import Job
 from mm.routes.archive_contexts import (
@@ -15,7 +15,7 @@ from mm.routes.archive_contexts import (
     upload_context,
 )
 from mm.routes.forms import problems_of
-from mm.schemas import ArchiveEntry, ArchiveSchedule
+from mm.schemas import ArchiveEntry, ArchiveSchedule, Problem
 from mm.services import jobs
 from mm.services.server import (
     archive_files,
@@ -28,8 +28,8 @@ from mm.services.server import (
 
 # What of an archive is restored, and what it is called there.
 PARTS = {
-    "database": ("Accounts and libraries", "Everybody’s account, password and library"),
-    "posters": ("Pictures", "Posters that can also be fetched again"),
+    "database": ("Accounts and libraries", "Everybody’s account, password and films"),
+    "posters": ("Pictures", "Otherwise they are fetched again"),
     "settings": ("Settings", "What was set on the server’s pages"),
 }
 TYPED_WORD = "restore"
@@ -82,7 +82,10 @@ def upload() -> Response:
     """An archive from another server, or one that was downloaded here. What is wrong with it is
     said at the field."""
     try:
-        entry = archive_uploads.receive(request.files.get("file"))
+        with archive_bodies.received() as (path, _fields):
+            if path is None:
+                raise InvalidError("Choose a file first: an archive of a Movie Manager server.")
+            entry = archive_uploads.add(path)
     except UserError as error:
         return htmx.render(
             "admin/archive_upload.html",
@@ -123,7 +126,8 @@ def save_schedule() -> Response:
 @bp.get("/<timestamp>")
 @auth.admin_required
 def download(timestamp: str) -> Response:
-    """Of a damaged one only after a warning."""
+    """In parts too, for a download that is taken up again. Of a damaged one only after a
+    warning."""
     entry = _entry(timestamp)
     if entry.state == "damaged" and "anyway" not in request.args:
         return htmx.render("admin/archive_damaged.html", entry=entry)
@@ -137,7 +141,7 @@ def download(timestamp: str) -> Response:
             )
         )
     except FileNotFoundError as error:  # deleted since it was listed
-        raise NotFoundError("Archive not found") from error
+        raise NotFoundError(archive_files.NOT_FOUND) from error
 
 
 @bp.post("/<timestamp>/check")
@@ -159,12 +163,12 @@ def pin(timestamp: str) -> Response:
 @bp.get("/<timestamp>/delete")
 @auth.admin_required
 def confirm_delete(timestamp: str) -> Response:
-    entry = _entry(timestamp)
-    others = [
-        other
-        for other in archives.listing()
-        if other.state == "verified" and other.timestamp != timestamp
-    ]
+    """Also for a description whose file is gone, which is all that can be done with it."""
+    listed = archives.listing()
+    entry = next((entry for entry in listed if entry.timestamp == timestamp), None)
+    if entry is None or entry.state == "foreign":
+        raise NotFoundError(archive_files.NOT_FOUND)
+    others = [other for other in listed if other.state == "verified" and other is not entry]
     return htmx.render("admin/archive_delete.html", entry=entry, others=others)
 
 

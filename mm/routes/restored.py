@@ -5,7 +5,7 @@ from flask import Blueprint, Response
 
 from mm import auth, htmx
 from mm.errors import NotFoundError
-from mm.services.server import restore
+from mm.services.server import archive_files, restore
 
 UNKNOWN = (
     "There is no restore at this address. It is shown once, to who started a restore, until the "
@@ -21,6 +21,12 @@ def show(token: str) -> Response:
     state = restore.outcome(token)
     if state is None:
         raise NotFoundError(UNKNOWN)
-    response = htmx.render("restored/show.html", "restored/_outcome.html", state=state, token=token)
+    response = htmx.render(
+        "restored/show.html",
+        "restored/_outcome.html",
+        state=state,
+        token=token,
+        made_at=archive_files.moment_of(state.archive),
+    )
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
