@@ -2,7 +2,7 @@
 
 import sys
 
-from mm import config, create_app, disk, schema
+from mm import config, create_app, disk, locks, schema
 
 app = create_app()
 try:
@@ -10,3 +10,5 @@ try:
         schema.require_current()
 except schema.SchemaError as error:
     sys.exit(str(error))
+# Known to a restore whose database is damaged: nobody may have it open then.
+locks.share("running")

@@ -1,9 +1,9 @@
 """Movie Manager: a household's film libraries, kept safe."""
 
-from flask import Flask
+from flask import Flask, request
 
 from mm import config as configuration
-from mm import disk, log, ownership, request_bodies, static_files
+from mm import disk, log, maintenance, ownership, request_bodies, static_files
 from mm.database import connect, db
 
 __version__ = "0.2.0"
@@ -30,6 +30,8 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]
     from mm import api, auth, cli, routes
 
+    # Before anything else is asked of a request, or read of it.
+    app.before_request(_refuse_changes_during_maintenance)
     app.wsgi_app = request_bodies.guarded(app.wsgi_app)  # type: ignore[method-assign]
     auth.init_app(app)
     static_files.init_app(app)
@@ -37,3 +39,11 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     api.init_app(app)
     cli.init_app(app)
     return app
+
+
+def _refuse_changes_during_maintenance() -> None:
+    from mm import auth
+
+    is_known = request.routing_exception is None
+    if is_known and request.method not in auth.SAFE_METHODS and maintenance.is_on():
+        raise maintenance.MaintenanceError

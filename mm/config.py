@@ -38,6 +38,8 @@ class Config:
     backup_dir: Path | None = None
     database_url: str = ""
     huey_url: str = ""
+    # gunicorn.conf.py reads it itself, before there is an app.
+    bind: str = "127.0.0.1:8000"
     timezone: str = "UTC"
     backup_time: str = "03:00"
     manual_backups_max: WholeNumber = 50
@@ -139,6 +141,7 @@ VARIABLES = {
     "MM_BACKUP_DIR": "backup_dir",
     "DATABASE_URL": "database_url",
     "HUEY_URL": "huey_url",
+    "MM_BIND": "bind",
     "TZ": "timezone",
     "BACKUP_TIME": "backup_time",
     "MANUAL_BACKUPS_MAX": "manual_backups_max",

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -20,12 +21,14 @@ from peewee import (
 )
 from playhouse import db_url
 
-from mm import disk
+from mm import disk, maintenance
 
 BUSY_SECONDS = 15
 # PostgreSQL's code for a lock that was not granted in time, and the advisory lock of all writers.
 LOCK_NOT_AVAILABLE = "55P03"
 WRITE_LOCK_KEY = 0x6D6D_7772_6974_65
+# How a statement that writes begins; migrations have others of their own.
+WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 # SQLite takes 32,766 parameters in one statement; PostgreSQL 65,535.
 IN_CHUNK = 10_000
 db = DatabaseProxy()
@@ -56,9 +59,17 @@ class PersistentSqliteDatabase(SqliteDatabase):
 
     SQLite deletes its log with the last connection, and the next one has to create it again: on a
     full disk nothing could even be read then. A full disk raises disk.DiskFullError.
+
+    A restore of the whole server replaces all rows at once, and raises `user_version`. Each
+    connection remembers that number from its beginning, so that no request or job goes on with
+    some rows from before and some from after: it gets a maintenance.RestoredError instead.
     """
 
     _keeper: sqlite3.Connection | None = None
+
+    def __init__(self, *args, **kwargs):
+        self._begun = threading.local()
+        super().__init__(*args, **kwargs)
 
     def release(self) -> None:
         """Close the connection that is kept open."""
@@ -67,17 +78,28 @@ class PersistentSqliteDatabase(SqliteDatabase):
             self._keeper = None
 
     def execute_sql(self, sql, params=None):
-        try:
-            return super().execute_sql(sql, params)
-        except DatabaseError as error:
-            disk.raise_if_full(error)
-            raise
+        if self.connection().in_transaction:
+            return self._execute(sql, params)
+        if sql.lstrip()[:7].rstrip().upper() in WRITES:
+            # In a transaction, whose beginning looks whether anything may be written.
+            with self.atomic():
+                return self._execute(sql, params)
+        cursor = self._execute(sql, params)
+        # While rows are left to read, this reads the data that the statement saw.
+        self._require_same_data()
+        return cursor
 
     def begin(self, lock_type=None):
         try:
             super().begin(lock_type)
+            self._require_same_data()
+            if lock_type != "DEFERRED":
+                maintenance.require_off()
         except DatabaseError as error:
             disk.raise_if_full(error)
+            raise
+        except maintenance.MaintenanceError:
+            self.rollback()
             raise
 
     def commit(self):
@@ -93,9 +115,21 @@ class PersistentSqliteDatabase(SqliteDatabase):
         if self.is_closed() or self.connection().in_transaction:
             super().rollback()
 
+    def _execute(self, sql, params):
+        try:
+            return super().execute_sql(sql, params)
+        except DatabaseError as error:
+            disk.raise_if_full(error)
+            raise
+
+    def _require_same_data(self) -> None:
+        if _user_version(self.connection()) != self._begun.user_version:
+            raise maintenance.RestoredError
+
     def _connect(self):
         try:
             connection = super()._connect()
+            self._begun.user_version = _user_version(connection)
             if not self._keeper:
                 # It may be closed by another thread.
                 keeper = sqlite3.connect(
@@ -108,6 +142,10 @@ class PersistentSqliteDatabase(SqliteDatabase):
             disk.raise_if_full(error)
             raise
         return connection
+
+
+def _user_version(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA user_version").fetchone()[0]
 
 
 class SingleWriterPostgresDatabase(PostgresqlDatabase):

@@ -52,11 +52,16 @@ def write(path: Path, data: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
-        # Drop the cached copy where the system can, so that a check reads what the disk has.
-        if hasattr(os, "posix_fadvise"):
-            with contextlib.suppress(OSError):
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        settle(file.fileno())
+
+
+def settle(descriptor: int) -> None:
+    """Wait until the disk has the file, and drop the cached copy where the system can, so that a
+    check reads what the disk has."""
+    os.fsync(descriptor)
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from huey import Huey, crontab
@@ -16,13 +17,14 @@ from huey.exceptions import HueyException
 from huey.storage import BaseStorage, PostgresStorage, SqliteStorage
 from peewee import OperationalError
 
-from mm import clock, config, disk, log, schema
+from mm import clock, config, disk, locks, log, maintenance, schema
 from mm.database import connect, db
 from mm.models import Job
 from mm.services import health, heartbeat, jobs, problems, tidying
 from mm.services.backup import backups, imports, nightly, recheck, schedule, uploads
 from mm.services.enrichment import posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
+from mm.services.server import restore
 from mm.services.sync import queue as sync_queue
 
 # What the queue's storage raises when it is locked, full, damaged or gone.
@@ -46,6 +48,7 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "import": (imports.run, imports.failed),
     "restore": (imports.run, imports.failed),
     "undo": (imports.run, imports.failed),
+    "server-restore": (restore.run, None),
     "recheck": (recheck.run, _name_failure),
     "enrich": (enrichment_runner.run, _name_failure),
     "posters": (posters.run, _name_failure),
@@ -154,6 +157,8 @@ class Queue(Huey):
         # that are idle.
         enrichment_runner.stopping = consumer.stop_flag
         _allow_long_work(consumer.workers)
+        # As in wsgi.py.
+        locks.share("running")
         log.info("worker.started", threads=consumer.workers)
         return consumer
 
@@ -197,6 +202,16 @@ def _allow_long_work(threads: int) -> None:
     _long_work = threading.BoundedSemaphore(max(1, threads - 1))
 
 
+@contextlib.contextmanager
+def _until_maintenance() -> Iterator[None]:
+    """Work that is cut short because the whole server is restored is found again by a later tick,
+    where it is in the restored data at all."""
+    try:
+        yield
+    except maintenance.MaintenanceError as why:
+        log.info("work.cut_short", reason=why.message)
+
+
 def enqueue(job: Job) -> None:
     """Hand a queued job to the worker. A queue that cannot be reached is no loss: the minute tick
     finds the row."""
@@ -231,7 +246,7 @@ def start_posters() -> None:
 
 @huey.task()
 def run_job(job_id: str, kind: str) -> None:
-    properties = jobs.KINDS[kind]
+    properties, retry = jobs.KINDS[kind], False
     with contextlib.ExitStack() as held:
         if properties.is_long:
             if not _long_work.acquire(blocking=False):
@@ -239,7 +254,7 @@ def run_job(job_id: str, kind: str) -> None:
                 return
             held.callback(_go_on_with_long_work)
             held.callback(_long_work.release)
-        with db.connection_context():
+        with _until_maintenance(), db.connection_context():
             is_left = jobs.run(job_id, *WORK[kind])
             if not properties.words and jobs.is_done(job_id):
                 problems.clear(f"job.{kind}")
@@ -302,11 +317,19 @@ PARTS = {
 }
 
 
+# Those that go on while the whole server is restored: they write nothing.
+DURING_MAINTENANCE = ("queue",)
+
+
 @huey.periodic_task(crontab())
 def tick() -> None:
+    restore.recover()
     with db.connection_context():
-        for part, (what, work) in PARTS.items():
-            problems.attempt(part, what, work)
+        with _until_maintenance():
+            for part, (what, work) in PARTS.items():
+                if part in DURING_MAINTENANCE or not maintenance.is_on():
+                    problems.attempt(part, what, work)
+    with db.connection_context():
         heartbeat.beat()
 
 
@@ -315,6 +338,7 @@ def take_over() -> None:
     """Once a process, though huey calls it in each thread: what the last one left behind."""
     if not _taking_over.acquire(blocking=False):
         return
+    restore.recover()
     with db.connection_context():
         health.lost_accounts()
         problems.attempt("sweep.backups", "Tidying the backup folders", backups.sweep)

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from mm import auth, server_errors
-from mm.errors import TooManyRequestsError, UnauthenticatedError, UserError
+from mm.errors import UnauthenticatedError, UserError
 
 MESSAGES = {
     400: "Bad request",
@@ -45,8 +45,8 @@ def refuse_unrouted() -> Response | None:
 
 def show_user_error(error: UserError) -> Response:
     response = answer(error.status, error.message)
-    if isinstance(error, TooManyRequestsError):
-        response.headers["Retry-After"] = str(error.retry_after)
+    if retry_after := getattr(error, "retry_after", None):
+        response.headers["Retry-After"] = str(retry_after)
     if isinstance(error, UnauthenticatedError):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

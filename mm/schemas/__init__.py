@@ -27,6 +27,7 @@ from mm.schemas.archives import (
     ArchiveValidation,
     Member,
     Metadata,
+    RestoreState,
     SettingDifference,
     SettingsFile,
     SettingValue,

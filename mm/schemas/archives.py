@@ -4,15 +4,16 @@ Members: metadata.json (a Metadata) first, then database.db, settings.json (a Se
 posters/….
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 # Of the ZIP's members and their meaning. A reader refuses a higher one.
 ARCHIVE_VERSION = 1
 ArchiveKind = Literal["scheduled", "manual", "before-restore", "uploaded"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 ARCHIVE_TIME = "04:00"
 ARCHIVES_KEPT = 7
 ARCHIVES_KEPT_MAX = 1000
@@ -81,8 +82,10 @@ class ArchiveContents(Struct):
 
 
 class ArchiveSidecar(Struct, omit_defaults=True):
-    """NAME.zip.meta.json beside an archive. `sha256` is of the ZIP. `verified_at` is null where the
-    last test restore failed, and `problem` then says why. `expires_at`: it is deleted then."""
+    """NAME.zip.meta.json beside an archive. `sha256` is of the ZIP. `app_version` made the archive,
+    `mm_version` put it into this folder. `verified_at` is null where the last test restore failed,
+    and `problem` then says why; `rotten`: because its bytes are no longer those that were written.
+    `expires_at`: it is deleted then."""
 
     kind: ArchiveKind
     created_at: float
@@ -94,13 +97,14 @@ class ArchiveSidecar(Struct, omit_defaults=True):
     mm_version: str
     verified_at: float | None = None
     problem: str | None = None
+    rotten: bool = False
     pinned: bool = False
     expires_at: float | None = None
 
 
 class ArchiveEntry(Struct):
-    """One archive of the list. `timestamp` is its id. `state` as of a BackupEntry. `kept_because`:
-    why it stays, and until when."""
+    """One archive of the list. `timestamp` is its id, empty for a foreign file. `state` as of a
+    BackupEntry. `kept_because`: why it stays, and until when."""
 
     timestamp: str
     filename: str
@@ -113,6 +117,7 @@ class ArchiveEntry(Struct):
     sha256: str | None = None
     verified_at: float | None = None
     problem: str | None = None
+    rotten: bool = False
     pinned: bool = False
     expires_at: float | None = None
     kept_because: str | None = None
@@ -132,10 +137,33 @@ class ArchiveSchedule(Struct):
     scheduled ones that stay; 0 keeps all."""
 
     enabled: bool = False
-    time: str = ARCHIVE_TIME
-    days: list[Weekday] = field(default_factory=lambda: list(WEEKDAYS))
-    keep_last: int = ARCHIVES_KEPT
+    time: Annotated[str, Meta(pattern=TIME_OF_DAY, max_length=5)] = ARCHIVE_TIME
+    days: Annotated[list[Weekday], Meta(max_length=7)] = field(
+        default_factory=lambda: list(WEEKDAYS)
+    )
+    keep_last: Annotated[int, Meta(ge=0, le=ARCHIVES_KEPT_MAX)] = ARCHIVES_KEPT
     include_posters: bool = False
+
+
+class RestoreState(Struct, omit_defaults=True):
+    """How far the last restore of the whole server is, and how it ended. `step` is one of
+    services/server/restore_steps; `done` of `total` bytes or rows of that step. `message`: what is
+    done now, or how it ended. `archive` and `safety` are timestamps of archives; an archive that is
+    not in the list has its file's name. `users` and `movies` are those of the restored database."""
+
+    state: Literal["queued", "running", "done", "failed"]
+    archive: str
+    started_at: float
+    step: str = "check"
+    done: int = 0
+    total: int = 0
+    message: str = ""
+    finished_at: float | None = None
+    differences: list[SettingDifference] = []
+    warnings: list[str] = []
+    users: int = 0
+    movies: int = 0
+    safety: str | None = None
 
 
 class ArchiveValidation(Struct):

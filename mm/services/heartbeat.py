@@ -1,6 +1,6 @@
 """Whether a worker is running: it writes the time into a setting every minute."""
 
-from mm import clock, models
+from mm import clock, maintenance, models
 from mm.database import db
 
 # In seconds: two beats were missed, with half a minute to spare.
@@ -10,8 +10,9 @@ WORKER_HEARTBEAT = "worker_seen_at"
 
 
 def beat() -> None:
-    """Called by the worker each time it has looked for work."""
-    with db.atomic():
+    """Called by the worker each time it has looked for work, also while the whole server is
+    restored."""
+    with maintenance.exempt(), db.atomic():
         models.put_setting(WORKER_HEARTBEAT, clock.now())
 
 

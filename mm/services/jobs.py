@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from peewee import Expression, Field
 
-from mm import clock, disk, locks, log
+from mm import clock, disk, locks, log, maintenance
 from mm.clock import DAY
 from mm.database import db
 from mm.errors import NotFoundError, UserError
@@ -231,8 +231,11 @@ def run(job_id: str, work: Work, failed: Failed | None = None) -> bool:
     stopped, or what it needs is in use.
 
     Does nothing for a job that is finished or that another process runs, so a task delivered twice
-    is harmless. An error that nobody foresaw is raised again.
+    is harmless. An error that nobody foresaw is raised again. Nothing is begun while the whole
+    server is restored.
     """
+    if maintenance.is_on():
+        return True
     try:
         with locks.hold(f"job-{job_id}"):
             unfinished = (Job.id == job_id) & Job.state.in_(ACTIVE)

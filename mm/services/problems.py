@@ -10,6 +10,7 @@ from peewee import DatabaseError, InterfaceError
 
 from mm import log, models
 from mm.database import db
+from mm.maintenance import MaintenanceError
 from mm.models import Setting
 
 PREFIX = "problem."
@@ -20,9 +21,10 @@ def attempt(part: str, what: str, work: Callable[[], Result]) -> Result | None:
     """Do one part of the regular work; returns its result, None when it failed.
 
     A failure is logged once, with a code, and kept as a problem until the part succeeds again.
-    `what` begins the sentence that health shows, as in "Deleting old uploads".
+    `what` begins the sentence that health shows, as in "Deleting old uploads". While the whole
+    server is restored nothing can be kept: MaintenanceError is raised.
     """
-    with log.caught() as failure:
+    with log.caught(besides=(MaintenanceError,)) as failure:
         result = work()
         clear(part)
         return result

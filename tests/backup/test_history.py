@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mm import clock, tasks
+from mm import clock, described_files, tasks
 from mm.database import db
 from mm.errors import TooLargeError, UnusableFileError
 from mm.models import Job
@@ -185,7 +185,7 @@ def fill(user, count):
         path.write_bytes(b"{}")
         counts = Counts(1, 0, 0)
         sidecar = Sidecar("manual", moment, 2, "0" * 64, counts, "0.2.0", verified_at=moment)
-        path.with_name(f"{path.name}.meta.json").write_bytes(backup_files._encode(sidecar))
+        path.with_name(f"{path.name}.meta.json").write_bytes(described_files.encode(sidecar))
 
 
 def test_a_thousand_files_are_described_by_one_reading_each_and_none_is_opened(

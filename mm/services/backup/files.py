@@ -12,9 +12,8 @@ from datetime import date
 from pathlib import Path
 
 import humanize
-import msgspec
 
-from mm import clock, config, files, log
+from mm import clock, config, described_files, files
 from mm.errors import InvalidError, NotFoundError
 from mm.schemas import BackupEntry, BackupKind, Sidecar
 
@@ -25,14 +24,12 @@ OTHER_NAME = re.compile(
 )
 USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOT_FOUND = "Backup file not found"
-DELETING = ".deleting-"
-PUBLISHING = ".publishing-"
-UNFINISHED = (files.DRAFT, DELETING, PUBLISHING)
-META = ".meta.json"
-SIDECAR_MAX = 2**20
-# 2200-01-01; nobody can show a time far beyond it.
-MOMENT_MAX = 7_258_118_400
-# What follows after DELETING or PUBLISHING: the name of a backup.
+sidecar_path = described_files.sidecar_path
+write_sidecar = described_files.write_sidecar
+publish = described_files.publish
+delete = described_files.delete
+deletion_marker = described_files.deletion_marker
+# What `sweep` may delete: the name of a backup.
 BACKUP_NAME = re.compile(r"\d{4}-\d{2}-\d{2}[0-9T-]*[a-z-]*[0-9-]*\.json", re.ASCII)
 
 
@@ -72,7 +69,7 @@ def name_for(folder: Path, kind: BackupKind, moment: float) -> str:
 def path_of(user_id: str, filename: str) -> Path:
     """Raises NotFoundError for anything but a listed backup of this user."""
     path = folder_of(user_id) / filename if kind_of(filename) else None
-    if path is None or not files.is_file(path) or files.is_file(deletion_marker(path)):
+    if path is None or not described_files.is_listed(path):
         raise NotFoundError(NOT_FOUND)
     return path
 
@@ -98,24 +95,8 @@ def read(user_id: str, filename: str) -> bytes:
 
 def entries(user_id: str) -> list[BackupEntry]:
     folder = folder_of(user_id)
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as files_in:
-        regular = {file.name: file.is_file(follow_symlinks=False) for file in files_in}
-    names = {name for name in regular if not name.startswith(UNFINISHED)}
-    described = {
-        name.removesuffix(META)
-        for name in names
-        if name.endswith(META) and regular[name] and kind_of(name.removesuffix(META))
-    }
-    sidecars = {name + META for name in described}
-    # Marked for deletion by a process that was killed; the next sweep finishes it.
-    deleted = {
-        name.removeprefix(DELETING)
-        for name, is_file in regular.items()
-        if name.startswith(DELETING) and is_file
-    }
-    return [entry(folder / name) for name in sorted(names - sidecars - deleted | described)]
+    names = described_files.names_in(folder, lambda name: kind_of(name) is not None)
+    return [entry(folder / name) for name in names]
 
 
 def find(user_id: str, filename: str | None) -> BackupEntry | None:
@@ -171,99 +152,24 @@ def _bare(path: Path, kind: str | None, state, problem: str) -> BackupEntry:
     return BackupEntry(path.name, kind, moment, size, None, None, None, state, problem)
 
 
-def publish(temporary: Path, target: Path, sidecar: Sidecar) -> None:
-    """Give a checked draft its name and its sidecar, and wait for the folder to remember both.
-
-    The sidecar is on the disk first, under a name from which `sweep` completes the pair when this
-    is killed half-way: a disk that fills up leaves neither.
-    """
-    pending_sidecar = target.with_name(PUBLISHING + target.name)
-    with files.draft(target.parent) as description:
-        files.write(description, _encode(sidecar))
-        os.replace(description, pending_sidecar)
-    os.replace(temporary, target)
-    os.replace(pending_sidecar, sidecar_path(target))
-    files.sync_folder(target.parent)
-
-
-def sidecar_path(path: Path) -> Path:
-    return path.with_name(path.name + META)
-
-
 def read_sidecar(path: Path) -> Sidecar | None:
     """None where it is missing or cannot be read."""
     return _decode(sidecar_path(path))
 
 
+def sweep(folder: Path) -> None:
+    """See `described_files.sweep`. Hold the folder's lock."""
+    described_files.sweep(folder, _sha256_of, BACKUP_NAME.fullmatch)
+
+
+def _sha256_of(meta: Path) -> str | None:
+    sidecar = _decode(meta)
+    return sidecar.sha256 if sidecar else None
+
+
 def _decode(meta: Path) -> Sidecar | None:
-    # Others may put a pipe, a link or a device there: opening must not wait for it,
-    # and reading must come to an end.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        descriptor = os.open(meta, flags)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > SIDECAR_MAX:
-                return None
-            sidecar = msgspec.json.decode(file.read(SIDECAR_MAX), type=Sidecar)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    sidecar = described_files.decode(meta, Sidecar)
+    if sidecar is None:
         return None
     moments = (sidecar.created_at, sidecar.verified_at, sidecar.unchanged_since)
-    possible = all(moment is None or 0 <= moment <= MOMENT_MAX for moment in moments)
-    return sidecar if possible else None
-
-
-def write_sidecar(path: Path, sidecar: Sidecar) -> None:
-    with files.draft(path.parent) as description:
-        files.write(description, _encode(sidecar))
-        os.replace(description, sidecar_path(path))
-        files.sync_folder(path.parent)
-
-
-def delete(path: Path) -> None:
-    """File and sidecar. The renamed sidecar marks the deletion, which `sweep` finishes if this is
-    killed half-way."""
-    marker = deletion_marker(path)
-    meta = sidecar_path(path)
-    if files.is_file(meta):
-        os.replace(meta, marker)
-    path.unlink(missing_ok=True)
-    marker.unlink(missing_ok=True)
-    files.sync_folder(path.parent)
-
-
-def deletion_marker(path: Path) -> Path:
-    """What exists while `path` is being deleted."""
-    return path.with_name(DELETING + path.name)
-
-
-def sweep(folder: Path) -> None:
-    """Remove drafts of killed processes and finish what they were about to do. Hold the folder's
-    lock. Other files are left alone; one that cannot be removed does not stop the rest."""
-    if not folder.is_dir():
-        return
-    leftovers = [path for path in folder.iterdir() if path.name.startswith(UNFINISHED)]
-    # In the order in which they were begun.
-    for prefix in (PUBLISHING, files.DRAFT, DELETING):
-        for path in leftovers:
-            if not path.name.startswith(prefix) or not files.is_file(path):
-                continue
-            target = path.with_name(path.name.removeprefix(prefix))
-            try:
-                if prefix == PUBLISHING:
-                    sidecar = _decode(path)
-                    if sidecar and files.is_file(target) and files.sha256(target) == sidecar.sha256:
-                        os.replace(path, sidecar_path(target))
-                    else:
-                        path.unlink(missing_ok=True)
-                elif prefix == DELETING and BACKUP_NAME.fullmatch(target.name):
-                    target.unlink(missing_ok=True)
-                    path.unlink(missing_ok=True)
-                elif prefix == files.DRAFT and files.DRAFT_NAME.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
-            except OSError as error:
-                log.warning("leftover.not_removed", file=path.name, reason=error.strerror)
-
-
-def _encode(sidecar: Sidecar) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(sidecar), indent=2)
+    return sidecar if described_files.are_possible(*moments) else None

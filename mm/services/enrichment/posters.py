@@ -154,12 +154,12 @@ def run(job: Job) -> dict:
     """Fetch the posters of titles in libraries that were filled since the last run, one at a time.
 
     The position is stored after each poster, so a run that was killed continues there.
-    Raises jobs.StoppedError at a shut-down.
+    Raises jobs.StoppedError at a shut-down, and while the whole server is restored.
     """
     counts = {"fetched": 0, "absent": 0}
     while sum(counts.values()) < JOB_FILES and (rows := _next(READ_AHEAD)):
         for fetched_at, imdb_id, poster_path in rows:
-            if enrichment_runner.stopping.is_set():
+            if enrichment_runner.must_stop():
                 raise jobs.StoppedError
             try:
                 path = path_of(GRID, poster_path.removeprefix("/"))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from peewee import fn
 
-from mm import clock, config, locks, log, models
+from mm import clock, config, locks, log, maintenance, models
 from mm.database import db
 from mm.models import Job, Movie, Title
 from mm.providers import client, limits, omdb, tmdb
@@ -125,18 +125,23 @@ def retry_failed() -> int:
     return count
 
 
+def must_stop() -> bool:
+    """The worker ends, or the whole server is restored."""
+    return stopping.is_set() or maintenance.is_on()
+
+
 def run(job: Job) -> dict:
     """Work until nothing is due; returns counts such as {"tmdb_ready": 12, "tmdb_missing": 1}.
 
-    Raises locks.BusyError while another run is going on, and jobs.StoppedError once
-    `stopping` is set.
+    Raises locks.BusyError while another run is going on, and jobs.StoppedError once it
+    `must_stop`.
     """
     with locks.hold("enrich", "Titles are already being looked up."):
         runs = [_start(provider) for provider in pauses.PROVIDERS if pauses.key(provider)]
         counts: Counter = Counter()
         shown_at = 0.0
         try:
-            while not stopping.is_set() and _dispatch(runs):
+            while not must_stop() and _dispatch(runs):
                 deadline = time.monotonic() + BATCH_SECONDS
                 while time.monotonic() < deadline and not stopping.wait(0.02):
                     if all(each.results.qsize() >= len(each.in_flight) for each in runs):
@@ -147,7 +152,7 @@ def run(job: Job) -> dict:
                     if time.monotonic() - shown_at >= 1:
                         shown_at = time.monotonic()
                         _show(job, runs)
-            if stopping.is_set():
+            if must_stop():
                 raise jobs.StoppedError
             _show(job, runs)
         finally:

@@ -41,9 +41,10 @@ def live_path() -> Path:
     return Path(db.obj.database)
 
 
-def copy(target: Path) -> None:
+def copy(target: Path, sync: bool = True) -> None:
     """A copy of the database in use as it is at one moment, on the disk when this returns. Writers
-    go on. Raises UnavailableError after LOCK_SECONDS without a lock, and NoRoomError."""
+    go on. Raises UnavailableError after LOCK_SECONDS without a lock, and NoRoomError. `sync`:
+    False for a copy that is deleted soon; it does not wait for the disk."""
     deadline = time.monotonic() + LOCK_SECONDS
 
     def give_up_if_late(status: int, _left: int, _total: int) -> None:
@@ -55,12 +56,15 @@ def copy(target: Path) -> None:
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with opened(live_path()) as source, opened(target) as copied:
+            if not sync:
+                copied.execute("PRAGMA synchronous = OFF")
             # A snapshot: otherwise every write of another process would start the copy anew.
             source.execute("BEGIN")
             source.execute("SELECT 1 FROM sqlite_schema").fetchone()
             source.backup(copied, pages=PAGES_A_STEP, progress=give_up_if_late, sleep=0.01)
             source.execute("COMMIT")
-        _sync(target)
+        if sync:
+            _sync(target)
     except (sqlite3.Error, OSError) as error:
         target.unlink(missing_ok=True)
         disk.raise_if_full(error)
@@ -75,12 +79,16 @@ def copy(target: Path) -> None:
 @contextlib.contextmanager
 def opened(path: Path, read_only: bool = False) -> Iterator[sqlite3.Connection]:
     """A connection of its own, in autocommit, closed afterwards. `read_only` is for a file that
-    nobody has open: no log and no other file appear beside it."""
+    nobody has open: no log and no other file appear beside it, and nothing that its maker may have
+    put into its schema runs."""
     mode = "?mode=ro&immutable=1" if read_only else ""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}{mode}", timeout=LOCK_SECONDS, isolation_level=None, uri=True
     )
     try:
+        if read_only:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA cell_size_check = ON")
         yield connection
     finally:
         connection.close()

@@ -1,0 +1,117 @@
+"""What is wrong with the database of an archive, and bringing it to the current schema.
+
+Its file may have been made to do harm: what its schema could make SQLite run is refused before
+anything is written to it.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from peewee import PeeweeException
+
+from mm import schema
+from mm.errors import InvalidError
+from mm.schemas import Metadata
+from mm.services.server import databases
+from mm.services.server.zip_reading import corrupted
+
+MAGIC = b"SQLite format 3\0"
+FOREIGN = "database.db is not a database of Movie Manager"
+
+
+def newer(app_version: str) -> str:
+    return (
+        f"This backup was made by a newer version of Movie Manager ({app_version[:40]}). "
+        "Upgrade this server first."
+    )
+
+
+def refuse_newer(metadata: Metadata) -> None:
+    """Raises InvalidError for a schema that this version does not know."""
+    if metadata.schema not in schema.names():
+        raise InvalidError(newer(metadata.app_version))
+
+
+def is_older(metadata: Metadata) -> bool:
+    return metadata.schema != schema.names()[-1]
+
+
+def examine(path: Path, metadata: Metadata) -> list[str]:
+    """Check the file, which nobody has open, and bring it to the current schema; returns the
+    migrations that were applied for that. Raises InvalidError."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise corrupted(FOREIGN)
+        applied = databases.migrations_of(path)
+        _refuse_what_runs(path)
+        if fault := databases.fault_of(path):
+            raise corrupted(f"database.db is damaged ({fault})")
+        _refuse_other_migrations(applied, metadata)
+        if databases.rows_of(path) != metadata.rows:
+            raise corrupted("database.db has other rows than metadata.json says")
+        migrations = schema.upgrade_file(path)
+        if _shape(path) != _shape_of_this_version(path):
+            raise corrupted("the tables of database.db are not those of Movie Manager")
+    except (sqlite3.Error, PeeweeException) as error:
+        raise corrupted(f"database.db is damaged ({error})") from error
+    return migrations
+
+
+def _refuse_what_runs(path: Path) -> None:
+    """Raises InvalidError for triggers, views, tables of extensions and columns that are computed:
+    this program has none, and whoever planted one wants it to run."""
+    with databases.opened(path, read_only=True) as connection:
+        kinds = {kind for (kind,) in connection.execute("SELECT DISTINCT type FROM sqlite_schema")}
+        for kind in sorted(kinds - {"table", "index"}):
+            raise corrupted(f"database.db holds a {kind}")
+        for name, sql in connection.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+        ):
+            words = set(sql.upper().replace("(", " ").split())
+            if words & {"VIRTUAL", "CHECK", "GENERATED", "AS"}:
+                raise corrupted(f"database.db holds a rule of its own on {name[:40]}")
+
+
+def _refuse_other_migrations(applied: list[str], metadata: Metadata) -> None:
+    if not applied:
+        raise corrupted(FOREIGN)
+    known = schema.names()
+    if not set(applied) <= set(known):
+        raise InvalidError(newer(metadata.app_version))
+    if applied != known[: len(applied)] or applied[-1] != metadata.schema:
+        raise corrupted("database.db has another schema than metadata.json says")
+
+
+def _shape(path: Path | str) -> dict[str, Any]:
+    with databases.opened(Path(path), read_only=True) as connection:
+        return _shape_of(connection)
+
+
+def _shape_of_this_version(path: Path) -> dict[str, Any]:
+    fresh = path.with_name(f"{path.name}-fresh")
+    try:
+        schema.upgrade_file(fresh)
+        return _shape(fresh)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _shape_of(connection: sqlite3.Connection) -> dict[str, Any]:
+    """{table: its columns, references and indexes}; not the text that made them, which other
+    versions of Peewee or SQLite write differently."""
+    tables = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    found = {}
+    for (table,) in tables:
+        columns = {row[1:] for row in connection.execute(f'PRAGMA table_xinfo("{table}")')}
+        keys = {row[2:] for row in connection.execute(f'PRAGMA foreign_key_list("{table}")')}
+        indexes = set()
+        for _, name, *kind in connection.execute(f'PRAGMA index_list("{table}")').fetchall():
+            parts = connection.execute(f'PRAGMA index_xinfo("{name}")').fetchall()
+            is_named = kind[1] == "c"
+            indexes.add((name if is_named else "", *kind, tuple(row[2:] for row in parts)))
+        found[table] = (columns, keys, indexes)
+    return found

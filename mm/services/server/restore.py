@@ -1,0 +1,220 @@
+"""Restores the whole server from an archive: as a job, from the command line, and on where a killed
+process left off.
+
+Whoever does it holds the lock `server`. How far it is stands in a file (`restore_state`), because
+the table of jobs is replaced too. Meanwhile nobody else writes (`maintenance`).
+"""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from peewee import DatabaseError
+
+from mm import clock, config, files, locks, log, maintenance
+from mm.database import db
+from mm.errors import ConflictError, UserError
+from mm.models import Job
+from mm.schemas import RestoreState
+from mm.services import jobs
+from mm.services.server import (
+    archive_files,
+    archives,
+    databases,
+    restore_state,
+    restore_steps,
+)
+from mm.services.server.restore_state import Reporter, RestoreRecord
+
+KIND = "server-restore"
+LOCK = "server"
+BUSY = "An archive is being made, checked or restored. Try again when that has finished."
+TAKEN_BACK = "A restore of the server was interrupted. Nothing was changed."
+FINISHED = "A restore of the server was interrupted. It is finished now."
+FAILED = "A restore of the server was interrupted, and could not be finished. "
+# Drafts of killed processes.
+DRAFT_SECONDS = 60
+
+
+def request(
+    timestamp: str, database: bool = True, posters: bool = True, settings: bool = True
+) -> tuple[Job, str]:
+    """Queue the restore of an archive; returns the job, and the token of `outcome`. The caller had
+    it confirmed, and enqueues the job.
+
+    Raises NotFoundError, NoRoomError, InvalidError, and ConflictError while another job of the
+    server is queued or runs."""
+    databases.require_sqlite()
+    if not (database or posters or settings):
+        raise UserError("Choose what to restore.")
+    path = archive_files.path_of(timestamp)
+    record = restore_state.new(path, timestamp, database, posters, settings)
+    restore_steps.require_room(path, record)
+    token = restore_state.give_token(record)
+    with db.atomic():
+        if running := jobs.active_of_server():
+            raise ConflictError(
+                f"{jobs.KINDS[running.kind].noun} is running. Try again when it has finished."
+            )
+        job = jobs.create(KIND, params={"timestamp": timestamp})
+        record.job_id = job.id
+        restore_state.write(record)
+    return job, token
+
+
+def run(job: Job) -> dict:
+    """The work of a job of kind server-restore. Raises UserError when it failed; what was there
+    before is there again then."""
+    record = restore_state.read()
+    if record is None or record.job_id != job.id:
+        raise UserError("Another restore was begun since. Nothing was changed.")
+    with archives.holding():
+        if record.shown.state == "queued":
+            _do(Reporter(record))
+    if record.shown.state == "failed":
+        raise UserError(record.shown.message)
+    return _result(record)
+
+
+def at_once(
+    path: Path,
+    database: bool = True,
+    posters: bool = True,
+    settings: bool = True,
+    progress: Callable[[str], None] = print,
+) -> RestoreState:
+    """From the command line, also where the database is damaged or missing. Raises UserError, and
+    BusyError while another one runs."""
+    databases.require_sqlite()
+    name = archive_files.timestamp_of(path.name) or path.name
+    record = restore_state.new(path.absolute(), name, database, posters, settings)
+    try:
+        with locks.hold(LOCK, BUSY):
+            _do(Reporter(record, progress))
+    finally:
+        if not db.is_closed():
+            db.close()
+    if record.shown.state == "failed":
+        raise UserError(record.shown.message)
+    return record.shown
+
+
+def outcome(token: str) -> RestoreState | None:
+    """How far the last restore is, for whoever began it; None for any other token."""
+    record = restore_state.read()
+    return record.shown if record and restore_state.is_of(record, token) else None
+
+
+def recover() -> str | None:
+    """Take up what a killed process left: a restore that had not begun to load is abandoned, any
+    other is finished. Returns a sentence about it; None where there is nothing to do, or somebody
+    is at it.
+
+    For the start of the server and for each minute."""
+    record = restore_state.read()
+    is_running = record is not None and record.shown.state == "running"
+    if not is_running and not maintenance.is_on() and not _folders():
+        return None
+    with contextlib.suppress(locks.BusyError), locks.hold(LOCK):
+        return _take_up(restore_state.read())
+    return None
+
+
+def _do(report: Reporter) -> None:
+    """All steps of a restore. Its outcome is in the record."""
+    report.record.shown.state = "running"
+    with maintenance.exempt():
+        error = _try(restore_steps.BEFORE_LOAD, report)
+        if error:
+            restore_steps.abandon(report, error)
+        else:
+            _finish(report)
+
+
+def _finish(report: Reporter) -> None:
+    if error := _try(restore_steps.FROM_LOAD, report):
+        restore_steps.put_back(report, error)
+
+
+def _try(steps: tuple[Callable[[Reporter], None], ...], report: Reporter) -> str | None:
+    """Do these steps; what to say of an error that ended them."""
+    with log.caught() as attempt:
+        for step in steps:
+            step(report)
+    if attempt.error is None:
+        return None
+    if isinstance(attempt.error, UserError):
+        return attempt.error.message
+    code = log.unexpected("restore.failed", attempt.error, step=report.record.shown.step)
+    return f"Something went wrong. {log.pointer(code)}"
+
+
+def _take_up(record: RestoreRecord | None) -> str | None:
+    """With the lock held, so that nobody else is at it."""
+    said = None
+    if record and record.shown.state == "running":
+        report = Reporter(record)
+        with maintenance.exempt(), _closing():
+            if record.shown.step in restore_steps.STEPS_BEFORE_LOAD:
+                restore_steps.abandon(report, restore_steps.INTERRUPTED)
+                said = TAKEN_BACK
+            else:
+                _finish(report)
+                is_done = record.shown.state == "done"
+                said = FINISHED if is_done else FAILED + record.shown.message
+            _end_job(record)
+        log.warning("restore.taken_up", step=record.shown.step, state=record.shown.state)
+    if maintenance.is_on():
+        maintenance.end()
+    for folder in _folders():
+        shutil.rmtree(folder, ignore_errors=True)
+    _sweep_drafts()
+    return said
+
+
+@contextlib.contextmanager
+def _closing() -> Iterator[None]:
+    """Leave no connection open that was not open before."""
+    was_closed = db.is_closed()
+    try:
+        yield
+    finally:
+        if was_closed and not db.is_closed():
+            db.close()
+
+
+def _end_job(record: RestoreRecord) -> None:
+    """Nobody else does: its process is dead, and it must not be begun again."""
+    shown = record.shown
+    if record.job_id:
+        values = {"state": shown.state, "message": shown.message, "finished_at": clock.now()}
+        if shown.state == "done":
+            values |= {"message": "", "result": _result(record)}
+        with log.isolated("restore.job_not_ended", besides=(DatabaseError,)), db.atomic():
+            own = (Job.id == record.job_id) & Job.state.in_(jobs.ACTIVE)
+            Job.update(**values).where(own).execute()
+
+
+def _result(record: RestoreRecord) -> dict:
+    shown = record.shown
+    return {
+        "archive": shown.archive,
+        "safety": shown.safety,
+        "users": shown.users,
+        "movies": shown.movies,
+        "warnings": shown.warnings,
+        "differences": [[each.name, each.text] for each in shown.differences],
+    }
+
+
+def _folders() -> list[Path]:
+    """Work folders of restores that are over."""
+    return sorted(config.current.tmp_dir.glob("restore-*"))
+
+
+def _sweep_drafts() -> None:
+    before = clock.now() - DRAFT_SECONDS
+    for path in config.current.data_dir.glob(f"{files.DRAFT}*"):
+        if files.DRAFT_NAME.fullmatch(path.name) and path.stat().st_mtime < before:
+            path.unlink(missing_ok=True)

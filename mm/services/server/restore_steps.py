@@ -1,0 +1,351 @@
+"""The steps of a restore of the whole server, in their order. Each can be repeated.
+
+Until `load` nothing of this server is changed. A restore that was killed before it is abandoned;
+one that was killed later goes on from `load`.
+"""
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from peewee import DatabaseError
+
+from mm import clock, config, files, locks, log, maintenance, models
+from mm.database import db
+from mm.errors import ConflictError, InvalidError, NoRoomError, UnavailableError, UserError
+from mm.models import Job, Movie, Setting, User
+from mm.services import jobs
+from mm.services.server import (
+    archive_files,
+    archives,
+    databases,
+    effective,
+    live_database,
+    restore_state,
+    staging,
+    unpacking,
+)
+from mm.services.server.restore_state import Reporter, RestoreRecord
+
+DRAIN_SECONDS = 30
+LOOK_SECONDS = 0.1
+# Tables whose rows a running server changes by itself.
+UNCOUNTED = ("setting", "job")
+NOT_IN_ARCHIVE = "The archive has no {}: those of this server stay."
+UNSAVED = (
+    "The database was too damaged to be saved before the restore, so there is no safety archive."
+)
+NOT_PUT_BACK = "What was there before could not be put back either: restore the safety archive."
+INTERRUPTED = "The restore was interrupted before anything was changed."
+
+
+def check(report: Reporter) -> None:
+    """Unpack the archive; every byte is compared on the way. Raises InvalidError, NoRoomError."""
+    record = report.record
+    report.begin("check", "Checking the archive")
+    require_room(Path(record.path), record)
+    files.make_folder(record.folder)
+    checked = unpacking.unpack(
+        Path(record.path),
+        record.folder,
+        record.has_database,
+        record.has_posters,
+        record.has_settings,
+        report.progress,
+    )
+    for warning in checked.warnings:
+        report.warn(warning)
+    for part, name in (("database", "database.db"), ("settings", "settings.json")):
+        if getattr(record, f"has_{part}") and not (record.folder / name).exists():
+            setattr(record, f"has_{part}", False)
+            report.warn(NOT_IN_ARCHIVE.format(part))
+    if record.has_posters and not checked.metadata.posters_count:
+        record.has_posters = False
+        report.warn(NOT_IN_ARCHIVE.format("posters"))
+    if not (record.has_database or record.has_posters or record.has_settings):
+        raise InvalidError("The archive has nothing of what you chose.")
+    if record.has_settings:
+        settings, warnings = effective.read(record.folder / "settings.json")
+        record.shown.differences = effective.differences(settings)
+        for warning in warnings:
+            report.warn(warning)
+
+
+def prepare(report: Reporter) -> None:
+    """Bring the database into the form in which it can be loaded."""
+    if report.record.has_database:
+        report.begin("prepare", "Preparing the database")
+        staging.fit_pages(report.record.database, live_database.page_size())
+
+
+def pause(report: Reporter) -> None:
+    """From here on nobody writes. Raises ConflictError or UnavailableError for work that does not
+    end in time."""
+    record = report.record
+    report.begin("pause", "Waiting for running work to end")
+    maintenance.begin(record.id)
+    if live_database.fault():
+        # Nobody can write into it.
+        maintenance.close(record.id)
+        return
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while running := _running_besides(record.job_id):
+        if time.monotonic() > deadline:
+            raise ConflictError(
+                f"{live_database.IN_USE}: {jobs.KINDS[running].noun[0].lower()}"
+                f"{jobs.KINDS[running].noun[1:]} is running. Try again when it has finished."
+            )
+        time.sleep(LOOK_SECONDS)
+    maintenance.close(record.id)
+    live_database.take_write_lock()
+
+
+def save(report: Reporter) -> None:
+    """Make the safety archive, with what the restore replaces. A database that is too damaged for
+    that is copied as it is."""
+    record = report.record
+    report.begin("safety", "Saving what is there now")
+    if live_database.fault():
+        report.warn(UNSAVED)
+        return
+    try:
+        entry = archives.create_held(
+            "before-restore",
+            database=True,
+            posters=record.has_posters,
+            settings=True,
+            secrets=True,
+            keep=True,
+            progress=report.progress,
+        )
+    except (NoRoomError, UnavailableError):
+        raise
+    except (UserError, sqlite3.DatabaseError, DatabaseError) as error:
+        if not (damage := live_database.damage()):
+            raise
+        log.error("restore.without_safety", damage=damage, because=repr(error))
+        copy = live_database.keep_copy_of_damaged() if record.has_database else None
+        report.warn(f"{UNSAVED} A copy of it as it was: {copy}" if copy else UNSAVED)
+    else:
+        record.shown.safety = entry.timestamp
+
+
+def keep(report: Reporter) -> None:
+    """Take over what stays of this server, and end everybody's log-ins."""
+    record = report.record
+    if not record.has_database:
+        return
+    report.begin("keep", "Keeping this server’s own values")
+    record.version = staging.keep_live_values(
+        record.database,
+        live_database.kept(),
+        _own_job(record),
+        record.has_settings,
+        record.has_posters,
+    )
+    record.rows = databases.rows_of(record.database)
+    record.staged = staging.identity(record.database)
+
+
+def load(report: Reporter) -> None:
+    """Replace the rows of the database, all at once. From here on a restore goes forward."""
+    record = report.record
+    report.begin("load", "Loading the database")
+    if not record.has_database:
+        return
+    if live_database.user_version() != record.version:
+        live_database.load(record.database, report.progress)
+    # This thread's connection began with the data that is gone.
+    if not db.is_closed():
+        db.close()
+        db.connect()
+
+
+def swap_posters(report: Reporter) -> None:
+    """By two renames; the old ones stay until all is done."""
+    record = report.record
+    if not record.has_posters:
+        return
+    report.begin("posters", "Replacing the posters")
+    new, old, live = _posters_of(record)
+    if not new.exists():
+        return
+    if live.exists() and not old.exists():
+        os.rename(live, old)
+    # What a process has fetched since.
+    shutil.rmtree(live, ignore_errors=True)
+    os.rename(new, live)
+    files.sync_folder(live.parent)
+    files.sync_folder(record.folder)
+
+
+def put_settings(report: Reporter) -> None:
+    record = report.record
+    if record.has_settings:
+        report.begin("settings", "Restoring the settings")
+        settings, _ = effective.read(record.folder / "settings.json")
+        effective.put(settings)
+
+
+def verify(report: Reporter) -> None:
+    """Raises InvalidError unless the database in use is whole, is what was loaded, and takes a
+    write."""
+    record = report.record
+    report.begin("verify", "Checking the restored server")
+    if record.has_database:
+        if damage := live_database.damage():
+            raise InvalidError(f"The restored database is damaged: {damage}")
+        for table, count in record.rows.items():
+            [found] = db.execute_sql(f'SELECT COUNT(*) FROM "{table}"').fetchone()  # noqa: S608
+            if found != count and table not in UNCOUNTED:
+                raise InvalidError(f"The restored table {table} has {found} rows, not {count}.")
+        record.shown.users = User.select().count()
+        record.shown.movies = Movie.select().where(Movie.status != "deleted").count()
+    with db.atomic():
+        Setting.update(value=Setting.value).where(Setting.key == models.EPOCH).execute()
+
+
+def resume(report: Reporter) -> None:
+    report.begin("resume", "Letting everybody in again")
+    maintenance.end()
+
+
+def finish(report: Reporter) -> None:
+    """The outcome is said before the folder with the old posters goes."""
+    record = report.record
+    shown = record.shown
+    shown.step, shown.state, shown.finished_at = "finish", "done", clock.now()
+    shown.message = "The server is restored."
+    if record.has_database:
+        shown.message += " Everybody has to log in again, with the restored passwords."
+    restore_state.write(record)
+    shutil.rmtree(record.folder, ignore_errors=True)
+    seconds = shown.finished_at - shown.started_at
+    log.info("restore.done", archive=shown.archive, seconds=seconds, warnings=len(shown.warnings))
+
+
+BEFORE_LOAD: tuple[Callable[[Reporter], None], ...] = (check, prepare, pause, save, keep)
+FROM_LOAD: tuple[Callable[[Reporter], None], ...] = (
+    load,
+    swap_posters,
+    put_settings,
+    verify,
+    resume,
+    finish,
+)
+STEPS_BEFORE_LOAD = ("check", "prepare", "pause", "safety", "keep")
+
+
+def abandon(report: Reporter, why: str) -> None:
+    """Nothing was changed yet."""
+    _fail(report, why)
+
+
+def put_back(report: Reporter, why: str) -> str:
+    """After a failure from `load` on: what was there before, out of the safety archive. Returns
+    what to say."""
+    record = report.record
+    is_loaded = record.has_database and live_database.user_version() == record.version
+    with log.caught() as attempt:
+        if is_loaded and record.shown.safety:
+            _load_safety(record)
+        _, old, live = _posters_of(record)
+        if old.exists():
+            shutil.rmtree(live, ignore_errors=True)
+            os.rename(old, live)
+    if attempt.error:
+        code = log.unexpected("restore.not_put_back", attempt.error)
+        why = f"{why} {NOT_PUT_BACK} {log.pointer(code)}"
+    elif is_loaded and not record.shown.safety:
+        why = f"{why} {UNSAVED}"
+    else:
+        why = f"{why} What was there before the restore is back."
+    _fail(report, why)
+    return why
+
+
+def require_room(path: Path, record: RestoreRecord) -> None:
+    """Raises NoRoomError unless there is room for the unpacked archive, the database's log while it
+    is loaded, and the safety archive."""
+    live = live_database.live_path()
+    old_bytes = live.stat().st_size if live.exists() else 0
+    metadata = unpacking.metadata_of(path)
+    loaded = metadata.database_size_bytes if record.has_database else 0
+    pictures = 0
+    if record.has_posters:
+        loaded += metadata.posters_size_bytes
+        pictures = _size_of(config.current.posters_dir)
+    # The safety archive is made of a copy of the database.
+    needed = loaded + max(metadata.database_size_bytes, old_bytes)
+    place, safety = config.current.data_dir, config.current.archives_dir
+    files.make_folder(safety)
+    if place.stat().st_dev == safety.stat().st_dev:
+        needed += old_bytes + pictures
+    else:
+        files.require_room(safety, old_bytes + pictures)
+    files.require_room(place, needed)
+
+
+def _load_safety(record: RestoreRecord) -> None:
+    folder = record.folder / "before"
+    shutil.rmtree(folder, ignore_errors=True)
+    record.database.unlink(missing_ok=True)
+    files.make_folder(folder)
+    safety = archive_files.path_of(record.shown.safety or "")
+    unpacking.unpack(safety, folder, posters=False, settings=False)
+    before = folder / "database.db"
+    staging.fit_pages(before, live_database.page_size())
+    job = _own_job(record)
+    staging.keep_live_values(before, live_database.kept(), job, True, True)
+    live_database.load(before)
+
+
+def _fail(report: Reporter, why: str) -> None:
+    shown = report.record.shown
+    # First, so that there is room for the rest.
+    shutil.rmtree(report.record.folder, ignore_errors=True)
+    maintenance.end()
+    shown.state, shown.message, shown.finished_at = "failed", why, clock.now()
+    restore_state.write(report.record)
+    log.warning("restore.failed", archive=shown.archive, step=shown.step, why=why)
+
+
+def _running_besides(job_id: str | None) -> str | None:
+    """The kind of a job that a process runs; that of the restore does not count."""
+    for job in Job.select(Job.id, Job.kind).where((Job.state == "running") & (Job.id != job_id)):
+        if locks.is_held(f"job-{job.id}"):
+            return job.kind
+    return None
+
+
+def _own_job(record: RestoreRecord) -> dict | None:
+    """The row of the restore's job, as it is stored."""
+    if record.job_id is None:
+        return None
+    names = [field.column_name for field in Job._meta.sorted_fields]
+    row = dict.fromkeys(names)
+    row.update(
+        id=record.job_id,
+        kind="server-restore",
+        state="running",
+        done=0,
+        total=0,
+        message="",
+        params="{}",
+        starts=1,
+        created_at=record.shown.started_at,
+        started_at=record.shown.started_at,
+    )
+    return row
+
+
+def _posters_of(record: RestoreRecord) -> tuple[Path, Path, Path]:
+    """Those of the archive, those that were replaced, and those in use."""
+    return record.folder / "posters", record.folder / "posters.old", config.current.posters_dir
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,163 @@
+"""The database that a restore loads, made ready as a file of its own: at the current schema, with
+what stays of the database in use.
+
+Everything here is plain SQL on a file that nobody else has open, so that what runs meanwhile is not
+held up, and the load itself stays one copy.
+"""
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+from mm import clock, files, models
+from mm.models import CLOCK_STEP, CustomList, Movie, Person, SavedView, Tombstone
+from mm.services import heartbeat, jobs
+from mm.services.backup import recheck, schedule
+from mm.services.enrichment import posters
+from mm.services.server import databases
+from mm.services.server.live_database import Kept
+
+# Settings that tell of this server and its files, not of its libraries.
+KEPT_SETTINGS = (
+    heartbeat.WORKER_HEARTBEAT,
+    "omdb.calls",
+    schedule.RECHECKED,
+    schedule.TIDIED,
+    recheck.DAMAGED,
+)
+KEPT_PREFIXES = ("provider.", "problem.", "archives.")
+# The server's own settings, of which an archive may bring others.
+SETTINGS_PREFIX = "server."
+CLOCK = "clock"
+MARKED = (Person, CustomList, SavedView, Movie, Tombstone)
+ENDED = "Ended when the whole server was restored from an archive."
+USER_VERSION_MAX = 2**31 - 1
+
+
+def fit_pages(path: Path, page_size: int) -> None:
+    """SQLite loads only what has the pages of the database in use."""
+    with databases.opened(path) as staged:
+        staged.execute("PRAGMA trusted_schema = off")
+        staged.execute("PRAGMA journal_mode = delete")
+        if staged.execute("PRAGMA page_size").fetchone()[0] != page_size:
+            staged.execute(f"PRAGMA page_size = {page_size}")
+            staged.execute("VACUUM")
+
+
+def keep_live_values(
+    path: Path, kept: Kept, job: dict | None, with_settings: bool, with_posters: bool
+) -> int:
+    """Write into the staged database what stays of the one in use, and end everybody's log-ins.
+    `job` is the row of the restore's own job. Returns the new user_version."""
+    with databases.opened(path) as staged:
+        staged.execute("PRAGMA trusted_schema = off")
+        # A file that is not ready when the machine stops is thrown away.
+        staged.execute("PRAGMA synchronous = off")
+        staged.execute("PRAGMA journal_mode = off")
+        staged.execute("BEGIN")
+        _keep_settings(staged, kept.settings, with_settings)
+        if not with_posters:
+            # Posters of restored titles may not be there: they are looked for again.
+            staged.execute("DELETE FROM setting WHERE key = ?", (posters.MARK,))
+        _end_sessions(staged, kept.token_versions)
+        _end_jobs(staged, job)
+        staged.execute("DELETE FROM undo_step")
+        _mark_anew(staged, kept.settings)
+        version = kept.user_version % USER_VERSION_MAX + 1
+        staged.execute(f"PRAGMA user_version = {version}")
+        staged.execute("COMMIT")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    files.sync_folder(path.parent)
+    return version
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """(size, modification time), by which a staged file is known to be as it was made ready."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _keep_settings(staged: sqlite3.Connection, live: dict[str, str], with_settings: bool) -> None:
+    if not live:
+        return
+    prefixes = KEPT_PREFIXES if with_settings else (*KEPT_PREFIXES, SETTINGS_PREFIX)
+
+    def stays(key: str) -> bool:
+        return key in KEPT_SETTINGS or key.startswith(prefixes)
+
+    theirs = [key for (key,) in staged.execute("SELECT key FROM setting") if stays(key)]
+    staged.executemany("DELETE FROM setting WHERE key = ?", [(key,) for key in theirs])
+    staged.executemany(
+        "INSERT INTO setting (key, value) VALUES (?, ?)",
+        [(key, value) for key, value in live.items() if stays(key)],
+    )
+
+
+def _end_sessions(staged: sqlite3.Connection, live: dict[str, int]) -> None:
+    staged.execute("UPDATE user SET token_version = token_version + 1")
+    staged.executemany(
+        "UPDATE user SET token_version = MAX(token_version, ? + 1) WHERE id = ?",
+        [(version, user_id) for user_id, version in live.items()],
+    )
+
+
+def _end_jobs(staged: sqlite3.Connection, own: dict | None) -> None:
+    staged.execute(
+        "UPDATE job SET state = 'failed', message = ?, finished_at = ? "
+        "WHERE state IN (?, ?, 'waiting')",
+        (ENDED, clock.now(), *jobs.ACTIVE),
+    )
+    if own:
+        staged.execute("DELETE FROM job WHERE id = ?", (own["id"],))
+        names = ", ".join(f'"{name}"' for name in own)
+        places = ", ".join("?" * len(own))
+        staged.execute(f"INSERT INTO job ({names}) VALUES ({places})", tuple(own.values()))  # noqa: S608
+
+
+def _mark_anew(staged: sqlite3.Connection, live: dict[str, str]) -> None:
+    """Give every row that clients know an `updated_at` above all that they were ever told, in the
+    old order: the pages of an answer that is begun again then follow each other."""
+    clocks = [clock.now(), _number(live.get(CLOCK)), _number(_setting(staged, CLOCK))]
+    epoch = max(clocks) + CLOCK_STEP
+    tables = [table._meta.table_name for table in MARKED]
+    union = " UNION ".join(f"SELECT updated_at FROM {name}" for name in tables)  # noqa: S608
+    staged.execute(
+        "CREATE TEMP TABLE mark AS "  # noqa: S608
+        f"SELECT updated_at AS old, ROW_NUMBER() OVER (ORDER BY updated_at) AS place FROM ({union})"
+    )
+    staged.execute("CREATE UNIQUE INDEX temp.by_old ON mark (old)")
+    for name in tables:
+        staged.execute(
+            f"UPDATE {name} SET updated_at = ? + ? * "  # noqa: S608
+            f"(SELECT place FROM mark WHERE old = {name}.updated_at)",
+            (epoch, CLOCK_STEP),
+        )
+    [(count,)] = staged.execute("SELECT COUNT(*) FROM mark")
+    staged.execute("DROP TABLE mark")
+    _put(staged, models.EPOCH, json.dumps(epoch))
+    _put(staged, CLOCK, repr(epoch + (count + 1) * CLOCK_STEP))
+
+
+def _setting(staged: sqlite3.Connection, key: str) -> str | None:
+    row = staged.execute("SELECT value FROM setting WHERE key = ?", (key,)).fetchone()
+    return row and row[0]
+
+
+def _put(staged: sqlite3.Connection, key: str, value: str) -> None:
+    staged.execute(
+        "INSERT INTO setting (key, value) VALUES (?, ?) "
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
