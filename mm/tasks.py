@@ -324,11 +324,10 @@ DURING_MAINTENANCE = ("queue",)
 @huey.periodic_task(crontab())
 def tick() -> None:
     restore.recover()
-    with db.connection_context():
-        with _until_maintenance():
-            for part, (what, work) in PARTS.items():
-                if part in DURING_MAINTENANCE or not maintenance.is_on():
-                    problems.attempt(part, what, work)
+    with db.connection_context(), _until_maintenance():
+        for part, (what, work) in PARTS.items():
+            if part in DURING_MAINTENANCE or not maintenance.is_on():
+                problems.attempt(part, what, work)
     with db.connection_context():
         heartbeat.beat()
 

@@ -159,7 +159,7 @@ def _put_in_place(source: Path, reason: str) -> None:
         # The log first: beside a new file it would be played into it.
         for ending in (*LOG_ENDINGS, ""):
             with contextlib.suppress(FileNotFoundError):
-                os.rename(f"{path}{ending}", path.with_name(f"{aside}{ending}"))
+                Path(f"{path}{ending}").rename(f"{path.parent / aside}{ending}")
         log.error("database.set_aside", aside=aside, reason=reason)
     for ending in LOG_ENDINGS:
         Path(f"{path}{ending}").unlink(missing_ok=True)

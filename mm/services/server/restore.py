@@ -14,7 +14,7 @@ from peewee import DatabaseError
 
 from mm import clock, config, files, locks, log, maintenance
 from mm.database import db
-from mm.errors import ConflictError, UserError
+from mm.errors import UserError
 from mm.models import Job
 from mm.schemas import RestoreState
 from mm.services import jobs
@@ -28,7 +28,7 @@ from mm.services.server import (
 from mm.services.server.restore_state import Reporter, RestoreRecord
 
 KIND = "server-restore"
-LOCK = "server"
+LOCK, LOCK_SECONDS = archives.LOCK, 30
 BUSY = "An archive is being made, checked or restored. Try again when that has finished."
 TAKEN_BACK = "A restore of the server was interrupted. Nothing was changed."
 FINISHED = "A restore of the server was interrupted. It is finished now."
@@ -53,10 +53,7 @@ def request(
     restore_steps.require_room(path, record)
     token = restore_state.give_token(record)
     with db.atomic():
-        if running := jobs.active_of_server():
-            raise ConflictError(
-                f"{jobs.KINDS[running.kind].noun} is running. Try again when it has finished."
-            )
+        archives.require_idle()
         job = jobs.create(KIND, params={"timestamp": timestamp})
         record.job_id = job.id
         restore_state.write(record)
@@ -69,7 +66,7 @@ def run(job: Job) -> dict:
     record = restore_state.read()
     if record is None or record.job_id != job.id:
         raise UserError("Another restore was begun since. Nothing was changed.")
-    with archives.holding():
+    with locks.wait_for(LOCK, LOCK_SECONDS):
         if record.shown.state == "queued":
             _do(Reporter(record))
     if record.shown.state == "failed":

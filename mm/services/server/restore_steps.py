@@ -4,7 +4,6 @@ Until `load` nothing of this server is changed. A restore that was killed before
 one that was killed later goes on from `load`.
 """
 
-import os
 import shutil
 import sqlite3
 import time
@@ -174,10 +173,10 @@ def swap_posters(report: Reporter) -> None:
     if not new.exists():
         return
     if live.exists() and not old.exists():
-        os.rename(live, old)
+        live.rename(old)
     # What a process has fetched since.
     shutil.rmtree(live, ignore_errors=True)
-    os.rename(new, live)
+    new.rename(live)
     files.sync_folder(live.parent)
     files.sync_folder(record.folder)
 
@@ -255,7 +254,7 @@ def put_back(report: Reporter, why: str) -> str:
         _, old, live = _posters_of(record)
         if old.exists():
             shutil.rmtree(live, ignore_errors=True)
-            os.rename(old, live)
+            old.rename(live)
     if attempt.error:
         code = log.unexpected("restore.not_put_back", attempt.error)
         why = f"{why} {NOT_PUT_BACK} {log.pointer(code)}"

@@ -76,6 +76,13 @@ def unpack(
         raise
 
 
+def metadata_of(path: Path) -> Metadata:
+    """What an archive says about itself; its members are only named and sized. Raises
+    InvalidError."""
+    with path.open("rb") as file:
+        return _opened(file)[0]
+
+
 def read_back(path: Path, metadata: Metadata, meter: Meter) -> None:
     """Raises InvalidError unless the file is an archive of this description, and each member
     unpacks to what it says."""
