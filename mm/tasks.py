@@ -24,7 +24,7 @@ from mm.services import health, heartbeat, jobs, problems, tidying
 from mm.services.backup import backups, imports, nightly, recheck, schedule, uploads
 from mm.services.enrichment import posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
-from mm.services.server import restore
+from mm.services.server import archive_schedule, archive_uploads, archives, restore
 from mm.services.sync import queue as sync_queue
 
 # What the queue's storage raises when it is locked, full, damaged or gone.
@@ -48,6 +48,9 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "import": (imports.run, imports.failed),
     "restore": (imports.run, imports.failed),
     "undo": (imports.run, imports.failed),
+    "archive": (archive_schedule.run, archive_schedule.failed),
+    "archive-check": (archives.run_check, None),
+    "archives": (archives.run_nightly, _name_failure),
     "server-restore": (restore.run, None),
     "recheck": (recheck.run, _name_failure),
     "enrich": (enrichment_runner.run, _name_failure),
@@ -297,7 +300,7 @@ def take_up_interrupted() -> None:
 
 
 def enqueue_due() -> None:
-    for job in schedule.due_jobs():
+    for job in (*schedule.due_jobs(), *archive_schedule.due_jobs()):
         enqueue(job)
 
 
@@ -312,6 +315,8 @@ PARTS = {
     "posters": ("Starting the download of posters", start_posters),
     "titles": ("Preparing titles for phones", title_json.build_missing),
     "sweep.uploads": ("Deleting old uploads", uploads.sweep),
+    "sweep.archives": ("Deleting what is left of archives", archives.sweep),
+    "sweep.archive-uploads": ("Deleting old uploads of archives", archive_uploads.sweep),
     "sweep.sync": ("Deleting old answers to phones", sync_queue.sweep),
     "sweep.jobs": ("Deleting old jobs", jobs.sweep),
 }

@@ -82,10 +82,8 @@ def upload() -> Response:
     """An archive from another server, or one that was downloaded here. What is wrong with it is
     said at the field."""
     try:
-        with archive_bodies.received() as (path, _fields):
-            if path is None:
-                raise InvalidError("Choose a file first: an archive of a Movie Manager server.")
-            archive_uploads.add(path)
+        with archive_bodies.received() as received:
+            archive_uploads.add(received.path)
     except UserError as error:
         return htmx.render(
             "admin/archive_upload.html",

@@ -15,6 +15,7 @@ from mm.models import User
 from mm.services import heartbeat, problems
 from mm.services.backup import files as backup_files
 from mm.services.backup import recheck, schedule
+from mm.services.server import archive_files
 
 # Anybody may ask, so the database is probed at most once in so many seconds.
 PROBE_SECONDS = 5
@@ -116,7 +117,19 @@ def _problems() -> Iterator[str]:
     if damaged := recheck.still_damaged():
         backups = "1 backup is" if damaged == 1 else f"{damaged:,} backups are"
         yield f"{backups} damaged. The page Data & Backup of the account says which."
+    yield from _archives()
     yield from problems.texts()
+
+
+def _archives() -> Iterator[str]:
+    try:
+        damaged = sum(entry.state == "damaged" for entry in archive_files.entries())
+    except OSError:
+        yield "The folder with the archives of the server cannot be read."
+        return
+    if damaged:
+        archives = "1 archive" if damaged == 1 else f"{damaged:,} archives"
+        yield f"{archives} of the server {'is' if damaged == 1 else 'are'} damaged."
 
 
 def _no_accounts(count: int) -> str:

@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from mm import clock, config, disk, files, locks, log
 from mm.clock import HOUR
@@ -27,8 +27,10 @@ from mm.services.server import (
     effective,
     packing,
     unpacking,
+    work_folders,
 )
 from mm.services.server.archive_retention import EXPIRES_SECONDS, Decision
+from mm.services.server.pipeline import Progress
 
 LOCK = "server"
 WAITS_SECONDS = 30
@@ -40,9 +42,6 @@ NOTHING_CHOSEN = "Choose what the archive is to hold: the database, the posters 
 ROTTEN = "its content was changed or damaged (the sha256 differs)"
 GOES_NEXT = "To be deleted next"
 MB = 10**6
-WORK_FOLDER = "archive-"
-# (bytes done, bytes in all, what is done now)
-Progress = Callable[[int, int, str], None]
 
 
 # Reading.
@@ -360,7 +359,7 @@ def sweep() -> None:
 def sweep_held() -> None:
     """What killed processes left: every work folder is made under this lock."""
     archive_files.sweep()
-    for folder in config.current.tmp_dir.glob(f"{WORK_FOLDER}*"):
+    for folder in config.current.tmp_dir.glob(f"{work_folders.ARCHIVE}*"):
         if not folder.is_symlink():
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -378,22 +377,33 @@ def request(
     """A job of kind archive, for the caller to enqueue; `params.timestamp` is what the archive is
     to be called. Raises BusyError, TooManyRequestsError, NoRoomError or InvalidError."""
     databases.require_sqlite()
-    parts = {"database": database, "posters": posters, "settings": settings}
     with folder_in_reach():
-        _require_one("manual", **parts)
-    params = {"kind": "manual", **parts, "secrets": secrets, "keep": keep}
+        _require_one("manual", database, posters, settings)
     with db.atomic():
         require_idle()
-        return new_job(params)
+        return new_job(params("manual", posters, settings, database, secrets, keep))
 
 
-def new_job(params: dict) -> Job:
-    """A job of kind archive. The name is chosen here, so that a job which is repeated after its
-    process was killed finds what it made."""
+def params(
+    kind: ArchiveKind,
+    posters: bool = False,
+    settings: bool = True,
+    database: bool = True,
+    secrets: bool = False,
+    keep: bool = True,
+) -> dict:
+    """What a job of kind archive has to know."""
+    parts = {"database": database, "posters": posters, "settings": settings}
+    return {"kind": kind, **parts, "secrets": secrets, "keep": keep}
+
+
+def new_job(what: dict) -> Job:
+    """A job of kind archive that makes `params`. The name is chosen here, so that a job which is
+    repeated after its process was killed finds what it made."""
     waiting = Job.select().where((Job.kind == "archive") & Job.state.in_(jobs.ACTIVE))
     taken = [job.params.get("timestamp") for job in waiting]
     timestamp = archive_files.timestamp_of(archive_files.name_for(clock.now(), taken))
-    return jobs.create("archive", params={**params, "timestamp": timestamp})
+    return jobs.create("archive", params={**what, "timestamp": timestamp})
 
 
 def request_check(timestamp: str) -> Job:
@@ -420,14 +430,8 @@ def run(job: Job) -> dict:
             entry = archive_files.entry(archive_files.path_of(timestamp))
         else:
             entry = create_held(
-                job.params["kind"],
-                database=job.params["database"],
-                posters=job.params["posters"],
-                settings=job.params["settings"],
-                secrets=job.params["secrets"],
-                keep=job.params["keep"],
+                **job.params,
                 progress=_reports(job),
-                timestamp=timestamp,
             )
     return {"timestamp": entry.timestamp}
 
