@@ -83,6 +83,8 @@ def upload() -> Response:
     said at the field."""
     try:
         with archive_bodies.received() as received:
+            if received.path is None:
+                raise InvalidError(archive_bodies.NO_FILE)
             archive_uploads.add(received.path)
     except UserError as error:
         return htmx.render(
@@ -93,9 +95,7 @@ def upload() -> Response:
         )
     htmx.toast("The archive passed its test restore and is in the list.")
     htmx.changed("archives")
-    return htmx.fragment(
-        "admin/_archive_upload.html", url_for("admin.index"), **upload_context()
-    )
+    return htmx.fragment("admin/_archive_upload.html", url_for("admin.index"), **upload_context())
 
 
 @bp.post("/schedule")
@@ -210,9 +210,7 @@ def _started(job: Job) -> Response:
     """Its progress, in the page; a reload shows the same job."""
     tasks.enqueue(job)
     home = url_for("admin.index", job=job.id)
-    return htmx.fragment(
-        "admin/_archive_job.html", home, **job_context(jobs.get_of_server(job.id))
-    )
+    return htmx.fragment("admin/_archive_job.html", home, **job_context(jobs.get_of_server(job.id)))
 
 
 def _restore_page(

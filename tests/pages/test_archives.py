@@ -178,7 +178,9 @@ def test_a_second_one_at_the_same_time_is_refused_in_words(admin, app):
     answer = admin.post("/admin/archives", data={}, headers=PARTIAL)
     assert answer.status_code == 409
     assert answer.headers["HX-Reswap"] == "none"
-    assert "An archive of the server" in json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
+    assert (
+        "An archive of the server" in json.loads(answer.headers["HX-Trigger"])["toast"]["message"]
+    )
     assert admin.post("/admin/archives", data={}).status_code == 409
 
 
@@ -249,7 +251,9 @@ def archives_listed():
         return [entry.timestamp for entry in archives.listing()]
 
 
-@pytest.mark.parametrize("name", ["..", "x", "2026-01-01", "2026-01-01-00-00-00", "..%2f..%2fmm.db"])
+@pytest.mark.parametrize(
+    "name", ["..", "x", "2026-01-01", "2026-01-01-00-00-00", "..%2f..%2fmm.db"]
+)
 def test_what_is_no_archive_is_not_found(admin, name):
     for rest in ("", "/restore", "/delete"):
         assert admin.get(f"/admin/archives/{name}{rest}").status_code == 404
@@ -325,9 +329,7 @@ def test_the_schedule_is_saved_and_the_next_run_is_named(admin, frozen_clock):
     [("keep_last", "many"), ("keep_last", "-1"), ("keep_last", "9999999"), ("time", "25:00")],
 )
 def test_a_schedule_that_cannot_be_is_refused_beside_the_field(admin, field, value):
-    answer = admin.post(
-        "/admin/archives/schedule", data=GOOD | {field: value}, headers=PARTIAL
-    )
+    answer = admin.post("/admin/archives/schedule", data=GOOD | {field: value}, headers=PARTIAL)
     assert answer.status_code == 422
     assert f'aria-describedby="wrong-{field}"' in answer.text
     assert f'id="wrong-{field}"' in answer.text
