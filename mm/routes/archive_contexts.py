@@ -39,8 +39,8 @@ def archives_context() -> dict:
 
 
 def job_context(job: Job | None) -> dict:
-    """For `admin/_archive_job.html`. `archive`: what the job made or tested, unless it is deleted by
-    now."""
+    """For `admin/_archive_job.html`. `archive`: what the job made or tested, unless it is
+    deleted by now."""
     if job is None:
         return {"job": None}
     timestamp = (job.result or {}).get("timestamp", "")

@@ -7,9 +7,9 @@ import zipfile
 
 import pytest
 
-from mm import auth, clock, config, maintenance, tasks
+from mm import clock, config, maintenance, tasks
 from mm.database import db
-from mm.models import Job, Movie, User
+from mm.models import Job, Movie
 from mm.schemas import ArchiveSchedule
 from mm.services import jobs, settings
 from mm.services.server import archive_files, archives, databases
@@ -251,9 +251,7 @@ def archives_listed():
         return [entry.timestamp for entry in archives.listing()]
 
 
-@pytest.mark.parametrize(
-    "name", ["..", "x", "2026-01-01", "2026-01-01-00-00-00", "..%2f..%2fmm.db"]
-)
+@pytest.mark.parametrize("name", ["x", "2026-01-01", "2026-01-01-00-00-00", "..%2f..%2fmm.db"])
 def test_what_is_no_archive_is_not_found(admin, name):
     for rest in ("", "/restore", "/delete"):
         assert admin.get(f"/admin/archives/{name}{rest}").status_code == 404
@@ -298,7 +296,7 @@ def test_a_file_that_is_no_archive_is_refused_beside_the_field(admin, content):
 def test_no_file_at_all_is_said_beside_the_field(admin):
     answer = admin.post("/admin/archives/upload", data={"x": "1"}, headers=PARTIAL)
     assert answer.status_code == 422
-    assert "Choose a file first" in answer.text
+    assert "Choose an archive first" in answer.text
 
 
 # The schedule.
