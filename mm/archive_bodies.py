@@ -69,7 +69,12 @@ def _read(upload: archive_uploads.Upload) -> tuple[bool, MultiDict[str, str]]:
 
     opened: list[IO[bytes]] = []
 
-    def place(filename: str | None = None, **_) -> IO[bytes]:
+    def place(
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
         # A browser sends a field without a chosen file as an empty one without a name.
         if not filename:
             return _Nothing()

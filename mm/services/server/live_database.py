@@ -153,6 +153,8 @@ def _put_in_place(source: Path, reason: str) -> None:
     if locks.is_shared(RUNNING):
         raise ConflictError(STOP_FIRST)
     path = live_path()
+    if not db.is_closed():
+        db.close()
     db.obj.release()
     if path.exists():
         aside = f"{path.name}.damaged-{_stamp()}"

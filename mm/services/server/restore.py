@@ -86,12 +86,8 @@ def at_once(
     databases.require_sqlite()
     name = archive_files.timestamp_of(path.name) or path.name
     record = restore_state.new(path.absolute(), name, database, posters, settings)
-    try:
-        with locks.hold(LOCK, BUSY):
-            _do(Reporter(record, progress))
-    finally:
-        if not db.is_closed():
-            db.close()
+    with _closing(), locks.hold(LOCK, BUSY):
+        _do(Reporter(record, progress))
     if record.shown.state == "failed":
         raise UserError(record.shown.message)
     return record.shown

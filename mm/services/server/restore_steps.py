@@ -157,10 +157,7 @@ def load(report: Reporter) -> None:
         return
     if live_database.user_version() != record.version:
         live_database.load(record.database, report.progress)
-    # This thread's connection began with the data that is gone.
-    if not db.is_closed():
-        db.close()
-        db.connect()
+    db.obj.accept_restored()
 
 
 def swap_posters(report: Reporter) -> None:
@@ -300,6 +297,7 @@ def _load_safety(record: RestoreRecord) -> None:
     job = _own_job(record)
     staging.keep_live_values(before, live_database.kept(), job, True, True)
     live_database.load(before)
+    db.obj.accept_restored()
 
 
 def _fail(report: Reporter, why: str) -> None:
