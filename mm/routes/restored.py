@@ -5,6 +5,7 @@ from flask import Blueprint, Response
 
 from mm import auth, htmx
 from mm.errors import NotFoundError
+from mm.services import heartbeat
 from mm.services.server import archive_files, restore
 
 UNKNOWN = (
@@ -27,6 +28,7 @@ def show(token: str) -> Response:
         state=state,
         token=token,
         made_at=archive_files.moment_of(state.archive),
+        late=state.state == "queued" and heartbeat.worker_is_late(),
     )
     response.headers["Referrer-Policy"] = "no-referrer"
     return response

@@ -412,6 +412,8 @@ def test_who_starts_a_restore_sees_its_outcome_without_a_log_in(admin, archive, 
     assert waiting.headers["Cache-Control"] == "no-store"
     assert waiting.headers["Referrer-Policy"] == "no-referrer"
     assert "log out" not in waiting.text.lower()
+    # There is no worker in this test.
+    assert "the background worker isn’t running" in waiting.text
 
     work("server-restore")
     outcome = client.get(address, headers=PARTIAL).text
