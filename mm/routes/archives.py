@@ -163,7 +163,8 @@ def confirm_delete(timestamp: str) -> Response:
     entry = next((entry for entry in listed if entry.timestamp == timestamp), None)
     if entry is None or entry.state == "foreign":
         raise NotFoundError(archive_files.NOT_FOUND)
-    others = [other for other in listed if other.state == "verified" and other is not entry]
+    stay = [other for other in listed if other.state == "verified" and not other.expires_at]
+    others = [other for other in stay if other is not entry]
     return htmx.render("admin/archive_delete.html", entry=entry, others=others)
 
 
