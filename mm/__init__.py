@@ -28,7 +28,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     app.teardown_request(lambda _error: db.close())
     # Our handlers of unexpected errors log them, without the path.
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]
-    from mm import api, auth, cli, routes
+    from mm import api, auth, cli, cli_server, routes
 
     # Before anything else is asked of a request, or read of it.
     app.before_request(_refuse_changes_during_maintenance)
@@ -38,6 +38,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     routes.init_app(app)
     api.init_app(app)
     cli.init_app(app)
+    cli_server.init_app(app)
     return app
 
 

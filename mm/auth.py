@@ -187,8 +187,9 @@ def issue_token(user: User) -> str:
 
 
 def issue_admin_token(admin_token: str) -> str:
-    """Valid for 12 hours or until ADMIN_TOKEN is changed. Raises UnauthenticatedError,
-    TooManyRequestsError, or UnavailableError where ADMIN_TOKEN is not set."""
+    """Valid for 12 hours, until ADMIN_TOKEN is changed or the whole server is restored. Raises
+    UnauthenticatedError, TooManyRequestsError, or UnavailableError where ADMIN_TOKEN is not set or
+    the database does not answer."""
     if not config.current.admin_token:
         raise UnavailableError("ADMIN_TOKEN is not set on this server")
     with _count_failures("admin token", ADMINISTRATOR):
@@ -253,14 +254,8 @@ def _active_account(
     )
     if session_key is not None:
         matching = matching.where(~fn.EXISTS(accounts.ended_sessions(session_key)))
-    try:
+    with _database_must_answer():
         return matching.first()
-    except (DatabaseError, InterfaceError) as error:
-        # So that the error page does not ask the database once more.
-        ask_nobody()
-        raise UnavailableError(
-            "The database does not answer right now. Try again in a minute."
-        ) from error
 
 
 @login_manager.unauthorized_handler
@@ -302,6 +297,23 @@ def _encode(subject: str, version: int | str, seconds: int) -> str:
 
 
 def _admin_version() -> str:
-    """Changes with ADMIN_TOKEN, so that tokens issued for the old one end."""
+    """Changes with ADMIN_TOKEN, and when the whole server is restored, so that tokens issued before
+    end. Raises UnavailableError where the database does not answer."""
+    with _database_must_answer():
+        epoch = models.epoch()
     key = current_app.config["SECRET_KEY"].encode()
-    return hmac.new(key, config.current.admin_token.encode(), hashlib.sha256).hexdigest()
+    text = f"{config.current.admin_token} {epoch!r}" if epoch else config.current.admin_token
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+@contextlib.contextmanager
+def _database_must_answer() -> Iterator[None]:
+    """Without an answer nobody is logged in, but no log-in is bad either: UnavailableError."""
+    try:
+        yield
+    except (DatabaseError, InterfaceError) as error:
+        # So that the error page does not ask the database once more.
+        ask_nobody()
+        raise UnavailableError(
+            "The database does not answer right now. Try again in a minute."
+        ) from error

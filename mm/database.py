@@ -21,7 +21,7 @@ from peewee import (
 )
 from playhouse import db_url
 
-from mm import disk, maintenance
+from mm import caches, disk, maintenance
 
 BUSY_SECONDS = 15
 # PostgreSQL's code for a lock that was not granted in time, and the advisory lock of all writers.
@@ -135,6 +135,7 @@ class PersistentSqliteDatabase(SqliteDatabase):
         try:
             connection = super()._connect()
             self._begun.user_version = _user_version(connection)
+            caches.clear_if_restored((self.database, self._begun.user_version))
             if not self._keeper:
                 # It may be closed by another thread.
                 keeper = sqlite3.connect(
@@ -147,6 +148,15 @@ class PersistentSqliteDatabase(SqliteDatabase):
             disk.raise_if_full(error)
             raise
         return connection
+
+
+def data_version(database: Database) -> int | None:
+    """The number that each restore of the whole server raises, as this thread's connection met it;
+    None with PostgreSQL. Opens a connection where there is none."""
+    if not isinstance(database, PersistentSqliteDatabase):
+        return None
+    database.connect(reuse_if_open=True)
+    return database._begun.user_version
 
 
 def _user_version(connection: sqlite3.Connection) -> int:

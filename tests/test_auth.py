@@ -346,6 +346,26 @@ class TestAdminToken:
         frozen_clock.move(2)
         assert client.get("/api/auth/admin/users", headers=headers).status_code == 401
 
+    def test_it_ends_when_the_whole_server_is_restored(self, client, app):
+        headers = self.headers(client)
+        for epoch in (1_771_000_000.0, 1_771_000_000.5):
+            with db.connection_context():
+                models.put_setting(models.EPOCH, epoch)
+            assert client.get("/api/auth/admin/users", headers=headers).status_code == 401
+            headers = self.headers(client)
+            assert client.get("/api/auth/admin/users", headers=headers).status_code == 200
+
+    def test_it_is_not_called_wrong_while_the_database_does_not_answer(self, client, monkeypatch):
+        headers = self.headers(client)
+
+        def locked():
+            raise OperationalError("database is locked")
+
+        monkeypatch.setattr(models, "epoch", locked)
+        answer = client.get("/api/auth/admin/users", headers=headers)
+        assert (answer.status_code, self.log_in(client).status_code) == (503, 503)
+        assert "does not answer" in answer.json["detail"]
+
     def test_it_ends_when_the_server_gets_another(self, client, monkeypatch):
         headers = self.headers(client)
         set_config(monkeypatch, admin_token="open barley")

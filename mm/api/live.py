@@ -25,7 +25,7 @@ from wsproto.frame_protocol import CloseReason
 from mm import auth, log
 from mm.api import errors
 from mm.database import db
-from mm.errors import ForbiddenError, UnauthenticatedError, UserError
+from mm.errors import ForbiddenError, UnauthenticatedError, UnavailableError, UserError
 from mm.models import User
 from mm.services.sync import live
 
@@ -133,6 +133,9 @@ def send_changes(ws: Server) -> None:
             db.close()
             if cursor is not None:
                 _send(ws, events, {} if since is None else {"version": cursor.library_version})
+    except UnavailableError as problem:
+        # The whole server was restored between two looks.
+        _hang_up(ws, CloseReason.TRY_AGAIN_LATER, problem.message)
     except (DatabaseError, InterfaceError) as problem:
         # The handler for all requests would send an answer that nobody could read.
         code = log.unexpected("live.failed", problem, user=user.id)

@@ -12,8 +12,9 @@ from isal import igzip, isal_zlib
 from msgspec import Struct
 from peewee import DatabaseError, InterfaceError
 
-from mm import __version__, auth, log, request_bodies
-from mm.database import db
+from mm import __version__, auth, log, maintenance, request_bodies
+from mm.database import data_version, db
+from mm.errors import UnavailableError
 
 # Below one packet there is nothing to gain.
 COMPRESS_FROM = 1400
@@ -77,7 +78,9 @@ def in_pieces(parts: Iterable[bytes]) -> Response:
     else:
         return Response(b"".join(head), mimetype="application/json")
     is_zipped = request.accept_encodings["gzip"] > 0
-    streamed = _after_request(itertools.chain(head, parts), request.endpoint, is_zipped)
+    version = data_version(db.obj)
+    pieces = _of_version(version, itertools.chain(head, parts))
+    streamed = _after_request(pieces, request.endpoint, is_zipped)
     response = Response(streamed, mimetype="application/json")
     response.vary.add("Accept-Encoding")
     if is_zipped:
@@ -99,11 +102,20 @@ def _after_request(
             if packed := packer.compress(part):
                 yield packed
         yield packer.flush()
-    except (DatabaseError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError, UnavailableError) as error:
         log.unexpected("answer.broke_off", error, endpoint=endpoint)
         raise
     finally:
         db.close()
+
+
+def _of_version(version: int | None, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Raises RestoredError where the connection that is opened anew meets restored data: the answer
+    has begun with other rows."""
+    for part in parts:
+        if data_version(db.obj) != version:
+            raise maintenance.RestoredError
+        yield part
 
 
 def drain_body(response: Response) -> Response:

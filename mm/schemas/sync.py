@@ -60,9 +60,10 @@ class ChangesQuery(Struct):
 class Feed(Struct):
     """What changed, in the order in which it did. `deleted_movie_ids` are IMDb ids, of soft-deleted
     films too; `deleted_people` people's ids, `deleted_lists` lists' and `deleted_views` views'.
-    `reset`: deletions since `since` have been forgotten, so this is everything, and what is not in
-    it is gone. `next_offset` leads to the next page. `server_timestamp` is the `since` of the next
-    time; `timestamp` repeats it."""
+    `reset`: the whole server was restored since `since`, or deletions since then have been
+    forgotten, so this is the beginning of everything, and what is not in it is gone. `next_offset`
+    leads to the next page. `server_timestamp` is the `since` of the next time; `timestamp` repeats
+    it."""
 
     movies: list[MovieView]
     people: list[PersonView]

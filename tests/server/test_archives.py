@@ -24,6 +24,7 @@ from mm.schemas import ArchiveEntry, ArchiveSchedule
 from mm.services import health, jobs, problems, settings
 from mm.services.server import (
     archive_files,
+    archive_lock,
     archive_retention,
     archives,
     databases,
@@ -199,7 +200,7 @@ def test_the_room_it_needs_is_that_of_a_copy_and_a_file_in_which_nothing_got_sma
 
 def test_while_others_work_with_the_archives_it_says_so_after_a_while(monkeypatch):
     entry = archives.create()
-    monkeypatch.setattr(archives, "WAITS_SHORTLY_SECONDS", 0.1)
+    monkeypatch.setattr(archive_lock, "WAITS_SHORTLY_SECONDS", 0.1)
     with locks.hold("server"):
         with (
             pytest.raises(UnavailableError, match=r"^Cannot backup while database is in use$"),

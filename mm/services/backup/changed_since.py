@@ -6,6 +6,7 @@ A name is a film's title, or what a person, a list or a saved view is called.
 
 from peewee import JOIN, Expression, ModelSelect, fn
 
+from mm import models
 from mm.database import Table
 from mm.models import CustomList, Movie, Person, SavedView, Title, Tombstone, User
 from mm.services import shown_titles
@@ -17,19 +18,22 @@ GONE = {"person": "a deleted person", "list": "a deleted list", "view": "a delet
 
 
 def mark(user_id: str) -> float:
-    """The `updated_at` of what the user's library was changed by last; the moment to ask for
-    later, whatever the clock does until then."""
-    return max(
+    """The `updated_at` of what the user's library was changed by last, be it a restore of the whole
+    server; the moment to ask for later, whatever the clock does until then."""
+    newest = (
         table.select(fn.MAX(table.updated_at)).where(table.user == user_id).scalar() or 0.0
         for table in (Movie, Person, CustomList, SavedView, Tombstone)
     )
+    return max(models.epoch(), *newest)
 
 
 def names(user_id: str, moment: float, at_least_one: bool = False) -> list[str]:
     """What was changed, imported or removed after the mark, the newest first. What was only looked
     up, or only shows something else that changed, is left out; but where it is known that there is
     `at_least_one`, and nothing else is found, it is among these: what a phone did long ago has an
-    old last_modified."""
+    old last_modified. Where the whole server was restored since, every row was written since then,
+    and only the users' own times tell what they did."""
+    is_restored = moment < models.epoch()
     found: list[tuple[float, str]] = []
     tables: tuple[tuple[type[Table], ModelSelect], ...] = (
         (Movie, Movie.select(Movie.updated_at, fn.COALESCE(shown_titles.TITLE, Movie.title))),
@@ -43,9 +47,12 @@ def names(user_id: str, moment: float, at_least_one: bool = False) -> list[str]:
         found.extend(rows.where(mine).tuples())
     gone = Tombstone.select(Tombstone.updated_at, Tombstone.kind, Tombstone.key, Title.title)
     gone = gone.join(Title, JOIN.LEFT_OUTER, on=(Tombstone.key == Title.imdb_id))
-    for at, kind, key, title in gone.where(_newer(Tombstone, user_id, moment)).tuples():
+    mine = _newer(Tombstone, user_id, moment)
+    if is_restored:
+        mine &= Tombstone.deleted_at > moment
+    for at, kind, key, title in gone.where(mine).tuples():
         found.append((at, GONE.get(kind) or title or key))
-    if at_least_one and not found:
+    if at_least_one and not found and not is_restored:
         for table, select in tables:
             rows = select.join(Title) if table is Movie else select
             found.extend(rows.where(_newer(table, user_id, moment)).tuples())

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from mm import clock, locks, log
+from mm import clock, locks, log, models
 from mm.database import db
 from mm.errors import ConflictError, NoRoomError, UnusableFileError
 from mm.models import Job, User
@@ -210,9 +210,16 @@ def _not_confirmable(job: Job, plan_id: str, anyway: bool) -> str | None:
     except stored_plans.GoneError:
         return PLAN_LOST
     version = User.get_by_id(job.user_id).library_version
-    if version != job.params["library_version"] and not (anyway and _is_merge(job)):
+    is_true = version == job.params["library_version"] and not _is_from_before_a_restore(job)
+    if not is_true and not (anyway and _is_merge(job)):
         return CHANGED_SINCE.format(_changed_since(job))
     return None
+
+
+def _is_from_before_a_restore(job: Job) -> bool:
+    """Of the whole server, after which the library may have the same library_version again. What
+    the user agreed to was of another library."""
+    return job.params.get("seen_until", 0.0) < models.epoch()
 
 
 def run(job: Job) -> dict:
@@ -286,6 +293,8 @@ def _run_held(job: Job) -> dict:
 def _do_stored(job: Job, user: User, back_up: safety.BackUp) -> ImportResult:
     """Exactly the plan that was confirmed. Raises ConflictError where it is no longer true."""
     _require_version(user.library_version, job.params["library_version"])
+    if _is_from_before_a_restore(job):
+        raise ConflictError(portable.CHANGED)
     plan = stored_plans.load(job)
     jobs.progress(job, 2, 4, "Making a safety backup")
     filename = back_up(plan)

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from mm import clock, files, locks, log
+from mm import clock, files, locks, log, models
 from mm.database import chunks, db, update_rows
 from mm.errors import UserError
 from mm.models import Job, User
@@ -172,7 +172,11 @@ def _existing_or_linked(user: User) -> NightlyBackup | None:
         existing = entry(path)
         sidecar = backup_files.read_sidecar(path)
         is_completed = (existing.created_at or 0) <= (user.last_completed_at or 0)
-        holds_another = sidecar is not None and sidecar.library_version != user.library_version
+        holds_another = sidecar is not None and (
+            sidecar.library_version != user.library_version
+            # After a restore of the whole server, writes are counted from an earlier number.
+            or sidecar.created_at < models.epoch()
+        )
         # Not one that this database never completed and that holds something else:
         # the clock was ahead when it was made, or the database was brought back
         # from before.

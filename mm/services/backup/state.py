@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from peewee import ValuesList, fn
 
-from mm import clock, config, spoken
+from mm import clock, config, models, spoken
 from mm.database import chunks
 from mm.errors import UnavailableError
 from mm.models import CustomList, Job, Movie, Person, SavedView, Tombstone, User
@@ -342,10 +342,13 @@ def count_changes(copies: list[tuple[User, BackupEntry | None]]) -> dict[str, in
         for user_id, count in [*_changed_films(part), *_removed_films(part)]:
             films[user_id] += count
     counted: dict[str, int | None] = {}
+    epoch = models.epoch()
     for user, entry in copies:
         saved = _version_of(user.id, entry) if entry else None
         if saved is not None:
-            counted[user.id] = max(abs(user.library_version - saved), films[user.id])
+            # A copy from before a restore of the whole server may hold what came after the archive.
+            at_least = 1 if entry and (entry.created_at or 0) < epoch else 0
+            counted[user.id] = max(abs(user.library_version - saved), films[user.id], at_least)
         else:
             counted[user.id] = films[user.id] or None
     return counted
@@ -369,6 +372,8 @@ def _changed_films(since: list[tuple[str, float]]) -> Iterator[tuple[str, int]]:
 def _removed_films(since: list[tuple[str, float]]) -> Iterator[tuple[str, int]]:
     copy = ValuesList(since).cte("copy", columns=("user_id", "moment"))
     past = (Tombstone.updated_at > copy.c.moment) & (Tombstone.updated_at <= clock.now())
+    # A restore of the whole server may give deletions of long ago a new `updated_at`.
+    past &= (copy.c.moment >= models.epoch()) | (Tombstone.deleted_at > copy.c.moment)
     rows = Tombstone.select(Tombstone.user, fn.COUNT(Tombstone.key)).join(
         copy, on=(Tombstone.user == copy.c.user_id)
     )

@@ -8,7 +8,7 @@ undo of single steps (services/library/undo), which is kept for ten minutes.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mm import clock, config, files
+from mm import clock, config, files, models
 from mm.clock import DAY
 from mm.errors import InvalidError, NotFoundError
 from mm.models import Job, User
@@ -41,6 +41,10 @@ NO_SAFETY_COPY = (
 )
 UNKNOWN = "It isn’t known what {} was made for. To go back to it, restore it."
 NOT_DONE = "What {} was made for was never done, so there is nothing to undo."
+NOT_IN_LIBRARY = (
+    "The whole server was restored since {} was made, so what it was made for is not in this "
+    "library. To go back to it, restore it."
+)
 
 
 class _Copy(NamedTuple):
@@ -149,7 +153,11 @@ def _recent(user: User) -> Iterator[_Copy]:
     names = [entry.filename for entry in backup_files.entries(user.id)]
     written = ledger.written(user.id)
     copies = [copy for name in names if (copy := _copy(user, name, written))]
-    done = [copy for copy in copies if copy.done_at is not None and not copy.is_old()]
+    done = [
+        copy
+        for copy in copies
+        if copy.done_at is not None and not copy.is_old() and _is_in_library(copy, written)
+    ]
     return iter(sorted(done, key=lambda copy: (copy.done_at, copy.filename), reverse=True))
 
 
@@ -182,7 +190,15 @@ def _named(user: User, filename: str) -> _Copy:
         raise NotFoundError(TOO_OLD)
     if copy.done_at is None:
         raise NotFoundError(NOT_DONE.format(filename))
+    if not _is_in_library(copy, ledger.written(user.id)):
+        raise NotFoundError(NOT_IN_LIBRARY.format(filename))
     return copy
+
+
+def _is_in_library(copy: _Copy, written: dict[str, float]) -> bool:
+    """False for what was done after the archive that the server was restored from: the files know
+    of it, the database does not."""
+    return copy.written_at() >= models.epoch() or copy.filename in written
 
 
 def _since(user: User, copy: _Copy) -> list[str]:

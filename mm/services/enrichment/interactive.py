@@ -7,7 +7,7 @@ UnavailableError (503) when it did not answer, is paused, or has no key.
 
 from collections.abc import Callable
 
-from mm import config, log
+from mm import caches, config, log
 from mm.database import db
 from mm.errors import ProviderError, UnavailableError
 from mm.providers import client, limits, omdb, tmdb
@@ -18,6 +18,7 @@ from mm.services.enrichment.lookup_slots import LookUp, silent_providers
 TRIES = 2
 
 cache = Cache(size=500, seconds=3600)
+caches.register(cache.clear)
 
 
 def cache_key(*parts) -> tuple:

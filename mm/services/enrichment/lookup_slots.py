@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from mm import clock
+from mm import caches, clock
 from mm.errors import UnavailableError
 from mm.providers import client
 
@@ -143,6 +143,7 @@ class SilentProviders:
 
 slots = LookUpSlots()
 silent_providers = SilentProviders()
+caches.register(silent_providers.clear)
 
 
 class LookUp:

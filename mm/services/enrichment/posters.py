@@ -8,7 +8,7 @@ from pathlib import Path
 
 from peewee import fn
 
-from mm import clock, config, files, log, models
+from mm import caches, clock, config, files, log, models
 from mm.database import chunks, db
 from mm.errors import NotFoundError
 from mm.models import Job, Movie, Title
@@ -50,6 +50,8 @@ _missing = Cache(size=5000, seconds=MISSING_SECONDS)
 _silent_hosts = Cache(size=4, seconds=SILENT_SECONDS)
 # By the name of the file, the title of the film.
 _allowed = Cache(size=5000, seconds=ALLOWED_SECONDS)
+for _cache in (_missing, _silent_hosts, _allowed):
+    caches.register(_cache.clear)
 
 
 def path_of(size: str, name: str) -> Path:

@@ -5,8 +5,19 @@ from statistics import mean
 
 from peewee import JOIN, SQL, Asc, Desc, fn
 
+from mm import models
 from mm.database import db, snapshot
-from mm.models import CustomList, ListFilm, Movie, Person, Recommendation, Title, User, Watch
+from mm.models import (
+    CustomList,
+    ListFilm,
+    Movie,
+    Person,
+    Recommendation,
+    Setting,
+    Title,
+    User,
+    Watch,
+)
 from mm.schemas import MovieFilters, MovieView, PersonStats, RecommendationView, WatchView
 from mm.services import shown_titles
 from mm.services.enrichment import title_json
@@ -134,9 +145,11 @@ def watch_view(watch: Watch) -> WatchView:
 def state(user_id: str) -> str:
     """A text that changes whenever the JSON of the user's films does: the user's
     own writes are counted, deletions included, a look-up gives its films a new
-    updated_at, and other addresses of posters give another version."""
+    updated_at, other addresses of posters give another version, and a restore of the
+    whole server, which may bring an earlier count back, another epoch."""
     newest = Movie.select(fn.MAX(Movie.updated_at)).where(Movie.user == user_id)
-    row = User.select(User.library_version, newest).where(User.id == user_id).tuples().get()
+    epoch = Setting.select(Setting.value).where(Setting.key == models.EPOCH)
+    row = User.select(User.library_version, newest, epoch).where(User.id == user_id).tuples().get()
     return "-".join(map(str, (user_id, title_json.version(), *row)))
 
 

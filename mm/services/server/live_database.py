@@ -38,11 +38,13 @@ STOP_FIRST = (
 
 class Kept(NamedTuple):
     """What the restored data takes over from the data it replaces. `settings` are the values as
-    they are stored; empty where the database could not be read."""
+    they are stored; empty where the database could not be read. `last_person`: the largest id that
+    a person ever had."""
 
     settings: dict[str, str]
     token_versions: dict[str, int]
     user_version: int
+    last_person: int
 
 
 def fault() -> str | None:
@@ -74,10 +76,14 @@ def kept() -> Kept:
     """Of a damaged database, what can be read."""
     settings: dict[str, str] = {}
     token_versions: dict[str, int] = {}
+    last_person = 0
     with contextlib.suppress(sqlite3.DatabaseError, OSError), _opened() as live:
         settings = dict(live.execute("SELECT key, value FROM setting"))
         token_versions = dict(live.execute("SELECT id, token_version FROM user"))
-    return Kept(settings, token_versions, user_version() or 0)
+        [(last_person,)] = live.execute(
+            "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'person'"
+        )
+    return Kept(settings, token_versions, user_version() or 0, last_person)
 
 
 def user_version() -> int | None:
@@ -87,6 +93,13 @@ def user_version() -> int | None:
 
 def page_size() -> int:
     return _pragma("page_size") or PAGE_SIZE
+
+
+def size_bytes() -> int:
+    """Of the file and its log, some of which may not be in the file yet."""
+    path = live_path()
+    paths = (path, path.with_name(f"{path.name}-wal"))
+    return sum(each.stat().st_size for each in paths if each.exists())
 
 
 def take_write_lock() -> None:
@@ -165,8 +178,6 @@ def _put_in_place(source: Path, reason: str) -> None:
         log.error("database.set_aside", aside=aside, reason=reason)
     for ending in LOG_ENDINGS:
         Path(f"{path}{ending}").unlink(missing_ok=True)
-    with databases.opened(source) as staged:
-        staged.execute("PRAGMA journal_mode = wal")
     os.replace(source, path)
     files.sync_folder(path.parent)
 

@@ -63,7 +63,8 @@ def keep_live_values(
         _end_sessions(staged, kept.token_versions)
         _end_jobs(staged, job)
         staged.execute("DELETE FROM undo_step")
-        _mark_anew(staged, kept.settings)
+        epoch = _mark_anew(staged, kept.settings)
+        _use_no_id_again(staged, kept.last_person, epoch)
         version = kept.user_version % USER_VERSION_MAX + 1
         staged.execute(f"PRAGMA user_version = {version}")
         staged.execute("COMMIT")
@@ -119,9 +120,22 @@ def _end_jobs(staged: sqlite3.Connection, own: dict | None) -> None:
         staged.execute(f"INSERT INTO job ({names}) VALUES ({places})", tuple(own.values()))  # noqa: S608
 
 
-def _mark_anew(staged: sqlite3.Connection, live: dict[str, str]) -> None:
+def _use_no_id_again(staged: sqlite3.Connection, live: int, epoch: float) -> None:
+    """A phone may still send what it did with a person who came after the archive: their id must
+    never become another person's. Where the database that knew them is lost, nobody knows how far
+    they went: the seconds of the clock are further."""
+    last = max(live, int(epoch))
+    named = "name = 'person'"
+    if staged.execute(f"SELECT 1 FROM sqlite_sequence WHERE {named}").fetchone():  # noqa: S608
+        staged.execute(f"UPDATE sqlite_sequence SET seq = MAX(seq, ?) WHERE {named}", (last,))  # noqa: S608
+    else:
+        staged.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('person', ?)", (last,))
+
+
+def _mark_anew(staged: sqlite3.Connection, live: dict[str, str]) -> float:
     """Give every row that clients know an `updated_at` above all that they were ever told, in the
-    old order: the pages of an answer that is begun again then follow each other."""
+    old order: the pages of an answer that is begun again then follow each other. Returns the
+    epoch."""
     clocks = [clock.now(), _number(live.get(CLOCK)), _number(_setting(staged, CLOCK))]
     epoch = max(clocks) + CLOCK_STEP
     tables = [table._meta.table_name for table in MARKED]
@@ -141,6 +155,7 @@ def _mark_anew(staged: sqlite3.Connection, live: dict[str, str]) -> None:
     staged.execute("DROP TABLE mark")
     _put(staged, models.EPOCH, json.dumps(epoch))
     _put(staged, CLOCK, repr(epoch + (count + 1) * CLOCK_STEP))
+    return epoch
 
 
 def _setting(staged: sqlite3.Connection, key: str) -> str | None:

@@ -3,6 +3,10 @@
 A row that changes moves to the end, so nothing is missed while others write between
 two pages. The values of `updated_at` are given in the order of the commits, so a
 client that asks from the largest one it saw misses nothing either.
+
+When the whole server was restored, the rows are those of another time: what a client
+read before is worth nothing, and it is sent everything. `models.epoch()` is when that
+was, and every restored row of a library has a larger `updated_at`.
 """
 
 import math
@@ -36,6 +40,18 @@ class Position(NamedTuple):
     key: int
 
 
+class Offset(NamedTuple):
+    """Where a page ended, and the epoch in which it was read: a restore of the whole
+    server gives every row another place."""
+
+    position: Position
+    epoch: float
+
+    def __str__(self) -> str:
+        parts = (*self.position, self.epoch) if self.epoch else self.position
+        return "_".join(map(repr, parts))
+
+
 class Changes(NamedTuple):
     """`feed` without its films, whose ids are in `film_ids`, for
     `serializers.in_batches`."""
@@ -55,24 +71,31 @@ def page(user_id: str, since: float, limit: int, offset: str | None) -> Changes:
     for any other text."""
     if offset in (None, "", "0"):
         return _read(user_id, since, limit, None)
+    return _read(user_id, since, limit, _parsed(offset or ""))
+
+
+def _parsed(offset: str) -> Offset:
     try:
-        updated_at, table, key = (offset or "").split("_")
-        after = Position(float(updated_at), int(table), int(key))
+        updated_at, table, key, *epoch = offset.split("_")
+        position = Position(float(updated_at), int(table), int(key))
+        [read_in] = [float(part) for part in epoch] or [0.0]
     except ValueError:
-        after = Position(math.nan, 0, 0)
+        position, read_in = Position(math.nan, 0, 0), 0.0
     is_position = (
-        math.isfinite(after.updated_at)
-        and 0 <= after.table < len(TABLES)
-        and 0 <= after.key < 2**63
+        math.isfinite(position.updated_at)
+        and 0 <= position.table < len(TABLES)
+        and 0 <= position.key < 2**63
+        and math.isfinite(read_in)
     )
     if not is_position:
         reason = "is not the next_offset of an answer"
         raise InvalidError(f"offset: {reason}", [Problem("offset", reason)])
-    return _read(user_id, since, limit, after)
+    return Offset(position, read_in)
 
 
 def newest(user_id: str) -> float:
-    """The largest updated_at of this user's rows; 0 where there are none."""
+    """The largest updated_at of this user's rows, at least the epoch; 0 where there are none and
+    the server was never restored."""
     values = (
         table.select(table.updated_at)
         .where(table.user == user_id)
@@ -81,7 +104,7 @@ def newest(user_id: str) -> float:
         .scalar()
         for table in TABLES
     )
-    return max(value or 0.0 for value in values)
+    return max(models.epoch(), *(value or 0.0 for value in values))
 
 
 def sweep() -> None:
@@ -98,13 +121,17 @@ def sweep() -> None:
         Tombstone.delete().where(old).execute()
 
 
-def _read(user_id: str, since: float, limit: int | None, after: Position | None) -> Changes:
+def _read(user_id: str, since: float, limit: int | None, offset: Offset | None) -> Changes:
     if not math.isfinite(since):
         raise InvalidError("since: is not a time", [Problem("since", "is not a time")])
     since = max(0.0, since / 1000 if since > MILLISECONDS_FROM else since)
     with snapshot(db.obj):
-        forgotten = models.setting(FORGOTTEN, {}).get(user_id, 0)
-        needs_reset = 0 < since < forgotten
+        epoch = models.epoch()
+        forgotten = max(models.setting(FORGOTTEN, {}).get(user_id, 0), epoch)
+        # The pages before it showed rows that the restore has replaced.
+        is_broken_off = offset is not None and offset.epoch != epoch and since < epoch
+        after = offset.position if offset and offset.epoch == epoch else None
+        needs_reset = 0 < since < forgotten or is_broken_off
         positions = sorted(_positions(user_id, 0 if needs_reset else since, limit, after))
         reported = positions if limit is None else positions[:limit]
         has_more = len(positions) > len(reported)
@@ -112,16 +139,15 @@ def _read(user_id: str, since: float, limit: int | None, after: Position | None)
             server_timestamp = reported[-1].updated_at
         else:
             server_timestamp = max(since, after.updated_at if after else 0)
-        if not has_more:
-            # Otherwise the next poll would be from before what was forgotten,
-            # and reset again.
-            server_timestamp = max(server_timestamp, forgotten)
+        # Otherwise the next poll would be from before what was forgotten, and reset
+        # again; on the way there, only a restore may not be seen twice.
+        server_timestamp = max(server_timestamp, epoch if has_more else forgotten)
         changes = _changes(user_id, reported, server_timestamp)
     # Only on the first page: on the next ones it would throw away the page before.
     changes.feed.reset = needs_reset and after is None
     if has_more:
         changes.feed.has_more = True
-        changes.feed.next_offset = "_".join(map(repr, reported[-1]))
+        changes.feed.next_offset = str(Offset(reported[-1], epoch))
     return changes
 
 
