@@ -6,15 +6,14 @@ import time
 
 from mm import clock, config, disk, files, locks, log
 from mm.database import db
-from mm.errors import (
-    InvalidError,
-)
+from mm.errors import InvalidError
 from mm.models import Job
 from mm.schemas import ArchiveEntry, ArchiveKind, ArchiveSidecar
 from mm.services import jobs, settings
 from mm.services.server import (
     archive_files,
     archive_limits,
+    archive_lock,
     archive_retention,
     databases,
     effective,
@@ -35,6 +34,7 @@ from mm.services.server.pipeline import Progress
 ROTTEN = "its content was changed or damaged (the sha256 differs)"
 GOES_NEXT = "To be deleted next"
 MB = 10**6
+LOCK = archive_lock.LOCK
 room = archive_limits.room
 
 
@@ -125,8 +125,10 @@ def create_held(
             draft, path, archive_files.sidecar_of(kind, metadata, size, sha256, **more)
         )
     log.info("archive.made", file=name, bytes=size, seconds=time.monotonic() - begun)
-    # A clock that was set back makes the newest the oldest: what was just made always stays.
-    prune_held(but=name)
+    # Not within a restore, which may be about to read one that is to go.
+    if kind != "before-restore":
+        # A clock that was set back makes the newest the oldest: what was just made always stays.
+        prune_held(but=name)
     return archive_files.entry(path)
 
 
