@@ -39,7 +39,8 @@ def index() -> Response:
 
 
 def _asked_for() -> Job | None:
+    job_id = request.args.get("job")
     try:
-        return jobs.get_of_server(request.args.get("job", ""))
+        return jobs.get_of_server(job_id) if job_id else None
     except NotFoundError:
         return None
