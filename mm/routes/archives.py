@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request, send_file, url_for
 
-from mm import __version__, archive_bodies, auth, htmx, tasks
+from mm import archive_bodies, auth, htmx, tasks
 from mm.errors import InvalidError, NotFoundError, UserError
 from mm.models import Job
 from mm.routes.archive_contexts import (
@@ -235,7 +235,7 @@ def _restore_page(
         parts=PARTS,
         there=there,
         chosen=chosen or there,
-        is_older=entry.app_version not in (None, __version__),
+        is_older=present.is_newer_than(archive_files.path_of(entry.timestamp)),
         word=TYPED_WORD,
         problems=problems or {},
     )

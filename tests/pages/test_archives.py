@@ -197,6 +197,19 @@ def test_a_job_that_is_gone_does_not_hide_the_page(admin):
     assert admin.get("/admin?job=none").status_code == 200
 
 
+def test_an_archive_without_a_description_is_tested_before_it_is_restored(admin, archive):
+    address = f"/admin/archives/{archive.timestamp}"
+    path_of(archive).with_name(f"{path_of(archive).name}.meta.json").unlink()
+    text = admin.get("/admin").text
+    assert "Not verified" in text
+    assert "its description is missing" in text.lower()
+    assert f"{address}/restore" not in text
+    assert "Nobody knows what it holds: test it first." in admin.get(f"{address}/restore").text
+    admin.post(f"{address}/check")
+    work("archive-check")
+    assert f"{address}/restore" in admin.get("/admin").text
+
+
 # What can be done with one.
 
 
@@ -366,7 +379,7 @@ def test_the_form_says_what_the_archive_holds_and_what_it_replaces(admin, archiv
 def test_an_archive_of_an_older_version_warns(admin, archive):
     path = path_of(archive)
     sidecar = archive_files.read_sidecar(path)
-    sidecar.app_version = "0.1.0"
+    sidecar.schema = "0001_initial"
     archive_files.write_sidecar(path, sidecar)
     text = admin.get(f"/admin/archives/{archive.timestamp}/restore").text
     assert "Backup from older version, may have issues" in text
