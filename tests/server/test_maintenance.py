@@ -40,6 +40,16 @@ def test_a_page_is_shown_and_a_form_is_refused_with_the_time_to_wait(page, under
     assert "being restored" in answer.get_data(as_text=True)
 
 
+def test_the_page_of_a_film_that_was_never_looked_up_is_shown(page, alice):
+    """Although it would move the film up in the queue."""
+    with db.connection_context():
+        put(alice, many(1))
+    maintenance.begin("test")
+    maintenance.close("test")
+    assert page.get("/movies/tt0000001").status_code == 200
+    maintenance.end()
+
+
 def test_the_api_reads_and_refuses_changes_before_it_asks_who_one_is(
     client, as_user, alice, under_maintenance
 ):

@@ -15,6 +15,7 @@ from peewee import Expression, OperationalError
 from mm import log, models
 from mm.database import db, waiting_at_most
 from mm.errors import InvalidError, NotFoundError
+from mm.maintenance import MaintenanceError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch
 from mm.schemas import NAMES_MAX, Problem, Refreshed
 from mm.services import shown_titles, validation
@@ -307,13 +308,13 @@ def refresh(user_id: str, imdb_id: str) -> Refreshed:
 def prioritize(title: Title) -> bool:
     """Move a title that was never looked up to the head of the queue, because somebody
     looks at it. Returns whether it was moved: while the database is busy it is not,
-    and its turn comes anyway."""
+    and its turn comes anyway. The page is shown, also while the whole server is restored."""
     if title.tmdb_state != "stub":
         return False
     try:
         with waiting_at_most(db.obj, PRIORITIZE_SECONDS), db.atomic():
             enrichment_queue.prioritize(title.imdb_id)
-    except OperationalError as error:
+    except (OperationalError, MaintenanceError) as error:
         log.warning("title.not_moved_up", reason=str(error))
         return False
     return True
