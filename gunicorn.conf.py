@@ -11,7 +11,8 @@ workers = 1
 #   12 look-ups at TMDB and OMDb     (mm/services/enrichment/lookup_slots.py: AT_ONCE and WAITING)
 #   12 posters from the image host   (mm/services/enrichment/posters.py: AT_ONCE and WAITING)
 #    6 checks of passwords           (mm/login_limits.py: AT_ONCE and WAITING)
-# That makes 42, and 6 are left. With fewer threads, connections take at most half of them.
+#    2 uploads of archives           (mm/services/server/archive_uploads.py: AT_ONCE)
+# That makes 44, and 4 are left. With fewer threads, connections take at most half of them.
 threads = 48
 limit_request_line = 8190
 # Its socket would be written into the home folder.

@@ -44,10 +44,11 @@ def received(is_required: bool = True) -> Iterator[Received]:
     Raises InvalidError where there is no file, TooLargeError, NoRoomError and ConflictError; and
     what mm/request_bodies.py raises.
     """
+    most = config.current.archive_max_bytes
     announced = request.content_length or 0
-    if announced > config.current.archive_max_bytes + FORM_MAX:
+    if announced > most + FORM_MAX:
         raise TooLargeError(archive_uploads.too_large())
-    with archive_uploads.receiving(announced) as upload:
+    with archive_uploads.receiving(min(announced, most)) as upload:
         try:
             has_file, form = _read(upload)
         except RequestEntityTooLarge as error:

@@ -100,6 +100,12 @@ def is_logged_in() -> bool:
         return False
 
 
+def ask_nobody() -> None:
+    """For a page that is the same for everybody, and is shown while the database does not
+    answer: this request has no account."""
+    g._login_user = AnonymousUserMixin()
+
+
 def account() -> User:
     """The account of this request. Raises ForbiddenError for a TokenAdministrator, who has none."""
     if current_user.id is None:
@@ -307,7 +313,7 @@ def _database_must_answer() -> Iterator[None]:
         yield
     except (DatabaseError, InterfaceError) as error:
         # So that the error page does not ask the database once more.
-        g._login_user = AnonymousUserMixin()
+        ask_nobody()
         raise UnavailableError(
             "The database does not answer right now. Try again in a minute."
         ) from error

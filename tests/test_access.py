@@ -154,6 +154,23 @@ TABLE = {
     "POST /account/password": own_library(REDIRECT, data={"current": PASSWORD, "new": PASSWORD}),
     "POST /account/end-sessions": own_library(REDIRECT),
     "GET /admin": only_administrators(200),
+    "GET /admin/archives": only_administrators(REDIRECT),
+    "POST /admin/archives": only_administrators(REDIRECT),
+    "GET /admin/archives/room": only_administrators(REDIRECT),
+    "GET /admin/archives/jobs/<job_id>": only_administrators(REDIRECT),
+    "POST /admin/archives/upload": only_administrators(422, data={"x": "no file"}),
+    "POST /admin/archives/schedule": only_administrators(
+        REDIRECT, data={"time": "04:00", "days": "mon", "keep_last": "7"}
+    ),
+    "GET /admin/archives/<timestamp>": only_administrators(200),
+    "POST /admin/archives/<timestamp>/check": only_administrators(REDIRECT),
+    "POST /admin/archives/<timestamp>/pin": only_administrators(REDIRECT, data={"pinned": "1"}),
+    "GET /admin/archives/<timestamp>/delete": only_administrators(200),
+    "POST /admin/archives/<timestamp>/delete": only_administrators(REDIRECT),
+    "GET /admin/archives/<timestamp>/restore": only_administrators(200),
+    # Without the word.
+    "POST /admin/archives/<timestamp>/restore": only_administrators(422),
+    "GET /restored/<token>": everybody(404),
     # API
     "GET /api/health": everybody(200),
     "POST /api/auth/login": everybody(200, json={"email": ALICE, "password": PASSWORD}),
@@ -340,12 +357,10 @@ def path_of(key):
     examples = {
         "tmdb_id": lambda: "550",
         "filename": a_backup,
+        "job_id": a_job_of_the_server
+        if "archives" in key or "system" in key
+        else a_job_of_alices(key),
         "timestamp": an_archive,
-        "job_id": a_server_job
-        if "system" in key
-        else a_job_with_rejected_rows
-        if "jobs/<job_id>/left-out" in key
-        else a_waiting_import,
         "user_id": an_account,
         "imdb_id": a_ranked_film if "ranking" in key else a_watched_film,
         "person": lambda: "Zoe",
@@ -369,17 +384,8 @@ def a_backup():
     return backups.create(user(ALICE)).filename
 
 
-def an_archive():
-    found = archives.listing()
-    return found[0].timestamp if found else archives.create(database=False).timestamp
-
-
 def an_archive_file():
     return archive_files.path_of(an_archive()).open("rb"), "an archive.zip"
-
-
-def a_server_job():
-    return jobs.create("archive-check").id
 
 
 def an_idle_server():
@@ -409,6 +415,20 @@ def a_waiting_import():
 def a_job_with_rejected_rows():
     result = {"errors": [{"path": "movies[0]", "reason": "none"}]}
     return Job.create(kind="import", user=user(ALICE), state="done", result=result).id
+
+
+def a_job_of_alices(key):
+    return a_job_with_rejected_rows if "jobs/<job_id>/left-out" in key else a_waiting_import
+
+
+def a_job_of_the_server():
+    return Job.create(kind="archive", state="done", result={}).id
+
+
+def an_archive():
+    """Work of another row that waits would be in its way."""
+    Job.delete().where(Job.kind.in_(jobs.OF_THE_SERVER)).execute()
+    return archives.create("scheduled").timestamp
 
 
 def a_watched_film():

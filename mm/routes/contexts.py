@@ -30,20 +30,10 @@ def job_context(job: Job | None) -> dict:
     """For `jobs/_job.html`; an import that is done also shows its films being filled."""
     if job is None:
         return {"job": None}
-    passed = clock.now() - (job.started_at or clock.now())
-    left = None
-    if job.state == "running" and job.done and passed >= GUESS_AFTER:
-        left = passed / job.done * (job.total - job.done)
-    is_unforeseen = job.message.startswith(ledger.UNFORESEEN)
     context = {
-        "job": job,
-        "words": words_of(job),
-        "active": job.state in jobs.ACTIVE,
-        "left": left,
-        "late": job.state == "queued" and heartbeat.worker_is_late(),
+        **progress_context(job),
         "left_out": history.left_out_of(job),
         "left_out_reasons": downloads.reasons_of(history.left_out_of(job)),
-        "reason": ledger.REASON_IN_THE_LOG if is_unforeseen else job.message,
     }
     if job.kind in history.ACTIONS:
         context["title"] = history.title_of(job)
@@ -54,6 +44,23 @@ def job_context(job: Job | None) -> dict:
         # The backup that was made or tested, unless it is deleted by now.
         context["entry"] = backups.find(job.user_id, (job.result or {}).get("filename"))
     return context
+
+
+def progress_context(job: Job) -> dict:
+    """What is shown of any job: how far it is, and how it ended."""
+    passed = clock.now() - (job.started_at or clock.now())
+    left = None
+    if job.state == "running" and job.done and passed >= GUESS_AFTER:
+        left = passed / job.done * (job.total - job.done)
+    is_unforeseen = job.message.startswith(ledger.UNFORESEEN)
+    return {
+        "job": job,
+        "words": words_of(job),
+        "active": job.state in jobs.ACTIVE,
+        "left": left,
+        "late": job.state == "queued" and heartbeat.worker_is_late(),
+        "reason": ledger.REASON_IN_THE_LOG if is_unforeseen else job.message,
+    }
 
 
 def words_of(job: Job) -> jobs.Words | None:

@@ -138,6 +138,15 @@ def test_one_made_by_hand_is_waited_for(now):
     assert due() == []
 
 
+def test_nothing_is_begun_while_the_server_is_restored(now):
+    now("2026-03-02 12:00")
+    archive_schedule.save(ArchiveSchedule(enabled=True))
+    config.current.maintenance_file.touch()
+    assert archive_schedule.due_jobs() == []
+    config.current.maintenance_file.unlink()
+    assert due() == ["archive"]
+
+
 # Failures.
 
 

@@ -16,6 +16,8 @@ from tests.support.libraries import many, put
 
 pytestmark = pytest.mark.usefixtures("database")
 MIB = 2**20
+# Of a form with a file, before its bytes.
+HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 
 
 @pytest.fixture
@@ -280,6 +282,14 @@ def test_two_files_and_a_broken_form_are_refused(posted):
     assert left() == []
 
 
+def test_an_archive_of_just_the_limit_fits_into_a_form(posted, small):
+    kind = "multipart/form-data; boundary=x"
+    data = bytes(1_000_000)
+    assert posted(data=HEAD + data + b"\r\n--x--\r\n", content_type=kind)[0] == data
+    with pytest.raises(TooLargeError):
+        posted(data=HEAD + data + b"y\r\n--x--\r\n", content_type=kind)
+
+
 class Unread(io.RawIOBase):
     def readinto(self, buffer):
         pytest.fail("the body was read")
@@ -304,7 +314,7 @@ def test_one_that_is_too_large_without_saying_so_is_refused(posted, small):
         ("application/zip", b""),
         (
             "multipart/form-data; boundary=x",
-            b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n',
+            HEAD,
         ),
         (
             "multipart/form-data; boundary=x",
@@ -314,8 +324,11 @@ def test_one_that_is_too_large_without_saying_so_is_refused(posted, small):
         body = io.BufferedReader(_Chained(head, Endless()))
         with pytest.raises(TooLargeError, match="MM_ARCHIVE_MAX"):
             posted(
-                content_type=kind,
-                environ_overrides={"wsgi.input": body, "wsgi.input_terminated": True},
+                environ_overrides={
+                    "CONTENT_TYPE": kind,
+                    "wsgi.input": body,
+                    "wsgi.input_terminated": True,
+                },
             )
         assert left() == []
 
@@ -333,10 +346,12 @@ class _Chained(io.RawIOBase):
 
 @pytest.mark.parametrize("kind", ["application/zip", "multipart/form-data; boundary=x"])
 def test_one_that_is_cut_off_leaves_nothing(posted, kind):
-    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nabc'
     with pytest.raises(ClientDisconnected):
         posted(
-            content_type=kind,
-            environ_overrides={"wsgi.input": io.BytesIO(head), "CONTENT_LENGTH": "5000"},
+            environ_overrides={
+                "CONTENT_TYPE": kind,
+                "wsgi.input": io.BytesIO(HEAD + b"abc"),
+                "CONTENT_LENGTH": "5000",
+            },
         )
     assert left() == []

@@ -22,6 +22,7 @@ from mm.errors import (
 from mm.models import Job
 from mm.schemas import ArchiveEntry, ArchiveSchedule
 from mm.services import health, jobs, problems, settings
+from mm.services.enrichment import runner as enrichment_runner
 from mm.services.server import (
     archive_files,
     archive_lock,
@@ -557,3 +558,13 @@ def test_the_failure_of_an_archive_is_told_on_its_job_and_leaves_nothing(monkeyp
     assert (job.state, "page 3 is never used" in job.message) == ("failed", True)
     assert problems.texts() == []
     assert names() == []
+
+
+def test_a_worker_that_is_asked_to_stop_takes_back_the_archive_and_makes_it_later(monkeypatch):
+    job = archives.request()
+    monkeypatch.setattr(enrichment_runner.stopping, "is_set", lambda: True)
+    assert run(job).state == "queued"
+    assert names() == []
+    assert list(config.current.tmp_dir.iterdir()) == []
+    monkeypatch.undo()
+    assert run(job).state == "done"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from mm import clock, config, log, models
+from mm import clock, config, log, maintenance, models
 from mm.clock import DAY
 from mm.config import backup_minutes
 from mm.database import db
@@ -123,6 +123,9 @@ def _try_again_at(now: float) -> float | None:
 def due_jobs() -> list[Job]:
     """Jobs for what has become due, to be enqueued. Where one kind of work cannot be looked for,
     the other is found all the same."""
+    # Nothing can be saved while the server is restored.
+    if maintenance.is_on():
+        return []
     created = []
     for part, (what, look) in LOOKS.items():
         if job := problems.attempt(part, what, look):

@@ -10,6 +10,7 @@ from mm.errors import InvalidError
 from mm.models import Job
 from mm.schemas import ArchiveEntry, ArchiveKind, ArchiveSidecar
 from mm.services import jobs, settings
+from mm.services.enrichment import runner as enrichment_runner
 from mm.services.server import (
     archive_files,
     archive_limits,
@@ -331,7 +332,11 @@ def run_nightly(job: Job) -> dict:
 
 
 def _reports(job: Job) -> Progress:
+    """Raises StoppedError at a shut-down: what was begun is taken back, and made anew."""
+
     def report(done_bytes: int, total_bytes: int, message: str) -> None:
+        if enrichment_runner.stopping.is_set():
+            raise jobs.StoppedError
         jobs.progress(job, done_bytes // MB, total_bytes // MB, message)
 
     return report
