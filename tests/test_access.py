@@ -417,6 +417,10 @@ def a_job_with_rejected_rows():
     return Job.create(kind="import", user=user(ALICE), state="done", result=result).id
 
 
+def is_of_the_server(key):
+    return "/admin/archives" in key or "/system/" in key
+
+
 def a_job_of_alices(key):
     return a_job_with_rejected_rows if "jobs/<job_id>/left-out" in key else a_waiting_import
 
