@@ -23,6 +23,8 @@ DIRECTORY_MAX = 64 * 2**20
 NAME_MAX_BYTES = 500
 PART_MAX_BYTES = 255
 PIECE = 2**20
+# Less than PIECE: what does not get used of it is copied for the next step.
+PACKED_PIECE = 2**18
 STORED, DEFLATED, AES = 0, 8, 99
 ENCRYPTED_FLAGS = 0x0001 | 0x0040 | 0x2000
 DESCRIPTOR_FLAG, UTF8_FLAG = 0x0008, 0x0800
@@ -270,7 +272,7 @@ def _unpacked(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
     while not inflate.eof:
         data = inflate.unconsumed_tail
         if not data and left:
-            data = file.read(min(PIECE, left))
+            data = file.read(min(PACKED_PIECE, left))
             left -= len(data)
         try:
             piece = inflate.decompress(data, PIECE)
