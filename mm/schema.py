@@ -26,6 +26,21 @@ def unknown() -> list[str]:
     return [row.name for row in _runner().status() if not row.path]
 
 
+def names() -> list[str]:
+    """Those of all migrations of this version, in order."""
+    return [migration.name for migration in Migration.load_directory(str(MIGRATIONS))]
+
+
+def upgrade_file(path: Path | str) -> list[str]:
+    """Apply the pending migrations to a SQLite file that is not the database in use and that nobody
+    has open; returns their names. Does not wait for the disk. Raises peewee.DatabaseError and what
+    a migration raises; the file is then as after the last one that succeeded."""
+    pragmas = {"journal_mode": "delete", "synchronous": "off", "foreign_keys": 1}
+    database = SqliteDatabase(str(path), pragmas={**pragmas, "trusted_schema": "off"})
+    with database.connection_context():
+        return list(Runner(database, str(MIGRATIONS)).up())
+
+
 def require_current() -> None:
     """Raises SchemaError unless the database is at the current schema."""
     with db.connection_context():
@@ -42,21 +57,6 @@ def upgrade() -> list[str]:
     with db.connection_context(), locks.wait_for("upgrade", WAIT_SECONDS):
         _refuse_newer()
         return list(_runner().up())
-
-
-def names() -> list[str]:
-    """Those of all migrations of this version, in order."""
-    return [migration.name for migration in Migration.load_directory(str(MIGRATIONS))]
-
-
-def upgrade_file(path: Path | str) -> list[str]:
-    """Apply the pending migrations to a SQLite file that is not the database in use and that nobody
-    has open; returns their names. Does not wait for the disk. Raises peewee.DatabaseError and what
-    a migration raises; the file is then as after the last one that succeeded."""
-    pragmas = {"journal_mode": "delete", "synchronous": "off", "foreign_keys": 1}
-    database = SqliteDatabase(str(path), pragmas={**pragmas, "trusted_schema": "off"})
-    with database.connection_context():
-        return list(Runner(database, str(MIGRATIONS)).up())
 
 
 def _refuse_newer() -> None:

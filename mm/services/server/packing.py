@@ -23,24 +23,23 @@ and read back from the disk.
 import contextlib
 import hashlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 from isal import isal_zlib
 from stream_zip import NO_COMPRESSION_32, NO_COMPRESSION_64, ZIP_32, ZIP_64, stream_zip
 
 import mm
-from mm import config, disk, files, log, schema
+from mm import config, files, log, schema
 from mm.errors import InvalidError, TooLargeError
 from mm.schemas import Member, Metadata, SettingsFile
 from mm.schemas.archives import ARCHIVE_VERSION
-from mm.services.server import databases, unpacking, work_folders, zip_reading
+from mm.services.server import databases, poster_links, unpacking, work_folders, zip_reading
 from mm.services.server.pipeline import Meter, ParallelDeflate, Progress, ahead
 
 DATABASE, SETTINGS, POSTERS = unpacking.DATABASE, unpacking.SETTINGS, unpacking.POSTERS
@@ -51,6 +50,8 @@ FLUSH_BYTES = 16 * 2**20
 SMALL_BYTES = 3 * 10**9
 SMALL_MEMBERS = 65_000
 MODE = 0o100600
+# The times that a ZIP can hold: from 1980 to 2038.
+EARLIEST, LATEST = 315_619_200, 2**31 - 1
 DAMAGED = "The database is damaged: "
 
 
@@ -89,7 +90,7 @@ def make(
             # Meanwhile the file is read and packed.
             fault = pool.submit(databases.fault_of, folder / DATABASE)
         if posters:
-            _link_posters(folder / POSTERS)
+            poster_links.make(folder / POSTERS)
         if settings is not None:
             files.write(folder / SETTINGS, _json(settings))
         # Each is read for its description, packed, and read back.
@@ -111,25 +112,22 @@ def make(
         size = sum(member.size_bytes for member in metadata.members.values())
         _require_restorable(size, len(parts))
         files.require_room(target.parent, size)
-        try:
-            with work_folders.said_when_full(target.parent):
-                sha256, packed = pack(target, metadata, parts, meter)
+        with work_folders.said_when_full(target.parent), _new_file(target) as file:
+            sha256, packed = pack(file, metadata, parts, meter)
             unpacking.read_back(target, metadata, meter)
             if database and (found := fault.result()):
                 raise InvalidError(f"{DAMAGED}{found}.")
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
     return metadata, sha256, packed
 
 
-def pack(target: Path, metadata: Metadata, parts: list[Part], meter: Meter) -> tuple[str, int]:
-    """Write the ZIP to `target`, which must not exist, for its owner only, and wait for the disk;
-    returns its SHA-256 and size in bytes."""
+def pack(file: BinaryIO, metadata: Metadata, parts: list[Part], meter: Meter) -> tuple[str, int]:
+    """Write the ZIP to `file` and wait for the disk; returns its SHA-256 and size in bytes."""
     total = sum(part.member.size_bytes for part in parts)
     is_small = total < SMALL_BYTES and len(parts) < SMALL_MEMBERS
     deflated, stored = (ZIP_32, NO_COMPRESSION_32) if is_small else (ZIP_64, NO_COMPRESSION_64)
-    modified = datetime.fromtimestamp(metadata.created_at, UTC)
+    # A clock that was never set says 1970.
+    moment = min(max(metadata.created_at, EARLIEST), LATEST)
+    modified = datetime.fromtimestamp(moment, UTC)
 
     def members() -> Iterator[tuple]:
         description = _json(metadata)
@@ -142,12 +140,7 @@ def pack(target: Path, metadata: Metadata, parts: list[Part], meter: Meter) -> t
     digest = hashlib.sha256()
     size = synced = 0
     flushing: Future | None = None
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with (
-        os.fdopen(descriptor, "wb") as file,
-        ThreadPoolExecutor(CORES) as pool,
-        ThreadPoolExecutor(1) as syncing,
-    ):
+    with ThreadPoolExecutor(CORES) as pool, ThreadPoolExecutor(1) as syncing:
         zipped = stream_zip(
             members(),
             chunk_size=PIECE,
@@ -159,7 +152,7 @@ def pack(target: Path, metadata: Metadata, parts: list[Part], meter: Meter) -> t
                 digest.update(piece)
                 size += len(piece)
                 meter.report("Packing")
-                # All at once at the end, others would wait for the disk for seconds.
+                # Left for the end, it would keep all others from the disk for seconds.
                 if size - synced > FLUSH_BYTES and (flushing is None or flushing.done()):
                     file.flush()
                     flushing, synced = syncing.submit(os.fdatasync, file.fileno()), size
@@ -168,6 +161,18 @@ def pack(target: Path, metadata: Metadata, parts: list[Part], meter: Meter) -> t
         file.flush()
         files.settle(file.fileno())
     return digest.hexdigest(), size
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """For its owner only; deleted when the block fails. Raises FileExistsError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _describe(name: str, path: Path, meter: Meter) -> Part:
@@ -183,7 +188,10 @@ def _describe(name: str, path: Path, meter: Meter) -> Part:
 
 
 def _copy_database(target: Path) -> None:
-    files.require_room(target.parent, databases.live_path().stat().st_size)
+    live = databases.live_path()
+    if not live.exists():
+        raise InvalidError(f"{DAMAGED}{live.name} is not there.")
+    files.require_room(target.parent, live.stat().st_size)
     try:
         databases.copy(target, sync=False)
     except sqlite3.DatabaseError as error:
@@ -193,59 +201,12 @@ def _copy_database(target: Path) -> None:
 def _describe_database(path: Path, metadata: Metadata) -> None:
     try:
         metadata.rows = databases.rows_of(path)
-        metadata.schema = databases.migrations_of(path)[-1]
+        migrations = databases.migrations_of(path)
     except sqlite3.DatabaseError as error:
         raise InvalidError(f"{DAMAGED}{error}.") from error
-
-
-def _link_posters(target: Path) -> None:
-    """Links to all posters, copies where links fail: one that is deleted or fetched again meanwhile
-    changes nothing. One that cannot be had costs that one."""
-    source = config.current.posters_dir
-    names: set[str] = set()
-    for path in sorted(_regular_files(source)):
-        name = f"{POSTERS}/{path.relative_to(source).as_posix()}"
-        fault = zip_reading.fault_of_name(name)
-        if fault is None and zip_reading.folded(name) in names:
-            fault = "another differs only in case"
-        if fault is None:
-            try:
-                _link(path, target.parent / name)
-                names.add(zip_reading.folded(name))
-            except FileNotFoundError:
-                # Swept meanwhile.
-                continue
-            except OSError as error:
-                if disk.is_full(error):
-                    raise
-                fault = type(error).__name__
-        if fault:
-            log.warning("archive.poster_left_out", file=ascii(path.name), reason=fault)
-
-
-def _regular_files(folder: Path) -> Iterator[Path]:
-    """Those of a folder and of its folders. No links, and nothing hidden, as drafts are."""
-    try:
-        with os.scandir(folder) as found:
-            entries = [entry for entry in found if not entry.name.startswith(".")]
-    except OSError as error:
-        log.warning("archive.folder_left_out", folder=folder.name, reason=type(error).__name__)
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _regular_files(Path(entry.path))
-        elif entry.is_file(follow_symlinks=False):
-            yield Path(entry.path)
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)
+    if not migrations:
+        raise InvalidError(f"{DAMAGED}it has no tables of Movie Manager.")
+    metadata.schema = migrations[-1]
 
 
 def _parts(folder: Path, meter: Meter) -> list[Part]:

@@ -6,6 +6,7 @@ rows and the schema of its database. What fails leaves nothing on the disk.
 
 import contextlib
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -66,13 +67,18 @@ def unpack(
     these. Of the others only the bytes are checked. A failure leaves none of them."""
     chosen = {DATABASE: database, SETTINGS: settings, POSTERS: posters}
     names = tuple(name for name, is_chosen in chosen.items() if is_chosen)
+    for name in names:
+        if os.path.lexists(folder / name):
+            raise FileExistsError(folder / name)
     try:
         with work_folders.said_when_full(folder):
             return _unpack(path, folder, names, progress)
     except BaseException:
-        for name in (DATABASE, f"{DATABASE}-journal", SETTINGS):
+        for name in {*names} - {POSTERS}:
             (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / POSTERS, ignore_errors=True)
+        if posters:
+            shutil.rmtree(folder / POSTERS, ignore_errors=True)
+        (folder / f"{DATABASE}-journal").unlink(missing_ok=True)
         raise
 
 

@@ -8,7 +8,6 @@ read a list of any length at once, and believes it.
 import os
 import stat
 import struct
-import unicodedata
 from collections.abc import Generator, Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -16,13 +15,14 @@ from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from mm.errors import InvalidError
+from mm.services.server import member_names
 
 CORRUPTED = "Backup file is corrupted: "
 MEMBERS_MAX = 200_000
 DIRECTORY_MAX = 64 * 2**20
-NAME_MAX_BYTES = 500
-PART_MAX_BYTES = 255
 PIECE = 2**20
+# Less than PIECE: what does not get used of it is copied for the next step.
+PACKED_PIECE = 2**18
 STORED, DEFLATED, AES = 0, 8, 99
 ENCRYPTED_FLAGS = 0x0001 | 0x0040 | 0x2000
 DESCRIPTOR_FLAG, UTF8_FLAG = 0x0008, 0x0800
@@ -71,7 +71,8 @@ def entries(file: BinaryIO) -> list[Entry]:
     that leads elsewhere or comes twice, and where two members share bytes."""
     count, start, size = _find_directory(file)
     listed = sorted(_listed(_at(file, start, size), count), key=lambda row: row.offset)
-    _refuse_duplicates([row.name for row in listed])
+    if fault := member_names.fault_of_all([row.name for row in listed]):
+        raise corrupted(fault)
     found = []
     free_from = 0
     for row in listed:
@@ -99,24 +100,6 @@ def read(file: BinaryIO, entry: Entry) -> Generator[bytes, None, None]:
         yield piece
     if produced != entry.size or crc != entry.crc:
         raise corrupted(f"{entry.name} is damaged")
-
-
-def fault_of_name(name: str) -> str | None:
-    """Why no member of an archive may have this name; None for one that is all right."""
-    parts = name.removesuffix("/").split("/")
-    if not name.isprintable() or "\\" in name or ":" in name:
-        return "it has characters that are not allowed"
-    if {"", ".", ".."} & set(parts):
-        return "it leads elsewhere"
-    sizes = [len(part.encode()) for part in parts]
-    if max(sizes) > PART_MAX_BYTES or len(name.encode()) > NAME_MAX_BYTES:
-        return "it is too long"
-    return None
-
-
-def folded(name: str) -> str:
-    """Equal for names that some file system takes for the same."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _find_directory(file: BinaryIO) -> tuple[int, int, int]:
@@ -193,7 +176,7 @@ def _name_of(raw: bytes, flags: int) -> str:
         name = raw.decode("utf-8" if flags & UTF8_FLAG else "cp437")
     except UnicodeDecodeError as error:
         raise corrupted("a member’s name cannot be read") from error
-    if fault := fault_of_name(name):
+    if fault := member_names.fault_of(name):
         raise corrupted(f"a member’s name is refused, {fault}: {name[:80]!r}")
     return name
 
@@ -226,20 +209,6 @@ def _refuse_kind(name: str, flags: int, method: int, mode: int) -> None:
         raise corrupted(f"{name} is a link or a device")
 
 
-def _refuse_duplicates(names: list[str]) -> None:
-    seen = set()
-    for name in names:
-        key = folded(name.removesuffix("/"))
-        if key in seen:
-            raise corrupted(f"{name} is there twice")
-        seen.add(key)
-    files = {folded(name) for name in names if not name.endswith("/")}
-    for name in names:
-        parts = folded(name).split("/")
-        if any("/".join(parts[:depth]) in files for depth in range(1, len(parts))):
-            raise corrupted(f"{name} lies in what is not a folder")
-
-
 def _start_of_data(file: BinaryIO, row: _Listed) -> int:
     header = _at(file, row.offset, LOCAL.size)
     mark, _, flags, method, _, _, crc, packed, size, name_size, extra_size = LOCAL.unpack(header)
@@ -270,7 +239,7 @@ def _unpacked(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
     while not inflate.eof:
         data = inflate.unconsumed_tail
         if not data and left:
-            data = file.read(min(PIECE, left))
+            data = file.read(min(PACKED_PIECE, left))
             left -= len(data)
         try:
             piece = inflate.decompress(data, PIECE)
