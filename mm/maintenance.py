@@ -80,7 +80,7 @@ def _is_closed() -> bool:
     except FileNotFoundError:
         return False
     except (ValueError, TypeError, KeyError):
-        # Made by hand, by whoever runs the server.
+        # Somebody made it by hand.
         return True
 
 

@@ -206,6 +206,40 @@ def test_what_takes_it_up_may_be_killed_too(server, again, monkeypatch):
     require_nothing_left(job, is_new=True)
 
 
+@pytest.mark.parametrize(("step", "moment"), [("prepare", "after"), ("swap_posters", "within")])
+def test_the_next_restore_takes_up_the_killed_one_first(server, step, moment, monkeypatch):
+    timestamp, *_ = server
+    with db.connection_context():
+        job, _ = restore.request(timestamp)
+    with monkeypatch.context() as patch:
+        arm(patch, step, moment)
+        assert killed(lambda: do_job(job.id))
+    # Sessions end in the first, so the second restores the posters only.
+    path = archive_files.path_of(timestamp)
+    left = restore_state.read()
+    restore.at_once(path, database=False, settings=False, progress=lambda text: None)
+    assert not left.folder.exists()
+    assert poster_files() == server[2][1]
+    assert rows() == (server[1][0] if step == "prepare" else server[2][0])
+    with db.connection_context():
+        assert Job.get_by_id(job.id).state == ("failed" if step == "prepare" else "done")
+
+
+def test_nothing_new_is_asked_for_until_the_killed_one_is_taken_up(server, monkeypatch):
+    timestamp, *_ = server
+    with db.connection_context():
+        job, _ = restore.request(timestamp)
+    with monkeypatch.context() as patch:
+        arm(patch, "prepare", "after")
+        assert killed(lambda: do_job(job.id))
+    with db.connection_context():
+        Job.delete().execute()
+        with pytest.raises(locks.BusyError):
+            restore.request(timestamp)
+        restore.recover()
+        restore.request(timestamp)
+
+
 def test_a_staged_database_that_rotted_meanwhile_is_not_loaded(server, monkeypatch):
     timestamp, old, _ = server
     with db.connection_context():

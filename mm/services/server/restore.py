@@ -14,7 +14,7 @@ from peewee import DatabaseError
 
 from mm import clock, config, files, locks, log, maintenance
 from mm.database import db
-from mm.errors import UserError
+from mm.errors import NotFoundError, UserError
 from mm.models import Job
 from mm.schemas import RestoreState
 from mm.services import jobs
@@ -24,12 +24,13 @@ from mm.services.server import (
     restore_state,
     restore_steps,
 )
-from mm.services.server.archive_lock import LOCK, require_idle
+from mm.services.server.archive_lock import LOCK, holding_shortly, require_idle
 from mm.services.server.restore_state import Reporter, RestoreRecord
 
 KIND = "server-restore"
 LOCK_SECONDS = 30
 BUSY = "An archive is being made, checked or restored. Try again when that has finished."
+UNFINISHED = "A restore was interrupted, and is finished within a minute. Try again then."
 TAKEN_BACK = "A restore of the server was interrupted. Nothing was changed."
 FINISHED = "A restore of the server was interrupted. It is finished now."
 FAILED = "A restore of the server was interrupted, and could not be finished. "
@@ -52,10 +53,10 @@ def request(
     record = restore_state.new(path, timestamp, database, posters, settings)
     restore_steps.require_room(path, record)
     token = restore_state.give_token(record)
-    if locks.is_held(LOCK):
-        raise locks.BusyError(BUSY)
-    with db.atomic():
+    with holding_shortly(), db.atomic():
         require_idle()
+        if _is_left(restore_state.read()):
+            raise locks.BusyError(UNFINISHED)
         job = jobs.create(KIND, params={"timestamp": timestamp})
         record.job_id = job.id
         restore_state.write(record)
@@ -69,7 +70,9 @@ def run(job: Job) -> dict:
     if record is None or record.job_id != job.id:
         raise UserError("Another restore was begun since. Nothing was changed.")
     with locks.wait_for(LOCK, LOCK_SECONDS):
-        if record.shown.state == "queued" and (error := _do(Reporter(record))):
+        if _is_left(record):
+            _take_up(record)
+        elif record.shown.state == "queued" and (error := _do(Reporter(record))):
             raise error
     if record.shown.state == "failed":
         raise UserError(record.shown.message)
@@ -86,9 +89,13 @@ def at_once(
     """From the command line, also where the database is damaged or missing. Raises UserError, and
     BusyError while another one runs."""
     databases.require_sqlite()
+    if not path.is_file():
+        raise NotFoundError(f"There is no file {path}.")
     name = archive_files.timestamp_of(path.name) or path.name
     record = restore_state.new(path.absolute(), name, database, posters, settings)
     with _closing(), locks.hold(LOCK, BUSY):
+        if _is_left(left := restore_state.read()):
+            _take_up(left)
         if error := _do(Reporter(record, progress)):
             raise error
     return record.shown
@@ -107,12 +114,16 @@ def recover() -> str | None:
 
     For the start of the server and for each minute."""
     record = restore_state.read()
-    is_running = record is not None and record.shown.state == "running"
-    if not is_running and not maintenance.is_on() and not _folders():
+    if not _is_left(record) and not maintenance.is_on() and not _folders():
         return None
     with contextlib.suppress(locks.BusyError), locks.hold(LOCK):
         return _take_up(restore_state.read())
     return None
+
+
+def _is_left(record: RestoreRecord | None) -> bool:
+    """Whether it runs, or for who holds the lock: was left by a killed process."""
+    return record is not None and record.shown.state == "running"
 
 
 def _do(report: Reporter) -> UserError | None:
