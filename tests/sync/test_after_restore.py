@@ -251,9 +251,9 @@ def test_an_offset_of_nonsense_is_still_refused(asked, archive, restore, alice):
 # What a phone did offline before the restore, and sends after it.
 
 
-def act(ask, action, at, status=200, **data):
+def act(ask, action, at, expected=200, **data):
     body = {"action": action, "data": data, "timestamp": at, "id": f"{action}-{at}"}
-    return ask("POST", "/api/sync", body, status)
+    return ask("POST", "/api/sync", body, expected)
 
 
 def test_what_was_done_offline_is_done_on_the_restored_library(asked, archive, restore, alice):
@@ -291,6 +291,22 @@ def test_an_action_answered_after_the_archive_is_done_again(asked, archive, rest
     assert not Movie.select().where(Movie.user == alice.id).exists()
     assert act(ask, "addMovie", at, imdb_id=FILM)["success"]
     assert [row["imdb_id"] for row in ask("GET", "/api/movies")] == [FILM]
+
+
+def test_an_action_that_meets_the_restore_is_not_answered_as_one_that_failed(
+    asked, archive, restore, alice, monkeypatch
+):
+    """The phone would take it out of its queue."""
+
+    def restored(*args, **values):
+        raise maintenance.RestoredError
+
+    restore(archive())
+    ask, at = asked(alice), clock.now()
+    with monkeypatch.context() as during:
+        during.setattr(movies, "add", restored)
+        act(ask, "addMovie", at, imdb_id=FILM, expected=503)
+    assert act(ask, "addMovie", at, imdb_id=FILM)["success"]
 
 
 def test_an_action_answered_before_the_archive_is_not_done_again(asked, archive, restore, alice):
