@@ -77,6 +77,11 @@ class PersistentSqliteDatabase(SqliteDatabase):
             self._keeper.close()
             self._keeper = None
 
+    def accept_restored(self) -> None:
+        """This thread knows that the data was replaced, and holds nothing that it read before."""
+        if not self.is_closed():
+            self._begun.user_version = _user_version(self.connection())
+
     def execute_sql(self, sql, params=None):
         if self.connection().in_transaction:
             return self._execute(sql, params)

@@ -299,6 +299,13 @@ def take_up_interrupted() -> None:
                 failed(job, jobs.GIVEN_UP)
 
 
+def take_up_restore() -> None:
+    """One of the whole server, which a killed process left. Before anything else is looked for: the
+    jobs may be others afterwards."""
+    with log.isolated("restore.not_taken_up"):
+        restore.recover()
+
+
 def enqueue_due() -> None:
     for job in (*schedule.due_jobs(), *archive_schedule.due_jobs()):
         enqueue(job)
@@ -328,7 +335,7 @@ DURING_MAINTENANCE = ("queue",)
 
 @huey.periodic_task(crontab())
 def tick() -> None:
-    restore.recover()
+    take_up_restore()
     with db.connection_context(), _until_maintenance():
         for part, (what, work) in PARTS.items():
             if part in DURING_MAINTENANCE or not maintenance.is_on():
@@ -342,7 +349,7 @@ def take_over() -> None:
     """Once a process, though huey calls it in each thread: what the last one left behind."""
     if not _taking_over.acquire(blocking=False):
         return
-    restore.recover()
+    take_up_restore()
     with db.connection_context():
         health.lost_accounts()
         problems.attempt("sweep.backups", "Tidying the backup folders", backups.sweep)

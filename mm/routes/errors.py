@@ -6,7 +6,9 @@ from flask import Flask, Response, make_response, request, url_for
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from mm import htmx, server_errors
+from mm.database import db
 from mm.errors import UnauthenticatedError, UserError
+from mm.maintenance import RestoredError
 from mm.services import validation
 
 TITLES = {
@@ -50,6 +52,9 @@ def log_in_first(error: UnauthenticatedError) -> Response:
 
 
 def show_user_error(error: UserError) -> Response:
+    if isinstance(error, RestoredError):
+        # The page that says so is all of the new data.
+        db.obj.accept_restored()
     response = _answer(error.message, error.status)
     if retry_after := getattr(error, "retry_after", None):
         response.headers["Retry-After"] = str(retry_after)

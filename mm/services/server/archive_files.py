@@ -16,7 +16,7 @@ from pathlib import Path
 import humanize
 
 import mm
-from mm import config, described_files
+from mm import config, described_files, files
 from mm.described_files import are_possible, is_listed, sidecar_path
 from mm.errors import NotFoundError
 from mm.schemas import ArchiveContents, ArchiveEntry, ArchiveKind, ArchiveSidecar, Metadata
@@ -78,17 +78,23 @@ def name_like(timestamp: str, taken: Collection[str] = ()) -> str:
 
 def path_of(timestamp: str) -> Path:
     """Raises NotFoundError for anything but a listed archive."""
-    path = folder() / filename_of(timestamp)
-    if not timestamp_of(path.name) or not is_listed(path):
+    path = _path(timestamp)
+    if not is_listed(path):
         raise NotFoundError(NOT_FOUND)
     return path
 
 
 def path_to_delete(timestamp: str) -> Path:
     """As `path_of`; a description without its file is listed too, and can only be removed."""
-    path = folder() / filename_of(timestamp)
-    is_alone = not os.path.lexists(path) and sidecar_path(path).is_file()
-    return path if timestamp_of(path.name) and is_alone else path_of(timestamp)
+    path = _path(timestamp)
+    is_alone = not os.path.lexists(path) and files.is_file(sidecar_path(path))
+    return path if is_alone else path_of(timestamp)
+
+
+def _path(timestamp: str) -> Path:
+    if moment_of(timestamp) is None:
+        raise NotFoundError(NOT_FOUND)
+    return folder() / filename_of(timestamp)
 
 
 def is_there(timestamp: str) -> bool:

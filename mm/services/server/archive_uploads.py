@@ -16,7 +16,7 @@ from pathlib import Path
 from mm import clock, config, described_files, disk, files, locks, log
 from mm.errors import ConflictError, InvalidError, NoRoomError, TooLargeError
 from mm.schemas import ArchiveEntry, ArchiveValidation
-from mm.services.server import archive_files, archives, databases, unpacking
+from mm.services.server import archive_files, archives, databases, unpacking, work_folders
 
 FOLDER = re.compile(r"upload-[0-9a-f]{16}")
 NAME = "archive.zip"
@@ -86,7 +86,7 @@ def receiving(expected_bytes: int = 0) -> Iterator[Upload]:
     folder = config.current.tmp_dir / f"upload-{secrets.token_hex(8)}"
     try:
         # While this lock is held nobody sweeps the folder.
-        with locks.hold(folder.name), files_said_full():
+        with locks.hold(folder.name), work_folders.said_when_full(config.current.tmp_dir):
             files.make_folder(folder)
             try:
                 with Upload(folder / NAME) as upload:
@@ -95,17 +95,6 @@ def receiving(expected_bytes: int = 0) -> Iterator[Upload]:
                 shutil.rmtree(folder, ignore_errors=True)
     finally:
         _turns.release()
-
-
-@contextlib.contextmanager
-def files_said_full() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in disk.FULL_DISK_ERRNOS:
-            raise
-        free = disk.megabytes(disk.free_bytes(config.current.tmp_dir))
-        raise NoRoomError(f"Not enough disk space: {free} free in the data folder.") from error
 
 
 def validate(path: Path) -> ArchiveValidation:

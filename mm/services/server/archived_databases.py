@@ -4,6 +4,7 @@ Its file may have been made to do harm: what its schema could make SQLite run is
 anything is written to it.
 """
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,13 @@ from mm.services.server import databases
 from mm.services.server.zip_reading import corrupted
 
 MAGIC = b"SQLite format 3\0"
+HEADER_BYTES = 100
+# Section 1.3 of https://www.sqlite.org/fileformat2.html
+ENCODING = slice(56, 60)
+UTF8 = 1
+WORD = re.compile(r"\w+")
+# What makes SQLite compute something, and no table or index of this program has.
+RULES = {"VIRTUAL", "CHECK", "GENERATED", "AS"}
 FOREIGN = "database.db is not a database of Movie Manager"
 
 
@@ -41,9 +49,7 @@ def examine(path: Path, metadata: Metadata) -> list[str]:
     """Check the file, which nobody has open, and bring it to the current schema; returns the
     migrations that were applied for that. Raises InvalidError."""
     try:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise corrupted(FOREIGN)
+        _refuse_header(path)
         applied = databases.migrations_of(path)
         _refuse_what_runs(path)
         if fault := databases.fault_of(path):
@@ -59,6 +65,16 @@ def examine(path: Path, metadata: Metadata) -> list[str]:
     return migrations
 
 
+def _refuse_header(path: Path) -> None:
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES or not header.startswith(MAGIC):
+        raise corrupted(FOREIGN)
+    # A restore would bring it into the database in use, whose text is UTF-8.
+    if int.from_bytes(header[ENCODING], "big") != UTF8:
+        raise corrupted("database.db has another encoding than UTF-8")
+
+
 def _refuse_what_runs(path: Path) -> None:
     """Raises InvalidError for triggers, views, tables of extensions and columns that are computed:
     this program has none, and whoever planted one wants it to run."""
@@ -69,8 +85,7 @@ def _refuse_what_runs(path: Path) -> None:
         for name, sql in connection.execute(
             "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
         ):
-            words = set(sql.upper().replace("(", " ").split())
-            if words & {"VIRTUAL", "CHECK", "GENERATED", "AS"}:
+            if RULES & set(WORD.findall(sql.upper())):
                 raise corrupted(f"database.db holds a rule of its own on {name[:40]}")
 
 

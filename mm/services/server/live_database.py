@@ -95,6 +95,13 @@ def page_size() -> int:
     return _pragma("page_size") or PAGE_SIZE
 
 
+def size_bytes() -> int:
+    """Of the file and its log, some of which may not be in the file yet."""
+    path = live_path()
+    paths = (path, path.with_name(f"{path.name}-wal"))
+    return sum(each.stat().st_size for each in paths if each.exists())
+
+
 def take_write_lock() -> None:
     """Wait until no transaction writes any more. Raises UnavailableError after LOCK_SECONDS."""
     try:
@@ -159,6 +166,8 @@ def _put_in_place(source: Path, reason: str) -> None:
     if locks.is_shared(RUNNING):
         raise ConflictError(STOP_FIRST)
     path = live_path()
+    if not db.is_closed():
+        db.close()
     db.obj.release()
     if path.exists():
         aside = f"{path.name}.damaged-{_stamp()}"
@@ -169,8 +178,6 @@ def _put_in_place(source: Path, reason: str) -> None:
         log.error("database.set_aside", aside=aside, reason=reason)
     for ending in LOG_ENDINGS:
         Path(f"{path}{ending}").unlink(missing_ok=True)
-    with databases.opened(source) as staged:
-        staged.execute("PRAGMA journal_mode = wal")
     os.replace(source, path)
     files.sync_folder(path.parent)
 

@@ -26,7 +26,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +37,7 @@ from stream_zip import NO_COMPRESSION_32, NO_COMPRESSION_64, ZIP_32, ZIP_64, str
 
 import mm
 from mm import config, disk, files, log, schema
-from mm.errors import InvalidError, UserError
+from mm.errors import InvalidError, TooLargeError
 from mm.schemas import Member, Metadata, SettingsFile
 from mm.schemas.archives import ARCHIVE_VERSION
 from mm.services.server import databases, unpacking, work_folders, zip_reading
@@ -46,6 +46,7 @@ from mm.services.server.pipeline import Meter, ParallelDeflate, Progress, ahead
 DATABASE, SETTINGS, POSTERS = unpacking.DATABASE, unpacking.SETTINGS, unpacking.POSTERS
 PIECE = 2**20
 CORES = 2
+FLUSH_BYTES = 16 * 2**20
 # Below these, the sizes and the number of members fit a ZIP without its 64-bit extension.
 SMALL_BYTES = 3 * 10**9
 SMALL_MEMBERS = 65_000
@@ -77,13 +78,13 @@ def make(
     its description, its SHA-256 and its size in bytes.
 
     Raises NoRoomError, UnavailableError when the database stays locked, InvalidError when the
-    database or what was written is damaged, and UserError where there is too much for an archive.
+    database or what was written is damaged, and TooLargeError where it could not be restored.
     Then nothing is left of it.
     """
     meter = Meter(progress)
     with work_folders.folder() as folder, ThreadPoolExecutor(1) as pool:
         if database:
-            meter.say("Copying the database")
+            meter.report("Copying the database")
             _copy_database(folder / DATABASE)
             # Meanwhile the file is read and packed.
             fault = pool.submit(databases.fault_of, folder / DATABASE)
@@ -136,12 +137,17 @@ def pack(target: Path, metadata: Metadata, parts: list[Part], meter: Meter) -> t
         for part in parts:
             is_picture = part.name.startswith(f"{POSTERS}/")
             method = stored(part.member.size_bytes, part.crc) if is_picture else deflated
-            yield part.name, modified, MODE, method, _pieces(part.path, meter, "Packing")
+            yield part.name, modified, MODE, method, _pieces(part.path, meter)
 
     digest = hashlib.sha256()
-    size = 0
+    size = synced = 0
+    flushing: Future | None = None
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file, ThreadPoolExecutor(CORES) as pool:
+    with (
+        os.fdopen(descriptor, "wb") as file,
+        ThreadPoolExecutor(CORES) as pool,
+        ThreadPoolExecutor(1) as syncing,
+    ):
         zipped = stream_zip(
             members(),
             chunk_size=PIECE,
@@ -152,6 +158,13 @@ def pack(target: Path, metadata: Metadata, parts: list[Part], meter: Meter) -> t
                 file.write(piece)
                 digest.update(piece)
                 size += len(piece)
+                meter.report("Packing")
+                # All at once at the end, others would wait for the disk for seconds.
+                if size - synced > FLUSH_BYTES and (flushing is None or flushing.done()):
+                    file.flush()
+                    flushing, synced = syncing.submit(os.fdatasync, file.fileno()), size
+        if flushing:
+            flushing.result()
         file.flush()
         files.settle(file.fileno())
     return digest.hexdigest(), size
@@ -161,7 +174,8 @@ def _describe(name: str, path: Path, meter: Meter) -> Part:
     """In one pass over the file. Raises OSError."""
     digest = hashlib.sha256()
     size = crc = 0
-    for piece in _pieces(path, meter, "Reading"):
+    for piece in _pieces(path, meter):
+        meter.report("Reading")
         digest.update(piece)
         crc = isal_zlib.crc32(piece, crc)
         size += len(piece)
@@ -252,20 +266,20 @@ def _parts(folder: Path, meter: Meter) -> list[Part]:
 
 
 def _require_restorable(size: int, count: int) -> None:
-    """Raises UserError for what the reader would refuse."""
+    """Raises TooLargeError for what the reader would refuse."""
     if count >= zip_reading.MEMBERS_MAX:
-        raise UserError(
+        raise TooLargeError(
             f"There are more than {zip_reading.MEMBERS_MAX:,} posters, too many for an archive. "
             "Leave them out: they are fetched again."
         )
     if size > config.current.archive_max_bytes:
-        raise UserError(unpacking.too_large(size))
+        raise TooLargeError(unpacking.too_large(size))
 
 
-def _pieces(path: Path, meter: Meter, message: str) -> Iterator[bytes]:
+def _pieces(path: Path, meter: Meter) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(PIECE):
-            meter.add(len(piece), message)
+            meter.done += len(piece)
             yield piece
 
 

@@ -50,7 +50,8 @@ def _deflated(piece: bytes) -> bytes:
 
 
 class Meter:
-    """Counts bytes, and reports them at most twice a second. `total`: bytes in all."""
+    """Counts bytes, in any thread, and reports them in the one that calls `report`, at most twice a
+    second. `total`: bytes in all."""
 
     def __init__(self, progress: Progress | None, total: int = 0):
         self.progress = progress
@@ -58,12 +59,7 @@ class Meter:
         self.done = 0
         self.due = 0.0
 
-    def say(self, message: str) -> None:
-        if self.progress:
-            self.progress(self.done, self.total, message)
+    def report(self, message: str) -> None:
+        if self.progress and clock.monotonic() >= self.due:
             self.due = clock.monotonic() + REPORT_SECONDS
-
-    def add(self, size: int, message: str) -> None:
-        self.done += size
-        if clock.monotonic() >= self.due:
-            self.say(message)
+            self.progress(self.done, self.total, message)

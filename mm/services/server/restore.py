@@ -20,15 +20,15 @@ from mm.schemas import RestoreState
 from mm.services import jobs
 from mm.services.server import (
     archive_files,
-    archives,
     databases,
     restore_state,
     restore_steps,
 )
+from mm.services.server.archive_lock import LOCK, require_idle
 from mm.services.server.restore_state import Reporter, RestoreRecord
 
 KIND = "server-restore"
-LOCK, LOCK_SECONDS = archives.LOCK, 30
+LOCK_SECONDS = 30
 BUSY = "An archive is being made, checked or restored. Try again when that has finished."
 TAKEN_BACK = "A restore of the server was interrupted. Nothing was changed."
 FINISHED = "A restore of the server was interrupted. It is finished now."
@@ -52,8 +52,10 @@ def request(
     record = restore_state.new(path, timestamp, database, posters, settings)
     restore_steps.require_room(path, record)
     token = restore_state.give_token(record)
+    if locks.is_held(LOCK):
+        raise locks.BusyError(BUSY)
     with db.atomic():
-        archives.require_idle()
+        require_idle()
         job = jobs.create(KIND, params={"timestamp": timestamp})
         record.job_id = job.id
         restore_state.write(record)
@@ -67,8 +69,8 @@ def run(job: Job) -> dict:
     if record is None or record.job_id != job.id:
         raise UserError("Another restore was begun since. Nothing was changed.")
     with locks.wait_for(LOCK, LOCK_SECONDS):
-        if record.shown.state == "queued":
-            _do(Reporter(record))
+        if record.shown.state == "queued" and (error := _do(Reporter(record))):
+            raise error
     if record.shown.state == "failed":
         raise UserError(record.shown.message)
     return _result(record)
@@ -86,14 +88,9 @@ def at_once(
     databases.require_sqlite()
     name = archive_files.timestamp_of(path.name) or path.name
     record = restore_state.new(path.absolute(), name, database, posters, settings)
-    try:
-        with locks.hold(LOCK, BUSY):
-            _do(Reporter(record, progress))
-    finally:
-        if not db.is_closed():
-            db.close()
-    if record.shown.state == "failed":
-        raise UserError(record.shown.message)
+    with _closing(), locks.hold(LOCK, BUSY):
+        if error := _do(Reporter(record, progress)):
+            raise error
     return record.shown
 
 
@@ -118,33 +115,37 @@ def recover() -> str | None:
     return None
 
 
-def _do(report: Reporter) -> None:
-    """All steps of a restore. Its outcome is in the record."""
+def _do(report: Reporter) -> UserError | None:
+    """All steps of a restore. Its outcome is in the record; returns why it failed."""
     report.record.shown.state = "running"
     with maintenance.exempt():
-        error = _try(restore_steps.BEFORE_LOAD, report)
-        if error:
-            restore_steps.abandon(report, error)
-        else:
-            _finish(report)
+        if error := _try(restore_steps.BEFORE_LOAD, report):
+            restore_steps.abandon(report, error.message)
+            return error
+        return _finish(report)
 
 
-def _finish(report: Reporter) -> None:
-    if error := _try(restore_steps.FROM_LOAD, report):
-        restore_steps.put_back(report, error)
+def _finish(report: Reporter) -> UserError | None:
+    is_resumed = report.record.shown.step in restore_steps.STEPS_AT_LAST
+    if not is_resumed and (error := _try(restore_steps.FROM_LOAD, report)):
+        error.message = restore_steps.put_back(report, error.message)
+        error.args = (error.message,)
+        return error
+    # What fails here is done again by `recover`.
+    return _try(restore_steps.AT_LAST, report)
 
 
-def _try(steps: tuple[Callable[[Reporter], None], ...], report: Reporter) -> str | None:
-    """Do these steps; what to say of an error that ended them."""
+def _try(steps: tuple[Callable[[Reporter], None], ...], report: Reporter) -> UserError | None:
+    """Do these steps; returns the error that ended them."""
     with log.caught() as attempt:
         for step in steps:
             step(report)
     if attempt.error is None:
         return None
     if isinstance(attempt.error, UserError):
-        return attempt.error.message
+        return attempt.error
     code = log.unexpected("restore.failed", attempt.error, step=report.record.shown.step)
-    return f"Something went wrong. {log.pointer(code)}"
+    return UserError(f"Something went wrong. {log.pointer(code)}")
 
 
 def _take_up(record: RestoreRecord | None) -> str | None:
@@ -160,6 +161,9 @@ def _take_up(record: RestoreRecord | None) -> str | None:
                 _finish(report)
                 is_done = record.shown.state == "done"
                 said = FINISHED if is_done else FAILED + record.shown.message
+            if record.shown.state == "running":
+                # It failed at last, perhaps for a full disk: a later try finishes it.
+                return None
             _end_job(record)
         log.warning("restore.taken_up", step=record.shown.step, state=record.shown.state)
     if maintenance.is_on():

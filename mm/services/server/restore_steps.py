@@ -1,9 +1,10 @@
 """The steps of a restore of the whole server, in their order. Each can be repeated.
 
-Until `load` nothing of this server is changed. A restore that was killed before it is abandoned;
-one that was killed later goes on from `load`.
+Until `load` nothing of this server is changed: a restore that was killed before it is abandoned.
+One that was killed later goes on from `load`, or from `resume` if it had come so far.
 """
 
+import json
 import shutil
 import sqlite3
 import time
@@ -156,11 +157,10 @@ def load(report: Reporter) -> None:
     if not record.has_database:
         return
     if live_database.user_version() != record.version:
+        if not record.database.exists() or staging.identity(record.database) != record.staged:
+            raise InvalidError("The prepared database was changed or damaged meanwhile.")
         live_database.load(record.database, report.progress)
-    # This thread's connection began with the data that is gone.
-    if not db.is_closed():
-        db.close()
-        db.connect()
+    db.obj.accept_restored()
 
 
 def swap_posters(report: Reporter) -> None:
@@ -227,15 +227,11 @@ def finish(report: Reporter) -> None:
 
 
 BEFORE_LOAD: tuple[Callable[[Reporter], None], ...] = (check, prepare, pause, save, keep)
-FROM_LOAD: tuple[Callable[[Reporter], None], ...] = (
-    load,
-    swap_posters,
-    put_settings,
-    verify,
-    resume,
-    finish,
-)
+FROM_LOAD: tuple[Callable[[Reporter], None], ...] = (load, swap_posters, put_settings, verify)
+# Users write again: nothing may be compared or taken back any more.
+AT_LAST: tuple[Callable[[Reporter], None], ...] = (resume, finish)
 STEPS_BEFORE_LOAD = ("check", "prepare", "pause", "safety", "keep")
+STEPS_AT_LAST = ("resume", "finish")
 
 
 def abandon(report: Reporter, why: str) -> None:
@@ -262,6 +258,7 @@ def put_back(report: Reporter, why: str) -> str:
         why = f"{why} {UNSAVED}"
     else:
         why = f"{why} What was there before the restore is back."
+    db.obj.accept_restored()
     _fail(report, why)
     return why
 
@@ -269,16 +266,15 @@ def put_back(report: Reporter, why: str) -> str:
 def require_room(path: Path, record: RestoreRecord) -> None:
     """Raises NoRoomError unless there is room for the unpacked archive, the database's log while it
     is loaded, and the safety archive."""
-    live = live_database.live_path()
-    old_bytes = live.stat().st_size if live.exists() else 0
     metadata = unpacking.metadata_of(path)
-    loaded = metadata.database_size_bytes if record.has_database else 0
-    pictures = 0
+    new_bytes = metadata.database_size_bytes if record.has_database else 0
+    old_bytes = live_database.size_bytes()
+    unpacked, pictures = new_bytes, 0
     if record.has_posters:
-        loaded += metadata.posters_size_bytes
+        unpacked += metadata.posters_size_bytes
         pictures = _size_of(config.current.posters_dir)
-    # The safety archive is made of a copy of the database.
-    needed = loaded + max(metadata.database_size_bytes, old_bytes)
+    # The safety archive is made of a copy of the database, which is gone when the log grows.
+    needed = unpacked + max(new_bytes, old_bytes)
     place, safety = config.current.data_dir, config.current.archives_dir
     files.make_folder(safety)
     if place.stat().st_dev == safety.stat().st_dev:
@@ -300,6 +296,7 @@ def _load_safety(record: RestoreRecord) -> None:
     job = _own_job(record)
     staging.keep_live_values(before, live_database.kept(), job, True, True)
     live_database.load(before)
+    db.obj.accept_restored()
 
 
 def _fail(report: Reporter, why: str) -> None:
@@ -314,7 +311,14 @@ def _fail(report: Reporter, why: str) -> None:
 
 def _running_besides(job_id: str | None) -> str | None:
     """The kind of a job that a process runs; that of the restore does not count."""
-    for job in Job.select(Job.id, Job.kind).where((Job.state == "running") & (Job.id != job_id)):
+    running = (Job.state == "running") & (Job.id != job_id)
+    try:
+        found = list(Job.select(Job.id, Job.kind).where(running))
+    except DatabaseError:
+        if not live_database.damage():
+            raise
+        found = []
+    for job in found:
         if locks.is_held(f"job-{job.id}"):
             return job.kind
     return None
@@ -333,7 +337,7 @@ def _own_job(record: RestoreRecord) -> dict | None:
         done=0,
         total=0,
         message="",
-        params="{}",
+        params=json.dumps({"timestamp": record.shown.archive}),
         starts=1,
         created_at=record.shown.started_at,
         started_at=record.shown.started_at,

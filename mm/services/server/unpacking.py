@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from mm import config, disk, files
-from mm.errors import InvalidError
+from mm.errors import InvalidError, TooLargeError
 from mm.schemas import Metadata, SettingsFile
 from mm.schemas.archives import ARCHIVE_VERSION
 from mm.services.server import archived_databases, work_folders, zip_reading
@@ -46,8 +46,8 @@ def check(path: Path, progress: Progress | None = None) -> Checked:
     """Everything that can be known without restoring it: each member is unpacked and compared, and
     the database is opened, checked and brought to the current schema in a scratch folder.
 
-    Raises InvalidError "Backup file is corrupted: …", or for an archive of a newer version, and
-    NoRoomError.
+    Raises InvalidError "Backup file is corrupted: …", or for an archive of a newer version,
+    TooLargeError above MM_ARCHIVE_MAX, and NoRoomError.
     """
     with work_folders.folder() as folder:
         return _unpack(path, folder, (DATABASE,), progress)
@@ -119,7 +119,7 @@ def _unpack(
         sizes = {name: member.size_bytes for name, member in metadata.members.items()}
         total = sum(sizes.values())
         if total > config.current.archive_max_bytes:
-            raise InvalidError(too_large(total))
+            raise TooLargeError(too_large(total))
         targets = {name: folder / name for name in members if name.split("/")[0] in chosen}
         has_database = DATABASE in targets
         is_older = has_database and archived_databases.is_older(metadata)
@@ -130,7 +130,7 @@ def _unpack(
         _read_members(file, metadata, members, targets, meter, "Checking the backup")
     migrations = []
     if has_database:
-        meter.say("Checking the database")
+        meter.report("Checking the database")
         migrations = archived_databases.examine(targets[DATABASE], metadata)
         if migrations:
             warnings.append("Backup from older version, may have issues")
@@ -246,7 +246,8 @@ def _read_members(
                 digest.update(piece)
                 if output:
                     output.write(piece)
-                meter.add(len(piece), message)
+                meter.done += len(piece)
+                meter.report(message)
                 continue
             # The member's end.
             if output is None and name in targets:

@@ -1,0 +1,105 @@
+"""Archives of the whole server as they arrive in a request, as a form's file or as the body itself:
+written straight to the disk, at most MM_ARCHIVE_MAX, and not bound by the limit of other bodies."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from flask import request
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+from werkzeug.wsgi import get_input_stream
+
+from mm import config
+from mm.errors import InvalidError, TooLargeError
+from mm.services.server import archive_uploads
+
+# The part of a form that is the file.
+FIELD = "file"
+# What a form has besides its file.
+FORM_MAX = 2**20
+FORM_PARTS = 50
+RAW = ("application/zip", "application/x-zip-compressed", "application/octet-stream")
+PIECE = 2**18
+NO_FILE = "Choose an archive first: a file moviemanager-backup-….zip, in the field “file”."
+ONE_FILE = "Send one file at a time."
+NOT_A_FORM = "The form with the file could not be read. Send it again."
+
+
+class Received(NamedTuple):
+    """`path` is None where no file was sent. `form` has the other fields."""
+
+    path: Path | None
+    form: MultiDict[str, str]
+
+
+@contextlib.contextmanager
+def received(is_required: bool = True) -> Iterator[Received]:
+    """The archive that this request sends, whole; its file is gone at the end of the block unless
+    the block moved it. Reads nothing before, so guards come first.
+
+    Raises InvalidError where there is no file, TooLargeError, NoRoomError and ConflictError; and
+    what mm/request_bodies.py raises.
+    """
+    announced = request.content_length or 0
+    if announced > config.current.archive_max_bytes + FORM_MAX:
+        raise TooLargeError(archive_uploads.too_large())
+    with archive_uploads.receiving(announced) as upload:
+        try:
+            has_file, form = _read(upload)
+        except RequestEntityTooLarge as error:
+            raise TooLargeError(archive_uploads.too_large()) from error
+        upload.flush()
+        if is_required and not has_file:
+            raise InvalidError(NO_FILE)
+        yield Received(upload.path if has_file else None, form)
+
+
+def _read(upload: archive_uploads.Upload) -> tuple[bool, MultiDict[str, str]]:
+    """Whether there was a file, and the other fields."""
+    most = config.current.archive_max_bytes + FORM_MAX
+    stream = get_input_stream(request.environ, max_content_length=most)
+    if request.mimetype in RAW:
+        while piece := stream.read(PIECE):
+            upload.write(piece)
+        return upload.received > 0, MultiDict()
+
+    opened: list[IO[bytes]] = []
+
+    def place(
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        # A browser sends a field without a chosen file as an empty one without a name.
+        if not filename:
+            return _Nothing()
+        if opened:
+            raise InvalidError(ONE_FILE)
+        opened.append(upload)
+        return upload
+
+    parser = FormDataParser(
+        stream_factory=place,
+        max_form_memory_size=FORM_MAX,
+        max_form_parts=FORM_PARTS,
+        silent=False,
+    )
+    try:
+        _, form, files = parser.parse(
+            stream, request.mimetype, request.content_length, request.mimetype_params
+        )
+    except ValueError as error:
+        raise InvalidError(NOT_A_FORM) from error
+    return FIELD in files and bool(files[FIELD].filename), form
+
+
+class _Nothing(io.BytesIO):
+    """Keeps nothing of what is written to it."""
+
+    def write(self, data) -> int:
+        return len(data)
