@@ -1,0 +1,7 @@
+"""Stands in for the configuration in force."""
+
+from mm.schemas import SettingsFile
+
+
+def settings_file(secrets: bool) -> SettingsFile:
+    return SettingsFile(1, {})
