@@ -54,6 +54,34 @@ def wait_for(name: str, seconds: float) -> Iterator[None]:
         yield
 
 
+def share(name: str) -> None:
+    """Hold the lock `name` together with others, until this process ends. With PostgreSQL, which
+    has its own tools for what this is asked for, nothing is held."""
+    path = _path_of(name)
+    while not isinstance(db.obj, PostgresqlDatabase):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if os.fstat(descriptor).st_nlink:
+            return
+        os.close(descriptor)
+
+
+def is_shared(name: str) -> bool:
+    """Whether a process holds the lock `name` by `share`."""
+    try:
+        descriptor = os.open(_path_of(name), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def is_held(name: str) -> bool:
     """Looks without taking the lock, so that nobody who wants it finds it taken."""
     if not isinstance(db.obj, PostgresqlDatabase):

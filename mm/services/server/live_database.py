@@ -1,0 +1,211 @@
+"""The database in use, as a restore meets it: what of it stays, whether it can be written into at
+all, and the replacement of all its rows at once.
+
+SQLite's backup API writes one transaction: readers of other processes see the old rows or the new
+ones, never a mix, and a process killed half-way leaves the old ones.
+"""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mm import clock, config, disk, files, locks, log
+from mm.database import db
+from mm.errors import ConflictError, UnavailableError
+from mm.services.server import databases
+from mm.services.server.databases import live_path
+
+Progress = Callable[[int, int, str], None]
+# Held by the web server and the worker while they run.
+RUNNING = "running"
+LOCK_SECONDS = 30
+# How long readers are waited for until the log can be emptied; a later checkpoint does it too.
+CHECKPOINT_SECONDS = 5
+PAGES_A_STEP = 1000
+PAGE_SIZE = 4096
+LOG_ENDINGS = ("-wal", "-shm")
+IN_USE = "Cannot restore while database is in use"
+STOP_FIRST = (
+    "The database is damaged, so it cannot be replaced while the server runs. Stop the server, "
+    "then run: flask --app mm server-backup restore …"
+)
+
+
+class Kept(NamedTuple):
+    """What the restored data takes over from the data it replaces. `settings` are the values as
+    they are stored; empty where the database could not be read."""
+
+    settings: dict[str, str]
+    token_versions: dict[str, int]
+    user_version: int
+
+
+def fault() -> str | None:
+    """Why nothing can be loaded into the file, None if it can."""
+    try:
+        with _opened() as live:
+            live.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
+    except (sqlite3.DatabaseError, OSError) as error:
+        disk.raise_if_full(error)
+        if _is_busy(error):
+            raise UnavailableError(IN_USE) from error
+        return str(error)
+    return None
+
+
+def damage() -> str | None:
+    """What is wrong with it; reads all of it."""
+    try:
+        with _opened() as live:
+            [answer] = live.execute("PRAGMA quick_check(1)").fetchone()
+            if answer == "ok":
+                live.execute("SELECT name FROM schema_migration").fetchone()
+    except (sqlite3.DatabaseError, OSError) as error:
+        return str(error)
+    return None if answer == "ok" else answer
+
+
+def kept() -> Kept:
+    """Of a damaged database, what can be read."""
+    settings: dict[str, str] = {}
+    token_versions: dict[str, int] = {}
+    with contextlib.suppress(sqlite3.DatabaseError, OSError), _opened() as live:
+        settings = dict(live.execute("SELECT key, value FROM setting"))
+        token_versions = dict(live.execute("SELECT id, token_version FROM user"))
+    return Kept(settings, token_versions, user_version() or 0)
+
+
+def user_version() -> int | None:
+    """The number that each restore raises; None where the file cannot be read."""
+    return _pragma("user_version")
+
+
+def page_size() -> int:
+    return _pragma("page_size") or PAGE_SIZE
+
+
+def take_write_lock() -> None:
+    """Wait until no transaction writes any more. Raises UnavailableError after LOCK_SECONDS."""
+    try:
+        with _opened() as live:
+            live.execute("BEGIN IMMEDIATE")
+            live.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if not _is_busy(error):
+            raise
+        raise UnavailableError(IN_USE) from error
+
+
+def load(source: Path, progress: Progress | None = None) -> None:
+    """Replace everything in the database in use with what the file `source` holds. Raises
+    UnavailableError after LOCK_SECONDS without the lock, and NoRoomError; nothing is changed then.
+
+    A file that nothing can be loaded into is set aside, if nobody has it open."""
+    if reason := fault():
+        _put_in_place(source, reason)
+        return
+    deadline = time.monotonic() + LOCK_SECONDS
+
+    def watch(status: int, left: int, total: int) -> None:
+        # Python would try a busy database again for ever.
+        is_busy = status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        if is_busy and time.monotonic() > deadline:
+            raise UnavailableError(IN_USE)
+        if progress:
+            progress(total - left, total, "Loading the database")
+
+    try:
+        with databases.opened(source) as staged, _opened() as live:
+            live.execute("PRAGMA synchronous = FULL")
+            staged.backup(live, pages=PAGES_A_STEP, progress=watch, sleep=0.01)
+            _empty_log(live)
+    except (sqlite3.Error, OSError) as error:
+        disk.raise_if_full(error)
+        if _is_busy(error):
+            raise UnavailableError(IN_USE) from error
+        raise
+
+
+def keep_copy_of_damaged() -> str | None:
+    """Copy a damaged database beside itself, before it is written over; the copy's name, or None
+    where there is no file or no room."""
+    path = live_path()
+    copy = path.with_name(f"{path.name}.damaged-{_stamp()}")
+    try:
+        files.require_room(path.parent, 2 * path.stat().st_size)
+        shutil.copy2(path, copy)
+        for ending in LOG_ENDINGS[:1]:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy2(f"{path}{ending}", f"{copy}{ending}")
+    except (OSError, UnavailableError) as error:
+        log.warning("database.not_copied", reason=type(error).__name__)
+        copy.unlink(missing_ok=True)
+        return None
+    return copy.name
+
+
+def _put_in_place(source: Path, reason: str) -> None:
+    if locks.is_shared(RUNNING):
+        raise ConflictError(STOP_FIRST)
+    path = live_path()
+    db.obj.release()
+    if path.exists():
+        aside = f"{path.name}.damaged-{_stamp()}"
+        # The log first: beside a new file it would be played into it.
+        for ending in (*LOG_ENDINGS, ""):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{path}{ending}", path.with_name(f"{aside}{ending}"))
+        log.error("database.set_aside", aside=aside, reason=reason)
+    for ending in LOG_ENDINGS:
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    with databases.opened(source) as staged:
+        staged.execute("PRAGMA journal_mode = wal")
+    os.replace(source, path)
+    files.sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _opened() -> Iterator[sqlite3.Connection]:
+    """Raises sqlite3.OperationalError for a missing file instead of making one."""
+    connection = sqlite3.connect(
+        f"{live_path().absolute().as_uri()}?mode=rw",
+        timeout=LOCK_SECONDS,
+        isolation_level=None,
+        uri=True,
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _pragma(name: str) -> int | None:
+    try:
+        with _opened() as live:
+            return live.execute(f"PRAGMA {name}").fetchone()[0]
+    except (sqlite3.DatabaseError, OSError):
+        return None
+
+
+def _empty_log(live: sqlite3.Connection) -> None:
+    """The log is as large as the database now."""
+    deadline = time.monotonic() + CHECKPOINT_SECONDS
+    live.execute("PRAGMA busy_timeout = 200")
+    while live.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+
+
+def _is_busy(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _stamp() -> str:
+    return f"{clock.local(clock.now(), config.current.zone):%Y-%m-%dT%H-%M-%S}"
