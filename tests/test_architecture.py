@@ -21,6 +21,8 @@ FORBIDDEN = {
     "routes": ("mm.api", "mm.cli", "mm.providers", "requests"),
     "api": ("mm.routes", "mm.cli", "mm.providers", "mm.htmx", "requests"),
     "cli.py": ("mm.routes", "mm.api", "mm.htmx"),
+    "cli_startup.py": ("mm.routes", "mm.api", "mm.htmx"),
+    "starting.py": (*BELOW_SERVICES, "mm.providers", "mm.models"),
     "tasks.py": ("mm.routes", "mm.api", "mm.cli", "flask"),
     "auth.py": ("mm.routes", "mm.api", "mm.tasks", "mm.cli"),
     "htmx.py": ("mm.services", "mm.models", "mm.database"),
