@@ -134,6 +134,10 @@ def _make_ready(staged: Path, kept: Kept) -> None:
         # One file, nothing beside it.
         connection.execute("PRAGMA journal_mode = delete")
         connection.execute("PRAGMA trusted_schema = off")
+        # SQLite loads only what has the pages of the database in use.
+        if _pragma(connection, "page_size") != (size := live_database.page_size()):
+            connection.execute(f"PRAGMA page_size = {size}")
+            connection.execute("VACUUM")
         connection.execute("BEGIN")
         _end_sessions(connection, kept.token_versions)
         _mark_anew(connection, kept.settings)
