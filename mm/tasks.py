@@ -15,7 +15,7 @@ from huey.exceptions import HueyException
 from huey.storage import BaseStorage, PostgresStorage, SqliteStorage
 from peewee import OperationalError
 
-from mm import clock, config, log, schema, starting
+from mm import clock, config, locks, log, schema, starting
 from mm.database import connect, db
 from mm.models import Job
 from mm.services import health, heartbeat, jobs, problems, tidying
@@ -147,6 +147,8 @@ class Queue(Huey):
             log.adopt("huey", settings)
             connect(settings.database)
             schema.require_current()
+        # As in wsgi.py.
+        locks.share("running")
         consumer = TickingConsumer(self, **options)
         # Long work looks at the consumer's own flag: huey's shut-down hooks run only in threads
         # that are idle.
