@@ -2,7 +2,7 @@
 
 from mm import create_app, locks, schema, starting
 
-# Any other exit code, and gunicorn would start it again at once, for ever.
+# With any other exit code, gunicorn would try again at once, for ever.
 with starting.plainly(starting.GUNICORN_HALTS):
     app = create_app()
     schema.require_current()

@@ -14,7 +14,7 @@ from mm.database import is_busy
 from mm.errors import NoRoomError, UserError
 from mm.schema import SchemaError
 
-# What gunicorn takes as "do not start this worker again".
+# What gunicorn takes for "do not start this worker again".
 GUNICORN_HALTS = 3
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 DAMAGED_TEXTS = ("file is not a database", "malformed")
@@ -36,17 +36,27 @@ NO_ANSWER = (
 NO_ACCESS = "Movie Manager cannot start: {}. Check MM_DATA_DIR, MM_BACKUP_DIR and who owns them."
 
 
+class NotStarted(SystemExit):
+    """`passes`: trying again later may succeed without anybody doing anything here."""
+
+    def __init__(self, exit_code: int, passes: bool):
+        super().__init__(1 if passes else exit_code)
+        self.passes = passes
+
+
 @contextlib.contextmanager
 def plainly(exit_code: int = 1) -> Iterator[None]:
-    """Ends the process with one sentence on standard error for whatever can be foreseen."""
+    """Ends the process with one sentence on standard error for whatever can be foreseen. The exit
+    code is 1 for what passes: gunicorn then tries again until the disk has room."""
     try:
         yield
-    except SystemExit as ended:
+    except NotStarted as ended:
         # From a block within this one, which has said why.
-        raise SystemExit(exit_code) from ended
+        raise NotStarted(exit_code, ended.passes) from ended
     except (ConfigError, SchemaError, UserError, OSError, *DATABASE_ERRORS) as error:
         print(sentence(error), file=sys.stderr, flush=True)
-        sys.exit(exit_code)
+        passes = isinstance(error, NoRoomError) or disk.is_full(error) or is_busy(error)
+        raise NotStarted(exit_code, passes) from error
 
 
 def sentence(error: Exception) -> str:

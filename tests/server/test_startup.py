@@ -16,7 +16,7 @@ from mm.database import connect, db
 from mm.services import accounts, health, problems
 from mm.services.backup import backups
 from mm.services.server import databases, startup_copies
-from tests.support import older
+from tests.support import older, postgres
 from tests.support.processes import BIN, running
 
 PASSWORD = "correct horse battery"
@@ -327,6 +327,21 @@ def test_a_disk_that_fills_up_during_the_upgrade_leaves_the_database_and_its_cop
     [name] = copies()
     assert databases.fault_of(config.current.startup_dir / name) is None
     assert run("upgrade").splitlines()[-1] == "Ready."
+
+
+@pytest.mark.postgres
+def test_with_postgresql_there_is_no_copy_but_an_export(tmp_path, postgres_url):
+    settings = config.Config(data_dir=tmp_path / "data", database_url=postgres_url)
+    runner = create_app(settings).test_cli_runner()
+    with db.connection_context():
+        postgres.empty(db.obj)
+        accounts.create("ann@example.org", "ann", PASSWORD)
+    said = runner.invoke(args=["upgrade"]).output
+    assert "Copy of the database: none with PostgreSQL, use pg_dump" in said
+    assert "JSON export: backup_latest.json (1 user, 0 films)" in said
+    refused = runner.invoke(args=["restore-startup", "--yes"])
+    assert refused.exit_code == 1
+    assert "use pg_dump and pg_restore" in refused.output
 
 
 # Two at once.
