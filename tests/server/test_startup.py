@@ -492,6 +492,26 @@ def test_without_a_name_the_newest_copy_before_the_last_upgrade_is_taken(run, cu
     assert "The database is the copy mm-2025-02-01T00-00-00-0001.db" in said
 
 
+def test_from_a_damaged_database_the_newest_copy_is_taken_not_one_before_the_upgrade(run, first):
+    run("upgrade")
+    put_copy("mm-2025-01-01T00-00-00-0001.db")
+    newest = put_copy(f"mm-{time.gmtime().tm_year}-01-02T00-00-00-0004.db", first)
+    for name in copies():
+        if name not in (newest.name, "mm-2025-01-01T00-00-00-0001.db"):
+            (newest.parent / name).unlink()
+    damage(first)
+    assert f"The database is the copy {newest.name}" in run("restore-startup", "--yes")
+
+
+def test_going_back_can_be_undone_by_going_back_again(run, first):
+    run("upgrade")
+    upgraded = older.tables(first)["movie"][0]
+    run("restore-startup", "--yes")
+    said = run("restore-startup", "--yes")
+    assert "-0004.db. Everybody logs in again." in said
+    assert older.tables(first)["movie"][0] == upgraded
+
+
 def test_the_copies_are_listed_with_date_schema_and_size(run, current):
     put_copy("mm-2025-01-01T10-20-30-0001.db")
     [said] = run("restore-startup", "--list").splitlines()

@@ -117,8 +117,10 @@ def _migrate(copy: StartupCopy | None, say: Say) -> None:
     if attempt.error is None:
         say(f"Schema: applied {', '.join(before)}" if before else "Schema: up to date")
         return
-    left = schema.pending()
-    failed = left[0] if left else before[-1]
+    left = before
+    with log.caught():
+        left = schema.pending()
+    failed = left[0] if left else "its end"
     lines = [f"The upgrade failed at {failed}: {starting.reason(attempt.error)}."]
     applied = [name for name in before if name not in left]
     if applied:

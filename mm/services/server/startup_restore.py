@@ -44,16 +44,18 @@ class PutBack(NamedTuple):
 
 
 def choose(filename: str | None = None) -> StartupCopy:
-    """The named copy. Without a name: the newest one made before the last migration was applied, so
-    of a lower schema than the database has; where there is none, or the database cannot be read,
-    the newest that this version can use. Raises NotFoundError."""
+    """The named copy. Without a name: after an upgrade the newest one made before it, which is the
+    newest of a lower schema than the database has; where there is none, where the database is
+    damaged or missing, or where its upgrade failed, the newest that this version can use. Raises
+    NotFoundError."""
     if not databases.is_sqlite():
         raise UserError(NEEDS_SQLITE)
     if filename:
         return startup_copies.get(Path(filename).name)
     copies = [copy for copy in startup_copies.listing() if copy.schema <= newest_schema()]
     live = _live_schema()
-    older = [copy for copy in copies if live and copy.schema < live]
+    is_upgraded = live is not None and live >= newest_schema()
+    older = [copy for copy in copies if live and is_upgraded and copy.schema < live]
     chosen = next(iter(older or copies), None)
     if chosen is None:
         raise NotFoundError(NONE.format(config.current.startup_dir))
@@ -107,9 +109,9 @@ def _require_stopped() -> None:
 
 
 def _live_schema() -> str | None:
-    """None where the database is missing or cannot be read."""
+    """None where the database is missing or damaged."""
     live = databases.live_path()
-    if not live.exists():
+    if not live.exists() or live_database.damage():
         return None
     try:
         with databases.opened(live) as connection:
