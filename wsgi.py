@@ -1,14 +1,10 @@
 """What gunicorn serves: `gunicorn wsgi:app`. Refuses to start while a migration is pending."""
 
-import sys
+from mm import create_app, locks, schema, starting
 
-from mm import config, create_app, disk, locks, schema
-
-app = create_app()
-try:
-    with disk.exit_if_full(config.current.data_dir):
-        schema.require_current()
-except schema.SchemaError as error:
-    sys.exit(str(error))
+# With any other exit code, gunicorn would try again at once, for ever.
+with starting.plainly(starting.GUNICORN_HALTS):
+    app = create_app()
+    schema.require_current()
 # Known to a restore whose database is damaged: nobody may have it open then.
 locks.share("running")

@@ -3,7 +3,7 @@
 from flask import Flask, request
 
 from mm import config as configuration
-from mm import disk, log, maintenance, ownership, request_bodies, static_files
+from mm import log, maintenance, ownership, request_bodies, starting, static_files
 from mm.database import connect, db
 
 __version__ = "0.2.0"
@@ -12,13 +12,13 @@ __version__ = "0.2.0"
 def create_app(config: configuration.Config | None = None) -> Flask:
     """The WSGI application. Opens no connection, and does not change the schema, which is for
     `flask --app mm upgrade`."""
-    config = configuration.use(config or configuration.from_environ())
-    ownership.require(config)
-    with disk.exit_if_full(config.data_dir):
+    with starting.plainly():
+        config = configuration.use(config or configuration.from_environ())
+        ownership.require(config)
         configuration.prepare(config)
         secret_key = config.secret_key()
-    log.start(config)
-    connect(config.database)
+        log.start(config)
+        connect(config.database)
     root = configuration.ROOT
     app = Flask(__name__, template_folder=str(root / "templates"), static_folder=None)
     app.config.update(SECRET_KEY=secret_key, MAX_CONTENT_LENGTH=64 * 2**20 + 2**16)
@@ -28,7 +28,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     app.teardown_request(lambda _error: db.close())
     # Our handlers of unexpected errors log them, without the path.
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]
-    from mm import api, auth, cli, cli_server, routes
+    from mm import api, auth, cli, cli_server, cli_startup, routes
 
     # Before anything else is asked of a request, or read of it.
     app.before_request(_refuse_changes_during_maintenance)
@@ -39,6 +39,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     api.init_app(app)
     cli.init_app(app)
     cli_server.init_app(app)
+    cli_startup.init_app(app)
     return app
 
 

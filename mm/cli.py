@@ -10,12 +10,12 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from mm import clock, config, log, schema, tasks
-from mm.database import db
+from mm import clock, config, log, schema, starting, tasks
+from mm.database import db, is_busy
 from mm.errors import UserError
 from mm.models import Job, Movie, User
 from mm.schemas import BackupEntry, Change, ImportResult, Mode
-from mm.services import accounts, health, jobs, portable
+from mm.services import accounts, jobs, portable
 from mm.services.backup import adding, backups, imports, policies, state, undoing
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment import runner as enrichment_runner
@@ -40,14 +40,10 @@ rows_option = click.option("--rows", is_flag=True, help="With --dry-run: list ev
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Say what would be done, and change nothing."
 )
-FIRST_USER = """
-There is no account yet. Create one in another terminal, in this folder:
-    .venv/bin/flask --app mm user create you@example.org you --admin
-"""
 
 
 def init_app(app: Flask) -> None:
-    for command in (upgrade, user_group, backup_group, export, import_file, enrich_command):
+    for command in (user_group, backup_group, export, import_file, enrich_command):
         app.cli.add_command(command)
 
 
@@ -56,30 +52,22 @@ def command(function):
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
+        is_opened = False
         try:
             schema.require_current()
+            is_opened = True
             with db.connection_context(), log.only_errors():
                 return function(*args, **kwargs)
         except (UserError, schema.SchemaError) as error:
             raise click.ClickException(str(error)) from error
+        except starting.DATABASE_ERRORS as error:
+            # What cannot be foreseen keeps its traceback.
+            is_usable = not (starting.is_damaged(error) or is_busy(error))
+            if is_opened and is_usable:
+                raise
+            raise click.ClickException(starting.sentence(error)) from error
 
     return wrapped
-
-
-@click.command()
-def upgrade() -> None:
-    """Bring the database to the current schema."""
-    try:
-        with log.only_errors():
-            names = schema.upgrade()
-    except (UserError, schema.SchemaError) as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"Applied {', '.join(names)}." if names else "The database is up to date.")
-    with db.connection_context(), log.only_errors():
-        if not User.select().exists():
-            click.echo(FIRST_USER)
-        if problem := health.lost_accounts():
-            click.echo(problem, err=True)
 
 
 @user_group.command("create")
@@ -161,7 +149,7 @@ def user_delete(name: str, yes: bool) -> None:
 @user_group.command("list")
 @command
 def user_list() -> None:
-    """Every account: name, email address, what it may do, and its last good backup."""
+    """Every account: id, name, email address, what it may do, and its last good backup."""
     for user in User.select().order_by(User.username_key):
         marks = "admin " * user.is_admin + "inactive " * (not user.is_active)
         try:
@@ -174,7 +162,7 @@ def user_list() -> None:
             if last_good:
                 moment = clock.local(last_good.created_at or 0, config.current.zone)
                 backup = f"last backup {moment:%Y-%m-%d %H:%M}"
-        click.echo(f"{user.username} <{user.email}> {marks}{backup}")
+        click.echo(f"{user.id}  {user.username} <{user.email}> {marks}{backup}")
 
 
 @backup_group.command("create")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -19,6 +20,7 @@ SECRET_BYTES = 32
 DRAFT_OF_KEY = re.compile(r"secret_key\.[0-9a-f]{8}")
 POSTGRES = ("postgres", "postgresql")
 SIZE = re.compile(r"(\d{1,9})\s*(MB|GB)", re.IGNORECASE | re.ASCII)
+ADDRESSES = "it takes sqlite:///path or postgresql://user:password@host/name"
 UNITS = {"MB": 10**6, "GB": 10**9}
 # An extra, which requirements.txt names for the tests.
 PSYCOPG = "psycopg[binary]==3.3.9"
@@ -227,10 +229,18 @@ def prepare(config: Config) -> None:
 
 def _check_address(name: str, url: str) -> None:
     """Never names the address itself, which may hold a password."""
-    scheme, separator, _ = url.partition("://")
+    scheme, separator, rest = url.partition("://")
+    if name == "DATABASE_URL" and url and not separator:
+        raise ConfigError(f"{name} is no address: {ADDRESSES}")
     if separator and scheme not in ("sqlite", *POSTGRES):
-        takes = "it takes sqlite:///path or postgresql://user:password@host/name"
-        raise ConfigError(f"{name} begins with {scheme}://: {takes}")
+        raise ConfigError(f"{name} begins with {scheme}://: {ADDRESSES}")
+    if separator and scheme == "sqlite" and not rest.startswith("/"):
+        raise ConfigError(f"{name} needs three slashes, or four for an absolute path: {ADDRESSES}")
+    if separator and scheme in POSTGRES:
+        try:
+            _ = urlsplit(url).port
+        except ValueError as error:
+            raise ConfigError(f"{name} has a port that is no number: {ADDRESSES}") from error
     if separator and scheme in POSTGRES:
         try:
             import psycopg  # noqa: F401

@@ -3,13 +3,10 @@
 Pages, API, jobs and the start all ask here: a full disk is NoRoomError (507) everywhere.
 """
 
-import contextlib
 import errno
 import os
 import shutil
 import sqlite3
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from peewee import OperationalError
@@ -27,9 +24,6 @@ TOO_LITTLE_BYTES = 2**17
 FULL = (
     "The server's disk is full, so this was not saved. Delete backups you no longer need, or "
     "ask whoever runs the server to make room."
-)
-CANNOT_START = (
-    "Movie Manager cannot start: the disk of {} is full. Make room there, then start it again."
 )
 
 
@@ -59,17 +53,6 @@ def raise_if_full(error: BaseException) -> None:
     """Raises DiskFullError if a full disk caused this error of the database."""
     if is_full(error):
         raise DiskFullError(FULL) from error
-
-
-@contextlib.contextmanager
-def exit_if_full(folder: Path) -> Iterator[None]:
-    """Ends the process with a plain message instead of a traceback if the disk is full."""
-    try:
-        yield
-    except (NoRoomError, OSError, sqlite3.Error) as error:
-        if not isinstance(error, NoRoomError) and not is_full(error, folder):
-            raise
-        sys.exit(CANNOT_START.format(folder))
 
 
 def free_bytes(folder: Path) -> int:

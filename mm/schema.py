@@ -44,7 +44,7 @@ def upgrade_file(path: Path | str) -> list[str]:
 def require_current() -> None:
     """Raises SchemaError unless the database is at the current schema."""
     with db.connection_context():
-        _refuse_newer()
+        refuse_newer()
         if names := pending():
             raise SchemaError(
                 f"The database needs an upgrade ({', '.join(names)}). Run: flask --app mm upgrade"
@@ -55,14 +55,23 @@ def upgrade() -> list[str]:
     """Apply the pending migrations; returns their names. A failing one leaves the database as it
     was. Web and worker may both call this at their start: the second waits for the first."""
     with db.connection_context(), locks.wait_for("upgrade", WAIT_SECONDS):
-        _refuse_newer()
-        return list(_runner().up())
+        return upgrade_held()
 
 
-def _refuse_newer() -> None:
+def upgrade_held() -> list[str]:
+    """As upgrade, for who has opened the database and holds the lock."""
+    refuse_newer()
+    return list(_runner().up())
+
+
+def refuse_newer() -> None:
+    """Raises SchemaError where a newer version has upgraded the database. Needs an open
+    connection."""
     if names := unknown():
         raise SchemaError(
-            f"The database was upgraded by a newer version of Movie Manager ({', '.join(names)})."
+            f"The database was upgraded by a newer version of Movie Manager ({', '.join(names)}). "
+            "Start that version again, or go back to the copy that was made before its upgrade: "
+            "flask --app mm restore-startup"
         )
 
 

@@ -6,7 +6,6 @@ repetition are not huey's: see mm/locks, services/jobs and services/backup/sched
 
 import contextlib
 import sqlite3
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +16,20 @@ from huey.exceptions import HueyException
 from huey.storage import BaseStorage, PostgresStorage, SqliteStorage
 from peewee import OperationalError
 
-from mm import clock, config, disk, locks, log, maintenance, schema
+from mm import clock, config, locks, log, maintenance, schema, starting
 from mm.database import connect, db
 from mm.models import Job
 from mm.services import health, heartbeat, jobs, problems, tidying
 from mm.services.backup import backups, imports, nightly, recheck, schedule, uploads
 from mm.services.enrichment import posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
-from mm.services.server import archive_schedule, archive_uploads, archives, restore
+from mm.services.server import (
+    all_users,
+    archive_schedule,
+    archive_uploads,
+    archives,
+    restore,
+)
 from mm.services.sync import queue as sync_queue
 
 # What the queue's storage raises when it is locked, full, damaged or gone.
@@ -56,6 +61,7 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "enrich": (enrichment_runner.run, _name_failure),
     "posters": (posters.run, _name_failure),
     "tidying": (tidying.run, _name_failure),
+    "all-users": (all_users.run, _name_failure),
 }
 
 
@@ -145,23 +151,20 @@ class Queue(Huey):
     def create_consumer(self, **options) -> Consumer:
         """huey_consumer imports this module and asks for a consumer; the web process and the
         command line never do."""
-        settings = config.use(config.from_environ())
-        config.prepare(settings)
-        log.start(settings)
-        log.adopt("huey", settings)
-        connect(settings.database)
-        try:
-            with disk.exit_if_full(settings.data_dir):
-                schema.require_current()
-        except schema.SchemaError as error:
-            sys.exit(str(error))
+        with starting.plainly():
+            settings = config.use(config.from_environ())
+            config.prepare(settings)
+            log.start(settings)
+            log.adopt("huey", settings)
+            connect(settings.database)
+            schema.require_current()
+        # As in wsgi.py.
+        locks.share("running")
         consumer = TickingConsumer(self, **options)
         # Long work looks at the consumer's own flag: huey's shut-down hooks run only in threads
         # that are idle.
         enrichment_runner.stopping = consumer.stop_flag
         _allow_long_work(consumer.workers)
-        # As in wsgi.py.
-        locks.share("running")
         log.info("worker.started", threads=consumer.workers)
         return consumer
 

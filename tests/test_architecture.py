@@ -22,6 +22,8 @@ FORBIDDEN = {
     "api": ("mm.routes", "mm.cli", "mm.providers", "mm.htmx", "requests"),
     "cli.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_server.py": ("mm.routes", "mm.api", "mm.htmx"),
+    "cli_startup.py": ("mm.routes", "mm.api", "mm.htmx"),
+    "starting.py": (*BELOW_SERVICES, "mm.providers", "mm.models"),
     "tasks.py": ("mm.routes", "mm.api", "mm.cli", "flask"),
     "auth.py": ("mm.routes", "mm.api", "mm.tasks", "mm.cli"),
     "archive_bodies.py": ("mm.routes", "mm.api", "mm.tasks", "mm.cli", "mm.models", "peewee"),

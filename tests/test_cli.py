@@ -58,7 +58,9 @@ def test_the_first_user_is_announced_made_and_listed(run):
     assert "There is no account yet" in run("upgrade")
     run("user", "create", "dora@example.org", "dora", "--admin")
     assert "There is no account yet" not in run("upgrade")
-    assert "dora <dora@example.org> admin no backup yet" in run("user", "list")
+    listed = run("user", "list")
+    assert "  dora <dora@example.org> admin no backup yet" in listed
+    assert listed.startswith(services(accounts.find, "dora").id)
 
 
 def test_an_account_twice_is_one_line_and_exit_code_1(run):

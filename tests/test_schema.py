@@ -137,7 +137,8 @@ def test_wsgi_refuses_to_start_while_an_upgrade_is_pending(folder):
         capture_output=True,
         text=True,
     )
-    assert started.returncode == 1
+    # The exit code after which gunicorn does not try again.
+    assert started.returncode == 3
     assert "flask --app mm upgrade" in started.stderr
     assert "Traceback" not in started.stderr
 
@@ -152,10 +153,8 @@ def test_three_upgrades_at_once_make_one_database(folder):
         )
         for _ in range(3)
     ]
-    said = [process.communicate()[0].splitlines()[0] for process in started]
+    said = [process.communicate()[0].splitlines() for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]
-    assert sorted(said) == [
-        f"Applied {', '.join(MIGRATIONS)}.",
-        *["The database is up to date."] * 2,
-    ]
+    schemas = sorted(line for lines in said for line in lines if line.startswith("Schema: "))
+    assert schemas == [f"Schema: applied {', '.join(MIGRATIONS)}", *["Schema: up to date"] * 2]
     schema.require_current()

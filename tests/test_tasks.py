@@ -21,6 +21,8 @@ from tests.support.neighbours import somebody_wrote
 
 pytestmark = pytest.mark.usefixtures("database")
 HOURS = 3600
+# Jobs of the server's own, in the order in which they are looked for.
+NIGHTLY = ["recheck", "tidying", "all-users"]
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_a_stray_folder_among_the_uploads_does_not_stop_the_night(alice, setting
     (settings.tmp_dir / "@eaDir").mkdir()
     age(settings.tmp_dir / "@eaDir")
     tick()
-    assert {task.args[1] for task in clean_queue.pending()} == {"backup", "recheck", "tidying"}
+    assert {task.args[1] for task in clean_queue.pending()} == {"backup", *NIGHTLY}
     assert not heartbeat.worker_is_late()
     assert health.check()["status"] == "healthy"
 
@@ -113,11 +115,9 @@ def test_a_part_of_the_tick_that_fails_is_named_by_health_and_the_others_go_on(
 
 def test_each_kind_of_job_has_its_work_and_its_words():
     assert tasks.WORK.keys() == jobs.KINDS.keys()
-    # The page shows a user's own, health names the server's.
-    of_the_server = {
-        kind for kind, (_, failed) in tasks.WORK.items() if failed == tasks._name_failure
-    }
-    assert of_the_server == jobs.KINDS.keys() - set(jobs.OF_A_USER)
+    # Those with a page say there that they failed; health names the others.
+    named = {kind for kind, (_, failed) in tasks.WORK.items() if failed == tasks._name_failure}
+    assert named == jobs.KINDS.keys() - {*jobs.OF_A_USER, *jobs.OF_THE_SERVER}
 
 
 def test_where_one_kind_of_due_work_cannot_be_found_the_others_are(alice, clean_queue, monkeypatch):
@@ -126,7 +126,7 @@ def test_where_one_kind_of_due_work_cannot_be_found_the_others_are(alice, clean_
     monkeypatch.setattr(jobs, "recover", lambda: 1 // 0)
     tick()
     kinds = [job.kind for job in Job.select().order_by(Job.created_at)]
-    assert kinds == ["backup", "recheck", "tidying"]
+    assert kinds == ["backup", *NIGHTLY]
     assert "Taking up interrupted jobs" in health.check()["problems"][0]
 
 
@@ -171,7 +171,7 @@ def test_two_workers_that_look_at_once_make_one_job_each(app, alice, bob, monkey
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(job.kind for job in Job.select()) == ["backup", "backup", "recheck", "tidying"]
+    assert sorted(job.kind for job in Job.select()) == sorted(["backup", "backup", *NIGHTLY])
 
 
 def test_many_that_start_the_look_up_of_titles_at_once_make_one_job(app, monkeypatch):
@@ -515,6 +515,7 @@ def test_the_log_of_a_night_says_who_was_backed_up_and_who_was_not(
         ("INFO", "backup.linked"),
         ("INFO", "backup.checked"),
         ("INFO", "recheck.done"),
+        ("ERROR", "all_users.left_out"),
         ("ERROR", "backup.not_written"),
         ("WARNING", "backup.failed"),
         ("WARNING", "backup.postponed"),

@@ -16,6 +16,7 @@ from tests.support.libraries import many, put, reload
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
 MINUTE, HOUR, DAY = 60, 3600, 86400
+NIGHTLY = ["recheck", "tidying", "all-users"]
 
 
 def run_due():
@@ -26,8 +27,8 @@ def run_due():
 
 
 def look():
-    """The jobs that are due now, but for the nightly check and tidying."""
-    return [job for job in schedule.due_jobs() if job.kind not in ("recheck", "tidying")]
+    """The jobs that are due now, but for those of the server's own."""
+    return [job for job in schedule.due_jobs() if job.kind not in NIGHTLY]
 
 
 def switch_on(user):
@@ -228,12 +229,12 @@ def test_health_names_how_many_accounts_are_late(alice, bob, frozen_clock):
     assert health.check()["last_backup"] == frozen_clock.moment
 
 
-def test_a_check_of_old_backups_and_a_tidying_are_due_once_a_night(frozen_clock):
-    assert [job.kind for job in schedule.due_jobs()] == ["recheck", "tidying"]
+def test_a_check_of_old_backups_a_tidying_and_an_export_of_all_are_due_once_a_night(frozen_clock):
+    assert [job.kind for job in schedule.due_jobs()] == NIGHTLY
     frozen_clock.move(MINUTE)
     assert schedule.due_jobs() == []
     frozen_clock.move(DAY)
-    assert [job.kind for job in schedule.due_jobs()] == ["recheck", "tidying"]
+    assert [job.kind for job in schedule.due_jobs()] == NIGHTLY
 
 
 def test_a_backup_that_kills_its_worker_each_time_is_reported_as_a_failure(alice, frozen_clock):

@@ -23,6 +23,7 @@ RETRY_AFTER = (15 * 60, 60 * 60)
 OVERDUE_AFTER = 2 * DAY
 RECHECKED = "rechecked_at"
 TIDIED = "tidied_at"
+EXPORTED = "all_users_exported_at"
 
 
 def last_slot(now: float) -> float:
@@ -155,6 +156,10 @@ LOOKS: dict[str, tuple[str, Callable[[], list[Job]]]] = {
     "schedule.tidying": (
         "Starting the nightly tidying",
         functools.partial(_once_a_night, "tidying", TIDIED),
+    ),
+    "schedule.all-users": (
+        "Starting the nightly export of all libraries",
+        functools.partial(_once_a_night, "all-users", EXPORTED),
     ),
 }
 
