@@ -1,0 +1,198 @@
+"""Web and worker killed with SIGKILL in the middle of archives, restores and upgrades: after the
+next start the data is what it was before or what it was to become, whole, and the server says which.
+
+`MM_TEST_KILLS` sets the number of kills; the suite's few are seeded.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from mm import config
+from mm.database import db
+from mm.services import accounts
+from tests.support import whole_server
+from tests.support.processes import BIN, running
+from tests.support.whole_server import PASSWORD, Api, digest_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(3600)]
+KILLS = int(os.environ.get("MM_TEST_KILLS", "6"))
+FILMS = 800
+RECOVERY_SECONDS = 60
+# A little longer than each takes, so that some kills come before, some after.
+ARCHIVE_SECONDS, RESTORE_SECONDS, UPGRADE_SECONDS = 1.5, 2.5, 1.5
+OLD_DATABASE = config.ROOT / "tests/fixtures/0.1.0/mm.db"
+
+
+@pytest.fixture
+def server(tmp_path):
+    with running(tmp_path / "data") as server:
+        with db.connection_context():
+            ann = accounts.create("ann@example.org", "ann", PASSWORD, is_admin=True)
+            whole_server.make_generations([ann], FILMS)
+        server.ann = ann
+        yield server
+
+
+def kill(server):
+    for name in ("web", "worker"):
+        server.kill(name)
+
+
+def start_again(server):
+    """As `make run` does; what the upgrade said."""
+    upgraded = server.flask("upgrade")
+    assert upgraded.returncode == 0, upgraded.stderr + upgraded.stdout
+    server.start("web", "worker")
+    return upgraded.stdout + upgraded.stderr
+
+
+def made_an_hour_ago(server):
+    """Or there would be too many in an hour."""
+    for path in (server.data_dir / "backups/server").glob("*.meta.json"):
+        sidecar = json.loads(path.read_text())
+        sidecar["created_at"] -= 3600
+        path.write_text(json.dumps(sidecar))
+
+
+def wait_until_done(server):
+    """Until what was interrupted is done again or given up."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while is_at_work(server):
+        assert time.monotonic() < deadline, (server.query(ACTIVE), is_at_work(server))
+        time.sleep(0.1)
+
+
+ACTIVE = """SELECT kind, state, message FROM job WHERE state IN ('queued', 'running')
+            AND kind IN ('archive', 'archive-check', 'server-restore')"""
+
+
+def is_at_work(server):
+    folder = server.data_dir
+    return (folder / "maintenance").exists() or server.query(ACTIVE) != []
+
+
+def require_whole(server):
+    assert whole_server.fault_of(server.data_dir / "mm.db") == "ok"
+    assert not (server.data_dir / "maintenance").exists()
+    deadline = time.monotonic() + 10
+    while left := whole_server.left_in_tmp(server.data_dir):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    assert whole_server.drafts_in(server.data_dir / "backups/server") == []
+    for entry in Api(server.url, "ann").ask("GET", "/v1/system/backup/list")["backups"]:
+        assert entry["state"] == "verified", entry
+
+
+def test_an_archive_that_is_killed_leaves_nothing_half_and_costs_no_data(server):
+    random.seed(20260301)
+    world = digest_of(server.data_dir / "mm.db")
+    start_again(server)
+    for _ in range(share_of(KILLS)):
+        Api(server.url, "ann").ask("POST", "/v1/system/backup", 202, json={})
+        time.sleep(random.uniform(0, ARCHIVE_SECONDS))
+        kill(server)
+        start_again(server)
+        wait_until_done(server)
+        require_whole(server)
+        assert digest_of(server.data_dir / "mm.db") == world
+        made_an_hour_ago(server)
+
+
+def test_a_restore_that_is_killed_leaves_the_old_data_or_the_new_and_says_which(server):
+    random.seed(20260302)
+    start_again(server)
+    timestamps, worlds = [], []
+    for generation in (1, 2):
+        with db.connection_context():
+            whole_server.write_generation([server.ann], generation)
+        timestamps.append(Api(server.url, "ann").archive()["timestamp"])
+        worlds.append(digest_of(server.data_dir / "mm.db"))
+    assert worlds[0] != worlds[1]
+    now = 1
+    for _ in range(share_of(KILLS)):
+        wanted = 1 - now
+        accepted = Api(server.url, "ann").restore(timestamps[wanted])
+        time.sleep(random.uniform(0, RESTORE_SECONDS))
+        kill(server)
+        start_again(server)
+        wait_until_done(server)
+        said = whole_server.outcome(server.url, accepted)
+        assert said["message"], said
+        found = digest_of(server.data_dir / "mm.db")
+        assert found == worlds[wanted if said["state"] == "done" else now], said
+        now = wanted if said["state"] == "done" else now
+        require_whole(server)
+        made_an_hour_ago(server)
+
+
+def test_an_upgrade_that_is_killed_is_done_by_the_next_one_and_can_be_taken_back(tmp_path):
+    random.seed(20260303)
+    before = whole_server.rows_of(OLD_DATABASE)
+    after = upgraded_rows(tmp_path / "never-killed")
+    for number in range(share_of(KILLS)):
+        data_dir = tmp_path / f"killed-{number}"
+        data_dir.mkdir(mode=0o700)
+        shutil.copy(OLD_DATABASE, data_dir / "mm.db")
+        process = subprocess.Popen(
+            upgrade_command(),
+            cwd=config.ROOT,
+            env=environment_of(data_dir),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(random.uniform(0, UPGRADE_SECONDS))
+        process.kill()
+        process.wait()
+        assert whole_server.rows_of(data_dir / "mm.db") in (before, after)
+        assert upgraded_rows(data_dir) == after
+        assert whole_server.drafts_in(data_dir / "backups") == []
+        assert taken_back(data_dir) == before
+
+
+def share_of(kills):
+    """Of each of the three tests."""
+    return max(1, kills // 3)
+
+
+def upgrade_command():
+    return [BIN / "flask", "--app", "mm", "upgrade"]
+
+
+def environment_of(data_dir):
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return inherited | {"MM_DATA_DIR": str(data_dir)}
+
+
+def flask(data_dir, *arguments):
+    done = subprocess.run(
+        [BIN / "flask", "--app", "mm", *arguments],
+        cwd=config.ROOT,
+        env=environment_of(data_dir),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def upgraded_rows(data_dir):
+    if not data_dir.exists():
+        data_dir.mkdir(mode=0o700)
+        shutil.copy(OLD_DATABASE, data_dir / "mm.db")
+    flask(data_dir, "upgrade")
+    return whole_server.rows_of(data_dir / "mm.db")
+
+
+def taken_back(data_dir):
+    """The rows of the copy that the upgrade made first."""
+    copies = sorted((data_dir / "backups/startup").glob("*.db"))
+    assert copies, "no copy was made before the migration"
+    return whole_server.rows_of(copies[0])
