@@ -1,5 +1,6 @@
 """Web and worker killed with SIGKILL in the middle of archives, restores and upgrades: after the
-next start the data is what it was before or what it was to become, whole, and the server says which.
+next start the data is what it was before or what it was to become, whole, and the server says
+which.
 
 `MM_TEST_KILLS` sets the number of kills; the suite's few are seeded.
 """
