@@ -87,7 +87,7 @@ def archive(api):
 
 def restore(server, api, timestamp):
     started = time.perf_counter()
-    found = whole_server.outcome(server, api.restore(timestamp), seconds=1200)
+    found = whole_server.outcome(api.restore(timestamp), server.url)
     assert found["state"] == "done", found
     return time.perf_counter() - started
 

@@ -245,7 +245,7 @@ def test_archives_and_restores_beside_sixteen_clients(server):
     archives = [api.archive()["timestamp"] for _ in range(ARCHIVES)]
     for timestamp in archives[1 : RESTORES + 1]:
         ended = dict(api.session.headers)
-        found = whole_server.outcome(server.url, api.restore(timestamp))
+        found = whole_server.outcome(api.restore(timestamp), server.url)
         assert found["state"] == "done", found
         refused = requests.get(f"{server.url}/api/auth/me", headers=ended, timeout=60)
         assert refused.status_code == 401

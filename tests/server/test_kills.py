@@ -86,7 +86,7 @@ def require_whole(server):
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
     assert whole_server.drafts_in(server.data_dir / "backups/server") == []
-    for entry in Api(server.url, "ann").ask("GET", "/v1/system/backup/list")["backups"]:
+    for entry in Api(server.url, "ann").archives():
         assert entry["state"] == "verified", entry
 
 
@@ -123,7 +123,7 @@ def test_a_restore_that_is_killed_leaves_the_old_data_or_the_new_and_says_which(
         kill(server)
         start_again(server)
         wait_until_done(server)
-        said = whole_server.outcome(server.url, accepted)
+        said = whole_server.outcome(accepted, server.url)
         assert said["message"], said
         found = digest_of(server.data_dir / "mm.db")
         assert found == worlds[wanted if said["state"] == "done" else now], said

@@ -35,7 +35,7 @@ def moved(tmp_path_factory):
         before = Api(server.url, "dana")
         with old["archive"].open("rb") as file:
             accepted = before.restore(file=(old["archive"].name, file))
-        found = whole_server.outcome(server.url, accepted)
+        found = whole_server.outcome(accepted, server.url)
         assert found["state"] == "done", found
         yield {"server": server, "before": before, "outcome": found, "old": old}
 

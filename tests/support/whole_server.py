@@ -28,7 +28,7 @@ from mm.services.enrichment import posters, title_json
 from tests.support.libraries import T, document, film, hard_document, many, put, seen
 
 PASSWORD = "correct horse battery"
-PATIENCE = 120
+PATIENCE = 600
 # Tables that a restore does not bring back as they were, and columns that it may change.
 NOT_RESTORED = {"job", "undo_step", "sqlite_sequence", "sqlite_stat1", "sqlite_stat4"}
 MARKS = {"token_version", "updated_at"}
@@ -82,48 +82,46 @@ class Api:
         return answer.json() if is_json and answer.content else answer.content
 
     def archive(self, **parts):
-        """Make an archive; the entry of the list once it is verified."""
-        accepted = self.ask("POST", "/v1/system/backup", 202, json=parts)
+        """Make an archive that stays; its entry in the list once it is verified."""
+        accepted = self.ask("POST", "/v1/system/backup", 202, json={"keep": True, **parts})
         job = self.wait_for(accepted["job"])
         assert job["state"] == "done", job
-        return self.entry(job["result"]["timestamp"])
+        return self.entry(accepted["timestamp"])
 
     def entry(self, timestamp):
-        rows = self.ask("GET", "/v1/system/backup/list")["backups"]
-        return next(row for row in rows if row["timestamp"] == timestamp)
+        return next(row for row in self.archives() if row["timestamp"] == timestamp)
 
-    def restore(self, timestamp=None, file=None, **parts):
-        """Start a restore, confirmed; the answer."""
-        form = {"confirm": "true", **parts}
-        if timestamp:
-            form["timestamp"] = timestamp
-        # As multipart also where there is no file.
-        files = {"file": file} if file else {name: (None, form[name]) for name in form}
-        return self.ask("POST", "/v1/system/restore", 202, data=form, files=files)
+    def archives(self):
+        return self.ask("GET", "/v1/system/backup/list")["backups"]
 
-    def wait_for(self, job, seconds=PATIENCE):
+    def restore(self, timestamp=None, file=None):
+        """Start a restore of one of the list, or of a file sent along; the answer."""
+        form = {"confirm": "true"} | ({"timestamp": timestamp} if timestamp else {})
+        sent = (
+            {"data": form, "files": {"file": file}} if file else {"json": form | {"confirm": True}}
+        )
+        return self.ask("POST", "/v1/system/restore", 202, **sent)
+
+    def wait_for(self, job_id):
         """A job of the server, once it has ended."""
-        job_id = job["id"] if isinstance(job, dict) else job
-        deadline = time.monotonic() + seconds
-        while True:
-            found = self.ask("GET", f"/v1/system/jobs/{job_id}")
-            if found["state"] not in ("queued", "running", "waiting"):
-                return found
-            assert time.monotonic() < deadline, found
-            time.sleep(0.1)
+        return until_ended(lambda: self.ask("GET", f"/v1/system/jobs/{job_id}"))
 
 
-def outcome(url, address, seconds=PATIENCE):
-    """Of a restore, from its one-time address, without a log-in, once it has ended."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = requests.get(url + address, headers={"Accept": "application/json"}, timeout=30)
-        assert answer.status_code == 200, (address, answer.status_code, answer.text[:300])
-        found = answer.json()
-        if found["state"] not in ("queued", "running"):
-            return found
+def outcome(accepted, url):
+    """Of a restore, from the address that needs no log-in, once it has ended. `accepted`: what the
+    restore was answered with."""
+    anybody = Api(url)
+    found = until_ended(lambda: anybody.ask("GET", accepted["outcome_url"].removeprefix("/api")))
+    assert requests.get(url + accepted["page_url"], timeout=60).status_code == 200
+    return found
+
+
+def until_ended(look):
+    deadline = time.monotonic() + PATIENCE
+    while (found := look())["state"] in ("queued", "running"):
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
+    return found
 
 
 def validated(server, timestamp):
