@@ -92,14 +92,12 @@ class Api:
         return next(row for row in self.archives() if row["timestamp"] == timestamp)
 
     def archives(self):
-        return self.ask("GET", "/v1/system/backup/list")["backups"]
+        return self.ask("GET", "/v1/system/backup/list")["archives"]
 
     def restore(self, timestamp=None, file=None):
         """Start a restore of one of the list, or of a file sent along; the answer."""
-        form = {"confirm": "true"} | ({"timestamp": timestamp} if timestamp else {})
-        sent = (
-            {"data": form, "files": {"file": file}} if file else {"json": form | {"confirm": True}}
-        )
+        form = {"confirm": True} | ({"timestamp": timestamp} if timestamp else {})
+        sent = {"data": form, "files": {"file": file}} if file else {"json": form}
         return self.ask("POST", "/v1/system/restore", 202, **sent)
 
     def wait_for(self, job_id):
