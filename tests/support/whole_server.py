@@ -32,21 +32,22 @@ PATIENCE = 600
 # Tables that a restore does not bring back as they were, and columns that it may change.
 NOT_RESTORED = {"job", "undo_step", "sqlite_sequence", "sqlite_stat1", "sqlite_stat4"}
 MARKS = {"token_version", "updated_at"}
-# Settings that say how this server is, and not how it was: they keep the live values.
+# Settings that tell of one server and its files: they keep the live values. And marks of work that
+# the worker may go on with at once.
 LIVE_SETTINGS = (
     "clock",
     "epoch",
     "worker_seen_at",
-    "provider.",
-    "omdb.calls",
-    "problem",
-    "recheck",
+    "rechecked_at",
+    "tidied_at",
+    "damaged_backups",
     "health_checked_at",
-    "posters.",
-    "tombstones_forgotten",
-    "title_json.all_made",
+    "omdb.calls",
+    "provider.",
+    "problem.",
     "archives.",
-    "server.restored",
+    "posters.",
+    "title_json.",
 )
 GENERATION = re.compile(rb"generation (\d+)")
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
