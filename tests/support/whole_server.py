@@ -40,7 +40,7 @@ LIVE_SETTINGS = (
     "worker_seen_at",
     "rechecked_at",
     "tidied_at",
-    "damaged_backups",
+    "rechecks.damaged",
     "health_checked_at",
     "omdb.calls",
     "provider.",
