@@ -152,7 +152,7 @@ def test_a_damaged_or_missing_database_comes_back(house, block, is_there):
     for path in house.data.glob("mm.db*"):
         spoil(path, offset=0) if is_there else path.unlink()
     commands = paragraph("The database is damaged")[block]
-    house.run(commands, answer="restore\n", FILE=archive)
+    house.run(commands, answer="y\n", FILE=archive)
     assert rows_of(house.database) == before
     if is_there:
         assert [path.name for path in house.data.rglob("mm.db*damaged*")], "nothing was set aside"
@@ -167,7 +167,7 @@ def test_what_a_nightly_backup_has_that_is_newer_comes_back_too(house):
     newest = max(house.data.glob(f"backups/{house.account()}/*-manual*.json"))
     house.database.unlink()
     first, _, last = paragraph("The database is damaged")
-    house.run(first, answer="restore\n", FILE=archive)
+    house.run(first, answer="y\n", FILE=archive)
     assert house.library() != newer
     last = [line.replace("2026-03-02.json", newest.name) for line in last]
     house.run(last, answer="y\n", NAME="ann", ID=house.account())
@@ -253,7 +253,7 @@ def test_lost_settings_are_told_by_an_archive(house):
         pytest.skip("no unzip here")
     (house.folder / ".env").unlink()
     [commands] = paragraph("Settings are lost.")
-    said = house.run(commands, answer="restore\n", FILE=house.archive())
+    said = house.run(commands, answer="y\n", FILE=house.archive())
     assert (house.folder / ".env").exists()
     assert '"TMDB_API_KEY"' in said
     assert KEY not in said
@@ -267,7 +267,7 @@ def test_a_lost_machine_comes_back_from_an_archive(house, tmp_path):
     shutil.copytree(kept, new.data / "backups")
     archive = new.archive()
     first, _ = paragraph("The machine is lost.")
-    said = new.run(first, answer="restore\n", FILE=archive)
+    said = new.run(first, answer="y\n", FILE=archive)
     assert rows_of(new.database) == before
     assert "TMDB" in said
 
@@ -314,7 +314,7 @@ def test_an_upgrade_is_taken_back(house):
     assert rows_of(house.database) != before
     [copy] = house.data.glob("backups/startup/*.db")
     [commands] = paragraph("An upgrade went wrong.")
-    house.run(commands, answer="restore\n", NAME="ann", COPY=copy.name)
+    house.run(commands, answer="y\n", NAME="ann", COPY=copy.name)
     assert rows_of(house.database) == before
     assert json.loads((house.folder / "ann.json").read_bytes())["movies"]
 
