@@ -72,8 +72,9 @@ class House:
         [path] = [path for path in (self.data / "backups").iterdir() if len(path.name) == 36]
         return path.name
 
-    def backup(self):
-        return sorted(self.data.glob(f"backups/{self.account()}/*.json"))[-2].name
+    def backups(self):
+        """The account's backups made by hand, oldest first."""
+        return sorted((self.data / "backups" / self.account()).glob("*-manual.json"))
 
     def library(self):
         """What an export gives."""
@@ -83,7 +84,7 @@ class House:
 
 def paragraph(title):
     """Its blocks of commands: lists of lines."""
-    start = re.search(rf"^\*\*{re.escape(title)}\b.*?\*\*", SECTION, re.MULTILINE).end()
+    start = re.search(rf"^\*\*{re.escape(title)}\*\*", SECTION, re.MULTILINE).end()
     text = re.split(r"^\*\*", SECTION[start:], maxsplit=1, flags=re.MULTILINE)[0]
     blocks = re.findall(r"(?:^    .+\n)+", text, re.MULTILINE)
     return [[line.strip() for line in block.splitlines()] for block in blocks]
@@ -164,7 +165,7 @@ def test_what_a_nightly_backup_has_that_is_newer_comes_back_too(house):
     house.flask("import --user ann --yes more.json")
     house.flask("backup create --user ann")
     newer = house.library()
-    newest = max(house.data.glob(f"backups/{house.account()}/*-manual*.json"))
+    newest = house.backups()[-1]
     house.database.unlink()
     first, _, last = paragraph("The database is damaged")
     house.run(first, answer="y\n", FILE=archive)
@@ -209,8 +210,6 @@ def test_the_process_that_locks_the_database_is_found_and_ended(house):
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "locked\n"
-        said = house.flask("user create bo@example.org bo", fails=True)
-        assert "does not answer" in said or "locked" in said
         [(find, end)] = paragraph("The database is locked")
         [pid] = set(re.findall(r"\b\d+\b", house.run([find]).replace(str(house.folder), "")))
         assert int(pid) == holder.pid
@@ -277,7 +276,7 @@ def test_a_lost_machine_comes_back_from_backups_of_accounts(house, tmp_path):
     new = settle_beside(tmp_path)
     new.data.mkdir(mode=0o700)
     shutil.copytree(house.data / "backups" / house.account(), new.data / "backups/kept")
-    file = sorted((new.data / "backups/kept").glob("*-manual.json"))[-1]
+    file = house.backups()[-1]
     new.flask("upgrade")
     _, last = paragraph("The machine is lost.")
     new.run(
@@ -327,7 +326,7 @@ def test_a_forgotten_password_is_set_anew(house):
 
 
 def test_a_damaged_backup_is_named_and_new_ones_are_made(house):
-    archive, backup = house.archive(), sorted(house.data.glob("backups/*/*-manual.json"))[0]
+    archive, [backup] = house.archive(), house.backups()
     spoil(backup)
     spoil(house.folder / archive)
     [(create, verify, create_archive, validate)] = paragraph("A backup is marked damaged.")
