@@ -19,7 +19,7 @@ from mm.database import db
 from mm.services import accounts
 from tests.support import whole_server
 from tests.support.processes import BIN, running
-from tests.support.whole_server import PASSWORD, Api, digest_of
+from tests.support.whole_server import PASSWORD, Api, world_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(3600)]
 KILLS = int(os.environ.get("MM_TEST_KILLS", "6"))
@@ -92,7 +92,7 @@ def require_whole(server):
 
 def test_an_archive_that_is_killed_leaves_nothing_half_and_costs_no_data(server):
     random.seed(20260301)
-    world = digest_of(server.data_dir / "mm.db")
+    world = world_of(server.data_dir / "mm.db")
     start_again(server)
     api = Api(server.url, "ann")
     seconds = time_of(api.archive)
@@ -103,7 +103,7 @@ def test_an_archive_that_is_killed_leaves_nothing_half_and_costs_no_data(server)
         start_again(server)
         wait_until_done(server)
         require_whole(server)
-        assert digest_of(server.data_dir / "mm.db") == world
+        assert world_of(server.data_dir / "mm.db") == world
         made_an_hour_ago(server)
 
 
@@ -115,7 +115,7 @@ def test_a_restore_that_is_killed_leaves_the_old_data_or_the_new_and_says_which(
         with db.connection_context():
             whole_server.write_generation([server.ann], generation)
         timestamps.append(Api(server.url, "ann").archive()["timestamp"])
-        worlds.append(digest_of(server.data_dir / "mm.db"))
+        worlds.append(world_of(server.data_dir / "mm.db"))
     assert worlds[0] != worlds[1]
     accepted = Api(server.url, "ann").restore(timestamps[1])
     seconds = time_of(lambda: whole_server.outcome(accepted, server.url))
@@ -129,7 +129,7 @@ def test_a_restore_that_is_killed_leaves_the_old_data_or_the_new_and_says_which(
         wait_until_done(server)
         said = whole_server.outcome(accepted, server.url)
         assert said["message"], said
-        found = digest_of(server.data_dir / "mm.db")
+        found = world_of(server.data_dir / "mm.db")
         assert found == worlds[wanted if said["state"] == "done" else now], said
         now = wanted if said["state"] == "done" else now
         require_whole(server)

@@ -210,7 +210,7 @@ def test_the_process_that_locks_the_database_is_found_and_ended(house):
     try:
         assert holder.stdout.readline() == "locked\n"
         [(find, end)] = paragraph("The database is locked")
-        assert str(holder.pid) in house.run([find]).split()
+        assert str(holder.pid) in house.run([find])
         house.run([end], PID=holder.pid)
         assert holder.wait(10) == -signal.SIGTERM
     finally:
