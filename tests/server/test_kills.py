@@ -27,6 +27,7 @@ FILMS = 3000
 RECOVERY_SECONDS = 60
 # Of the time that the work takes where nobody kills it, so that some kills come after its end.
 LATEST_KILL = 1.2
+START_SECONDS = 1.5
 OLD_DATABASE = config.ROOT / "tests/fixtures/0.1.0/mm.db"
 
 
@@ -51,6 +52,25 @@ def start_again(server):
     assert upgraded.returncode == 0, upgraded.stderr + upgraded.stdout
     server.start("web", "worker")
     return upgraded.stdout + upgraded.stderr
+
+
+def start_and_kill(server):
+    """A start that is killed as well, while it takes up what was left."""
+    process = start_upgrade(server.environment)
+    time.sleep(random.uniform(0, START_SECONDS))
+    process.kill()
+    process.wait()
+
+
+def start_upgrade(environment):
+    return subprocess.Popen(
+        [BIN / "flask", "--app", "mm", "upgrade"],
+        cwd=config.ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def made_an_hour_ago(server):
@@ -120,11 +140,13 @@ def test_a_restore_that_is_killed_leaves_the_old_data_or_the_new_and_says_which(
     accepted = Api(server.url, "ann").restore(timestamps[1])
     seconds = time_of(lambda: whole_server.outcome(accepted, server.url))
     now = 1
-    for _ in range(share_of(KILLS)):
+    for number in range(share_of(KILLS)):
         wanted = 1 - now
         accepted = Api(server.url, "ann").restore(timestamps[wanted])
         time.sleep(random.uniform(0, seconds * LATEST_KILL))
         kill(server)
+        if number % 2:
+            start_and_kill(server)
         start_again(server)
         wait_until_done(server)
         said = whole_server.outcome(accepted, server.url)
@@ -146,14 +168,7 @@ def test_an_upgrade_that_is_killed_is_done_by_the_next_one_and_can_be_taken_back
         data_dir = tmp_path / f"killed-{number}"
         data_dir.mkdir(mode=0o700)
         shutil.copy(OLD_DATABASE, data_dir / "mm.db")
-        process = subprocess.Popen(
-            upgrade_command(),
-            cwd=config.ROOT,
-            env=environment_of(data_dir),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = start_upgrade(environment_of(data_dir))
         time.sleep(random.uniform(0, seconds * LATEST_KILL))
         process.kill()
         process.wait()
@@ -173,10 +188,6 @@ def time_of(work):
 def share_of(kills):
     """Of each of the three tests."""
     return max(1, kills // 3)
-
-
-def upgrade_command():
-    return [BIN / "flask", "--app", "mm", "upgrade"]
 
 
 def environment_of(data_dir):
