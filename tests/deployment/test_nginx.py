@@ -141,6 +141,26 @@ def test_it_takes_the_largest_file_that_an_import_takes():
     assert re.search(r"client_max_body_size 65m;", block())
 
 
+def send_large(port, path):
+    """The status that a POST of 70 MB without a log-in gets."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    with contextlib.closing(connection):
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Type", "application/octet-stream")
+        connection.putheader("Content-Length", str(70 * 10**6))
+        connection.endheaders()
+        with contextlib.suppress(ConnectionError):
+            connection.send(b"x" * 10**6)
+        return connection.getresponse().status
+
+
+@pytest.mark.parametrize("path", ["/api/v1/system/restore", "/admin/archives/upload"])
+def test_archives_of_the_server_may_be_larger(port, path):
+    assert send_large(port, "/api/backup/import") == 413
+    # Not too large: nobody has logged in.
+    assert send_large(port, path) in (302, 303, 401, 403)
+
+
 def test_slow_bodies_wait_in_nginx_and_not_in_the_server(port):
     """More of them than the server has threads."""
     head = f"POST /login HTTP/1.1\r\nHost: nas.home:{port}\r\nContent-Length: 1000\r\n\r\n"
