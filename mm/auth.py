@@ -280,6 +280,8 @@ def _count_failures(account_key: str, user_id: str | None) -> Iterator[None]:
     with login_limits.count_attempt(limiter, account_key, network):
         try:
             yield
+        except UnavailableError:
+            raise
         except UserError:
             log.warning("login.refused", **({"user": user_id} if user_id else {}), network=network)
             raise

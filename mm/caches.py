@@ -27,6 +27,6 @@ def clear_if_restored(database: Hashable) -> None:
         if database == _seen:
             return
         # A process that has seen none yet has kept nothing of another one.
-        is_first, _seen = _seen is None, database
-        for clear in () if is_first else _clears:
+        for clear in () if _seen is None else _clears:
             clear()
+        _seen = database

@@ -17,7 +17,7 @@ from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.strategies import MovingWindowRateLimiter
 
 from mm import clock
-from mm.errors import TooManyRequestsError, UserError
+from mm.errors import TooManyRequestsError, UnavailableError, UserError
 
 FAILED = RateLimitItemPerMinute(10, 15)
 # From all networks together. Higher, so that a stranger cannot lock an account with ten failures.
@@ -54,6 +54,9 @@ def count_attempt(limiter: MovingWindowRateLimiter, account: str, network: str) 
     with _slot(), _check_in_progress(limiter, limits):
         try:
             yield
+        except UnavailableError:
+            # Nobody has looked at the password.
+            raise
         except UserError:
             limiter.hit(FAILED, f"address {network}")
             limiter.hit(FAILED_ANYWHERE, account)

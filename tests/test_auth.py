@@ -14,7 +14,7 @@ import limits.storage.memory
 import pytest
 from peewee import OperationalError
 
-from mm import auth, clock, config, login_limits, models
+from mm import auth, clock, config, login_limits, maintenance, models
 from mm.database import connect, db
 from mm.services import accounts
 from tests.conftest import PASSWORD
@@ -325,6 +325,16 @@ class TestAdminToken:
         answers = [self.log_in(client, token="öpen") for _ in range(11)]
         assert answers[0].json == {"detail": "Invalid admin token"}
         assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+
+    def test_a_restore_of_the_server_in_between_is_no_failed_log_in(self, client, monkeypatch):
+        def restored(*args):
+            raise maintenance.RestoredError
+
+        with monkeypatch.context() as during:
+            during.setattr(accounts, "log_in", restored)
+            for _ in range(11):
+                assert api_log_in(client).status_code == 503
+        assert api_log_in(client).status_code == 401
 
     def test_strangers_do_not_close_it_where_it_was_used_before(self, client):
         home, new = ({"environ_base": {"REMOTE_ADDR": ip}} for ip in ("192.0.2.7", "192.0.2.8"))

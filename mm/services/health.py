@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from peewee import DatabaseError, InterfaceError, SqliteDatabase, fn
 
-from mm import caches, config, disk, log, models
+from mm import config, disk, log, models
 from mm.database import db, is_busy, waiting_at_most
 from mm.errors import UnavailableError
 from mm.models import User
@@ -39,14 +39,6 @@ class Probe(NamedTuple):
 
 _last_probe: Probe | None = None
 _probing = threading.Lock()
-
-
-def _forget_probe() -> None:
-    global _last_probe
-    _last_probe = None
-
-
-caches.register(_forget_probe)
 
 
 def check() -> dict:

@@ -3,9 +3,8 @@ it."""
 
 import pytest
 
-from mm import caches, config, disk
+from mm import caches, config
 from mm.database import connect, db
-from mm.services import health
 from mm.services.enrichment import interactive, posters
 from mm.services.enrichment.lookup_slots import silent_providers
 from tests.support import restores
@@ -96,20 +95,7 @@ def test_another_database_is_another_content(opened, archived, tmp_path):
     connect(config.current.database)
 
 
-def test_a_damaged_database_is_not_called_damaged_after_its_restore(
-    opened, archived, client, monkeypatch
-):
-    """Though the last probe is younger than its five seconds."""
-    with monkeypatch.context() as full:
-        full.setattr(disk, "free_bytes", lambda folder: 0)
-        health._forget_probe()
-        assert client.get("/api/health").status_code == 503
-    assert client.get("/api/health").status_code == 503
-    restores.restored(archived)
-    assert client.get("/api/health").status_code == 200
-
-
-def test_a_cache_that_cannot_be_cleared_twice_at_once_is_cleared_once(monkeypatch):
+def test_each_restore_empties_the_caches_once(monkeypatch):
     cleared = []
     monkeypatch.setattr(caches, "_clears", [lambda: cleared.append(1)])
     monkeypatch.setattr(caches, "_seen", ("mm.db", 1))

@@ -4,6 +4,8 @@ library that the server has, and keeps what it did offline."""
 import itertools
 
 import pytest
+import requests
+from simple_websocket import Client, ConnectionClosed
 
 from mm import auth, clock, maintenance, models
 from mm.api import transfer
@@ -11,8 +13,10 @@ from mm.database import db
 from mm.models import Movie, User
 from mm.services.library import lists, movies, people, saved_views, serializers
 from mm.services.sync import feed, live
+from tests.conftest import PASSWORD
 from tests.support import libraries, restores
 from tests.support.phones import Phone, films_of, server_library
+from tests.support.processes import running
 
 FILM = "tt0111161"
 OTHER = "tt0068646"
@@ -251,9 +255,9 @@ def test_an_offset_of_nonsense_is_still_refused(asked, archive, restore, alice):
 # What a phone did offline before the restore, and sends after it.
 
 
-def act(ask, action, at, status=200, **data):
+def act(ask, action, at, expected=200, **data):
     body = {"action": action, "data": data, "timestamp": at, "id": f"{action}-{at}"}
-    return ask("POST", "/api/sync", body, status)
+    return ask("POST", "/api/sync", body, expected)
 
 
 def test_what_was_done_offline_is_done_on_the_restored_library(asked, archive, restore, alice):
@@ -291,6 +295,22 @@ def test_an_action_answered_after_the_archive_is_done_again(asked, archive, rest
     assert not Movie.select().where(Movie.user == alice.id).exists()
     assert act(ask, "addMovie", at, imdb_id=FILM)["success"]
     assert [row["imdb_id"] for row in ask("GET", "/api/movies")] == [FILM]
+
+
+def test_an_action_that_meets_the_restore_is_not_answered_as_one_that_failed(
+    asked, archive, restore, alice, monkeypatch
+):
+    """The phone would take it out of its queue."""
+
+    def restored(*args, **values):
+        raise maintenance.RestoredError
+
+    restore(archive())
+    ask, at = asked(alice), clock.now()
+    with monkeypatch.context() as during:
+        during.setattr(movies, "add", restored)
+        act(ask, "addMovie", at, imdb_id=FILM, expected=503)
+    assert act(ask, "addMovie", at, imdb_id=FILM)["success"]
 
 
 def test_an_action_answered_before_the_archive_is_not_done_again(asked, archive, restore, alice):
@@ -417,3 +437,49 @@ def test_a_list_that_a_client_has_is_sent_anew_at_the_same_number_of_writes(
     answer = answer_for(etag)
     assert answer.status_code == 200
     assert answer_for(answer.headers["ETag"]).status_code == 304
+
+
+@pytest.mark.processes
+def test_with_a_running_server_a_phone_logs_in_again_and_is_reset_once(tmp_path):
+    """And whoever listens for changes is cut off."""
+    with running(tmp_path / "data") as server:
+        server.environment["MM_PASSWORD"] = PASSWORD
+        made = server.flask("user", "create", "a@example.org", "alice")
+        assert made.returncode == 0, made.stderr
+        server.start("web")
+
+        def log_in():
+            name = {"email": "a@example.org", "password": PASSWORD}
+            answer = requests.post(f"{server.url}/api/auth/login", json=name, timeout=30)
+            return answer.json()["access_token"]
+
+        token = log_in()
+
+        def ask(method, path, json=None):
+            headers = {"Authorization": f"Bearer {token}"}
+            url = server.url + path
+            answer = requests.request(method, url, json=json, headers=headers, timeout=30)
+            assert answer.ok, answer.text
+            return answer.json()
+
+        ask("POST", "/api/movies", {"imdb_id": FILM})
+        archived = server.flask("server-backup", "create")
+        assert archived.returncode == 0, archived.stderr
+        ask("POST", "/api/movies", {"imdb_id": OTHER})
+        phone = Phone(ask)
+        phone.pull()
+        since = phone.since
+        listener = Client(f"{server.url.replace('http', 'ws')}/ws/sync?token={token}")
+        done = server.flask("server-backup", "restore", "--yes", archived.stdout.split()[0])
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(ConnectionClosed):
+            listener.receive(timeout=10)
+        with pytest.raises(AssertionError, match="Not authenticated"):
+            ask("GET", "/api/movies")
+        token = log_in()
+        first = ask("GET", f"/api/sync?since={since!r}")
+        assert first["reset"]
+        phone.pull()
+        assert phone.library() == server_library(ask)
+        assert set(phone.movies) == {FILM}
+        assert not ask("GET", f"/api/sync?since={phone.since!r}")["reset"]

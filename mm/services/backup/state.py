@@ -334,15 +334,15 @@ def count_changes(copies: list[tuple[User, BackupEntry | None]]) -> dict[str, in
     were changed or removed, whichever is more. A rating is one write and one film, an import of 46
     films one write and 46 films. None where neither can be told.
 
-    Two queries for every thousand users.
+    Two queries for every thousand users, and one more.
     """
     films = dict.fromkeys((user.id for user, _ in copies), 0)
+    epoch = models.epoch()
     since = [(user.id, entry.created_at or 0) for user, entry in copies if entry]
     for part in chunks(since, BATCH):
-        for user_id, count in [*_changed_films(part), *_removed_films(part)]:
+        for user_id, count in [*_changed_films(part), *_removed_films(part, epoch)]:
             films[user_id] += count
     counted: dict[str, int | None] = {}
-    epoch = models.epoch()
     for user, entry in copies:
         saved = _version_of(user.id, entry) if entry else None
         if saved is not None:
@@ -369,11 +369,11 @@ def _changed_films(since: list[tuple[str, float]]) -> Iterator[tuple[str, int]]:
     yield from rows.where(past & by_hand).group_by(Movie.user).with_cte(copy).tuples()
 
 
-def _removed_films(since: list[tuple[str, float]]) -> Iterator[tuple[str, int]]:
+def _removed_films(since: list[tuple[str, float]], epoch: float) -> Iterator[tuple[str, int]]:
     copy = ValuesList(since).cte("copy", columns=("user_id", "moment"))
     past = (Tombstone.updated_at > copy.c.moment) & (Tombstone.updated_at <= clock.now())
     # A restore of the whole server may give deletions of long ago a new `updated_at`.
-    past &= (copy.c.moment >= models.epoch()) | (Tombstone.deleted_at > copy.c.moment)
+    past &= (copy.c.moment >= epoch) | (Tombstone.deleted_at > copy.c.moment)
     rows = Tombstone.select(Tombstone.user, fn.COUNT(Tombstone.key)).join(
         copy, on=(Tombstone.user == copy.c.user_id)
     )

@@ -17,7 +17,7 @@ from peewee import fn
 
 from mm import clock, models
 from mm.database import db
-from mm.errors import InvalidError, UserError
+from mm.errors import InvalidError, UnavailableError, UserError
 from mm.models import CustomList, Movie, Person, Tombstone
 from mm.schemas import ACTIONS_MAX, ListView, MovieView, PersonView, Problem, SyncAction, SyncAnswer
 from mm.services import validation
@@ -119,7 +119,8 @@ def _outcome(
     try:
         with db.atomic():
             kind.perform(user_id, data, at)
-    except InvalidError:
+    except (InvalidError, UnavailableError):
+        # An answer would be final, and the phone would forget what can be done in a minute.
         raise
     except UserError as error:
         return SyncAnswer(False, error=error.message)
