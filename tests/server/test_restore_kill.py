@@ -257,6 +257,18 @@ def test_a_staged_database_that_rotted_meanwhile_is_not_loaded(server, monkeypat
     require_nothing_left(job, is_new=False)
 
 
+def test_a_database_that_is_gone_meanwhile_is_not_made_anew(server, monkeypatch):
+    """An empty one would pass for the server's own."""
+    with db.connection_context():
+        job, _ = restore.request(server[0])
+    with monkeypatch.context() as patch:
+        arm(patch, "prepare", "after")
+        assert killed(lambda: do_job(job.id))
+    (config.current.data_dir / "mm.db").unlink()
+    assert restore.recover() == restore.TAKEN_BACK
+    assert not (config.current.data_dir / "mm.db").exists()
+
+
 def test_what_is_being_restored_is_left_alone(server):
     with db.connection_context():
         restore.request(server[0])

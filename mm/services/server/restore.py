@@ -10,8 +10,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from peewee import DatabaseError
-
 from mm import clock, config, files, locks, log, maintenance
 from mm.database import db
 from mm.errors import NotFoundError, UserError
@@ -21,6 +19,7 @@ from mm.services import jobs
 from mm.services.server import (
     archive_files,
     databases,
+    live_database,
     restore_state,
     restore_steps,
 )
@@ -199,11 +198,12 @@ def _closing() -> Iterator[None]:
 def _end_job(record: RestoreRecord) -> None:
     """Nobody else does: its process is dead, and it must not be begun again."""
     shown = record.shown
-    if record.job_id:
+    # Opening a database that is missing would make an empty one.
+    if record.job_id and not live_database.fault():
         values = {"state": shown.state, "message": shown.message, "finished_at": clock.now()}
         if shown.state == "done":
             values |= {"message": "", "result": _result(record)}
-        with log.isolated("restore.job_not_ended", besides=(DatabaseError,)), db.atomic():
+        with log.isolated("restore.job_not_ended"), db.atomic():
             own = (Job.id == record.job_id) & Job.state.in_(jobs.ACTIVE)
             Job.update(**values).where(own).execute()
 
