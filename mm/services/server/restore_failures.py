@@ -1,4 +1,4 @@
-"""What is done when a restore of the whole server fails, or was killed before it changed a thing."""
+"""What is done when a restore of the whole server fails, or was killed before it began to load."""
 
 import shutil
 
