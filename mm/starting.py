@@ -24,8 +24,9 @@ BUSY = (
 )
 DAMAGED = (
     "Movie Manager cannot start: the database {} is damaged ({}). Stop server and worker, then "
-    "bring back the newest copy: an archive of the server (flask --app mm server-backup list) or the "
-    "copy of a start (flask --app mm restore-startup). The damaged file is set aside, not deleted."
+    "bring back the newest copy: an archive of the server (flask --app mm server-backup list) or "
+    "the copy of a start (flask --app mm restore-startup). The damaged file is set aside, not "
+    "deleted."
 )
 NO_ANSWER = (
     "Movie Manager cannot start: the database cannot be opened ({}). Check DATABASE_URL and "
