@@ -329,6 +329,41 @@ def test_what_is_not_there_cannot_be_restored(library):
         restore.request("2020-01-01-00-00-00")
 
 
+def test_an_archive_that_is_gone_when_its_turn_comes_changes_nothing(archive, alice):
+    put(alice, many(3, start=200))
+    before = rows()
+    job, _ = restore.request(archive.timestamp)
+    archives.delete(archive.timestamp)
+    job = do(job)
+    assert (job.state, job.message) == ("failed", "The archive is gone, so nothing was changed.")
+    assert rows() == before
+    no_traces()
+
+
+@pytest.mark.parametrize("hours", [-30, 2])
+def test_nobody_is_surprised_by_a_restore_that_waited_for_the_worker(archive, alice, hours):
+    job, token = restore.request(archive.timestamp)
+    record = restore_state.read()
+    record.shown.started_at -= hours * 3600
+    restore_state.write(record)
+    put(alice, many(3, start=200))
+    before = rows()
+    job = do(job)
+    assert job.state == "failed"
+    assert job.message.startswith("The worker was not running for over an hour")
+    assert restore.outcome(token).state == "failed"
+    assert rows() == before
+    no_traces()
+
+
+def test_posters_and_settings_are_on_the_disk_before_anything_is_replaced(archive, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.sync", lambda: synced.append(restore_state.read().shown.step))
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert synced == ["check"]
+
+
 def test_two_at_once(archive):
     job, _ = restore.request(archive.timestamp)
     with pytest.raises(ConflictError, match="A restore of the whole server"):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mm import clock, config, files, locks, log, maintenance
+from mm.clock import HOUR
 from mm.database import db
 from mm.errors import NotFoundError, UserError
 from mm.models import Job
@@ -33,6 +34,9 @@ UNFINISHED = "A restore was interrupted, and is finished within a minute. Try ag
 TAKEN_BACK = "A restore of the server was interrupted. Nothing was changed."
 FINISHED = "A restore of the server was interrupted. It is finished now."
 FAILED = "A restore of the server was interrupted, and could not be finished. "
+TOO_LATE = "The worker was not running for over an hour, so nothing was restored. Start it anew."
+# How long a restore may wait for the worker.
+WAITS_SECONDS = HOUR
 # Drafts of killed processes.
 DRAFT_SECONDS = 60
 
@@ -54,8 +58,7 @@ def request(
     token = restore_state.give_token(record)
     with holding_shortly(), db.atomic():
         require_idle()
-        if _is_left(restore_state.read()):
-            raise locks.BusyError(UNFINISHED)
+        require_none_left()
         job = jobs.create(KIND, params={"timestamp": timestamp})
         record.job_id = job.id
         restore_state.write(record)
@@ -65,14 +68,19 @@ def request(
 def run(job: Job) -> dict:
     """The work of a job of kind server-restore. Raises UserError when it failed; what was there
     before is there again then."""
-    record = restore_state.read()
-    if record is None or record.job_id != job.id:
-        raise UserError("Another restore was begun since. Nothing was changed.")
     with locks.wait_for(LOCK, LOCK_SECONDS):
+        record = restore_state.read()
+        if record is None or record.job_id != job.id:
+            raise UserError("Another restore was begun since. Nothing was changed.")
         if _is_left(record):
             _take_up(record)
-        elif record.shown.state == "queued" and (error := _do(Reporter(record))):
-            raise error
+        elif record.shown.state == "queued":
+            report = Reporter(record)
+            if abs(clock.now() - record.shown.started_at) > WAITS_SECONDS:
+                # Whoever asked for it has gone on since.
+                restore_steps.abandon(report, TOO_LATE)
+            elif error := _do(report):
+                raise error
     if record.shown.state == "failed":
         raise UserError(record.shown.message)
     return _result(record)
@@ -118,6 +126,13 @@ def recover() -> str | None:
     with contextlib.suppress(locks.BusyError), locks.hold(LOCK):
         return _take_up(restore_state.read())
     return None
+
+
+def require_none_left() -> None:
+    """For who holds the lock. Raises BusyError while what a killed process left is to be taken
+    up."""
+    if _is_left(restore_state.read()):
+        raise locks.BusyError(UNFINISHED)
 
 
 def _is_left(record: RestoreRecord | None) -> bool:

@@ -5,6 +5,7 @@ One that was killed later goes on from `load`, or from `resume` if it had come s
 """
 
 import json
+import os
 import shutil
 import sqlite3
 import time
@@ -15,7 +16,14 @@ from peewee import DatabaseError
 
 from mm import clock, config, files, locks, log, maintenance, models
 from mm.database import db
-from mm.errors import ConflictError, InvalidError, NoRoomError, UnavailableError, UserError
+from mm.errors import (
+    ConflictError,
+    InvalidError,
+    NoRoomError,
+    NotFoundError,
+    UnavailableError,
+    UserError,
+)
 from mm.models import Job, Movie, Setting, User
 from mm.services import jobs
 from mm.services.server import (
@@ -39,6 +47,7 @@ UNSAVED = (
     "The database was too damaged to be saved before the restore, so there is no safety archive."
 )
 NOT_PUT_BACK = "What was there before could not be put back either: restore the safety archive."
+ARCHIVE_GONE = "The archive is gone, so nothing was changed."
 INTERRUPTED = "The restore was interrupted before anything was changed."
 
 
@@ -46,6 +55,8 @@ def check(report: Reporter) -> None:
     """Unpack the archive; every byte is compared on the way. Raises InvalidError, NoRoomError."""
     record = report.record
     report.begin("check", "Checking the archive")
+    if not Path(record.path).is_file():
+        raise NotFoundError(ARCHIVE_GONE)
     require_room(Path(record.path), record)
     files.make_folder(record.folder)
     checked = unpacking.unpack(
@@ -67,7 +78,13 @@ def check(report: Reporter) -> None:
         report.warn(NOT_IN_ARCHIVE.format("posters"))
     if not (record.has_database or record.has_posters or record.has_settings):
         raise InvalidError("The archive has nothing of what you chose.")
+    # A machine that stops must not leave files that are empty. The database is flushed by itself.
+    if record.has_posters:
+        # One by one would take minutes.
+        os.sync()
     if record.has_settings:
+        with (record.folder / "settings.json").open("rb") as file:
+            os.fsync(file.fileno())
         settings, warnings = effective.read(record.folder / "settings.json")
         record.shown.differences = effective.differences(settings)
         for warning in warnings:
@@ -282,6 +299,9 @@ def require_room(path: Path, record: RestoreRecord) -> None:
     else:
         files.require_room(safety, old_bytes + pictures)
     files.require_room(place, needed)
+    database = live_database.live_path().parent
+    if database.is_dir() and database.stat().st_dev != place.stat().st_dev:
+        files.require_room(database, max(new_bytes, old_bytes))
 
 
 def _load_safety(record: RestoreRecord) -> None:
