@@ -173,6 +173,12 @@ def _end_sessions(connection: sqlite3.Connection, live: dict[str, int]) -> None:
         'UPDATE "user" SET token_version = MAX(token_version, ? + 1) WHERE id = ?',
         [(version, user_id) for user_id, version in live.items()],
     )
+    # Of others nobody knows how far theirs went since: the seconds of the clock are further.
+    rows = connection.execute('SELECT id FROM "user"').fetchall()
+    connection.executemany(
+        'UPDATE "user" SET token_version = MAX(token_version, ?) WHERE id = ?',
+        [(int(clock.now()), user_id) for (user_id,) in rows if user_id not in live],
+    )
 
 
 def _mark_anew(connection: sqlite3.Connection, live: dict[str, str]) -> None:
