@@ -142,6 +142,33 @@ def test_sessions_and_tokens_end_and_old_passwords_work(archive, alice, bob, as_
     assert answer.status_code == 200
 
 
+def test_no_token_of_an_account_that_was_deleted_since_is_valid_again(archive, bob, as_user):
+    accounts.set_password(bob, "another password")
+    stolen = as_user(User.get_by_id(bob.id))
+    assert stolen.get("/api/movies").status_code == 200
+    accounts.remove(bob)
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert stolen.get("/api/movies").status_code == 401
+
+
+def test_posters_that_pages_fetch_meanwhile_are_no_hindrance(archive, monkeypatch):
+    before = poster_files()
+    put_poster("b.jpg")
+    real, fetched = shutil.rmtree, []
+
+    def rmtree(path, **more):
+        real(path, **more)
+        if path == config.current.posters_dir and len(fetched) < 3:
+            fetched.append(put_poster("c.jpg"))
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert len(fetched) == 3
+    assert poster_files() == before
+
+
 def test_what_tells_of_this_server_stays(archive, alice):
     heartbeat.beat()
     live = {

@@ -6,6 +6,7 @@ the table of jobs is replaced too. Meanwhile nobody else writes (`maintenance`).
 """
 
 import contextlib
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,8 +38,9 @@ FAILED = "A restore of the server was interrupted, and could not be finished. "
 TOO_LATE = "The worker was not running for over an hour, so nothing was restored. Start it anew."
 # How long a restore may wait for the worker.
 WAITS_SECONDS = HOUR
-# Drafts of killed processes.
-DRAFT_SECONDS = 60
+# Drafts of killed processes, and what SQLite keeps beside one.
+DRAFT = re.compile(rf"{files.DRAFT_NAME.pattern}(-journal|-wal|-shm)?")
+DRAFT_SECONDS = HOUR
 
 
 def request(
@@ -121,7 +123,8 @@ def recover() -> str | None:
 
     For the start of the server and for each minute."""
     record = restore_state.read()
-    if not _is_left(record) and not maintenance.is_on() and not _folders():
+    is_idle = not _is_left(record) and not maintenance.is_on()
+    if is_idle and not _folders() and not _drafts():
         return None
     with contextlib.suppress(locks.BusyError), locks.hold(LOCK):
         return _take_up(restore_state.read())
@@ -195,7 +198,8 @@ def _take_up(record: RestoreRecord | None) -> str | None:
         maintenance.end()
     for folder in _folders():
         shutil.rmtree(folder, ignore_errors=True)
-    _sweep_drafts()
+    for draft in _drafts():
+        draft.unlink(missing_ok=True)
     return said
 
 
@@ -240,8 +244,16 @@ def _folders() -> list[Path]:
     return sorted(config.current.tmp_dir.glob("restore-*"))
 
 
-def _sweep_drafts() -> None:
+def _drafts() -> list[Path]:
+    """What killed processes left in the data folder and beside the database, which may be as large
+    as that. Not what may still be written."""
     before = clock.now() - DRAFT_SECONDS
-    for path in config.current.data_dir.glob(f"{files.DRAFT}*"):
-        if files.DRAFT_NAME.fullmatch(path.name) and path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
+    places = {config.current.data_dir}
+    if databases.is_sqlite():
+        places.add(databases.live_path().parent)
+    found = (path for place in places for path in place.glob(f"{files.DRAFT}*"))
+    return [
+        path
+        for path in found
+        if DRAFT.fullmatch(path.name) and files.is_file(path) and path.lstat().st_mtime < before
+    ]

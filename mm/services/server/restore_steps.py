@@ -4,6 +4,7 @@ Until `load` nothing of this server is changed: a restore that was killed before
 One that was killed later goes on from `load`, or from `resume` if it had come so far.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -40,6 +41,7 @@ from mm.services.server.restore_state import Reporter, RestoreRecord
 
 DRAIN_SECONDS = 30
 LOOK_SECONDS = 0.1
+PLACE_ATTEMPTS = 20
 # Tables whose rows a running server changes by itself.
 UNCOUNTED = ("setting", "job")
 NOT_IN_ARCHIVE = "The archive has no {}: those of this server stay."
@@ -191,11 +193,22 @@ def swap_posters(report: Reporter) -> None:
         return
     if live.exists() and not old.exists():
         live.rename(old)
-    # What a process has fetched since.
-    shutil.rmtree(live, ignore_errors=True)
-    new.rename(live)
+    _take_place(new, live)
     files.sync_folder(live.parent)
     files.sync_folder(record.folder)
+
+
+def _take_place(folder: Path, live: Path) -> None:
+    """Pages go on fetching posters: what one puts there between the two steps goes, too."""
+    for attempts_left in reversed(range(PLACE_ATTEMPTS)):
+        shutil.rmtree(live, ignore_errors=True)
+        try:
+            folder.rename(live)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not attempts_left:
+                raise
+        else:
+            return
 
 
 def put_settings(report: Reporter) -> None:
@@ -266,8 +279,7 @@ def put_back(report: Reporter, why: str) -> str:
             _load_safety(record)
         _, old, live = _posters_of(record)
         if old.exists():
-            shutil.rmtree(live, ignore_errors=True)
-            old.rename(live)
+            _take_place(old, live)
     if attempt.error:
         code = log.unexpected("restore.not_put_back", attempt.error)
         why = f"{why} {NOT_PUT_BACK} {log.pointer(code)}"
