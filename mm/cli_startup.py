@@ -71,6 +71,8 @@ def restore_startup(filename: str | None, only_list: bool, yes: bool) -> None:
         raise click.ClickException(error.message) from error
     except (OSError, *starting.DATABASE_ERRORS) as error:
         raise click.ClickException(starting.sentence(error)) from error
+    if done.recovered:
+        click.echo(done.recovered)
     if done.before:
         click.echo(f"As it was before: {done.before}")
     for name in done.aside:

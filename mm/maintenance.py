@@ -79,8 +79,8 @@ def _is_closed() -> bool:
         return content["is_closed"]
     except FileNotFoundError:
         return False
-    except (ValueError, TypeError, KeyError):
-        # Somebody made it by hand.
+    except (OSError, ValueError, TypeError, KeyError):
+        # Somebody made it by hand, perhaps as root.
         return True
 
 

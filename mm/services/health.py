@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from peewee import DatabaseError, InterfaceError, SqliteDatabase, fn
 
-from mm import config, disk, log, models
+from mm import config, disk, log, maintenance, models
 from mm.database import db, is_busy, waiting_at_most
 from mm.errors import UnavailableError
 from mm.models import User
@@ -104,6 +104,11 @@ def _probe() -> str | None:
 
 
 def _problems() -> Iterator[str]:
+    if maintenance.is_on():
+        yield (
+            "The server is being restored, and nothing can be saved meanwhile. The worker finishes "
+            "a restore that was interrupted, or else: flask --app mm upgrade"
+        )
     if heartbeat.worker_is_late():
         yield "No worker has been seen for over two minutes: backups and look-ups wait."
     if late := schedule.late_accounts():

@@ -20,7 +20,7 @@ from mm.errors import (
     UnavailableError,
 )
 from mm.models import Job
-from mm.schemas import ArchiveEntry, ArchiveSchedule
+from mm.schemas import ArchiveContents, ArchiveEntry, ArchiveSchedule
 from mm.services import health, jobs, problems, settings
 from mm.services.enrichment import runner as enrichment_runner
 from mm.services.server import (
@@ -421,6 +421,26 @@ def test_only_verified_newer_ones_let_a_scheduled_one_go():
     assert kept(make_entry(age=1), make_entry(age=2, pinned=True), old) == [True] * 3
     # Of a clock that was ahead.
     assert kept(make_entry(age=1), make_entry(age=-2), old) == [True] * 3
+
+
+def test_those_of_an_emptied_database_do_not_push_out_the_ones_before():
+    def holding(age, users, movies):
+        return make_entry(age=age, contents=ArchiveContents(True, users, movies, 0, 0, 0, 0, False))
+
+    def kept_before(*newer):
+        before = [holding(age, 3, 900) for age in (12, 11, 10)]
+        return kept(*before, *newer)[:3]
+
+    assert kept_before(holding(2, 3, 900), holding(1, 3, 900)) == [False] * 3
+    assert kept_before(*(holding(age, 0, 0) for age in range(9))) == [False, True, True]
+    assert kept_before(*(holding(age, 1, 900) for age in range(9))) == [False, True, True]
+    assert kept_before(*(holding(age, 3, 449) for age in range(9))) == [False, True, True]
+    assert kept_before(holding(9, 3, 900), *(holding(age, 3, 449) for age in range(9))) == [
+        False,
+        False,
+        True,
+    ]
+    assert kept_before(*(holding(age, 2, 450) for age in range(9))) == [False] * 3
 
 
 def test_archives_by_hand_stay_however_old_or_damaged_they_are():

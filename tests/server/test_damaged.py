@@ -2,13 +2,17 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from mm import config, disk, maintenance
-from mm.database import db
+from mm.database import connect, db
 from mm.errors import ConflictError, NoRoomError
+from mm.models import Movie
 from mm.services.server import archive_files, archives, live_database, packing, restore
 from tests.support.archived import poster_files, put_poster, rows
 from tests.support.libraries import many, put
@@ -104,6 +108,40 @@ def test_a_database_that_cannot_be_opened_is_set_aside_and_replaced(archive, dam
     assert not maintenance.is_on()
     with db.connection_context():
         assert db.execute_sql("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.fixture
+def other_disk():
+    device = config.current.data_dir.stat().st_dev
+    folders = (Path(folder) for folder in ("/dev/shm", "/var/tmp"))
+    found = [each for each in folders if each.is_dir() and each.stat().st_dev != device]
+    if not found:
+        pytest.skip("there is no other file system here")
+    with tempfile.TemporaryDirectory(dir=found[0]) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("damage", [zeroed_header, missing], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("is_linked", [False, True], ids=["by its address", "by a link"])
+def test_it_may_lie_on_another_disk(archive, other_disk, damage, is_linked):
+    path, _ = archive
+    damage()
+    usual, there = database_file(), other_disk / "films.db"
+    damaged = usual.read_bytes() if usual.exists() else None
+    if damaged:
+        shutil.move(usual, there)
+    if is_linked:
+        usual.symlink_to(there)
+    else:
+        connect(f"sqlite:///{there}")
+    assert quietly(path).state == "done"
+    with db.connection_context():
+        assert Movie.select().count() == 60
+    assert there.is_file()
+    assert usual.is_symlink() == is_linked
+    assert set_aside() == []
+    kept = [each.read_bytes() for each in other_disk.glob("films.db.damaged-*")]
+    assert kept == ([damaged] if damaged else [])
 
 
 @pytest.mark.parametrize("damage", UNUSABLE, ids=lambda damage: damage.__name__)

@@ -10,9 +10,10 @@ from mm import config, maintenance, models, tasks
 from mm.database import db, snapshot
 from mm.maintenance import MaintenanceError, RestoredError
 from mm.models import Job, Movie, User
-from mm.services import heartbeat, jobs, problems
+from mm.services import health, heartbeat, jobs, problems
 from mm.services.enrichment import runner
 from mm.services.library import browse
+from mm.services.server import restore
 from tests.support.libraries import many, put
 
 
@@ -95,6 +96,18 @@ def test_a_file_made_by_hand_holds_writes_up_too(database, alice):
     with pytest.raises(MaintenanceError):
         User.update(username="x").execute()
     maintenance.end()
+
+
+def test_a_file_that_cannot_be_read_holds_writes_up_and_health_names_the_way_out(database, alice):
+    config.current.maintenance_file.mkdir()
+    with pytest.raises(maintenance.MaintenanceError):
+        put(alice, many(1))
+    config.current.maintenance_file.rmdir()
+    config.current.maintenance_file.touch()
+    assert any("flask --app mm upgrade" in text for text in health.check()["problems"])
+    restore.recover()
+    assert not any("is being restored" in text for text in health.check()["problems"])
+    put(alice, many(1))
 
 
 def test_no_job_is_begun_and_it_is_still_to_be_done_afterwards(database, alice):

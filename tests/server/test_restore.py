@@ -142,6 +142,33 @@ def test_sessions_and_tokens_end_and_old_passwords_work(archive, alice, bob, as_
     assert answer.status_code == 200
 
 
+def test_no_token_of_an_account_that_was_deleted_since_is_valid_again(archive, bob, as_user):
+    accounts.set_password(bob, "another password")
+    stolen = as_user(User.get_by_id(bob.id))
+    assert stolen.get("/api/movies").status_code == 200
+    accounts.remove(bob)
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert stolen.get("/api/movies").status_code == 401
+
+
+def test_posters_that_pages_fetch_meanwhile_are_no_hindrance(archive, monkeypatch):
+    before = poster_files()
+    put_poster("b.jpg")
+    real, fetched = shutil.rmtree, []
+
+    def rmtree(path, **more):
+        real(path, **more)
+        if path == config.current.posters_dir and len(fetched) < 3:
+            fetched.append(put_poster("c.jpg"))
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert len(fetched) == 3
+    assert poster_files() == before
+
+
 def test_what_tells_of_this_server_stays(archive, alice):
     heartbeat.beat()
     live = {
@@ -327,6 +354,41 @@ def test_an_archive_of_a_newer_version_is_refused(archive, alice):
 def test_what_is_not_there_cannot_be_restored(library):
     with pytest.raises(NotFoundError):
         restore.request("2020-01-01-00-00-00")
+
+
+def test_an_archive_that_is_gone_when_its_turn_comes_changes_nothing(archive, alice):
+    put(alice, many(3, start=200))
+    before = rows()
+    job, _ = restore.request(archive.timestamp)
+    archives.delete(archive.timestamp)
+    job = do(job)
+    assert (job.state, job.message) == ("failed", "The archive is gone, so nothing was changed.")
+    assert rows() == before
+    no_traces()
+
+
+@pytest.mark.parametrize("hours", [-30, 2])
+def test_nobody_is_surprised_by_a_restore_that_waited_for_the_worker(archive, alice, hours):
+    job, token = restore.request(archive.timestamp)
+    record = restore_state.read()
+    record.shown.started_at -= hours * 3600
+    restore_state.write(record)
+    put(alice, many(3, start=200))
+    before = rows()
+    job = do(job)
+    assert job.state == "failed"
+    assert job.message.startswith("The worker was not running for over an hour")
+    assert restore.outcome(token).state == "failed"
+    assert rows() == before
+    no_traces()
+
+
+def test_posters_and_settings_are_on_the_disk_before_anything_is_replaced(archive, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.sync", lambda: synced.append(restore_state.read().shown.step))
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert synced == ["check"]
 
 
 def test_two_at_once(archive):

@@ -283,6 +283,19 @@ def test_what_is_being_restored_is_left_alone(server):
     assert not maintenance.is_on()
 
 
+def test_what_a_killed_process_left_beside_the_database_goes_after_an_hour(app):
+    old, new, foreign = (
+        config.current.data_dir / name
+        for name in (f".tmp-{'0' * 16}-journal", f".tmp-{'1' * 16}", ".tmp-of-another-program")
+    )
+    for path in (old, new, foreign):
+        path.write_bytes(b"x")
+    for path in (old, foreign):
+        os.utime(path, (time.time() - 4000,) * 2)
+    restore.recover()
+    assert [path.exists() for path in (old, new, foreign)] == [False, True, True]
+
+
 def test_maintenance_that_nobody_needs_ends(app):
     maintenance.begin("nobody")
     restore.recover()

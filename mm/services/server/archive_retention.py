@@ -16,12 +16,15 @@ SAFETY_DAYS = 7
 DAMAGED_DAYS = 14
 # An archive that was made to be downloaded goes so long after it was ready.
 EXPIRES_SECONDS = HOUR
+# Of fewer films one may delete half any day.
+FEW_FILMS = 20
 UNRECOGNISED = "Kept: not recognised"
 BY_HAND = "Kept until you delete it"
 FOR_DOWNLOAD = "Kept for an hour, to be downloaded"
 ALL_STAY = "Kept: all scheduled archives stay"
 LAST_WAY_BACK = "Kept: the newest from before a restore"
 TOO_FEW_NEWER = "Kept until there is a newer verified archive"
+MUCH_LARGER = "Kept until you delete it: newer ones hold less than half of its accounts or films"
 EXPIRED = "its hour is over"
 DAMAGED = f"damaged and older than {DAMAGED_DAYS} days"
 OLD_SAFETY = f"from before a restore, older than {SAFETY_DAYS} days"
@@ -79,11 +82,21 @@ def _decide(
     if keep_last == 0:
         return Decision(name, True, ALL_STAY)
     unpinned = [each for each in same_kind if not each.pinned]
+    if len(unpinned) >= keep_last > sum(_makes_up_for(each, archive) for each in unpinned):
+        return Decision(name, True, MUCH_LARGER)
     if len(unpinned) < keep_last:
         newest = "the newest" if keep_last == 1 else f"one of the {keep_last} newest"
         is_good = archive.state == "verified"
         return Decision(name, True, f"Kept: {newest} scheduled" if is_good else TOO_FEW_NEWER)
     return Decision(name, False, f"older than the {keep_last} newest scheduled")
+
+
+def _makes_up_for(newer: ArchiveEntry, archive: ArchiveEntry) -> bool:
+    """Not one that has lost more than half: it may be of a database that was emptied."""
+    new, old = newer.contents, archive.contents
+    if new is None or old is None:
+        return True
+    return 2 * new.users >= old.users and (2 * new.movies >= old.movies or old.movies < FEW_FILMS)
 
 
 def _always_kept(archive: ArchiveEntry, now: float) -> str | None:

@@ -37,8 +37,9 @@ def require_sqlite() -> None:
 
 
 def live_path() -> Path:
-    """The file of the database in use."""
-    return Path(db.obj.database)
+    """The file of the database in use: where it is a link, what SQLite follows it to, for its log
+    is there."""
+    return Path(os.path.realpath(db.obj.database))
 
 
 def copy(target: Path, sync: bool = True) -> None:

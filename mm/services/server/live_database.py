@@ -169,17 +169,32 @@ def _put_in_place(source: Path, reason: str) -> None:
     if not db.is_closed():
         db.close()
     db.obj.release()
-    if path.exists():
-        aside = f"{path.name}.damaged-{_stamp()}"
+    # Wholly on the disk of the old one before that makes room.
+    with files.draft(path.parent) as new:
+        _link_or_copy(source, new)
+        aside, found = f"{path.name}.damaged-{_stamp()}", False
         # The log first: beside a new file it would be played into it.
         for ending in (*LOG_ENDINGS, ""):
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{path}{ending}").rename(f"{path.parent / aside}{ending}")
-        log.error("database.set_aside", aside=aside, reason=reason)
-    for ending in LOG_ENDINGS:
-        Path(f"{path}{ending}").unlink(missing_ok=True)
-    os.replace(source, path)
-    files.sync_folder(path.parent)
+                found = True
+        if found:
+            log.error("database.set_aside", aside=aside, reason=reason)
+        os.replace(new, path)
+        files.sync_folder(path.parent)
+    source.unlink()
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """The staged file may lie on another disk than the database."""
+    try:
+        os.link(source, target)
+    except OSError:
+        files.require_room(target.parent, source.stat().st_size)
+        shutil.copyfile(source, target)
+        target.chmod(0o600)
+        with target.open("rb") as copied:
+            os.fsync(copied.fileno())
 
 
 @contextlib.contextmanager

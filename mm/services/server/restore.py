@@ -6,11 +6,13 @@ the table of jobs is replaced too. Meanwhile nobody else writes (`maintenance`).
 """
 
 import contextlib
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mm import clock, config, files, locks, log, maintenance
+from mm.clock import HOUR
 from mm.database import db
 from mm.errors import NotFoundError, UserError
 from mm.models import Job
@@ -34,8 +36,12 @@ UNFINISHED = "A restore was interrupted, and is finished within a minute. Try ag
 TAKEN_BACK = "A restore of the server was interrupted. Nothing was changed."
 FINISHED = "A restore of the server was interrupted. It is finished now."
 FAILED = "A restore of the server was interrupted, and could not be finished. "
-# Drafts of killed processes.
-DRAFT_SECONDS = 60
+TOO_LATE = "The worker was not running for over an hour, so nothing was restored. Start it anew."
+# How long a restore may wait for the worker.
+WAITS_SECONDS = HOUR
+# Drafts of killed processes, and what SQLite keeps beside one.
+DRAFT = re.compile(rf"{files.DRAFT_NAME.pattern}(-journal|-wal|-shm)?")
+DRAFT_SECONDS = HOUR
 
 
 def request(
@@ -55,8 +61,7 @@ def request(
     token = restore_state.give_token(record)
     with holding_shortly(), db.atomic():
         require_idle()
-        if _is_left(restore_state.read()):
-            raise locks.BusyError(UNFINISHED)
+        require_none_left()
         job = jobs.create(KIND, params={"timestamp": timestamp})
         record.job_id = job.id
         restore_state.write(record)
@@ -66,14 +71,19 @@ def request(
 def run(job: Job) -> dict:
     """The work of a job of kind server-restore. Raises UserError when it failed; what was there
     before is there again then."""
-    record = restore_state.read()
-    if record is None or record.job_id != job.id:
-        raise UserError("Another restore was begun since. Nothing was changed.")
     with locks.wait_for(LOCK, LOCK_SECONDS):
+        record = restore_state.read()
+        if record is None or record.job_id != job.id:
+            raise UserError("Another restore was begun since. Nothing was changed.")
         if _is_left(record):
             _take_up(record)
-        elif record.shown.state == "queued" and (error := _do(Reporter(record))):
-            raise error
+        elif record.shown.state == "queued":
+            report = Reporter(record)
+            if abs(clock.now() - record.shown.started_at) > WAITS_SECONDS:
+                # Whoever asked for it has gone on since.
+                restore_failures.abandon(report, TOO_LATE)
+            elif error := _do(report):
+                raise error
     if record.shown.state == "failed":
         raise UserError(record.shown.message)
     return _result(record)
@@ -114,11 +124,19 @@ def recover() -> str | None:
 
     For the start of the server and for each minute."""
     record = restore_state.read()
-    if not _is_left(record) and not maintenance.is_on() and not _folders():
+    is_idle = not _is_left(record) and not maintenance.is_on()
+    if is_idle and not _folders() and not _drafts():
         return None
     with contextlib.suppress(locks.BusyError), locks.hold(LOCK):
         return _take_up(restore_state.read())
     return None
+
+
+def require_none_left() -> None:
+    """For who holds the lock. Raises BusyError while what a killed process left is to be taken
+    up."""
+    if _is_left(restore_state.read()):
+        raise locks.BusyError(UNFINISHED)
 
 
 def _is_left(record: RestoreRecord | None) -> bool:
@@ -181,7 +199,8 @@ def _take_up(record: RestoreRecord | None) -> str | None:
         maintenance.end()
     for folder in _folders():
         shutil.rmtree(folder, ignore_errors=True)
-    _sweep_drafts()
+    for draft in _drafts():
+        draft.unlink(missing_ok=True)
     return said
 
 
@@ -226,8 +245,16 @@ def _folders() -> list[Path]:
     return sorted(config.current.tmp_dir.glob("restore-*"))
 
 
-def _sweep_drafts() -> None:
+def _drafts() -> list[Path]:
+    """What killed processes left in the data folder and beside the database, which may be as large
+    as that. Not what may still be written."""
     before = clock.now() - DRAFT_SECONDS
-    for path in config.current.data_dir.glob(f"{files.DRAFT}*"):
-        if files.DRAFT_NAME.fullmatch(path.name) and path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
+    places = {config.current.data_dir}
+    if databases.is_sqlite():
+        places.add(databases.live_path().parent)
+    found = (path for place in places for path in place.glob(f"{files.DRAFT}*"))
+    return [
+        path
+        for path in found
+        if DRAFT.fullmatch(path.name) and files.is_file(path) and path.lstat().st_mtime < before
+    ]

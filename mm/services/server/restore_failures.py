@@ -12,7 +12,7 @@ from mm.services.server import (
     unpacking,
 )
 from mm.services.server.restore_state import Reporter, RestoreRecord
-from mm.services.server.restore_steps import UNSAVED
+from mm.services.server.restore_steps import UNSAVED, take_place
 
 NOT_PUT_BACK = "What was there before could not be put back either: restore the safety archive."
 INTERRUPTED = "The restore was interrupted before anything was changed."
@@ -33,8 +33,7 @@ def put_back(report: Reporter, why: str) -> str:
             _load_safety(record)
         _, old, live = restore_state.posters_of(record)
         if old.exists():
-            shutil.rmtree(live, ignore_errors=True)
-            old.rename(live)
+            take_place(old, live)
     if attempt.error:
         code = log.unexpected("restore.not_put_back", attempt.error)
         why = f"{why} {NOT_PUT_BACK} {log.pointer(code)}"

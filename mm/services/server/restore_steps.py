@@ -4,6 +4,8 @@ Until `load` nothing of this server is changed: a restore that was killed before
 One that was killed later goes on from `load`, or from `resume` if it had come so far.
 """
 
+import errno
+import os
 import shutil
 import sqlite3
 import time
@@ -14,7 +16,14 @@ from peewee import DatabaseError
 
 from mm import clock, config, files, locks, log, maintenance, models
 from mm.database import db
-from mm.errors import ConflictError, InvalidError, NoRoomError, UnavailableError, UserError
+from mm.errors import (
+    ConflictError,
+    InvalidError,
+    NoRoomError,
+    NotFoundError,
+    UnavailableError,
+    UserError,
+)
 from mm.models import Job, Movie, Setting, User
 from mm.services import jobs
 from mm.services.server import (
@@ -30,18 +39,22 @@ from mm.services.server.restore_state import Reporter, RestoreRecord
 
 DRAIN_SECONDS = 30
 LOOK_SECONDS = 0.1
+PLACE_ATTEMPTS = 20
 # Tables whose rows a running server changes by itself.
 UNCOUNTED = ("setting", "job")
 NOT_IN_ARCHIVE = "The archive has no {}: those of this server stay."
 UNSAVED = (
     "The database was too damaged to be saved before the restore, so there is no safety archive."
 )
+ARCHIVE_GONE = "The archive is gone, so nothing was changed."
 
 
 def check(report: Reporter) -> None:
     """Unpack the archive; every byte is compared on the way. Raises InvalidError, NoRoomError."""
     record = report.record
     report.begin("check", "Checking the archive")
+    if not Path(record.path).is_file():
+        raise NotFoundError(ARCHIVE_GONE)
     require_room(Path(record.path), record)
     files.make_folder(record.folder)
     checked = unpacking.unpack(
@@ -63,7 +76,13 @@ def check(report: Reporter) -> None:
         report.warn(NOT_IN_ARCHIVE.format("posters"))
     if not (record.has_database or record.has_posters or record.has_settings):
         raise InvalidError("The archive has nothing of what you chose.")
+    # A machine that stops must not leave files that are empty. The database is flushed by itself.
+    if record.has_posters:
+        # One by one would take minutes.
+        os.sync()
     if record.has_settings:
+        with (record.folder / "settings.json").open("rb") as file:
+            os.fsync(file.fileno())
         settings, warnings = effective.read(record.folder / "settings.json")
         record.shown.differences = effective.differences(settings)
         for warning in warnings:
@@ -170,11 +189,22 @@ def swap_posters(report: Reporter) -> None:
         return
     if live.exists() and not old.exists():
         live.rename(old)
-    # What a process has fetched since.
-    shutil.rmtree(live, ignore_errors=True)
-    new.rename(live)
+    take_place(new, live)
     files.sync_folder(live.parent)
     files.sync_folder(record.folder)
+
+
+def take_place(folder: Path, live: Path) -> None:
+    """Pages go on fetching posters: what one puts there between the two steps goes, too."""
+    for attempts_left in reversed(range(PLACE_ATTEMPTS)):
+        shutil.rmtree(live, ignore_errors=True)
+        try:
+            folder.rename(live)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not attempts_left:
+                raise
+        else:
+            return
 
 
 def put_settings(report: Reporter) -> None:
@@ -249,6 +279,9 @@ def require_room(path: Path, record: RestoreRecord) -> None:
     else:
         files.require_room(safety, old_bytes + pictures)
     files.require_room(place, needed)
+    database = live_database.live_path().parent
+    if database.is_dir() and database.stat().st_dev != place.stat().st_dev:
+        files.require_room(database, max(new_bytes, old_bytes))
 
 
 def _running_besides(job_id: str | None) -> str | None:

@@ -105,6 +105,12 @@ def _end_sessions(staged: sqlite3.Connection, live: dict[str, int]) -> None:
         "UPDATE user SET token_version = MAX(token_version, ? + 1) WHERE id = ?",
         [(version, user_id) for user_id, version in live.items()],
     )
+    # Of others nobody knows how far theirs went since: the seconds of the clock are further.
+    ids = [user_id for (user_id,) in staged.execute("SELECT id FROM user") if user_id not in live]
+    staged.executemany(
+        "UPDATE user SET token_version = MAX(token_version, ?) WHERE id = ?",
+        [(int(clock.now()), user_id) for user_id in ids],
+    )
 
 
 def _end_jobs(staged: sqlite3.Connection, own: dict | None) -> None:

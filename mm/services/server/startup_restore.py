@@ -17,6 +17,7 @@ from mm import clock, config, files, locks, schema
 from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError, UserError
 from mm.models import CLOCK_STEP, EPOCH
 from mm.services.server import databases, live_database, startup_copies
+from mm.services.server import restore as restore_of_server
 from mm.services.server.live_database import Kept
 from mm.services.server.startup_copies import StartupCopy
 
@@ -36,11 +37,13 @@ USER_VERSION_MAX = 2**31 - 1
 
 class PutBack(NamedTuple):
     """What was done: `before` is the name of a copy of the database as it was, None where it was
-    missing, empty or damaged; `aside`: the files of a damaged one."""
+    missing, empty or damaged; `aside`: the files of a damaged one; `recovered`: what became of an
+    interrupted restore of the server."""
 
     copy: StartupCopy
     before: str | None
     aside: list[str]
+    recovered: str | None = None
 
 
 def choose(filename: str | None = None) -> StartupCopy:
@@ -78,29 +81,38 @@ def restore(copy: StartupCopy) -> PutBack:
     """Put `copy` in the place of the database, after a copy of that one was made; a damaged one is
     set aside. Killed at any moment, the database is the old or the new one.
 
-    Raises ConflictError while server or worker run, InvalidError for a damaged copy, NoRoomError.
+    Raises ConflictError while server or worker run or an archive is restored, InvalidError for a
+    damaged copy, NoRoomError.
     """
     with locks.wait_for("upgrade", WAIT_SECONDS):
         _require_stopped()
         if fault := databases.fault_of(copy.path):
             raise InvalidError(DAMAGED.format(copy.name, fault))
-        live = databases.live_path()
-        fault = live_database.damage() if live.exists() else None
-        kept = live_database.kept()
-        files.require_room(live.parent, 2 * copy.size_bytes)
-        before = None
-        if live.exists() and not fault and _has_accounts(live):
-            before = startup_copies.make(keep=copy)[0].name
-        known = set(live.parent.iterdir())
-        with files.draft(live.parent) as staged:
-            shutil.copyfile(copy.path, staged)
-            staged.chmod(0o600)
-            _make_ready(staged, kept)
-            if fault and live_database.fault() is None and not live_database.keep_copy_of_damaged():
-                raise NoRoomError(NO_ROOM_ASIDE)
-            live_database.load(staged)
-        aside = sorted(path.name for path in set(live.parent.iterdir()) - known)
-        return PutBack(copy, before, [name for name in aside if ".damaged-" in name])
+        # Taken up after this, it would replace what is put back here.
+        recovered = restore_of_server.recover()
+        with locks.hold(restore_of_server.LOCK, restore_of_server.BUSY):
+            restore_of_server.require_none_left()
+            return _put_back(copy)._replace(recovered=recovered)
+
+
+def _put_back(copy: StartupCopy) -> PutBack:
+    live = databases.live_path()
+    fault = live_database.damage() if live.exists() else None
+    kept = live_database.kept()
+    files.require_room(live.parent, 2 * copy.size_bytes)
+    before = None
+    if live.exists() and not fault and _has_accounts(live):
+        before = startup_copies.make(keep=copy)[0].name
+    known = set(live.parent.iterdir())
+    with files.draft(live.parent) as staged:
+        shutil.copyfile(copy.path, staged)
+        staged.chmod(0o600)
+        _make_ready(staged, kept)
+        if fault and live_database.fault() is None and not live_database.keep_copy_of_damaged():
+            raise NoRoomError(NO_ROOM_ASIDE)
+        live_database.load(staged)
+    aside = sorted(path.name for path in set(live.parent.iterdir()) - known)
+    return PutBack(copy, before, [name for name in aside if ".damaged-" in name])
 
 
 def _require_stopped() -> None:
@@ -160,6 +172,12 @@ def _end_sessions(connection: sqlite3.Connection, live: dict[str, int]) -> None:
     connection.executemany(
         'UPDATE "user" SET token_version = MAX(token_version, ? + 1) WHERE id = ?',
         [(version, user_id) for user_id, version in live.items()],
+    )
+    # Of others nobody knows how far theirs went since: the seconds of the clock are further.
+    rows = connection.execute('SELECT id FROM "user"').fetchall()
+    connection.executemany(
+        'UPDATE "user" SET token_version = MAX(token_version, ?) WHERE id = ?',
+        [(int(clock.now()), user_id) for (user_id,) in rows if user_id not in live],
     )
 
 
