@@ -134,10 +134,11 @@ def _unpack(
         files.require_room(folder, sum(sizes[name] for name in targets) + spare)
         meter = Meter(progress, total)
         _read_members(file, metadata, members, targets, meter, "Checking the backup")
-    migrations = []
+    migrations: list[str] = []
     if has_database:
         meter.report("Checking the database")
-        migrations = archived_databases.examine(targets[DATABASE], metadata)
+        migrations, found = archived_databases.examine(targets[DATABASE], metadata)
+        warnings += found
         if migrations:
             warnings.append("Backup from older version, may have issues")
     return Checked(metadata, warnings, migrations)
