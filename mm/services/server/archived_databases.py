@@ -30,9 +30,14 @@ FOREIGN = "database.db is not a database of Movie Manager"
 
 def newer(app_version: str) -> str:
     return (
-        f"This backup was made by a newer version of Movie Manager ({app_version[:40]}). "
+        f"This backup was made by a newer version of Movie Manager ({_shown(app_version)}). "
         "Upgrade this server first."
     )
+
+
+def _shown(app_version: str) -> str:
+    short = app_version[:40]
+    return short if short.isprintable() else ascii(short)
 
 
 def refuse_newer(metadata: Metadata) -> None:
