@@ -8,7 +8,6 @@ pages that show them.
 
 import re
 import sqlite3
-from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -165,20 +164,21 @@ def _fault_of(connection: sqlite3.Connection, table: type[Table]) -> str | None:
     at all; None where all is well."""
     fields = [field for field in table._meta.sorted_fields if field.name not in LONG]
     name = table._meta.table_name
+    # In one pass: reading the texts is what tells whether they are texts.
+    texts = [f'"{field.column_name}"' for field in fields if not _is_number(field)]
+    is_wrong = " OR ".join(map(_is_wrong, fields))
+    rows = connection.execute(f'SELECT {", ".join([*texts, is_wrong])} FROM "{name}"')  # noqa: S608
+    try:
+        if not any(row[-1] for row in rows):
+            return None
+    except sqlite3.OperationalError as error:
+        if "decode" not in str(error):
+            raise
+        return "text"
     counts = ", ".join(f"TOTAL({_is_wrong(field)})" for field in fields)
     [totals] = connection.execute(f'SELECT {counts} FROM "{name}"').fetchall()  # noqa: S608
-    wrong = [field.column_name for field, total in zip(fields, totals, strict=True) if total]
-    if wrong:
-        return ", ".join(wrong)
-    texts = ", ".join(f'"{field.column_name}"' for field in fields if not _is_number(field))
-    if texts:
-        try:
-            deque(connection.execute(f'SELECT {texts} FROM "{name}"'), maxlen=0)  # noqa: S608
-        except sqlite3.OperationalError as error:
-            if "decode" not in str(error):
-                raise
-            return "text"
-    return None
+    wrong = (field.column_name for field, total in zip(fields, totals, strict=True) if total)
+    return ", ".join(wrong)
 
 
 def _is_number(field: Field) -> bool:
