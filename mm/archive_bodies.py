@@ -62,6 +62,9 @@ def received(is_required: bool = True) -> Iterator[Received]:
 def _read(upload: archive_uploads.Upload) -> tuple[bool, MultiDict[str, str]]:
     """Whether there was a file, and the other fields."""
     most = config.current.archive_max_bytes + FORM_MAX
+    if request.mimetype not in (*RAW, "multipart/form-data"):
+        # Of other forms the parser reads all into memory, however much that is.
+        most = FORM_MAX
     stream = get_input_stream(request.environ, max_content_length=most)
     if request.mimetype in RAW:
         while piece := stream.read(PIECE):

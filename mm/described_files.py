@@ -75,7 +75,7 @@ def decode(meta: Path, shape: type[Sidecar]) -> Sidecar | None:
             if not stat.S_ISREG(status.st_mode) or status.st_size > SIDECAR_MAX:
                 return None
             sidecar = msgspec.json.decode(file.read(SIDECAR_MAX), type=shape)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return sidecar
 

@@ -17,6 +17,8 @@ from werkzeug.wsgi import get_content_length
 GRACE_SECONDS = 30
 BYTES_PER_SECOND_MIN = 16 * 2**10
 CHUNK_BYTES = 2**16
+# How long the rest of a body that nobody read is waited for.
+UNREAD_SECONDS = 1
 
 
 class Body(io.RawIOBase):
@@ -34,6 +36,7 @@ class Body(io.RawIOBase):
         self._grace: float = GRACE_SECONDS
         self._is_watched = False
         self._is_cut = False
+        self._is_read = not self._expected and "HTTP_TRANSFER_ENCODING" not in environ
 
     def readable(self) -> bool:
         return True
@@ -46,6 +49,7 @@ class Body(io.RawIOBase):
         buffer[: len(data)] = data
         self._received += len(data)
         if not data or self._received == self._expected:
+            self._is_read = True
             self.stop_watching()
         if not data and self._received < (self._expected or 0):
             raise ClientDisconnected()
@@ -59,6 +63,14 @@ class Body(io.RawIOBase):
             while self.read(CHUNK_BYTES):
                 # So that what arrives earns no more time.
                 self._received = 0
+
+    def end(self) -> None:
+        """After the view. What nobody read is waited for here, in a thread of this request, and
+        shortly: gunicorn would wait for it in the one thread that serves all connections, and a few
+        clients that never send their bodies would stop the server."""
+        self.stop_watching()
+        if not self._is_read:
+            self.drain(UNREAD_SECONDS)
 
     def stop_watching(self) -> None:
         self._is_watched = False
@@ -105,6 +117,6 @@ def guarded(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[
         try:
             return wsgi_app(environ, start_response)
         finally:
-            body.stop_watching()
+            body.end()
 
     return application

@@ -130,3 +130,25 @@ def test_slow_bodies_stop_the_site_for_a_moment_only(server):
             connection.sendall(head(server, "/login", "Content-Length: 1000"))
         status, _ = ask(server, "/api/auth/login", LOG_IN)
     assert status == 200
+
+
+def test_bodies_that_nobody_reads_and_that_never_come_do_not_stop_the_site(server):
+    """As of clients that are not logged in."""
+    path = "/api/v1/system/backup/upload"
+    with ExitStack() as stack:
+        for _ in range(60):
+            connection = stack.enter_context(connect(server))
+            connection.sendall(head(server, path, "Content-Length: 10000000") + b"x")
+        start = time.monotonic()
+        status, _ = ask(server, "/login", FORM)
+        assert status == 303
+        assert time.monotonic() - start < 10
+
+
+def test_after_a_body_that_nobody_read_the_connection_can_be_used_again(server):
+    with connect(server) as connection:
+        connection.sendall(head(server, "/api/v1/system/backup", "Content-Length: 2") + b"{}")
+        assert b" 401 " in connection.recv(65536)
+        close = ("Connection: close", f"Content-Length: {len(LOG_IN)}")
+        connection.sendall(head(server, "/api/auth/login", *close) + LOG_IN)
+        assert answer_of(connection)[0] == 200

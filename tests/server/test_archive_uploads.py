@@ -333,6 +333,18 @@ def test_one_that_is_too_large_without_saying_so_is_refused(posted, small):
         assert left() == []
 
 
+def test_a_form_that_cannot_hold_a_file_is_not_read_into_memory(posted):
+    """As curl sends a file when it is not told what it is."""
+    kind = "application/x-www-form-urlencoded"
+    with pytest.raises(TooLargeError):
+        posted(data=bytes(archive_bodies.FORM_MAX + 1), content_type=kind)
+    assert posted(is_required=False, data=b"confirm=true", content_type=kind) == (
+        None,
+        {"confirm": "true"},
+    )
+    assert left() == []
+
+
 class _Chained(io.RawIOBase):
     def __init__(self, head, rest):
         self.head, self.rest = io.BytesIO(head), rest

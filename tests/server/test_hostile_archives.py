@@ -306,6 +306,24 @@ def test_a_description_that_is_none_is_refused(archive, members, content):
     refuse(archive, "metadata.json cannot be read")
 
 
+@pytest.mark.parametrize("key", ["timestamp", "app_version"])
+@pytest.mark.parametrize("text", ["\x1b]0;evil\x07", "a\nb", "x" * 201, "\u202eevil"])
+def test_a_text_that_cannot_be_shown_is_refused(small, key, text):
+    members = archives.members_of(small)
+    refuse(archives.write(small, members, {key: text}), "holds what no backup does")
+
+
+def test_the_version_of_a_newer_one_is_shown_harmlessly(archive, members):
+    body = json.dumps({"version": 2, "app_version": "\x1b[2Jx\r\ny"}).encode()
+    add_described(archive, members, body)
+    assert refuse(archive).isprintable()
+
+
+def test_rows_without_a_database_are_refused(small):
+    members = archives.members_of(small)
+    refuse(archives.write(small, members, {"rows": {"user": -5}}), "contradicts itself")
+
+
 def add_described(path, members, content):
     path.write_bytes(
         archives.zip_bytes(

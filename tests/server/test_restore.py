@@ -528,3 +528,12 @@ def archived_as_by_then(archive, database):
         made.writestr("database.db", data)
         made.writestr("settings.json", source.read("settings.json"))
     return target
+
+
+@pytest.mark.parametrize("content", [b'"\xff"', b'{"x": ' + b"[" * 100_000, b"", b"[]"])
+def test_a_damaged_record_of_the_last_restore_keeps_nobody_from_the_next(archive, content):
+    restore_state.path_of_file().write_bytes(content)
+    assert restore.recover() is None
+    assert restore.outcome("x") is None
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "done"

@@ -14,7 +14,7 @@ from peewee import PeeweeException
 from mm import schema
 from mm.errors import InvalidError
 from mm.schemas import Metadata
-from mm.services.server import databases
+from mm.services.server import archived_rows, databases
 from mm.services.server.zip_reading import corrupted
 
 MAGIC = b"SQLite format 3\0"
@@ -30,9 +30,14 @@ FOREIGN = "database.db is not a database of Movie Manager"
 
 def newer(app_version: str) -> str:
     return (
-        f"This backup was made by a newer version of Movie Manager ({app_version[:40]}). "
+        f"This backup was made by a newer version of Movie Manager ({_shown(app_version)}). "
         "Upgrade this server first."
     )
+
+
+def _shown(app_version: str) -> str:
+    short = app_version[:40]
+    return short if short.isprintable() else ascii(short)
 
 
 def refuse_newer(metadata: Metadata) -> None:
@@ -45,9 +50,9 @@ def is_older(metadata: Metadata) -> bool:
     return metadata.schema != schema.names()[-1]
 
 
-def examine(path: Path, metadata: Metadata) -> list[str]:
+def examine(path: Path, metadata: Metadata) -> tuple[list[str], list[str]]:
     """Check the file, which nobody has open, and bring it to the current schema; returns the
-    migrations that were applied for that. Raises InvalidError."""
+    migrations that were applied for that, and warnings. Raises InvalidError."""
     try:
         _refuse_header(path)
         applied = databases.migrations_of(path)
@@ -60,9 +65,10 @@ def examine(path: Path, metadata: Metadata) -> list[str]:
         migrations = schema.upgrade_file(path)
         if _shape(path) != _shape_of_this_version(path):
             raise corrupted("the tables of database.db are not those of Movie Manager")
+        warnings = archived_rows.examine(path)
     except (sqlite3.Error, PeeweeException) as error:
         raise corrupted(f"database.db is damaged ({error})") from error
-    return migrations
+    return migrations, warnings
 
 
 def _refuse_header(path: Path) -> None:

@@ -109,7 +109,7 @@ def read() -> RestoreRecord | None:
         return msgspec.json.decode(path_of_file().read_bytes(), type=RestoreRecord)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         log.error("restore.state_unreadable", reason=str(error))
         return None
 

@@ -33,6 +33,10 @@ CLOCK = "clock"
 MARKED = (Person, CustomList, SavedView, Movie, Tombstone)
 ENDED = "Ended when the whole server was restored from an archive."
 USER_VERSION_MAX = 2**31 - 1
+# In the year 2096. Above it, two times that are a CLOCK_STEP apart would be equal.
+CLOCK_MAX = 4e9
+# Above it no id is left to be given.
+PERSON_MAX = 2**53
 
 
 def fit_pages(path: Path, page_size: int) -> None:
@@ -84,9 +88,9 @@ def identity(path: Path) -> tuple[int, int]:
 
 
 def _keep_settings(staged: sqlite3.Connection, live: dict[str, str], with_settings: bool) -> None:
-    if not live:
-        return
-    prefixes = KEPT_PREFIXES if with_settings else (*KEPT_PREFIXES, SETTINGS_PREFIX)
+    """Where the database that knew this server's own is lost, they begin anew."""
+    has_own = with_settings or not live
+    prefixes = KEPT_PREFIXES if has_own else (*KEPT_PREFIXES, SETTINGS_PREFIX)
 
     def stays(key: str) -> bool:
         return key in KEPT_SETTINGS or key.startswith(prefixes)
@@ -130,12 +134,13 @@ def _use_no_id_again(staged: sqlite3.Connection, live: int, epoch: float) -> Non
     """A phone may still send what it did with a person who came after the archive: their id must
     never become another person's. Where the database that knew them is lost, nobody knows how far
     they went: the seconds of the clock are further."""
-    last = max(live, int(epoch))
-    named = "name = 'person'"
-    if staged.execute(f"SELECT 1 FROM sqlite_sequence WHERE {named}").fetchone():  # noqa: S608
-        staged.execute(f"UPDATE sqlite_sequence SET seq = MAX(seq, ?) WHERE {named}", (last,))  # noqa: S608
-    else:
-        staged.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('person', ?)", (last,))
+    rows = staged.execute(
+        "SELECT seq FROM sqlite_sequence WHERE name = 'person' UNION SELECT MAX(id) FROM person"
+    )
+    known = [seq for (seq,) in rows if isinstance(seq, int)]
+    last = max(int(epoch), *(number for number in (live, *known) if 0 <= number <= PERSON_MAX))
+    staged.execute("DELETE FROM sqlite_sequence WHERE name = 'person'")
+    staged.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('person', ?)", (last,))
 
 
 def _mark_anew(staged: sqlite3.Connection, live: dict[str, str]) -> float:
@@ -178,7 +183,9 @@ def _put(staged: sqlite3.Connection, key: str, value: str) -> None:
 
 
 def _number(text: str | None) -> float:
+    """A clock; 0 for one that cannot be: it would never go on from there."""
     try:
-        return float(text or 0)
+        number = float(text or 0)
     except ValueError:
         return 0.0
+    return number if 0 <= number < CLOCK_MAX else 0.0

@@ -28,6 +28,7 @@ METADATA, DATABASE, SETTINGS, POSTERS = "metadata.json", "database.db", "setting
 DESCRIPTION_MAX = 64 * 2**20
 # A name of 500 bytes, each escaped, its digest and its size.
 DESCRIBED_MEMBER_MAX = 4096
+SHOWN_MAX = 200
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # What desktop computers add to a ZIP that was unpacked and packed again.
 STRAY_FOLDERS = ("__MACOSX",)
@@ -134,10 +135,11 @@ def _unpack(
         files.require_room(folder, sum(sizes[name] for name in targets) + spare)
         meter = Meter(progress, total)
         _read_members(file, metadata, members, targets, meter, "Checking the backup")
-    migrations = []
+    migrations: list[str] = []
     if has_database:
         meter.report("Checking the database")
-        migrations = archived_databases.examine(targets[DATABASE], metadata)
+        migrations, found = archived_databases.examine(targets[DATABASE], metadata)
+        warnings += found
         if migrations:
             warnings.append("Backup from older version, may have issues")
     return Checked(metadata, warnings, migrations)
@@ -186,8 +188,13 @@ def _metadata_of(data: bytes) -> Metadata:
         raise corrupted(f"metadata.json cannot be read ({error})") from error
     counted = msgspec.structs.replace(metadata)
     count_members(counted)
-    if counted != metadata or metadata.version < 1:
+    has_rows_of_none = metadata.rows and DATABASE not in metadata.members
+    if counted != metadata or metadata.version < 1 or has_rows_of_none:
         raise corrupted("metadata.json contradicts itself")
+    for text in (metadata.timestamp, metadata.app_version, metadata.schema):
+        # They are shown on pages and in terminals, and stand in the sidecar.
+        if len(text) > SHOWN_MAX or not text.isprintable():
+            raise corrupted("metadata.json holds what no backup does")
     for name, member in metadata.members.items():
         if member.size_bytes < 0 or not SHA256.fullmatch(member.sha256):
             raise corrupted(f"metadata.json describes {name[:80]!r} wrongly")
