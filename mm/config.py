@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32
 DRAFT_OF_KEY = re.compile(r"secret_key\.[0-9a-f]{8}")
 POSTGRES = ("postgres", "postgresql")
+# In MM_BACKUP_DIR: shows that its disk is mounted.
+MARK = ".moviemanager"
 SIZE = re.compile(r"(\d{1,9})\s*(MB|GB)", re.IGNORECASE | re.ASCII)
 ADDRESSES = "it takes sqlite:///path or postgresql://user:password@host/name"
 UNITS = {"MB": 10**6, "GB": 10**9}
@@ -215,8 +217,10 @@ def prepare(config: Config) -> None:
     """Make the data directory and what it must hold; only the owner may enter, and read what is
     written there."""
     os.umask(0o077)
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if config.backup_dir:
+        _mark_backup_dir(config.backup_dir, config.data_dir / "backup_dir")
     for folder in (
-        config.data_dir,
         config.backups_dir,
         config.posters_dir,
         config.tmp_dir,
@@ -225,6 +229,27 @@ def prepare(config: Config) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Where the web framework spools uploads.
     tempfile.tempdir = str(config.tmp_dir)
+
+
+def is_backup_dir_there(config: Config) -> bool:
+    """Whether MM_BACKUP_DIR is the folder that was marked at the start, and not the empty one that
+    is seen while its disk is not mounted. True where the variable is not set."""
+    return config.backup_dir is None or (config.backup_dir / MARK).is_file()
+
+
+def _mark_backup_dir(folder: Path, known: Path) -> None:
+    """Raises ConfigError where the folder lacks the mark it once got."""
+    if known.is_file() and known.read_text() == str(folder):
+        if not (folder / MARK).is_file():
+            raise ConfigError(
+                f"MM_BACKUP_DIR is {folder}, but the backups that were there are gone: its disk is "
+                f"probably not mounted. To begin anew in this folder, delete {known}."
+            )
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (folder / MARK).is_file():
+        (folder / MARK).write_text("Movie Manager keeps backups here. Do not delete this file.\n")
+    known.write_text(str(folder))
 
 
 def _check_address(name: str, url: str) -> None:

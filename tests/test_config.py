@@ -1,5 +1,6 @@
 """The configuration: what variables of the environment become, and how a wrong one is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,29 @@ def test_the_secret_key_is_made_once_and_drafts_of_killed_starts_are_removed(tmp
     assert settings.secret_key() == key
     assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+class TestBackupDir:
+    def prepared(self, tmp_path):
+        settings = config.Config(data_dir=tmp_path / "data", backup_dir=tmp_path / "disk")
+        config.prepare(settings)
+        return settings
+
+    def test_a_disk_that_is_not_mounted_is_noticed_instead_of_filled(self, tmp_path):
+        settings = self.prepared(tmp_path)
+        assert config.is_backup_dir_there(settings)
+        self.prepared(tmp_path)
+        settings.backup_dir.rename(tmp_path / "elsewhere")
+        settings.backup_dir.mkdir()
+        assert not config.is_backup_dir_there(settings)
+        with pytest.raises(config.ConfigError, match="its disk is probably not mounted"):
+            self.prepared(tmp_path)
+        assert list(settings.backup_dir.iterdir()) == []
+
+    def test_one_can_begin_anew_in_an_empty_folder_or_take_another_one(self, tmp_path):
+        settings = self.prepared(tmp_path)
+        (settings.backup_dir / config.MARK).unlink()
+        (settings.data_dir / "backup_dir").unlink()
+        self.prepared(tmp_path)
+        config.prepare(replace(settings, backup_dir=tmp_path / "another"))
+        self.prepared(tmp_path)

@@ -111,6 +111,8 @@ def _problems() -> Iterator[str]:
         )
     if heartbeat.worker_is_late():
         yield "No worker has been seen for over two minutes: backups and look-ups wait."
+    if not config.is_backup_dir_there(config.current):
+        yield "The folder of the backups (MM_BACKUP_DIR) is gone: its disk is probably not mounted."
     if late := schedule.late_accounts():
         accounts = "1 account" if late == 1 else f"{late:,} accounts"
         yield f"Automatic backups of {accounts} are older than two days."

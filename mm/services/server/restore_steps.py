@@ -132,7 +132,8 @@ def save(report: Reporter) -> None:
             database=True,
             posters=record.has_posters,
             settings=True,
-            secrets=True,
+            # They are still where this server has them from.
+            secrets=False,
             keep=True,
             progress=report.progress,
         )
