@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,7 +63,9 @@ def write_latest(secrets: bool = False) -> Export | None:
             dated = next(iter(_dated(folder, not export.left_out)), None)
             if dated is None or not _same_but_for_time(dated, draft):
                 dated = _dated_name(folder, export)
-                _link_or_copy(draft, dated)
+                with files.draft(folder) as second:
+                    files.link_or_copy(draft, second)
+                    os.replace(second, dated)
             if export.left_out and is_complete(latest):
                 export.filename = dated.name
             else:
@@ -123,10 +124,7 @@ def _write_checked(draft: Path, secrets: bool) -> Export:
             written.update(line)
             file.write(line)
         file.flush()
-        os.fsync(file.fileno())
-        if hasattr(os, "posix_fadvise"):
-            # So that the check reads what the disk has.
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        files.settle(file.fileno())
     if not export.users:
         raise InvalidError(NOBODY)
     _check(draft, written.hexdigest(), export)
@@ -226,19 +224,6 @@ def _dated(folder: Path, complete: bool) -> list[Path]:
     matches = [DATED.fullmatch(path.name) for path in folder.iterdir()]
     names = [match[0] for match in matches if match and bool(match["incomplete"]) != complete]
     return [folder / name for name in sorted(names, reverse=True)]
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        with files.draft(target.parent) as draft:
-            files.write(draft, b"")
-            with source.open("rb") as old, draft.open("wb") as new:
-                shutil.copyfileobj(old, new)
-                new.flush()
-                os.fsync(new.fileno())
-            os.replace(draft, target)
 
 
 def _remember(export: Export) -> None:

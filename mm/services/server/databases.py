@@ -12,7 +12,7 @@ from pathlib import Path
 
 from peewee import SqliteDatabase
 
-from mm import disk
+from mm import disk, files
 from mm.database import db
 from mm.errors import UnavailableError, UserError
 
@@ -64,7 +64,7 @@ def copy(target: Path, sync: bool = True) -> None:
             source.backup(copied, pages=PAGES_A_STEP, progress=give_up_if_late, sleep=0.01)
             source.execute("COMMIT")
         if sync:
-            _sync(target)
+            files.sync_file(target)
     except (sqlite3.Error, OSError) as error:
         target.unlink(missing_ok=True)
         disk.raise_if_full(error)
@@ -131,11 +131,3 @@ def migrations_of(path: Path) -> list[str]:
             return []
         rows = connection.execute("SELECT name FROM schema_migration ORDER BY name")
         return [name for (name,) in rows]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
