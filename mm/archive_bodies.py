@@ -37,11 +37,11 @@ class Received(NamedTuple):
 
 
 @contextlib.contextmanager
-def received(is_required: bool = True) -> Iterator[Received]:
+def received() -> Iterator[Received]:
     """The archive that this request sends, whole; its file is gone at the end of the block unless
     the block moved it. Reads nothing before, so guards come first.
 
-    Raises InvalidError where there is no file, TooLargeError, NoRoomError and ConflictError; and
+    Raises TooLargeError, NoRoomError and ConflictError; and
     what mm/request_bodies.py raises.
     """
     most = config.current.archive_max_bytes
@@ -54,8 +54,6 @@ def received(is_required: bool = True) -> Iterator[Received]:
         except RequestEntityTooLarge as error:
             raise TooLargeError(archive_uploads.too_large()) from error
         upload.flush()
-        if is_required and not has_file:
-            raise InvalidError(NO_FILE)
         yield Received(upload.path if has_file else None, form)
 
 

@@ -23,6 +23,7 @@ from mm.errors import ConflictError, NotFoundError, UserError
 from mm.schemas import ArchiveContents, ArchiveEntry, RestoreState
 from mm.services.server import (
     archive_files,
+    archive_lock,
     archive_uploads,
     archives,
     databases,
@@ -155,7 +156,7 @@ def _listing() -> list[ArchiveEntry]:
         unusable = (DatabaseError, InterfaceError, sqlite3.Error)
         with contextlib.suppress(*unusable), db.connection_context():
             return archives.listing()
-    with archives.folder_in_reach():
+    with archive_lock.folder_in_reach():
         entries = archive_files.entries()
     return sorted(entries, key=lambda entry: entry.filename, reverse=True)
 

@@ -34,8 +34,7 @@ def draft(folder: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in disk.FULL_DISK_ERRNOS:
             raise
-        free = disk.megabytes(disk.free_bytes(folder))
-        raise NoRoomError(f"Not enough disk space: {free} free in the data folder.") from error
+        raise disk.full(folder) from error
     finally:
         path.unlink(missing_ok=True)
 

@@ -91,7 +91,7 @@ def download(timestamp: str):
     try:
         response = send_file(path, "application/zip", as_attachment=True, download_name=path.name)
     except FileNotFoundError as error:  # deleted since it was listed
-        raise NotFoundError("Archive not found") from error
+        raise NotFoundError(archive_files.NOT_FOUND) from error
     response.headers["Cache-Control"] = PRIVATE
     if request.method == "GET" and not request.range:
         _log("archive.downloaded", timestamp)
@@ -108,7 +108,7 @@ def validate():
 
     `valid` is false and `message` says why where it cannot be restored. 422 without a file.
     """
-    with archive_bodies.received(is_required=False) as sent:
+    with archive_bodies.received() as sent:
         if sent.path is None:
             raise InvalidError(NO_FILE)
         return archive_uploads.validate(sent.path)
@@ -124,7 +124,7 @@ def upload():
 
     It is test-restored first: 422 with "Backup file is corrupted: …" for one that fails.
     """
-    with archive_bodies.received(is_required=False) as sent:
+    with archive_bodies.received() as sent:
         if sent.path is None:
             raise InvalidError(NO_FILE)
         entry = archive_uploads.add(sent.path)
@@ -205,7 +205,7 @@ def start_restore():
         options = _confirmed(read_json, ServerRestore)
         timestamp = options.timestamp
     else:
-        with archive_bodies.received(is_required=False) as sent:
+        with archive_bodies.received() as sent:
             options = _confirmed(msgspec.convert, sent.form.to_dict(), ServerRestore, strict=False)
             added = archive_uploads.add(sent.path) if sent.path else None
         timestamp = added.timestamp if added else options.timestamp

@@ -22,7 +22,6 @@ from mm.services.server import (
     archive_schedule,
     archive_uploads,
     archives,
-    present,
     restore,
 )
 
@@ -231,11 +230,11 @@ def _restore_page(
         "admin/archive_restore.html",
         status=status,
         entry=entry,
-        here=present.counts(),
+        here=restore.here(),
         parts=PARTS,
         there=there,
         chosen=chosen or there,
-        is_older=present.is_newer_than(archive_files.path_of(entry.timestamp)),
+        is_older=archive_files.is_older(archive_files.path_of(entry.timestamp)),
         word=TYPED_WORD,
         problems=problems or {},
     )

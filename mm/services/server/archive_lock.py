@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 from mm import config, disk, locks, log
-from mm.errors import NoRoomError, UnavailableError
+from mm.errors import UnavailableError
 from mm.models import Job
 from mm.services import jobs
 from mm.services.server import databases
@@ -74,7 +74,6 @@ def folder_in_reach() -> Iterator[None]:
         yield
     except OSError as error:
         if disk.is_full(error):
-            free = disk.megabytes(disk.free_bytes(config.current.tmp_dir))
-            raise NoRoomError(f"Not enough disk space: {free} free in the data folder.") from error
+            raise disk.full(config.current.tmp_dir) from error
         code = log.unexpected("archive_folder.failed", error)
         raise UnavailableError(f"{UNREACHABLE} {log.pointer(code)}") from error

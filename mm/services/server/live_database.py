@@ -10,7 +10,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +19,8 @@ from mm.database import db
 from mm.errors import ConflictError, UnavailableError
 from mm.services.server import databases
 from mm.services.server.databases import live_path
+from mm.services.server.pipeline import Progress
 
-Progress = Callable[[int, int, str], None]
 # Held by the web server and the worker while they run.
 RUNNING = "running"
 LOCK_SECONDS = 30
@@ -152,9 +152,8 @@ def keep_copy_of_damaged() -> str | None:
     try:
         files.require_room(path.parent, 2 * path.stat().st_size)
         shutil.copy2(path, copy)
-        for ending in LOG_ENDINGS[:1]:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copy2(f"{path}{ending}", f"{copy}{ending}")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy2(f"{path}-wal", f"{copy}-wal")
     except (OSError, UnavailableError) as error:
         log.warning("database.not_copied", reason=type(error).__name__)
         copy.unlink(missing_ok=True)

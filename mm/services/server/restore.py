@@ -9,11 +9,12 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mm import clock, config, files, locks, log, maintenance
 from mm.database import db
 from mm.errors import NotFoundError, UserError
-from mm.models import Job
+from mm.models import Job, Movie, User
 from mm.schemas import RestoreState
 from mm.services import jobs
 from mm.services.server import (
@@ -35,6 +36,18 @@ FINISHED = "A restore of the server was interrupted. It is finished now."
 FAILED = "A restore of the server was interrupted, and could not be finished. "
 # Drafts of killed processes.
 DRAFT_SECONDS = 60
+
+
+class Counts(NamedTuple):
+    """Of everybody, with the films that are deleted: as an archive counts them."""
+
+    users: int
+    movies: int
+
+
+def here() -> Counts:
+    """What this server holds now, beside what an archive would put in its place."""
+    return Counts(User.select().count(), Movie.select().count())
 
 
 def request(
@@ -130,7 +143,7 @@ def _do(report: Reporter) -> UserError | None:
     report.record.shown.state = "running"
     with maintenance.exempt():
         if error := _try(restore_steps.BEFORE_LOAD, report):
-            restore_steps.abandon(report, error.message)
+            restore_steps.end_failed(report, error.message)
             return error
         return _finish(report)
 
@@ -165,7 +178,7 @@ def _take_up(record: RestoreRecord | None) -> str | None:
         report = Reporter(record)
         with maintenance.exempt(), _closing():
             if record.shown.step in restore_steps.STEPS_BEFORE_LOAD:
-                restore_steps.abandon(report, restore_steps.INTERRUPTED)
+                restore_steps.end_failed(report, restore_steps.INTERRUPTED)
                 said = TAKEN_BACK
             else:
                 _finish(report)

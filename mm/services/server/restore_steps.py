@@ -20,6 +20,7 @@ from mm.models import Job, Movie, Setting, User
 from mm.services import jobs
 from mm.services.server import (
     archive_files,
+    archive_limits,
     archives,
     databases,
     effective,
@@ -234,11 +235,6 @@ STEPS_BEFORE_LOAD = ("check", "prepare", "pause", "safety", "keep")
 STEPS_AT_LAST = ("resume", "finish")
 
 
-def abandon(report: Reporter, why: str) -> None:
-    """Nothing was changed yet."""
-    _fail(report, why)
-
-
 def put_back(report: Reporter, why: str) -> str:
     """After a failure from `load` on: what was there before, out of the safety archive. Returns
     what to say."""
@@ -259,7 +255,7 @@ def put_back(report: Reporter, why: str) -> str:
     else:
         why = f"{why} What was there before the restore is back."
     db.obj.accept_restored()
-    _fail(report, why)
+    end_failed(report, why)
     return why
 
 
@@ -272,7 +268,7 @@ def require_room(path: Path, record: RestoreRecord) -> None:
     unpacked, pictures = new_bytes, 0
     if record.has_posters:
         unpacked += metadata.posters_size_bytes
-        pictures = _size_of(config.current.posters_dir)
+        pictures = archive_limits.posters_size()
     # The safety archive is made of a copy of the database, which is gone when the log grows.
     needed = unpacked + max(new_bytes, old_bytes)
     place, safety = config.current.data_dir, config.current.archives_dir
@@ -299,7 +295,7 @@ def _load_safety(record: RestoreRecord) -> None:
     db.obj.accept_restored()
 
 
-def _fail(report: Reporter, why: str) -> None:
+def end_failed(report: Reporter, why: str) -> None:
     shown = report.record.shown
     # First, so that there is room for the rest.
     shutil.rmtree(report.record.folder, ignore_errors=True)
@@ -348,7 +344,3 @@ def _own_job(record: RestoreRecord) -> dict | None:
 def _posters_of(record: RestoreRecord) -> tuple[Path, Path, Path]:
     """Those of the archive, those that were replaced, and those in use."""
     return record.folder / "posters", record.folder / "posters.old", config.current.posters_dir
-
-
-def _size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
