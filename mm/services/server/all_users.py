@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -62,7 +61,9 @@ def write_latest(secrets: bool = False) -> Export | None:
             export = _write_checked(draft, secrets)
             dated = next(iter(_dated(folder, not export.left_out)), None)
             if dated is None or not _same_but_for_time(dated, draft):
-                dated = _dated_name(folder, export)
+                mark = "-incomplete" if export.left_out else ""
+                name = f"backup_{{}}{mark}.json"
+                dated = startup_copies.free_path(folder, name, export.exported_at)
                 with files.draft(folder) as second:
                     files.link_or_copy(draft, second)
                     os.replace(second, dated)
@@ -206,17 +207,6 @@ def _stamp(head: bytes) -> bytes:
     """The time of a file as its first line and each library have it."""
     found = re.search(rb'"exported_at":[0-9.e+]+', head)
     return found[0] if found else b'"exported_at"'
-
-
-def _dated_name(folder: Path, export: Export) -> Path:
-    mark = "-incomplete" if export.left_out else ""
-    moment = int(export.exported_at)
-    while True:
-        stem = datetime.fromtimestamp(moment, UTC).strftime(startup_copies.MOMENT)
-        path = folder / f"backup_{stem}{mark}.json"
-        if not os.path.lexists(path):
-            return path
-        moment += 1
 
 
 def _dated(folder: Path, complete: bool) -> list[Path]:

@@ -43,14 +43,10 @@ def holding_shortly() -> Iterator[None]:
         try:
             stack.enter_context(locks.wait_for(LOCK, WAITS_SHORTLY_SECONDS))
         except locks.BusyError as busy:
-            raise _busy(_running()) from busy
+            job = jobs.active_of_server() or jobs.active("archives")
+            raise _busy(job if job and job.state == "running" else None) from busy
         stack.enter_context(folder_in_reach())
         yield
-
-
-def _running() -> Job | None:
-    job = jobs.active_of_server() or jobs.active("archives")
-    return job if job and job.state == "running" else None
 
 
 def _busy(job: Job | None) -> locks.BusyError:
