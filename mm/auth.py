@@ -32,7 +32,7 @@ from limits.strategies import MovingWindowRateLimiter
 from peewee import DatabaseError, InterfaceError, fn
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from mm import clock, config, log, login_limits, models
+from mm import clock, config, log, login_limits, models, server_errors
 from mm.database import fold
 from mm.errors import ForbiddenError, UnauthenticatedError, UnavailableError, UserError
 from mm.models import User
@@ -316,6 +316,4 @@ def _database_must_answer() -> Iterator[None]:
     except (DatabaseError, InterfaceError) as error:
         # So that the error page does not ask the database once more.
         ask_nobody()
-        raise UnavailableError(
-            "The database does not answer right now. Try again in a minute."
-        ) from error
+        raise server_errors.no_answer(error) from error

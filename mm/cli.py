@@ -10,7 +10,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from mm import clock, config, log, schema, starting, tasks
+from mm import clock, config, disk, log, schema, starting, tasks
 from mm.database import db, is_busy
 from mm.errors import UserError
 from mm.models import Job, Movie, User
@@ -62,7 +62,7 @@ def command(function):
             raise click.ClickException(str(error)) from error
         except starting.DATABASE_ERRORS as error:
             # What cannot be foreseen keeps its traceback.
-            is_usable = not (starting.is_damaged(error) or is_busy(error))
+            is_usable = not (disk.is_damaged(error) or is_busy(error))
             if is_opened and is_usable:
                 raise
             raise click.ClickException(starting.sentence(error)) from error

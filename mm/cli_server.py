@@ -172,7 +172,7 @@ def _say_ended(ended: RestoreState, has_database: bool) -> None:
     if ended.safety:
         click.echo(f"As it was before: flask --app mm server-backup restore {ended.safety}")
     if ended.differences:
-        click.echo("These settings were others on the server of the archive:")
+        click.echo("The old server had these settings, and this one lacks them or has others:")
         for difference in ended.differences:
             click.echo(f"  {difference.text}")
     if has_database:

@@ -1,4 +1,5 @@
-"""Free space on the data folder's disk, and which errors mean that there is none.
+"""Free space on the data folder's disk, which errors mean that there is none, and which that the
+database on it is damaged.
 
 Pages, API, jobs and the start all ask here: a full disk is NoRoomError (507) everywhere.
 """
@@ -9,7 +10,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from peewee import OperationalError
+from peewee import DatabaseError, InterfaceError, OperationalError
 
 from mm import config
 from mm.errors import NoRoomError
@@ -21,6 +22,9 @@ POSTGRES_FULL = "53100"
 # database that nobody else has open.
 AMBIGUOUS_CODES = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 TOO_LITTLE_BYTES = 2**17
+# SQLite's errors for a file that is no database, or one with broken pages.
+DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+DAMAGE_TEXTS = ("file is not a database", "malformed")
 FULL = (
     "The server's disk is full, so this was not saved. Delete backups you no longer need, or "
     "ask whoever runs the server to make room."
@@ -45,6 +49,19 @@ def is_full(error: BaseException | None, folder: Path | None = None) -> bool:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code == sqlite3.SQLITE_FULL or (code in AMBIGUOUS_CODES and _is_exhausted(folder)):
                 return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def is_damaged(error: BaseException | None) -> bool:
+    """Whether SQLite found that the file is no database, or one with broken pages."""
+    while error is not None:
+        # The low byte is the kind of error, the rest says more.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE_CODES:
+            return True
+        is_of_database = isinstance(error, DatabaseError | InterfaceError | sqlite3.Error)
+        if is_of_database and any(text in str(error) for text in DAMAGE_TEXTS):
+            return True
         error = error.__cause__ or error.__context__
     return False
 

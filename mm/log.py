@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-from mm import clock, config
+from mm import clock, config, disk
 
 # Without the letters and digits that are easily mistaken for one another.
 CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -166,7 +166,13 @@ class _Lines(logging.Formatter):
         words += [f"{key}={_quoted(value)}" for key, value in fields.items()]
         lines = [" ".join(words)]
         if record.exc_info and record.exc_info[1]:
-            trace = "".join(traceback.format_exception(record.exc_info[1]))
+            problem = record.exc_info[1]
+            # A damaged database is no bug: where it was noticed helps nobody.
+            trace = (
+                str(problem)
+                if disk.is_damaged(problem)
+                else "".join(traceback.format_exception(problem))
+            )
             # Indented, so that a line that begins with a time is always the start of an event.
             lines += [f"    {line}" for line in trace.splitlines()]
         return redact("\n".join(lines))

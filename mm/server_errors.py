@@ -18,6 +18,11 @@ from mm.errors import NoRoomError, UnavailableError, UserError
 
 # Those errors of the database that mean a wrong statement, and so a bug of ours.
 BUGS = (DataError, IntegrityError, InternalError, ProgrammingError)
+NO_ANSWER = "The database does not answer right now. Try again in a minute."
+DAMAGED = (
+    "The database is damaged. Whoever runs this server finds what to do in its README, under “When "
+    "something broke”."
+)
 
 
 def register(surface: Flask | Blueprint, show: Callable[[UserError], Response]) -> None:
@@ -31,12 +36,15 @@ def register(surface: Flask | Blueprint, show: Callable[[UserError], Response]) 
         if isinstance(problem, (OSError, *BUGS)):
             raise problem
         log.warning("database.unavailable", problem=str(problem), **_request_fields())
-        return show(
-            UnavailableError("The database does not answer right now. Try again in a minute.")
-        )
+        return show(no_answer(problem))
 
     for kind in (DatabaseError, InterfaceError, OSError):
         surface.register_error_handler(kind, handle)
+
+
+def no_answer(problem: BaseException) -> UnavailableError:
+    """What to say of a database that does not answer."""
+    return UnavailableError(DAMAGED if disk.is_damaged(problem) else NO_ANSWER)
 
 
 def unexpected(problem: BaseException) -> str:

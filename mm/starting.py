@@ -16,8 +16,6 @@ from mm.schema import SchemaError
 
 # What gunicorn takes for "do not start this worker again".
 GUNICORN_HALTS = 3
-DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-DAMAGED_TEXTS = ("file is not a database", "malformed")
 DATABASE_ERRORS = (DatabaseError, InterfaceError, sqlite3.Error)
 FULL = "Movie Manager cannot start: the disk of {} is full. Make room there, then start it again."
 BUSY = (
@@ -25,8 +23,9 @@ BUSY = (
     "it, then start again."
 )
 DAMAGED = (
-    "Movie Manager cannot start: the database {} is damaged ({}). Stop server and worker, then put "
-    "the last good copy back: flask --app mm restore-startup. The damaged file is set aside, not "
+    "Movie Manager cannot start: the database {} is damaged ({}). Stop server and worker, then "
+    "bring back the newest copy: an archive of the server (flask --app mm server-backup list) or "
+    "the copy of a start (flask --app mm restore-startup). The damaged file is set aside, not "
     "deleted."
 )
 NO_ANSWER = (
@@ -65,7 +64,7 @@ def sentence(error: Exception) -> str:
         return FULL.format(config.current.data_dir)
     if isinstance(error, ConfigError | SchemaError | UserError):
         return str(error)
-    if is_damaged(error):
+    if disk.is_damaged(error):
         return DAMAGED.format(_database_name(), _plain(error))
     if is_busy(error):
         return BUSY
@@ -81,25 +80,13 @@ def reason(error: BaseException) -> str:
         return error.message.rstrip(".")
     if disk.is_full(error):
         return "the disk is full"
-    if is_damaged(error):
+    if disk.is_damaged(error):
         return f"the database is damaged ({_plain(error)})"
     if is_busy(error):
         return "the database is locked: another program is writing to it"
     if isinstance(error, OSError) and error.filename:
         return f"{error.strerror}: {error.filename}"
     return f"{type(error).__name__}: {_plain(error)}"
-
-
-def is_damaged(error: BaseException | None) -> bool:
-    """Whether SQLite found that the file is no database, or one with broken pages."""
-    while error is not None:
-        # The low byte is the kind of error, the rest says more.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
-            return True
-        if isinstance(error, DATABASE_ERRORS) and any(text in str(error) for text in DAMAGED_TEXTS):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _plain(error: BaseException) -> str:

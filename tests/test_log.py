@@ -4,6 +4,7 @@ import logging
 import re
 
 import pytest
+from peewee import DatabaseError
 
 from mm import config, log
 from mm.services import accounts
@@ -43,6 +44,14 @@ def test_what_went_wrong_unexpectedly_has_a_code_and_its_traceback(lines):
     assert first.endswith(f" ERROR job.failed code={code} kind=backup")
     assert all(line.startswith("    ") for line in told)
     assert told[-1] == "    ZeroDivisionError: api_key=[hidden] and Bearer [hidden]"
+
+
+def test_a_damaged_database_is_no_bug_and_needs_no_traceback(lines):
+    with log.isolated("all_users.left_out", user="1"):
+        raise DatabaseError("database disk image is malformed")
+    first, *told = lines()
+    assert " ERROR all_users.left_out " in first
+    assert told == ["    database disk image is malformed"]
 
 
 def test_a_secret_is_hidden_wherever_it_stands(lines):

@@ -159,7 +159,7 @@ def delete(timestamp: str):
 @auth.admin_required
 @api.validate(resp=answers(401, 403, 503, HTTP_200=ArchiveScheduleView), tags=["Server"])
 def schedule():
-    """When archives are made by themselves, how many of these stay, and the room they need."""
+    """When archives are made automatically, how many of these stay, and the room they need."""
     return _schedule()
 
 

@@ -28,7 +28,7 @@ from mm.services.server import (
 # What of an archive is restored, and what it is called there.
 PARTS = {
     "database": ("Accounts and libraries", "Everybody’s account, password and films"),
-    "posters": ("Pictures", "Otherwise they are fetched again"),
+    "posters": ("Posters", "Otherwise they are fetched again"),
     "settings": ("Settings", "What was set on the server’s pages"),
 }
 TYPED_WORD = "restore"
@@ -110,7 +110,7 @@ def save_schedule() -> Response:
             status=error.status,
             **schedule_context(typed, problems_of(error)),
         )
-    htmx.toast("Saved." if typed["enabled"] else "Saved. No archives are made by themselves.")
+    htmx.toast("Saved." if typed["enabled"] else "Saved. Archives are only made by hand.")
     htmx.changed("archives")
     return htmx.fragment(
         "admin/_archive_schedule.html", url_for("admin.index"), **schedule_context()

@@ -162,6 +162,7 @@ class TestImport:
             (b"null", "isn’t a Movie Manager export"),
             (b'{"version": 3, "movies": []}', "made by a newer version: 3"),
             (b'{"hello": "world"}', "isn’t a Movie Manager export"),
+            (b'{"version": 2, "kind": "server", "users": []}', "all libraries of a server"),
             (b'{"version": 2, "movies": [{"imdb_id": "x"}]}', "problem: movies[0].imdb_id"),
         ],
     )

@@ -72,8 +72,8 @@ def test_without_archives_the_section_says_what_one_is_and_how_much_room_it_need
     assert "Everything on this server in one file" in text
     assert "back on another machine in ten minutes" in text
     assert "No archives yet" in text
-    assert re.search(r"needs about [\d.]+ [kM]B; [\d.]+ GB are free", text)
-    assert "Switched off: no archive is made by itself." in text
+    assert re.search(r"takes up to [\d.]+ [kM]B; [\d.]+ GB are free", text)
+    assert "Switched off: archives are only made by hand." in text
 
 
 def test_an_archive_is_a_row_with_its_contents_and_why_it_stays(admin, archive):
@@ -371,7 +371,7 @@ def test_the_form_says_what_the_archive_holds_and_what_it_replaces(admin, archiv
     assert "safety archive" in text
     assert "older version" not in text
     assert re.search(r'value="database" checked', text)
-    # It was made without pictures.
+    # It was made without posters.
     assert re.search(r'value="posters" disabled', text)
     assert "Not in this archive; what is here stays" in text
 

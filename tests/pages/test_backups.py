@@ -239,8 +239,12 @@ def test_a_file_that_the_disk_cannot_read_is_named_damaged_with_a_code(
 ):
     path = backup_files.folder_of(alice.id) / made.filename
 
+    read = Path.read_bytes
+
     def refuse(self):
-        raise OSError(5, "Input/output error", str(self))
+        if self == path:
+            raise OSError(5, "Input/output error", str(self))
+        return read(self)
 
     page.post(f"/backup/files/{made.filename}/verify")
     with monkeypatch.context() as patched, db.connection_context():

@@ -136,7 +136,7 @@ def test_the_schedule_is_switched_on_in_place(old_server, visit):
     visitor.log_in(old_server.url, CAROL, PASSWORD)
     page.goto(f"{old_server.url}/admin")
     expect(page.locator("form[hx-post$=schedule][data-htmx-powered]")).to_be_attached()
-    page.get_by_label("Make archives by themselves").check()
+    page.get_by_label("Make archives automatically").check()
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#archive-schedule")).to_contain_text("Next archive")
     [(kept,)] = old_server.query("select value from setting where key = 'server.archives'")

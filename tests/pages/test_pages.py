@@ -276,6 +276,14 @@ def test_a_database_that_does_not_answer_is_a_page_that_says_so(page, monkeypatc
     assert caplog.records[0].fields["problem"] == "database is locked"
 
 
+def test_a_damaged_database_is_a_page_that_does_not_say_try_again(page, monkeypatch):
+    failing(monkeypatch, DatabaseError("database disk image is malformed"))
+    answer = page.get("/backup")
+    assert answer.status_code == 503
+    assert "The database is damaged." in answer.text
+    assert "Try again" not in answer.text
+
+
 def test_a_query_that_is_our_fault_is_an_unexpected_error(page, app, monkeypatch):
     app.testing = False
     failing(monkeypatch, IntegrityError("NOT NULL constraint failed: setting.value"))

@@ -219,6 +219,7 @@ def test_a_database_with_broken_pages_is_not_upgraded_and_no_copy_of_it_is_kept(
     damage(first)
     said = run("upgrade", exit_code=1)
     assert "damaged" in said
+    assert "flask --app mm server-backup list" in said
     assert "flask --app mm restore-startup" in said
     assert copies() == []
 

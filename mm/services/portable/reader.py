@@ -49,6 +49,10 @@ LABEL_MAX = 100
 # How many unknown keys are named.
 UNKNOWN_MAX = 20
 NO_EXPORT = "This JSON file isn’t a Movie Manager export."
+ALL_LIBRARIES = (
+    "This file holds all libraries of a server. The server’s README, under “From a terminal”, says "
+    "how to take one out of it."
+)
 QUICK_KEYS = {key for key, *_ in QUICK_RECOMMENDERS}
 # What version 1 carried besides, and what the API's own rows carry: not part of a
 # library.
@@ -325,7 +329,7 @@ def _sections(reader: _Reader, document: dict[str, list[Raw]]) -> dict[str, list
             limit = f"the limit is {validation.FILMS_MAX:,}"
             raise UnusableFileError(f"This file has {count:,} {name}; {limit}.")
     if not sections:
-        raise UnusableFileError(NO_EXPORT)
+        raise UnusableFileError(ALL_LIBRARIES if "users" in document else NO_EXPORT)
     for name in sorted(document.keys() - KNOWN[""] - IGNORED):
         values = document[name]
         if count := sum(guards.count_entries(value, name, reader.counted) for value in values):

@@ -21,6 +21,7 @@ from mm.services.server import (
     archive_files,
     databases,
     live_database,
+    restore_failures,
     restore_state,
     restore_steps,
 )
@@ -143,7 +144,7 @@ def _do(report: Reporter) -> UserError | None:
     report.record.shown.state = "running"
     with maintenance.exempt():
         if error := _try(restore_steps.BEFORE_LOAD, report):
-            restore_steps.end_failed(report, error.message)
+            restore_failures.abandon(report, error.message)
             return error
         return _finish(report)
 
@@ -151,7 +152,7 @@ def _do(report: Reporter) -> UserError | None:
 def _finish(report: Reporter) -> UserError | None:
     is_resumed = report.record.shown.step in restore_steps.STEPS_AT_LAST
     if not is_resumed and (error := _try(restore_steps.FROM_LOAD, report)):
-        error.message = restore_steps.put_back(report, error.message)
+        error.message = restore_failures.put_back(report, error.message)
         error.args = (error.message,)
         return error
     # What fails here is done again by `recover`.
@@ -178,7 +179,7 @@ def _take_up(record: RestoreRecord | None) -> str | None:
         report = Reporter(record)
         with maintenance.exempt(), _closing():
             if record.shown.step in restore_steps.STEPS_BEFORE_LOAD:
-                restore_steps.end_failed(report, restore_steps.INTERRUPTED)
+                restore_failures.abandon(report, restore_failures.INTERRUPTED)
                 said = TAKEN_BACK
             else:
                 _finish(report)

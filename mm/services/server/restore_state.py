@@ -3,6 +3,7 @@ table of jobs too. It outlives a killed process, and holds what is needed to go 
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
 import time
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from mm import clock, config, files, log
+from mm.models import Job
 from mm.schemas import RestoreState
 
 # Between two writes of mere progress.
@@ -118,3 +120,29 @@ def write(record: RestoreRecord) -> None:
         files.write(draft, msgspec.json.encode(record))
         os.replace(draft, path)
     files.sync_folder(path.parent)
+
+
+def own_job(record: RestoreRecord) -> dict | None:
+    """The row of the restore's job, as it is stored."""
+    if record.job_id is None:
+        return None
+    names = [field.column_name for field in Job._meta.sorted_fields]
+    row = dict.fromkeys(names)
+    row.update(
+        id=record.job_id,
+        kind="server-restore",
+        state="running",
+        done=0,
+        total=0,
+        message="",
+        params=json.dumps({"timestamp": record.shown.archive}),
+        starts=1,
+        created_at=record.shown.started_at,
+        started_at=record.shown.started_at,
+    )
+    return row
+
+
+def posters_of(record: RestoreRecord) -> tuple[Path, Path, Path]:
+    """Those of the archive, those that were replaced, and those in use."""
+    return record.folder / "posters", record.folder / "posters.old", config.current.posters_dir

@@ -4,7 +4,6 @@ Until `load` nothing of this server is changed: a restore that was killed before
 One that was killed later goes on from `load`, or from `resume` if it had come so far.
 """
 
-import json
 import shutil
 import sqlite3
 import time
@@ -19,7 +18,6 @@ from mm.errors import ConflictError, InvalidError, NoRoomError, UnavailableError
 from mm.models import Job, Movie, Setting, User
 from mm.services import jobs
 from mm.services.server import (
-    archive_files,
     archive_limits,
     archives,
     databases,
@@ -39,8 +37,6 @@ NOT_IN_ARCHIVE = "The archive has no {}: those of this server stay."
 UNSAVED = (
     "The database was too damaged to be saved before the restore, so there is no safety archive."
 )
-NOT_PUT_BACK = "What was there before could not be put back either: restore the safety archive."
-INTERRUPTED = "The restore was interrupted before anything was changed."
 
 
 def check(report: Reporter) -> None:
@@ -143,7 +139,7 @@ def keep(report: Reporter) -> None:
     record.version = staging.keep_live_values(
         record.database,
         live_database.kept(),
-        _own_job(record),
+        restore_state.own_job(record),
         record.has_settings,
         record.has_posters,
     )
@@ -170,7 +166,7 @@ def swap_posters(report: Reporter) -> None:
     if not record.has_posters:
         return
     report.begin("posters", "Replacing the posters")
-    new, old, live = _posters_of(record)
+    new, old, live = restore_state.posters_of(record)
     if not new.exists():
         return
     if live.exists() and not old.exists():
@@ -235,30 +231,6 @@ STEPS_BEFORE_LOAD = ("check", "prepare", "pause", "safety", "keep")
 STEPS_AT_LAST = ("resume", "finish")
 
 
-def put_back(report: Reporter, why: str) -> str:
-    """After a failure from `load` on: what was there before, out of the safety archive. Returns
-    what to say."""
-    record = report.record
-    is_loaded = record.has_database and live_database.user_version() == record.version
-    with log.caught() as attempt:
-        if is_loaded and record.shown.safety:
-            _load_safety(record)
-        _, old, live = _posters_of(record)
-        if old.exists():
-            shutil.rmtree(live, ignore_errors=True)
-            old.rename(live)
-    if attempt.error:
-        code = log.unexpected("restore.not_put_back", attempt.error)
-        why = f"{why} {NOT_PUT_BACK} {log.pointer(code)}"
-    elif is_loaded and not record.shown.safety:
-        why = f"{why} {UNSAVED}"
-    else:
-        why = f"{why} What was there before the restore is back."
-    db.obj.accept_restored()
-    end_failed(report, why)
-    return why
-
-
 def require_room(path: Path, record: RestoreRecord) -> None:
     """Raises NoRoomError unless there is room for the unpacked archive, the database's log while it
     is loaded, and the safety archive."""
@@ -280,31 +252,6 @@ def require_room(path: Path, record: RestoreRecord) -> None:
     files.require_room(place, needed)
 
 
-def _load_safety(record: RestoreRecord) -> None:
-    folder = record.folder / "before"
-    shutil.rmtree(folder, ignore_errors=True)
-    record.database.unlink(missing_ok=True)
-    files.make_folder(folder)
-    safety = archive_files.path_of(record.shown.safety or "")
-    unpacking.unpack(safety, folder, posters=False, settings=False)
-    before = folder / "database.db"
-    staging.fit_pages(before, live_database.page_size())
-    job = _own_job(record)
-    staging.keep_live_values(before, live_database.kept(), job, True, True)
-    live_database.load(before)
-    db.obj.accept_restored()
-
-
-def end_failed(report: Reporter, why: str) -> None:
-    shown = report.record.shown
-    # First, so that there is room for the rest.
-    shutil.rmtree(report.record.folder, ignore_errors=True)
-    maintenance.end()
-    shown.state, shown.message, shown.finished_at = "failed", why, clock.now()
-    restore_state.write(report.record)
-    log.warning("restore.failed", archive=shown.archive, step=shown.step, why=why)
-
-
 def _running_besides(job_id: str | None) -> str | None:
     """The kind of a job that a process runs; that of the restore does not count."""
     running = (Job.state == "running") & (Job.id != job_id)
@@ -320,27 +267,5 @@ def _running_besides(job_id: str | None) -> str | None:
     return None
 
 
-def _own_job(record: RestoreRecord) -> dict | None:
-    """The row of the restore's job, as it is stored."""
-    if record.job_id is None:
-        return None
-    names = [field.column_name for field in Job._meta.sorted_fields]
-    row = dict.fromkeys(names)
-    row.update(
-        id=record.job_id,
-        kind="server-restore",
-        state="running",
-        done=0,
-        total=0,
-        message="",
-        params=json.dumps({"timestamp": record.shown.archive}),
-        starts=1,
-        created_at=record.shown.started_at,
-        started_at=record.shown.started_at,
-    )
-    return row
-
-
-def _posters_of(record: RestoreRecord) -> tuple[Path, Path, Path]:
-    """Those of the archive, those that were replaced, and those in use."""
-    return record.folder / "posters", record.folder / "posters.old", config.current.posters_dir
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
