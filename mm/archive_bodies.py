@@ -1,5 +1,6 @@
-"""Archives of the whole server as they arrive in a request, as a form's file or as the body itself:
-written straight to the disk, at most MM_ARCHIVE_MAX, and not bound by the limit of other bodies."""
+"""Archives of the whole server as they are downloaded, and as they arrive in a request: as a form's
+file or as the body itself, written straight to the disk, at most MM_ARCHIVE_MAX, and not bound by
+the limit of other bodies."""
 
 import contextlib
 import io
@@ -7,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from flask import request
+from flask import Response, request, send_file
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import get_input_stream
 
 from mm import config
-from mm.errors import InvalidError, TooLargeError
-from mm.services.server import archive_uploads
+from mm.errors import InvalidError, NotFoundError, TooLargeError
+from mm.services.server import archive_files, archive_uploads
 
 # The part of a form that is the file.
 FIELD = "file"
@@ -36,13 +37,23 @@ class Received(NamedTuple):
     form: MultiDict[str, str]
 
 
+def download(timestamp: str) -> Response:
+    """The file, in parts too where a download is taken up again. Raises NotFoundError."""
+    path = archive_files.path_of(timestamp)
+    try:
+        response = send_file(path, "application/zip", as_attachment=True, download_name=path.name)
+    except FileNotFoundError as error:  # deleted since it was listed
+        raise NotFoundError(archive_files.NOT_FOUND) from error
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
 @contextlib.contextmanager
-def received(is_required: bool = True) -> Iterator[Received]:
+def received() -> Iterator[Received]:
     """The archive that this request sends, whole; its file is gone at the end of the block unless
     the block moved it. Reads nothing before, so guards come first.
 
-    Raises InvalidError where there is no file, TooLargeError, NoRoomError and ConflictError; and
-    what mm/request_bodies.py raises.
+    Raises TooLargeError, NoRoomError and ConflictError; and what mm/request_bodies.py raises.
     """
     most = config.current.archive_max_bytes
     announced = request.content_length or 0
@@ -54,8 +65,6 @@ def received(is_required: bool = True) -> Iterator[Received]:
         except RequestEntityTooLarge as error:
             raise TooLargeError(archive_uploads.too_large()) from error
         upload.flush()
-        if is_required and not has_file:
-            raise InvalidError(NO_FILE)
         yield Received(upload.path if has_file else None, form)
 
 

@@ -6,7 +6,6 @@ All but `create` work without a usable database: whoever needs a restore may hav
 import contextlib
 import functools
 import os
-import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from mm.errors import ConflictError, NotFoundError, UserError
 from mm.schemas import ArchiveContents, ArchiveEntry, RestoreState
 from mm.services.server import (
     archive_files,
+    archive_lock,
     archive_uploads,
     archives,
     databases,
@@ -156,7 +156,7 @@ def _listing() -> list[ArchiveEntry]:
         unusable = (DatabaseError, InterfaceError, sqlite3.Error)
         with contextlib.suppress(*unusable), db.connection_context():
             return archives.listing()
-    with archives.folder_in_reach():
+    with archive_lock.folder_in_reach():
         entries = archive_files.entries()
     return sorted(entries, key=lambda entry: entry.filename, reverse=True)
 
@@ -184,13 +184,7 @@ def _copy(source: Path, target: Path) -> None:
     folder = target.absolute().parent
     files.require_room(folder, source.stat().st_size)
     with files.draft(folder) as draft:
-        with (
-            source.open("rb") as archive,
-            os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copied,
-        ):
-            shutil.copyfileobj(archive, copied, 2**20)
-            copied.flush()
-            os.fsync(copied.fileno())
+        files.copy(source, draft)
         os.replace(draft, target)
     files.sync_folder(folder)
 

@@ -8,8 +8,9 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
+import humanize
 import msgspec
 from msgspec import Struct
 
@@ -22,7 +23,18 @@ META = ".meta.json"
 SIDECAR_MAX = 2**20
 # 2200-01-01; nobody can show a time far beyond it.
 MOMENT_MAX = 7_258_118_400
+# The fields of sidecars that hold a time, where they have them.
+MOMENTS = ("created_at", "verified_at", "unchanged_since", "expires_at")
+UNDESCRIBED = "its description is missing or unreadable; test it to know more"
 Sidecar = TypeVar("Sidecar", bound=Struct)
+
+
+class Health(NamedTuple):
+    """`rotten`: the bytes of the file are not those that were written."""
+
+    state: Literal["verified", "unverified", "damaged"]
+    problem: str | None
+    rotten: bool
 
 
 def names_in(folder: Path, is_ours: Callable[[str], bool]) -> list[str]:
@@ -63,8 +75,12 @@ def deletion_marker(path: Path) -> Path:
     return path.with_name(DELETING + path.name)
 
 
-def decode(meta: Path, shape: type[Sidecar]) -> Sidecar | None:
-    """The sidecar at `meta`; None where it is missing or cannot be read."""
+def read_sidecar(path: Path, shape: type[Sidecar]) -> Sidecar | None:
+    """None where it is missing or cannot be read."""
+    return _decode(sidecar_path(path), shape)
+
+
+def _decode(meta: Path, shape: type[Sidecar]) -> Sidecar | None:
     # Others may put a pipe, a link or a device there: opening must not wait for it,
     # and reading must come to an end.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -77,7 +93,25 @@ def decode(meta: Path, shape: type[Sidecar]) -> Sidecar | None:
             sidecar = msgspec.json.decode(file.read(SIDECAR_MAX), type=shape)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return sidecar
+    moments = (getattr(sidecar, name, None) for name in MOMENTS)
+    return sidecar if are_possible(*moments) else None
+
+
+def health_of(sidecar: Any, size_bytes: int | None) -> Health:
+    """What the sidecar and the size of its file tell; `size_bytes` is None where that is gone."""
+    problem = sidecar.problem
+    is_rotten = sidecar.rotten or size_bytes != sidecar.size_bytes
+    if size_bytes is None:
+        problem = "the file is gone; only its description is left"
+    elif size_bytes != sidecar.size_bytes:
+        # How much of it is there, where it was cut off.
+        actual, written = map(humanize.naturalsize, (size_bytes, sidecar.size_bytes))
+        problem = f"the file is incomplete ({actual} of {written})"
+        if size_bytes > sidecar.size_bytes:
+            problem = f"the file was changed: it has {actual} instead of {written}"
+    if problem:
+        return Health("damaged", problem, is_rotten)
+    return Health("verified" if sidecar.verified_at else "unverified", None, is_rotten)
 
 
 def are_possible(*moments: float | None) -> bool:
@@ -123,14 +157,12 @@ def delete(path: Path) -> None:
     files.sync_folder(path.parent)
 
 
-def sweep(
-    folder: Path, sha256_of: Callable[[Path], str | None], is_ours: Callable[[str], object]
-) -> None:
+def sweep(folder: Path, shape: type[Struct], is_ours: Callable[[str], object]) -> None:
     """Remove drafts of killed processes and finish what they were about to do. Hold the folder's
     lock. Other files are left alone; one that cannot be removed does not stop the rest.
 
-    `sha256_of` reads a sidecar and tells what its file must have, None for one that cannot be read.
-    `is_ours`: whether a file of that name may be deleted.
+    `shape` of the sidecars, which have the `sha256` of their file. `is_ours`: whether a file of
+    that name may be deleted.
     """
     if not folder.is_dir():
         return
@@ -143,7 +175,7 @@ def sweep(
             target = path.with_name(path.name.removeprefix(prefix))
             try:
                 if prefix == PUBLISHING:
-                    sha256 = sha256_of(path)
+                    sha256 = getattr(_decode(path, shape), "sha256", None)
                     if sha256 and files.is_file(target) and files.sha256(target) == sha256:
                         os.replace(path, sidecar_path(target))
                     else:

@@ -76,6 +76,11 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def full(folder: Path) -> NoRoomError:
+    """For who met a full disk while writing into `folder`."""
+    return NoRoomError(f"Not enough disk space: {megabytes(free_bytes(folder))} free.")
+
+
 def megabytes(size_bytes: float) -> str:
     return f"{size_bytes / 1e6:,.1f} MB"
 

@@ -19,6 +19,7 @@ from mm.errors import NoRoomError
 DRAFT = ".tmp-"
 # Left free beside what is written: the database and its log live on the same disk.
 ROOM_TO_SPARE = 2**20
+COPY_PIECE = 2**20
 DRAFT_NAME = re.compile(rf"{re.escape(DRAFT)}[0-9a-f]{{16}}")
 
 
@@ -33,8 +34,7 @@ def draft(folder: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in disk.FULL_DISK_ERRNOS:
             raise
-        free = disk.megabytes(disk.free_bytes(folder))
-        raise NoRoomError(f"Not enough disk space: {free} free in the data folder.") from error
+        raise disk.full(folder) from error
     finally:
         path.unlink(missing_ok=True)
 
@@ -64,12 +64,38 @@ def settle(descriptor: int) -> None:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """So that the disk remembers which names are in it."""
+    sync_file(folder)
+
+
+def copy(source: Path, target: Path) -> str:
+    """Create `target` with the bytes of `source`, as `write` does; returns their SHA-256."""
+    digest = hashlib.sha256()
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with source.open("rb") as old, os.fdopen(descriptor, "wb") as new:
+        while piece := old.read(COPY_PIECE):
+            digest.update(piece)
+            new.write(piece)
+        new.flush()
+        settle(new.fileno())
+    return digest.hexdigest()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Some file systems know no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        copy(source, target)
 
 
 def require_room(folder: Path, size_bytes: int) -> None:

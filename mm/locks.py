@@ -69,17 +69,7 @@ def share(name: str) -> None:
 
 def is_shared(name: str) -> bool:
     """Whether a process holds the lock `name` by `share`."""
-    try:
-        descriptor = os.open(_path_of(name), os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return _is_locked(_path_of(name), fcntl.LOCK_EX)
 
 
 def is_held(name: str) -> bool:
@@ -118,14 +108,15 @@ def _path_of(name: str) -> Path:
     return config.current.locks_dir / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}.lock"
 
 
-def _is_locked(path: Path) -> bool:
+def _is_locked(path: Path, wanted: int = fcntl.LOCK_SH) -> bool:
+    """Whether `wanted` cannot be had: by default shared, so that two of these do not see each
+    other."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        # Shared, so that two of these do not see each other.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, wanted | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
-from flask import Blueprint, request, send_file, url_for
+from flask import Blueprint, request, url_for
 from flask_login import current_user
 from msgspec import UNSET
 
@@ -27,7 +27,6 @@ from mm.schemas import (
 )
 from mm.services import jobs, settings
 from mm.services.server import (
-    archive_files,
     archive_lock,
     archive_schedule,
     archive_uploads,
@@ -36,7 +35,6 @@ from mm.services.server import (
 )
 
 bp = Blueprint("system", __name__, url_prefix="/v1/system")
-PRIVATE = "private, no-store"
 UNCONFIRMED = "Restore will replace all data. Continue? Send confirm=true."
 NO_FILE = (
     "Send the archive as the field `file` of a multipart form, "
@@ -87,12 +85,7 @@ def download(timestamp: str):
     Keep it safe: it holds everybody's password hash and library, and API keys if it was made with
     `include_secrets`.
     """
-    path = archive_files.path_of(timestamp)
-    try:
-        response = send_file(path, "application/zip", as_attachment=True, download_name=path.name)
-    except FileNotFoundError as error:  # deleted since it was listed
-        raise NotFoundError("Archive not found") from error
-    response.headers["Cache-Control"] = PRIVATE
+    response = archive_bodies.download(timestamp)
     if request.method == "GET" and not request.range:
         _log("archive.downloaded", timestamp)
     return response
@@ -108,7 +101,7 @@ def validate():
 
     `valid` is false and `message` says why where it cannot be restored. 422 without a file.
     """
-    with archive_bodies.received(is_required=False) as sent:
+    with archive_bodies.received() as sent:
         if sent.path is None:
             raise InvalidError(NO_FILE)
         return archive_uploads.validate(sent.path)
@@ -124,7 +117,7 @@ def upload():
 
     It is test-restored first: 422 with "Backup file is corrupted: …" for one that fails.
     """
-    with archive_bodies.received(is_required=False) as sent:
+    with archive_bodies.received() as sent:
         if sent.path is None:
             raise InvalidError(NO_FILE)
         entry = archive_uploads.add(sent.path)
@@ -205,7 +198,7 @@ def start_restore():
         options = _confirmed(read_json, ServerRestore)
         timestamp = options.timestamp
     else:
-        with archive_bodies.received(is_required=False) as sent:
+        with archive_bodies.received() as sent:
             options = _confirmed(msgspec.convert, sent.form.to_dict(), ServerRestore, strict=False)
             added = archive_uploads.add(sent.path) if sent.path else None
         timestamp = added.timestamp if added else options.timestamp

@@ -3,7 +3,7 @@ from elsewhere, the schedule, and the restore. For administrators."""
 
 from typing import Any
 
-from flask import Blueprint, Response, request, send_file, url_for
+from flask import Blueprint, Response, request, url_for
 
 from mm import archive_bodies, auth, htmx, tasks
 from mm.errors import InvalidError, NotFoundError, UserError
@@ -22,7 +22,6 @@ from mm.services.server import (
     archive_schedule,
     archive_uploads,
     archives,
-    present,
     restore,
 )
 
@@ -126,17 +125,7 @@ def download(timestamp: str) -> Response:
     entry = _entry(timestamp)
     if entry.state == "damaged" and "anyway" not in request.args:
         return htmx.render("admin/archive_damaged.html", entry=entry)
-    try:
-        return htmx.private(
-            send_file(
-                archive_files.path_of(timestamp),
-                "application/zip",
-                as_attachment=True,
-                download_name=entry.filename,
-            )
-        )
-    except FileNotFoundError as error:  # deleted since it was listed
-        raise NotFoundError(archive_files.NOT_FOUND) from error
+    return archive_bodies.download(timestamp)
 
 
 @bp.post("/<timestamp>/check")
@@ -231,11 +220,11 @@ def _restore_page(
         "admin/archive_restore.html",
         status=status,
         entry=entry,
-        here=present.counts(),
+        here=restore.here(),
         parts=PARTS,
         there=there,
         chosen=chosen or there,
-        is_older=present.is_newer_than(archive_files.path_of(entry.timestamp)),
+        is_older=archive_files.is_older(archive_files.path_of(entry.timestamp)),
         word=TYPED_WORD,
         problems=problems or {},
     )

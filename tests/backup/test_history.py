@@ -193,9 +193,9 @@ def test_a_thousand_files_are_described_by_one_reading_each_and_none_is_opened(
 ):
     fill(alice, 1000)
     opened = []
-    real = backup_files._decode
+    real = backup_files.read_sidecar
     monkeypatch.setattr(
-        backup_files, "_decode", lambda meta: (opened.append(meta.name), real(meta))[1]
+        backup_files, "read_sidecar", lambda path: (opened.append(path.name), real(path))[1]
     )
     monkeypatch.setattr(backup_files, "read", None)
     begun = time.perf_counter()

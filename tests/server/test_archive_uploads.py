@@ -217,10 +217,10 @@ def posted(app, monkeypatch):
     # The end of a request closes the database, which the test has open.
     monkeypatch.setattr(app, "teardown_request_funcs", {})
 
-    def post(is_required=True, **request):
+    def post(**request):
         with (
             app.test_request_context("/", method="POST", **request),
-            archive_bodies.received(is_required) as got,
+            archive_bodies.received() as got,
         ):
             return got.path and got.path.read_bytes(), got.form.to_dict()
 
@@ -259,16 +259,14 @@ def test_the_file_is_written_once_and_by_no_limit_of_other_bodies(posted, app, m
         {"data": {"other": (io.BytesIO(b"x"), "a.zip")}},
     ],
 )
-def test_without_a_file_it_says_what_to_choose(posted, request_values):
-    with pytest.raises(InvalidError, match="Choose an archive first") as refused:
-        posted(**request_values)
-    assert refused.value.status == 422
+def test_without_a_file_there_is_none(posted, request_values):
+    assert posted(**request_values)[0] is None
     assert left() == []
 
 
 def test_a_form_without_a_file_is_fine_where_none_is_needed(posted):
     fields = {"timestamp": "2026-03-01-12-00-00"}
-    assert posted(is_required=False, data=fields) == (None, fields)
+    assert posted(data=fields) == (None, fields)
 
 
 def test_two_files_and_a_broken_form_are_refused(posted):

@@ -441,7 +441,7 @@ def test_an_import_that_runs_is_waited_for(archive, alice):
 
 
 def test_a_writer_that_does_not_end_is_no_reason_to_wait_for_ever(archive, monkeypatch):
-    monkeypatch.setattr(live_database, "LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(databases, "LOCK_SECONDS", 0.3)
     before = rows()
     writer = sqlite3.connect(config.current.data_dir / "mm.db", isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")

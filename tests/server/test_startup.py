@@ -475,6 +475,16 @@ def test_a_restored_copy_raises_the_number_by_which_processes_know_another_datab
         assert database.execute("PRAGMA user_version").fetchone() == (42,)
 
 
+def test_after_a_copy_is_put_back_no_id_of_a_person_is_used_again(run, current):
+    """A phone may still send what it did with somebody who came after the copy."""
+    run("upgrade")
+    change(current, "UPDATE sqlite_sequence SET seq = 9000000000 WHERE name = 'person'")
+    run("restore-startup", "--yes")
+    with closing(sqlite3.connect(current)) as database:
+        rows = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'person'")
+        assert rows.fetchall() == [(9000000000,)]
+
+
 def test_going_back_asks_first(run, current):
     run("upgrade")
     runner = create_app(config.current).test_cli_runner()

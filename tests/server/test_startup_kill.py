@@ -1,6 +1,7 @@
 """`kill -9` inside an upgrade, and inside the way back: the old database or the new one, whole, and
 the copy too. MM_TEST_KILLS says how often."""
 
+import json
 import os
 import random
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from mm import config, schema
 from mm.database import connect, db
 from mm.services.server import databases, startup_copies
-from tests.support import older
+from tests.support import older, whole_server
 from tests.test_upgrade import GROW
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
@@ -97,10 +98,18 @@ def integrity(path):
         return [name for (name,) in rows], films
 
 
+def rows_but_moments(path):
+    """Without when each migration was applied."""
+    rows = whole_server.rows_of(path)
+    rows["schema_migration"] = [json.loads(row)["name"] for row in rows["schema_migration"]]
+    return rows
+
+
 def test_an_upgrade_killed_at_any_moment_can_be_repeated_and_its_copy_is_whole(folder, old):
     put_in_place(old, folder)
     before, films = older.tables(old), integrity(old)[1]
     seconds = seconds_of(folder, "upgrade")
+    never_killed = rows_but_moments(folder / "mm.db")
     for _ in range(KILLS):
         put_in_place(old, folder)
         kill_within(folder, seconds, "upgrade")
@@ -118,6 +127,7 @@ def test_an_upgrade_killed_at_any_moment_can_be_repeated_and_its_copy_is_whole(f
         assert older.tables(first.path) == before
         applied, found = integrity(folder / "mm.db")
         assert (len(applied), found) == (len(list(schema.MIGRATIONS.glob("0*.py"))), films)
+        assert rows_but_moments(folder / "mm.db") == never_killed
         left = [path.name for path in config.current.startup_dir.iterdir() if path.name[0] == "."]
         assert left == []
 

@@ -11,8 +11,6 @@ import stat
 from datetime import date
 from pathlib import Path
 
-import humanize
-
 from mm import clock, config, described_files, files
 from mm.errors import InvalidError, NotFoundError
 from mm.schemas import BackupEntry, BackupKind, Sidecar
@@ -115,33 +113,22 @@ def entry(path: Path) -> BackupEntry:
         return _bare(path, None, "foreign", "not a Movie Manager backup; it is left alone")
     sidecar = read_sidecar(path)
     if sidecar is None:
-        undescribed = "its description is missing or unreadable; test it to know more"
-        return _bare(path, kind, "unverified", undescribed)
-    size = file.st_size if file else None
-    problem, rotten = sidecar.problem, sidecar.rotten or size != sidecar.size_bytes
-    if size is None:
-        problem = "the file is gone; only its description is left"
-    elif size != sidecar.size_bytes:
-        # How much of it is there, where it was cut off.
-        actual, written = map(humanize.naturalsize, (size, sidecar.size_bytes))
-        problem = f"the file is incomplete ({actual} of {written})"
-        if size > sidecar.size_bytes:
-            problem = f"the file was changed: it has {actual} instead of {written}"
-    state = "damaged" if problem else "verified" if sidecar.verified_at else "unverified"
+        return _bare(path, kind, "unverified", described_files.UNDESCRIBED)
+    health = described_files.health_of(sidecar, file.st_size if file else None)
     return BackupEntry(
         filename=path.name,
         kind=kind,
         created_at=sidecar.created_at,
-        size_bytes=size or 0,
+        size_bytes=file.st_size if file else 0,
         counts=sidecar.counts,
         sha256=sidecar.sha256,
         verified_at=sidecar.verified_at,
-        state=state,  # type: ignore[arg-type]
-        problem=problem,
+        state=health.state,
+        problem=health.problem,
         pinned=sidecar.pinned,
         kept_because=sidecar.kept_because,
         unchanged_since=sidecar.unchanged_since,
-        rotten=rotten,
+        rotten=health.rotten,
         before=sidecar.before,
     )
 
@@ -154,22 +141,9 @@ def _bare(path: Path, kind: str | None, state, problem: str) -> BackupEntry:
 
 def read_sidecar(path: Path) -> Sidecar | None:
     """None where it is missing or cannot be read."""
-    return _decode(sidecar_path(path))
+    return described_files.read_sidecar(path, Sidecar)
 
 
 def sweep(folder: Path) -> None:
     """See `described_files.sweep`. Hold the folder's lock."""
-    described_files.sweep(folder, _sha256_of, BACKUP_NAME.fullmatch)
-
-
-def _sha256_of(meta: Path) -> str | None:
-    sidecar = _decode(meta)
-    return sidecar.sha256 if sidecar else None
-
-
-def _decode(meta: Path) -> Sidecar | None:
-    sidecar = described_files.decode(meta, Sidecar)
-    if sidecar is None:
-        return None
-    moments = (sidecar.created_at, sidecar.verified_at, sidecar.unchanged_since)
-    return sidecar if described_files.are_possible(*moments) else None
+    described_files.sweep(folder, Sidecar, BACKUP_NAME.fullmatch)

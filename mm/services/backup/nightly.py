@@ -5,8 +5,6 @@ kept on the user and in the sidecar, and both must agree, so that a database or 
 brought back from elsewhere never passes for unchanged.
 """
 
-import os
-from pathlib import Path
 from typing import NamedTuple
 
 from mm import clock, files, locks, log, models
@@ -116,7 +114,7 @@ def run_scheduled(user_id: str) -> BackupEntry:
                     path.rename(aside)
                 elif not entry(path).rotten:
                     with files.draft(folder) as temporary:
-                        _link_or_copy(path, temporary)
+                        files.link_or_copy(path, temporary)
                         backup_files.publish(temporary, aside, sidecar)
             filename, written = backups.create_held(user, "scheduled")
             backup = NightlyBackup(filename, written.created_at, written.library_version)
@@ -226,18 +224,10 @@ def _link_unchanged(user: User) -> tuple[str, float] | None:
     sidecar.pinned, sidecar.kept_because = False, None
     target = folder / name_for(folder, "scheduled", sidecar.created_at)
     with files.draft(folder) as temporary:
-        _link_or_copy(source, temporary)
+        files.link_or_copy(source, temporary)
         backup_files.publish(temporary, target, sidecar)
     log.info("backup.linked", user=folder.name, file=target.name, links=sidecar.links)
     return target.name, sidecar.created_at
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Some file systems know no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        files.write(target, source.read_bytes())
 
 
 def _complete(rows: list[tuple]) -> None:

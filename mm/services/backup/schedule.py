@@ -24,26 +24,28 @@ OVERDUE_AFTER = 2 * DAY
 RECHECKED = "rechecked_at"
 TIDIED = "tidied_at"
 EXPORTED = "all_users_exported_at"
+# part -> what health calls it, and the look
+Looks = dict[str, tuple[str, Callable[[], list[Job]]]]
 
 
 def last_slot(now: float) -> float:
     """The latest scheduled time that is not after `now`."""
-    slot = _slot_of(clock.local(now, config.current.zone))
-    return (
-        slot if slot <= now else _slot_of(clock.local(now, config.current.zone) - timedelta(days=1))
-    )
+    return max(slot for slot in _slots(now) if slot <= now)
 
 
 def next_slot(now: float) -> float:
-    slot = _slot_of(clock.local(now, config.current.zone))
-    return (
-        slot if slot > now else _slot_of(clock.local(now, config.current.zone) + timedelta(days=1))
-    )
+    return min(slot for slot in _slots(now) if slot > now)
 
 
-def _slot_of(day: datetime) -> float:
-    """The scheduled time of that local day; an hour later where the change of clocks skips it."""
-    hour, minute = backup_minutes(config.current.backup_time)
+def _slots(now: float) -> list[float]:
+    today = clock.local(now, config.current.zone)
+    around = (today + timedelta(days=days) for days in (-1, 0, 1))
+    return [slot_of(day, config.current.backup_time) for day in around]
+
+
+def slot_of(day: datetime, time: str) -> float:
+    """The time of that local day, HH:MM; an hour later where the change of clocks skips it."""
+    hour, minute = backup_minutes(time)
     return day.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0).timestamp()
 
 
@@ -66,21 +68,31 @@ def is_overdue(last_good: float) -> bool:
 def postpone(user: User, message: str) -> None:
     """After a failure: again in 15 minutes, in 1 hour, then at the next scheduled time."""
     now = clock.now()
-    tries = user.failed_tries + 1
-    again = now + RETRY_AFTER[tries - 1] if tries <= len(RETRY_AFTER) else next_slot(now)
-    # The next night starts over with its own two quick retries.
-    kept = tries if tries <= len(RETRY_AFTER) else 0
+    kept, again = next_try(user.failed_tries, now, next_slot(now))
     with db.atomic():
         ledger.record_failure(user.id, "scheduled", message)
         User.update(next_try_at=again, failed_tries=kept).where(User.id == user.id).execute()
-    log.warning("backup.postponed", user=user.id, tries=tries, minutes=round((again - now) / 60))
+    minutes = round((again - now) / 60)
+    log.warning("backup.postponed", user=user.id, tries=user.failed_tries + 1, minutes=minutes)
+
+
+def next_try(earlier: int, now: float, slot: float) -> tuple[int, float]:
+    """After one more failure than `earlier`: how many count from now on, and when to try again.
+    `slot`: the next scheduled time, which starts over with its own two quick retries."""
+    if earlier < len(RETRY_AFTER):
+        return earlier + 1, now + RETRY_AFTER[earlier]
+    return 0, slot
 
 
 def due_jobs() -> list[Job]:
-    """Jobs for what has become due, to be enqueued. Where one kind of work cannot be looked for,
-    the others are found all the same."""
+    """Jobs for what has become due, to be enqueued."""
+    return found_by(LOOKS)
+
+
+def found_by(looks: Looks) -> list[Job]:
+    """Where one kind of work cannot be looked for, the others are found all the same."""
     created: list[Job] = []
-    for part, (what, look) in LOOKS.items():
+    for part, (what, look) in looks.items():
         created += problems.attempt(part, what, look) or []
     return created
 
@@ -129,7 +141,7 @@ def _unknown(field):
     return field.is_null() | (field > clock.now() + 2 * DAY)
 
 
-def _once_a_night(kind: str, setting: str) -> list[Job]:
+def once_a_night(kind: str, setting: str) -> list[Job]:
     """A job of this kind after the backups' time; `setting` keeps when the last one was created."""
 
     def was_created_tonight() -> bool:
@@ -146,20 +158,19 @@ def _once_a_night(kind: str, setting: str) -> list[Job]:
         return [jobs.create(kind)]
 
 
-# part -> what health calls it, and the look
-LOOKS: dict[str, tuple[str, Callable[[], list[Job]]]] = {
+LOOKS: Looks = {
     "schedule.backups": ("Starting the nightly backups", _due_backups),
     "schedule.recheck": (
         "Starting the nightly check",
-        functools.partial(_once_a_night, "recheck", RECHECKED),
+        functools.partial(once_a_night, "recheck", RECHECKED),
     ),
     "schedule.tidying": (
         "Starting the nightly tidying",
-        functools.partial(_once_a_night, "tidying", TIDIED),
+        functools.partial(once_a_night, "tidying", TIDIED),
     ),
     "schedule.all-users": (
         "Starting the nightly export of all libraries",
-        functools.partial(_once_a_night, "all-users", EXPORTED),
+        functools.partial(once_a_night, "all-users", EXPORTED),
     ),
 }
 

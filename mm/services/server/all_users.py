@@ -10,10 +10,8 @@ import hashlib
 import itertools
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -63,8 +61,12 @@ def write_latest(secrets: bool = False) -> Export | None:
             export = _write_checked(draft, secrets)
             dated = next(iter(_dated(folder, not export.left_out)), None)
             if dated is None or not _same_but_for_time(dated, draft):
-                dated = _dated_name(folder, export)
-                _link_or_copy(draft, dated)
+                mark = "-incomplete" if export.left_out else ""
+                name = f"backup_{{}}{mark}.json"
+                dated = startup_copies.free_path(folder, name, export.exported_at)
+                with files.draft(folder) as second:
+                    files.link_or_copy(draft, second)
+                    os.replace(second, dated)
             if export.left_out and is_complete(latest):
                 export.filename = dated.name
             else:
@@ -123,10 +125,7 @@ def _write_checked(draft: Path, secrets: bool) -> Export:
             written.update(line)
             file.write(line)
         file.flush()
-        os.fsync(file.fileno())
-        if hasattr(os, "posix_fadvise"):
-            # So that the check reads what the disk has.
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        files.settle(file.fileno())
     if not export.users:
         raise InvalidError(NOBODY)
     _check(draft, written.hexdigest(), export)
@@ -210,35 +209,11 @@ def _stamp(head: bytes) -> bytes:
     return found[0] if found else b'"exported_at"'
 
 
-def _dated_name(folder: Path, export: Export) -> Path:
-    mark = "-incomplete" if export.left_out else ""
-    moment = int(export.exported_at)
-    while True:
-        stem = datetime.fromtimestamp(moment, UTC).strftime(startup_copies.MOMENT)
-        path = folder / f"backup_{stem}{mark}.json"
-        if not os.path.lexists(path):
-            return path
-        moment += 1
-
-
 def _dated(folder: Path, complete: bool) -> list[Path]:
     """Newest first."""
     matches = [DATED.fullmatch(path.name) for path in folder.iterdir()]
     names = [match[0] for match in matches if match and bool(match["incomplete"]) != complete]
     return [folder / name for name in sorted(names, reverse=True)]
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        with files.draft(target.parent) as draft:
-            files.write(draft, b"")
-            with source.open("rb") as old, draft.open("wb") as new:
-                shutil.copyfileobj(old, new)
-                new.flush()
-                os.fsync(new.fileno())
-            os.replace(draft, target)
 
 
 def _remember(export: Export) -> None:

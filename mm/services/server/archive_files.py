@@ -8,16 +8,14 @@ deleted. It may be on another disk than the data: drafts, links and room are tha
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-import humanize
-
 import mm
-from mm import config, described_files, files
-from mm.described_files import are_possible, is_listed, sidecar_path
+from mm import config, described_files, files, schema
+from mm.described_files import is_listed, sidecar_path
 from mm.errors import NotFoundError
 from mm.schemas import ArchiveContents, ArchiveEntry, ArchiveKind, ArchiveSidecar, Metadata
 
@@ -25,7 +23,6 @@ NOT_FOUND = "Archive not found"
 PREFIX, SUFFIX = "moviemanager-backup-", ".zip"
 TIME = "%Y-%m-%d-%H-%M-%S"
 TIMESTAMP = re.compile(r"(\d{4}(?:-\d\d){5})(?:-(?:[2-9]|[1-9]\d{1,2}))?", re.ASCII)
-UNDESCRIBED = "its description is missing or unreadable; test it to know more"
 
 write_sidecar = described_files.write_sidecar
 publish = described_files.publish
@@ -109,12 +106,8 @@ def is_there(timestamp: str) -> bool:
 def entries() -> list[ArchiveEntry]:
     """All that lies in the folder, the damaged and foreign ones included. Only sizes are compared
     here."""
-    return list(_entries())
-
-
-def _entries() -> Iterator[ArchiveEntry]:
-    for name in described_files.names_in(folder(), lambda name: timestamp_of(name) is not None):
-        yield entry(folder() / name)
+    names = described_files.names_in(folder(), lambda name: timestamp_of(name) is not None)
+    return [entry(folder() / name) for name in names]
 
 
 def entry(path: Path) -> ArchiveEntry:
@@ -125,31 +118,21 @@ def entry(path: Path) -> ArchiveEntry:
         return _bare(path, "", "foreign", "not a Movie Manager archive; it is left alone")
     sidecar = read_sidecar(path)
     if sidecar is None:
-        return _bare(path, timestamp, "unverified", UNDESCRIBED)
-    size = file.st_size if file else None
-    problem, is_rotten = sidecar.problem, sidecar.rotten or size != sidecar.size_bytes
-    if size is None:
-        problem = "the file is gone; only its description is left"
-    elif size != sidecar.size_bytes:
-        # How much of it is there, where it was cut off.
-        actual, written = map(humanize.naturalsize, (size, sidecar.size_bytes))
-        problem = f"the file is incomplete ({actual} of {written})"
-        if size > sidecar.size_bytes:
-            problem = f"the file was changed: it has {actual} instead of {written}"
-    state = "damaged" if problem else "verified" if sidecar.verified_at else "unverified"
+        return _bare(path, timestamp, "unverified", described_files.UNDESCRIBED)
+    health = described_files.health_of(sidecar, file.st_size if file else None)
     return ArchiveEntry(
         timestamp=timestamp,
         filename=path.name,
         kind=sidecar.kind,
         created_at=sidecar.created_at,
-        size_bytes=size or 0,
-        state=state,  # type: ignore[arg-type]
+        size_bytes=file.st_size if file else 0,
+        state=health.state,
         contents=sidecar.contents,
         app_version=sidecar.app_version,
         sha256=sidecar.sha256,
         verified_at=sidecar.verified_at,
-        problem=problem,
-        rotten=is_rotten,
+        problem=health.problem,
+        rotten=health.rotten,
         pinned=sidecar.pinned,
         expires_at=sidecar.expires_at,
     )
@@ -163,7 +146,15 @@ def _bare(path: Path, timestamp: str, state, problem: str) -> ArchiveEntry:
 
 def read_sidecar(path: Path) -> ArchiveSidecar | None:
     """None where it is missing or cannot be read."""
-    return _decode(sidecar_path(path))
+    return described_files.read_sidecar(path, ArchiveSidecar)
+
+
+def is_older(path: Path) -> bool:
+    """Whether the database of this archive has to be migrated when it is restored."""
+    sidecar = read_sidecar(path)
+    if sidecar is None or not sidecar.contents.has_database:
+        return False
+    return sidecar.schema < schema.names()[-1]
 
 
 def sidecar_of(
@@ -198,17 +189,4 @@ def contents_of(metadata: Metadata) -> ArchiveContents:
 
 def sweep() -> None:
     """See `described_files.sweep`. Hold the lock of the server."""
-    described_files.sweep(folder(), _sha256_of, timestamp_of)
-
-
-def _sha256_of(meta: Path) -> str | None:
-    sidecar = _decode(meta)
-    return sidecar.sha256 if sidecar else None
-
-
-def _decode(meta: Path) -> ArchiveSidecar | None:
-    sidecar = described_files.decode(meta, ArchiveSidecar)
-    if sidecar is None:
-        return None
-    moments = (sidecar.created_at, sidecar.verified_at, sidecar.expires_at)
-    return sidecar if are_possible(*moments) else None
+    described_files.sweep(folder(), ArchiveSidecar, timestamp_of)

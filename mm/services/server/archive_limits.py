@@ -10,7 +10,7 @@ from mm.clock import HOUR
 from mm.errors import InvalidError, TooManyRequestsError
 from mm.schemas import ArchiveKind, ArchiveRoom
 from mm.services.enrichment import posters as poster_files
-from mm.services.server import archive_files, databases
+from mm.services.server import archive_files, live_database
 
 MOST_AN_HOUR = 6
 NOTHING_CHOSEN = "Choose what the archive is to hold: the database, the posters or the settings."
@@ -23,7 +23,7 @@ def require_one(kind: ArchiveKind, database: bool, posters: bool, settings: bool
         raise InvalidError(NOTHING_CHOSEN)
     if kind == "manual":
         _require_few()
-    needed = _needed(_database_size() * database, _posters_size() if posters else 0)
+    needed = _needed(live_database.size_bytes() * database, posters_size() if posters else 0)
     for folder, size_bytes in needed:
         files.require_room(folder, size_bytes)
 
@@ -49,7 +49,7 @@ def _require_few() -> None:
 def room() -> ArchiveRoom:
     """What an archive of everything would need at most, and what is free: of the disk that has
     less to spare, where archives lie on another one than the data."""
-    database, posters = _database_size(), _posters_size()
+    database, posters = live_database.size_bytes(), posters_size()
     return min(
         (
             ArchiveRoom(needed=needed, free=disk.free_bytes(folder), posters=posters)
@@ -69,14 +69,8 @@ def _needed(database: int, posters: int) -> list[tuple[Path, int]]:
     return [(data, database), (archives, database + posters)]
 
 
-def _database_size() -> int:
-    """Of the file and its log, some of which may not be in the file yet."""
-    live = databases.live_path()
-    paths = (live, live.with_name(f"{live.name}-wal"))
-    return sum(path.stat().st_size for path in paths if path.exists())
-
-
-def _posters_size() -> int:
+def posters_size() -> int:
+    """In bytes."""
     total = 0
     for folder in (config.current.posters_dir / size for size in poster_files.SIZES):
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 from mm import config, disk, locks, log
-from mm.errors import NoRoomError, UnavailableError
+from mm.errors import UnavailableError
 from mm.models import Job
 from mm.services import jobs
 from mm.services.server import databases
@@ -43,14 +43,10 @@ def holding_shortly() -> Iterator[None]:
         try:
             stack.enter_context(locks.wait_for(LOCK, WAITS_SHORTLY_SECONDS))
         except locks.BusyError as busy:
-            raise _busy(_running()) from busy
+            job = jobs.active_of_server() or jobs.active("archives")
+            raise _busy(job if job and job.state == "running" else None) from busy
         stack.enter_context(folder_in_reach())
         yield
-
-
-def _running() -> Job | None:
-    job = jobs.active_of_server() or jobs.active("archives")
-    return job if job and job.state == "running" else None
 
 
 def _busy(job: Job | None) -> locks.BusyError:
@@ -74,7 +70,6 @@ def folder_in_reach() -> Iterator[None]:
         yield
     except OSError as error:
         if disk.is_full(error):
-            free = disk.megabytes(disk.free_bytes(config.current.tmp_dir))
-            raise NoRoomError(f"Not enough disk space: {free} free in the data folder.") from error
+            raise disk.full(config.current.tmp_dir) from error
         code = log.unexpected("archive_folder.failed", error)
         raise UnavailableError(f"{UNREACHABLE} {log.pointer(code)}") from error

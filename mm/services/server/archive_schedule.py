@@ -2,21 +2,18 @@
 a missed one is caught up."""
 
 import re
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import structs
 
 from mm import clock, config, log, maintenance, models
 from mm.clock import DAY
-from mm.config import backup_minutes
 from mm.database import db
 from mm.models import Job
 from mm.schemas import ArchiveSchedule
 from mm.schemas.archives import ARCHIVES_KEPT_MAX, WEEKDAYS
 from mm.services import jobs, problems, settings
-from mm.services.backup import schedule as backup_schedule
-from mm.services.backup.schedule import RETRY_AFTER
+from mm.services.backup.schedule import Looks, found_by, next_try, once_a_night, slot_of
 from mm.services.server import archive_files, archives, databases
 from mm.services.validation import FieldError, required, whole_number
 
@@ -80,13 +77,7 @@ def _slots(now: float, schedule: ArchiveSchedule) -> list[float]:
     today = clock.local(now, config.current.zone)
     around = (today + timedelta(days=days) for days in range(-WEEK, WEEK + 1))
     chosen = schedule.days or WEEKDAYS
-    return [_slot_of(day, schedule.time) for day in around if WEEKDAYS[day.weekday()] in chosen]
-
-
-def _slot_of(day: datetime, time: str) -> float:
-    """The scheduled time of that local day; an hour later where the change of clocks skips it."""
-    hour, minute = backup_minutes(time)
-    return day.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0).timestamp()
+    return [slot_of(day, schedule.time) for day in around if WEEKDAYS[day.weekday()] in chosen]
 
 
 def last_run() -> float | None:
@@ -121,27 +112,20 @@ def _try_again_at(now: float) -> float | None:
 
 
 def due_jobs() -> list[Job]:
-    """Jobs for what has become due, to be enqueued. Where one kind of work cannot be looked for,
-    the other is found all the same."""
+    """Jobs for what has become due, to be enqueued."""
     # Nothing can be saved while the server is restored.
-    if maintenance.is_on():
-        return []
-    created = []
-    for part, (what, look) in LOOKS.items():
-        if job := problems.attempt(part, what, look):
-            created.append(job)
-    return created
+    return [] if maintenance.is_on() else found_by(LOOKS)
 
 
-def _due_archive() -> Job | None:
+def _due_archive() -> list[Job]:
     if not _is_due():
-        return None
+        return []
     # Asked again where nobody else can write: two workers that look at once make one job.
     with db.atomic():
         if not _is_due():
-            return None
+            return []
         posters = settings.archives().include_posters
-        return archives.new_job(archives.params("scheduled", posters=posters))
+        return [archives.new_job(archives.params("scheduled", posters=posters))]
 
 
 def _is_due() -> bool:
@@ -152,23 +136,13 @@ def _is_due() -> bool:
     return _is_behind(now, schedule) and (_try_again_at(now) or 0) <= now
 
 
-def _due_test() -> Job | None:
-    if not databases.is_sqlite() or not archive_files.folder().is_dir() or _was_tested_tonight():
-        return None
-    with db.atomic():
-        if _was_tested_tonight():
-            return None
-        models.put_setting(TESTED, clock.now())
-        return jobs.create("archives")
+def _due_test() -> list[Job]:
+    if not databases.is_sqlite() or not archive_files.folder().is_dir():
+        return []
+    return once_a_night("archives", TESTED)
 
 
-def _was_tested_tonight() -> bool:
-    now = clock.now()
-    return backup_schedule.last_slot(now) <= (models.setting(TESTED) or 0) <= now + DAY
-
-
-# part -> what health calls it, and the look
-LOOKS: dict[str, tuple[str, Callable[[], Job | None]]] = {
+LOOKS: Looks = {
     "schedule.archive": ("Starting the scheduled archive of the server", _due_archive),
     "schedule.archives": ("Starting the nightly test of an archive", _due_test),
 }
@@ -192,10 +166,8 @@ def failed(job: Job, message: str) -> None:
         return
     now = clock.now()
     tries, _ = models.setting(FAILED) or (0, None)
-    is_quick = tries < len(RETRY_AFTER)
-    again = now + RETRY_AFTER[tries] if is_quick else next_slot(now, settings.archives())
+    kept, again = next_try(tries, now, next_slot(now, settings.archives()))
     with db.atomic():
-        # The next slot starts over with its own two quick retries.
-        models.put_setting(FAILED, [tries + 1 if is_quick else 0, again])
+        models.put_setting(FAILED, [kept, again])
     problems.put(PROBLEM, f"The scheduled archive of the server failed. {message}")
     log.warning("archive.postponed", tries=tries + 1, minutes=round((again - now) / 60))

@@ -3,7 +3,6 @@ and only then put beside the others."""
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import secrets
@@ -29,7 +28,6 @@ RESERVE_SHARE = 1 / 100
 RESERVE_MOST = 100 * 10**6
 # How often the room that is left is looked at, in bytes.
 LOOK_EVERY = 2**23
-PIECE = 2**20
 
 _turns = threading.BoundedSemaphore(AT_ONCE)
 
@@ -149,28 +147,15 @@ def add(path: Path) -> ArchiveEntry:
 
 def _move(path: Path, draft: Path, sha256: str) -> None:
     """To another disk it is copied. On the disk when this returns."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    files.sync_file(path)
     try:
         path.rename(draft)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         files.require_room(draft.parent, path.stat().st_size)
-        _copy(path, draft, sha256)
-
-
-def _copy(path: Path, draft: Path, sha256: str) -> None:
-    digest = hashlib.sha256()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with path.open("rb") as source, os.fdopen(descriptor, "wb") as target:
-        while piece := source.read(PIECE):
-            digest.update(piece)
-            target.write(piece)
-        target.flush()
-        os.fsync(target.fileno())
-    if digest.hexdigest() != sha256:
-        raise InvalidError("The file changed while it was copied. Upload it again.")
+        if files.copy(path, draft) != sha256:
+            raise InvalidError("The file changed while it was copied. Upload it again.") from error
 
 
 def sweep() -> None:

@@ -105,9 +105,25 @@ def _refuse_other_migrations(applied: list[str], metadata: Metadata) -> None:
         raise corrupted("database.db has another schema than metadata.json says")
 
 
-def _shape(path: Path | str) -> dict[str, Any]:
-    with databases.opened(Path(path), read_only=True) as connection:
-        return _shape_of(connection)
+def _shape(path: Path) -> dict[str, Any]:
+    """{table: its columns, references and indexes}; not the text that made them, which other
+    versions of Peewee or SQLite write differently."""
+    with databases.opened(path, read_only=True) as connection:
+        tables = connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        ).fetchall()
+        return {table: _shape_of(connection, table) for (table,) in tables}
+
+
+def _shape_of(connection: sqlite3.Connection, table: str) -> tuple[set, set, set]:
+    columns = {row[1:] for row in connection.execute(f'PRAGMA table_xinfo("{table}")')}
+    keys = {row[2:] for row in connection.execute(f'PRAGMA foreign_key_list("{table}")')}
+    indexes = set()
+    for _, name, *kind in connection.execute(f'PRAGMA index_list("{table}")').fetchall():
+        parts = connection.execute(f'PRAGMA index_xinfo("{name}")').fetchall()
+        is_named = kind[1] == "c"
+        indexes.add((name if is_named else "", *kind, tuple(row[2:] for row in parts)))
+    return columns, keys, indexes
 
 
 def _shape_of_this_version(path: Path) -> dict[str, Any]:
@@ -117,22 +133,3 @@ def _shape_of_this_version(path: Path) -> dict[str, Any]:
         return _shape(fresh)
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def _shape_of(connection: sqlite3.Connection) -> dict[str, Any]:
-    """{table: its columns, references and indexes}; not the text that made them, which other
-    versions of Peewee or SQLite write differently."""
-    tables = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    ).fetchall()
-    found = {}
-    for (table,) in tables:
-        columns = {row[1:] for row in connection.execute(f'PRAGMA table_xinfo("{table}")')}
-        keys = {row[2:] for row in connection.execute(f'PRAGMA foreign_key_list("{table}")')}
-        indexes = set()
-        for _, name, *kind in connection.execute(f'PRAGMA index_list("{table}")').fetchall():
-            parts = connection.execute(f'PRAGMA index_xinfo("{name}")').fetchall()
-            is_named = kind[1] == "c"
-            indexes.add((name if is_named else "", *kind, tuple(row[2:] for row in parts)))
-        found[table] = (columns, keys, indexes)
-    return found

@@ -14,7 +14,6 @@ from mm.services.enrichment import runner as enrichment_runner
 from mm.services.server import (
     archive_files,
     archive_limits,
-    archive_lock,
     archive_retention,
     databases,
     effective,
@@ -35,7 +34,6 @@ from mm.services.server.pipeline import Progress
 ROTTEN = "its content was changed or damaged (the sha256 differs)"
 GOES_NEXT = "To be deleted next"
 MB = 10**6
-LOCK = archive_lock.LOCK
 room = archive_limits.room
 
 
@@ -299,10 +297,7 @@ def run(job: Job) -> dict:
         if job.starts > 1 and archive_files.is_there(timestamp):
             entry = archive_files.entry(archive_files.path_of(timestamp))
         else:
-            entry = create_held(
-                **job.params,
-                progress=_reports(job),
-            )
+            entry = create_held(**job.params, progress=_reports(job))
     return {"timestamp": entry.timestamp}
 
 

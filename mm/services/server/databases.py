@@ -7,12 +7,12 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from peewee import SqliteDatabase
 
-from mm import disk
+from mm import disk, files
 from mm.database import db
 from mm.errors import UnavailableError, UserError
 
@@ -46,14 +46,6 @@ def copy(target: Path, sync: bool = True) -> None:
     """A copy of the database in use as it is at one moment, on the disk when this returns. Writers
     go on. Raises UnavailableError after LOCK_SECONDS without a lock, and NoRoomError. `sync`:
     False for a copy that is deleted soon; it does not wait for the disk."""
-    deadline = time.monotonic() + LOCK_SECONDS
-
-    def give_up_if_late(status: int, _left: int, _total: int) -> None:
-        # Python would try a busy database again for ever.
-        is_busy = status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        if is_busy and time.monotonic() > deadline:
-            raise UnavailableError(IN_USE)
-
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with opened(live_path()) as source, opened(target) as copied:
@@ -62,14 +54,14 @@ def copy(target: Path, sync: bool = True) -> None:
             # A snapshot: otherwise every write of another process would start the copy anew.
             source.execute("BEGIN")
             source.execute("SELECT 1 FROM sqlite_schema").fetchone()
-            source.backup(copied, pages=PAGES_A_STEP, progress=give_up_if_late, sleep=0.01)
+            source.backup(copied, pages=PAGES_A_STEP, progress=patience(IN_USE), sleep=0.01)
             source.execute("COMMIT")
         if sync:
-            _sync(target)
+            files.sync_file(target)
     except (sqlite3.Error, OSError) as error:
         target.unlink(missing_ok=True)
         disk.raise_if_full(error)
-        if "locked" in str(error):
+        if is_busy(error):
             raise UnavailableError(IN_USE) from error
         raise
     except UserError:
@@ -77,14 +69,41 @@ def copy(target: Path, sync: bool = True) -> None:
         raise
 
 
+def patience(
+    in_use: str, report: Callable[[int, int], None] | None = None
+) -> Callable[[int, int, int], None]:
+    """For `backup` of sqlite3, which tries a busy database again for ever: raises UnavailableError
+    after LOCK_SECONDS. `report` is told how many pages are done, and how many there are."""
+    deadline = time.monotonic() + LOCK_SECONDS
+
+    def watch(status: int, left: int, total: int) -> None:
+        is_held = status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        if is_held and time.monotonic() > deadline:
+            raise UnavailableError(in_use)
+        if report:
+            report(total - left, total)
+
+    return watch
+
+
+def is_busy(error: BaseException) -> bool:
+    # The low byte is the kind of error, the rest says more.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 @contextlib.contextmanager
 def opened(path: Path, read_only: bool = False) -> Iterator[sqlite3.Connection]:
-    """A connection of its own, in autocommit, closed afterwards. `read_only` is for a file that
+    """A connection of its own, in autocommit, closed afterwards. Raises sqlite3.OperationalError
+    for a missing file instead of making one. `read_only` is for a file that
     nobody has open: no log and no other file appear beside it, and nothing that its maker may have
     put into its schema runs."""
-    mode = "?mode=ro&immutable=1" if read_only else ""
+    mode = "ro&immutable=1" if read_only else "rw"
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}{mode}", timeout=LOCK_SECONDS, isolation_level=None, uri=True
+        f"{path.absolute().as_uri()}?mode={mode}",
+        timeout=LOCK_SECONDS,
+        isolation_level=None,
+        uri=True,
     )
     try:
         if read_only:
@@ -132,11 +151,3 @@ def migrations_of(path: Path) -> list[str]:
             return []
         rows = connection.execute("SELECT name FROM schema_migration ORDER BY name")
         return [name for (name,) in rows]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

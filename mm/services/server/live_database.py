@@ -10,20 +10,17 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from mm import clock, config, disk, files, locks, log
 from mm.database import db
 from mm.errors import ConflictError, UnavailableError
-from mm.services.server import databases
-from mm.services.server.databases import live_path
+from mm.services.server.databases import is_busy, live_path, opened, patience
+from mm.services.server.pipeline import Progress
 
-Progress = Callable[[int, int, str], None]
 # Held by the web server and the worker while they run.
 RUNNING = "running"
-LOCK_SECONDS = 30
 # How long readers are waited for until the log can be emptied; a later checkpoint does it too.
 CHECKPOINT_SECONDS = 5
 PAGES_A_STEP = 1000
@@ -50,11 +47,11 @@ class Kept(NamedTuple):
 def fault() -> str | None:
     """Why nothing can be loaded into the file, None if it can."""
     try:
-        with _opened() as live:
+        with opened(live_path()) as live:
             live.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
     except (sqlite3.DatabaseError, OSError) as error:
         disk.raise_if_full(error)
-        if _is_busy(error):
+        if is_busy(error):
             raise UnavailableError(IN_USE) from error
         return str(error)
     return None
@@ -63,7 +60,7 @@ def fault() -> str | None:
 def damage() -> str | None:
     """What is wrong with it; reads all of it."""
     try:
-        with _opened() as live:
+        with opened(live_path()) as live:
             [answer] = live.execute("PRAGMA quick_check(1)").fetchone()
             if answer == "ok":
                 live.execute("SELECT name FROM schema_migration").fetchone()
@@ -77,7 +74,7 @@ def kept() -> Kept:
     settings: dict[str, str] = {}
     token_versions: dict[str, int] = {}
     last_person = 0
-    with contextlib.suppress(sqlite3.DatabaseError, OSError), _opened() as live:
+    with contextlib.suppress(sqlite3.DatabaseError, OSError), opened(live_path()) as live:
         settings = dict(live.execute("SELECT key, value FROM setting"))
         token_versions = dict(live.execute("SELECT id, token_version FROM user"))
         [(last_person,)] = live.execute(
@@ -105,11 +102,11 @@ def size_bytes() -> int:
 def take_write_lock() -> None:
     """Wait until no transaction writes any more. Raises UnavailableError after LOCK_SECONDS."""
     try:
-        with _opened() as live:
+        with opened(live_path()) as live:
             live.execute("BEGIN IMMEDIATE")
             live.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
-        if not _is_busy(error):
+        if not is_busy(error):
             raise
         raise UnavailableError(IN_USE) from error
 
@@ -122,24 +119,19 @@ def load(source: Path, progress: Progress | None = None) -> None:
     if reason := fault():
         _put_in_place(source, reason)
         return
-    deadline = time.monotonic() + LOCK_SECONDS
 
-    def watch(status: int, left: int, total: int) -> None:
-        # Python would try a busy database again for ever.
-        is_busy = status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        if is_busy and time.monotonic() > deadline:
-            raise UnavailableError(IN_USE)
+    def report(done: int, total: int) -> None:
         if progress:
-            progress(total - left, total, "Loading the database")
+            progress(done, total, "Loading the database")
 
     try:
-        with databases.opened(source) as staged, _opened() as live:
+        with opened(source) as staged, opened(live_path()) as live:
             live.execute("PRAGMA synchronous = FULL")
-            staged.backup(live, pages=PAGES_A_STEP, progress=watch, sleep=0.01)
+            staged.backup(live, pages=PAGES_A_STEP, progress=patience(IN_USE, report), sleep=0.01)
             _empty_log(live)
     except (sqlite3.Error, OSError) as error:
         disk.raise_if_full(error)
-        if _is_busy(error):
+        if is_busy(error):
             raise UnavailableError(IN_USE) from error
         raise
 
@@ -152,9 +144,8 @@ def keep_copy_of_damaged() -> str | None:
     try:
         files.require_room(path.parent, 2 * path.stat().st_size)
         shutil.copy2(path, copy)
-        for ending in LOG_ENDINGS[:1]:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copy2(f"{path}{ending}", f"{copy}{ending}")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy2(f"{path}-wal", f"{copy}-wal")
     except (OSError, UnavailableError) as error:
         log.warning("database.not_copied", reason=type(error).__name__)
         copy.unlink(missing_ok=True)
@@ -197,24 +188,9 @@ def _link_or_copy(source: Path, target: Path) -> None:
             os.fsync(copied.fileno())
 
 
-@contextlib.contextmanager
-def _opened() -> Iterator[sqlite3.Connection]:
-    """Raises sqlite3.OperationalError for a missing file instead of making one."""
-    connection = sqlite3.connect(
-        f"{live_path().absolute().as_uri()}?mode=rw",
-        timeout=LOCK_SECONDS,
-        isolation_level=None,
-        uri=True,
-    )
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
 def _pragma(name: str) -> int | None:
     try:
-        with _opened() as live:
+        with opened(live_path()) as live:
             return live.execute(f"PRAGMA {name}").fetchone()[0]
     except (sqlite3.DatabaseError, OSError):
         return None
@@ -228,11 +204,6 @@ def _empty_log(live: sqlite3.Connection) -> None:
         if time.monotonic() > deadline:
             return
         time.sleep(0.05)
-
-
-def _is_busy(error: BaseException) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _stamp() -> str:

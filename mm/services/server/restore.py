@@ -10,12 +10,13 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mm import clock, config, files, locks, log, maintenance
 from mm.clock import HOUR
 from mm.database import db
 from mm.errors import NotFoundError, UserError
-from mm.models import Job
+from mm.models import Job, Movie, User
 from mm.schemas import RestoreState
 from mm.services import jobs
 from mm.services.server import (
@@ -42,6 +43,18 @@ WAITS_SECONDS = HOUR
 # Drafts of killed processes, and what SQLite keeps beside one.
 DRAFT = re.compile(rf"{files.DRAFT_NAME.pattern}(-journal|-wal|-shm)?")
 DRAFT_SECONDS = HOUR
+
+
+class Counts(NamedTuple):
+    """Of everybody, with the films that are deleted: as an archive counts them."""
+
+    users: int
+    movies: int
+
+
+def here() -> Counts:
+    """What this server holds now, beside what an archive would put in its place."""
+    return Counts(User.select().count(), Movie.select().count())
 
 
 def request(

@@ -27,6 +27,7 @@ from mm.errors import (
 from mm.models import Job, Movie, Setting, User
 from mm.services import jobs
 from mm.services.server import (
+    archive_limits,
     archives,
     databases,
     effective,
@@ -270,7 +271,7 @@ def require_room(path: Path, record: RestoreRecord) -> None:
     unpacked, pictures = new_bytes, 0
     if record.has_posters:
         unpacked += metadata.posters_size_bytes
-        pictures = _size_of(config.current.posters_dir)
+        pictures = archive_limits.posters_size()
     # The safety archive is made of a copy of the database, which is gone when the log grows.
     needed = unpacked + max(new_bytes, old_bytes)
     place, safety = config.current.data_dir, config.current.archives_dir

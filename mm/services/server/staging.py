@@ -1,17 +1,19 @@
-"""The database that a restore loads, made ready as a file of its own: at the current schema, with
-what stays of the database in use.
+"""The database that replaces the one in use, made ready as a file of its own with what stays of
+that one.
 
 Everything here is plain SQL on a file that nobody else has open, so that what runs meanwhile is not
-held up, and the load itself stays one copy.
+held up, and the load itself stays one copy. What `take_over` does suits every older schema too: a
+copy that was made at a start is put back as it is.
 """
 
+import contextlib
 import json
-import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from mm import clock, files, models
-from mm.models import CLOCK_STEP, CustomList, Movie, Person, SavedView, Tombstone
+from mm.models import CLOCK_STEP
 from mm.services import heartbeat, jobs
 from mm.services.backup import recheck, schedule
 from mm.services.enrichment import posters
@@ -30,7 +32,6 @@ KEPT_PREFIXES = ("provider.", "problem.", "archives.")
 # The server's own settings, of which an archive may bring others.
 SETTINGS_PREFIX = "server."
 CLOCK = "clock"
-MARKED = (Person, CustomList, SavedView, Movie, Tombstone)
 ENDED = "Ended when the whole server was restored from an archive."
 USER_VERSION_MAX = 2**31 - 1
 # In the year 2096. Above it, two times that are a CLOCK_STEP apart would be equal.
@@ -40,7 +41,7 @@ PERSON_MAX = 2**53
 
 
 def fit_pages(path: Path, page_size: int) -> None:
-    """SQLite loads only what has the pages of the database in use."""
+    """SQLite loads only what has the pages of the database in use. One file, nothing beside it."""
     with databases.opened(path) as staged:
         staged.execute("PRAGMA trusted_schema = off")
         staged.execute("PRAGMA journal_mode = delete")
@@ -49,36 +50,45 @@ def fit_pages(path: Path, page_size: int) -> None:
             staged.execute("VACUUM")
 
 
-def keep_live_values(
-    path: Path, kept: Kept, job: dict | None, with_settings: bool, with_posters: bool
-) -> int:
-    """Write into the staged database what stays of the one in use, and end everybody's log-ins.
-    `job` is the row of the restore's own job. Returns the new user_version."""
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[sqlite3.Connection]:
+    """For the writes that make a staged file ready; on the disk at the end of the block."""
     with databases.opened(path) as staged:
         staged.execute("PRAGMA trusted_schema = off")
         # A file that is not ready when the machine stops is thrown away.
         staged.execute("PRAGMA synchronous = off")
         staged.execute("PRAGMA journal_mode = off")
         staged.execute("BEGIN")
+        yield staged
+        staged.execute("COMMIT")
+    files.sync_file(path)
+    files.sync_folder(path.parent)
+
+
+def take_over(staged: sqlite3.Connection, kept: Kept) -> int:
+    """End everybody's log-ins, and let phones and every process see that the data is another.
+    Returns the new user_version."""
+    _end_sessions(staged, kept.token_versions)
+    epoch = _mark_anew(staged, kept.settings)
+    _use_no_id_again(staged, kept.last_person, epoch)
+    version = kept.user_version % USER_VERSION_MAX + 1
+    staged.execute(f"PRAGMA user_version = {version}")
+    return version
+
+
+def keep_live_values(
+    path: Path, kept: Kept, job: dict | None, with_settings: bool, with_posters: bool
+) -> int:
+    """Write into the staged database what stays of the one in use, and take over from it. `job` is
+    the row of the restore's own job. Returns the new user_version."""
+    with changing(path) as staged:
         _keep_settings(staged, kept.settings, with_settings)
         if not with_posters:
             # Posters of restored titles may not be there: they are looked for again.
             staged.execute("DELETE FROM setting WHERE key = ?", (posters.MARK,))
-        _end_sessions(staged, kept.token_versions)
         _end_jobs(staged, job)
         staged.execute("DELETE FROM undo_step")
-        epoch = _mark_anew(staged, kept.settings)
-        _use_no_id_again(staged, kept.last_person, epoch)
-        version = kept.user_version % USER_VERSION_MAX + 1
-        staged.execute(f"PRAGMA user_version = {version}")
-        staged.execute("COMMIT")
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    files.sync_folder(path.parent)
-    return version
+        return take_over(staged, kept)
 
 
 def identity(path: Path) -> tuple[int, int]:
@@ -104,6 +114,8 @@ def _keep_settings(staged: sqlite3.Connection, live: dict[str, str], with_settin
 
 
 def _end_sessions(staged: sqlite3.Connection, live: dict[str, int]) -> None:
+    if "token_version" not in _columns(staged, "user"):
+        return
     staged.execute("UPDATE user SET token_version = token_version + 1")
     staged.executemany(
         "UPDATE user SET token_version = MAX(token_version, ? + 1) WHERE id = ?",
@@ -134,6 +146,8 @@ def _use_no_id_again(staged: sqlite3.Connection, live: int, epoch: float) -> Non
     """A phone may still send what it did with a person who came after the archive: their id must
     never become another person's. Where the database that knew them is lost, nobody knows how far
     they went: the seconds of the clock are further."""
+    if not _columns(staged, "sqlite_sequence"):
+        return
     rows = staged.execute(
         "SELECT seq FROM sqlite_sequence WHERE name = 'person' UNION SELECT MAX(id) FROM person"
     )
@@ -147,10 +161,10 @@ def _mark_anew(staged: sqlite3.Connection, live: dict[str, str]) -> float:
     """Give every row that clients know an `updated_at` above all that they were ever told, in the
     old order: the pages of an answer that is begun again then follow each other. Returns the
     epoch."""
-    clocks = [clock.now(), _number(live.get(CLOCK)), _number(_setting(staged, CLOCK))]
-    epoch = max(clocks) + CLOCK_STEP
-    tables = [table._meta.table_name for table in MARKED]
-    union = " UNION ".join(f"SELECT updated_at FROM {name}" for name in tables)  # noqa: S608
+    theirs = dict(staged.execute("SELECT key, value FROM setting WHERE key = ?", (CLOCK,)))
+    epoch = max(clock.now(), _number(live.get(CLOCK)), _number(theirs.get(CLOCK))) + CLOCK_STEP
+    tables = [name for name in _tables(staged) if "updated_at" in _columns(staged, name)]
+    union = " UNION ".join(f'SELECT updated_at FROM "{name}"' for name in tables)  # noqa: S608
     staged.execute(
         "CREATE TEMP TABLE mark AS "  # noqa: S608
         f"SELECT updated_at AS old, ROW_NUMBER() OVER (ORDER BY updated_at) AS place FROM ({union})"
@@ -158,28 +172,31 @@ def _mark_anew(staged: sqlite3.Connection, live: dict[str, str]) -> float:
     staged.execute("CREATE UNIQUE INDEX temp.by_old ON mark (old)")
     for name in tables:
         staged.execute(
-            f"UPDATE {name} SET updated_at = ? + ? * "  # noqa: S608
-            f"(SELECT place FROM mark WHERE old = {name}.updated_at)",
+            f'UPDATE "{name}" SET updated_at = ? + ? * '  # noqa: S608
+            f'(SELECT place FROM mark WHERE old = "{name}".updated_at)',
             (epoch, CLOCK_STEP),
         )
     [(count,)] = staged.execute("SELECT COUNT(*) FROM mark")
     staged.execute("DROP TABLE mark")
-    _put(staged, models.EPOCH, json.dumps(epoch))
-    _put(staged, CLOCK, repr(epoch + (count + 1) * CLOCK_STEP))
+    staged.executemany(
+        "INSERT OR REPLACE INTO setting (key, value) VALUES (?, ?)",
+        [
+            (models.EPOCH, json.dumps(epoch)),
+            (CLOCK, repr(epoch + (count + 1) * CLOCK_STEP)),
+        ],
+    )
     return epoch
 
 
-def _setting(staged: sqlite3.Connection, key: str) -> str | None:
-    row = staged.execute("SELECT value FROM setting WHERE key = ?", (key,)).fetchone()
-    return row and row[0]
-
-
-def _put(staged: sqlite3.Connection, key: str, value: str) -> None:
-    staged.execute(
-        "INSERT INTO setting (key, value) VALUES (?, ?) "
-        "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (key, value),
+def _tables(staged: sqlite3.Connection) -> list[str]:
+    rows = staged.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     )
+    return [name for (name,) in rows.fetchall()]
+
+
+def _columns(staged: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in staged.execute(f'PRAGMA table_info("{table}")')}
 
 
 def _number(text: str | None) -> float:

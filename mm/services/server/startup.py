@@ -4,7 +4,7 @@ back."""
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mm import config, log, schema, starting
+from mm import config, disk, log, schema, starting
 from mm.clock import MINUTE
 from mm.database import db
 from mm.errors import UnavailableError
@@ -12,7 +12,7 @@ from mm.locks import BusyError, wait_for
 from mm.models import User
 from mm.services import problems
 from mm.services.backup import files as backup_files
-from mm.services.server import all_users, databases, restore, startup_copies
+from mm.services.server import all_users, archive_files, databases, restore, startup_copies
 from mm.services.server.startup_copies import StartupCopy
 from mm.spoken import plural
 
@@ -34,8 +34,6 @@ PUT_BACK = (
 START_AGAIN = "Start again when that is mended."
 COPY_PROBLEM = "startup.copy"
 EXPORT_PROBLEM = "startup.export"
-# The end of the names of archives, whose format archive_files knows.
-ARCHIVES = "moviemanager-backup-*.zip"
 
 
 def run(say: Say) -> None:
@@ -83,7 +81,7 @@ def _copy_before(pending: list[str], say: Say) -> StartupCopy | None:
     with log.caught() as attempt:
         copy, is_new = startup_copies.make()
         if is_new:
-            say(f"Copy of the database: {copy.name} ({_size(copy)})")
+            say(f"Copy of the database: {copy.name} ({disk.megabytes(copy.size_bytes)})")
         else:
             _say_not_needed(copy, say, "which holds the same")
         problems.clear(COPY_PROBLEM)
@@ -172,12 +170,10 @@ def _forget(part: str) -> None:
         problems.clear(part)
 
 
-def _size(copy: StartupCopy) -> str:
-    return f"{copy.size_bytes / 1e6:,.1f} MB"
-
-
 def _backups() -> Iterator[str]:
-    archives = sorted(config.current.archives_dir.glob(ARCHIVES))
+    archives = sorted(
+        config.current.archives_dir.glob(f"{archive_files.PREFIX}*{archive_files.SUFFIX}")
+    )
     if archives:
         yield f"An archive of the whole server: {archives[-1].name}"
         yield f"    flask --app mm server-backup restore {archives[-1]}"

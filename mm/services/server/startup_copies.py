@@ -11,6 +11,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,7 +120,7 @@ def make(keep: StartupCopy | None = None) -> tuple[StartupCopy, bool]:
             last = newest()
             if last and last.schema == schema and filecmp.cmp(draft, last.path, shallow=False):
                 return last, False
-            path = _free_name(folder, schema)
+            path = free_path(folder, f"mm-{{}}-{schema}.db", clock.now())
             os.replace(draft, path)
             files.sync_folder(folder)
         prune(keep)
@@ -167,13 +168,13 @@ def spoken_moment(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _free_name(folder: Path, schema: str) -> Path:
-    moment = int(clock.now())
-    while True:
-        path = folder / f"mm-{datetime.fromtimestamp(moment, UTC).strftime(MOMENT)}-{schema}.db"
+def free_path(folder: Path, name: str, moment: float) -> Path:
+    """The first that is free, from this second on. `name` has {} in place of the time."""
+    for second in count(int(moment)):
+        path = folder / name.format(datetime.fromtimestamp(second, UTC).strftime(MOMENT))
         if not os.path.lexists(path):
-            return path
-        moment += 1
+            break
+    return path
 
 
 def _copy(path: Path) -> StartupCopy:

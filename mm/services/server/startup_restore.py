@@ -2,23 +2,17 @@
 while nothing runs.
 
 A copy of an older schema stays at that schema: it is for going back to the older version of the
-program. So everything here is plain SQL, which older tables understand too.
+program. So nothing here uses the models.
 """
 
-import json
-import os
-import re
-import shutil
 import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from mm import clock, config, files, locks, schema
+from mm import config, files, locks, schema
 from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError, UserError
-from mm.models import CLOCK_STEP, EPOCH
-from mm.services.server import databases, live_database, startup_copies
+from mm.services.server import databases, live_database, staging, startup_copies
 from mm.services.server import restore as restore_of_server
-from mm.services.server.live_database import Kept
 from mm.services.server.startup_copies import StartupCopy
 
 NONE = "There is no start-up copy in {}."
@@ -32,7 +26,6 @@ NO_ROOM_ASIDE = "There is no room to keep the damaged database beside the one pu
 # The versions of the program whose last migration has this number, where it is not this one.
 VERSIONS = {"0001": "0.1.0"}
 WAIT_SECONDS = 60
-USER_VERSION_MAX = 2**31 - 1
 
 
 class PutBack(NamedTuple):
@@ -105,9 +98,10 @@ def _put_back(copy: StartupCopy) -> PutBack:
         before = startup_copies.make(keep=copy)[0].name
     known = set(live.parent.iterdir())
     with files.draft(live.parent) as staged:
-        shutil.copyfile(copy.path, staged)
-        staged.chmod(0o600)
-        _make_ready(staged, kept)
+        files.copy(copy.path, staged)
+        staging.fit_pages(staged, live_database.page_size())
+        with staging.changing(staged) as connection:
+            staging.take_over(connection, kept)
         if fault and live_database.fault() is None and not live_database.keep_copy_of_damaged():
             raise NoRoomError(NO_ROOM_ASIDE)
         live_database.load(staged)
@@ -140,90 +134,3 @@ def _has_accounts(live: Path) -> bool:
     except sqlite3.OperationalError:
         # Without our tables.
         return False
-
-
-def _make_ready(staged: Path, kept: Kept) -> None:
-    """Everybody logs in again, and phones load everything anew."""
-    with databases.opened(staged) as connection:
-        # One file, nothing beside it.
-        connection.execute("PRAGMA journal_mode = delete")
-        connection.execute("PRAGMA trusted_schema = off")
-        # SQLite loads only what has the pages of the database in use.
-        if _pragma(connection, "page_size") != (size := live_database.page_size()):
-            connection.execute(f"PRAGMA page_size = {size}")
-            connection.execute("VACUUM")
-        connection.execute("BEGIN")
-        _end_sessions(connection, kept.token_versions)
-        _mark_anew(connection, kept.settings)
-        version = max(kept.user_version, _pragma(connection, "user_version")) % USER_VERSION_MAX
-        connection.execute(f"PRAGMA user_version = {version + 1}")
-        connection.execute("COMMIT")
-    descriptor = os.open(staged, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _end_sessions(connection: sqlite3.Connection, live: dict[str, int]) -> None:
-    if "token_version" not in _columns(connection, "user"):
-        return
-    connection.execute('UPDATE "user" SET token_version = token_version + 1')
-    connection.executemany(
-        'UPDATE "user" SET token_version = MAX(token_version, ? + 1) WHERE id = ?',
-        [(version, user_id) for user_id, version in live.items()],
-    )
-    # Of others nobody knows how far theirs went since: the seconds of the clock are further.
-    rows = connection.execute('SELECT id FROM "user"').fetchall()
-    connection.executemany(
-        'UPDATE "user" SET token_version = MAX(token_version, ?) WHERE id = ?',
-        [(int(clock.now()), user_id) for (user_id,) in rows if user_id not in live],
-    )
-
-
-def _mark_anew(connection: sqlite3.Connection, live: dict[str, str]) -> None:
-    """Give every row that clients know an `updated_at` above all that they were ever told, in the
-    old order, and note where those values begin."""
-    if "value" not in _columns(connection, "setting"):
-        return
-    rows = dict(connection.execute("SELECT key, value FROM setting WHERE key = 'clock'"))
-    clocks = [clock.now(), *(_number(each.get("clock")) for each in (rows, live))]
-    epoch = max(clocks) + CLOCK_STEP
-    tables = [name for name in _tables(connection) if "updated_at" in _columns(connection, name)]
-    marks: list[tuple] = []
-    if tables:
-        union = " UNION ".join(f'SELECT updated_at FROM "{name}"' for name in tables)  # noqa: S608
-        found = connection.execute(f"SELECT updated_at FROM ({union}) ORDER BY 1")  # noqa: S608
-        marks = [(old, epoch + place * CLOCK_STEP) for place, (old,) in enumerate(found, 1)]
-    connection.execute("CREATE TEMP TABLE mark (old PRIMARY KEY, new)")
-    connection.executemany("INSERT INTO mark VALUES (?, ?)", marks)
-    for name in tables:
-        connection.execute(
-            f'UPDATE "{name}" SET updated_at = '  # noqa: S608
-            "(SELECT new FROM mark WHERE old = updated_at)"
-        )
-    connection.execute("DROP TABLE mark")
-    last = epoch + (len(marks) + 1) * CLOCK_STEP
-    connection.executemany(
-        "INSERT OR REPLACE INTO setting (key, value) VALUES (?, ?)",
-        [(EPOCH, json.dumps(epoch)), ("clock", repr(last))],
-    )
-
-
-def _tables(connection: sqlite3.Connection) -> list[str]:
-    rows = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    )
-    return [name for (name,) in rows.fetchall()]
-
-
-def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
-    return {row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')}
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-
-def _number(text: str | None) -> float:
-    return float(text) if text and re.fullmatch(r"[0-9.e+]+", text) else 0.0

@@ -10,7 +10,6 @@ from pathlib import Path
 from peewee import DatabaseError
 
 from mm import config, disk, files
-from mm.errors import NoRoomError
 
 ARCHIVE = "archive-"
 
@@ -36,5 +35,4 @@ def said_when_full(place: Path) -> Iterator[None]:
     except (OSError, sqlite3.Error, DatabaseError) as error:
         if not disk.is_full(error) and not isinstance(error, disk.DiskFullError):
             raise
-        free = disk.megabytes(disk.free_bytes(place))
-        raise NoRoomError(f"Not enough disk space: {free} free.") from error
+        raise disk.full(place) from error
