@@ -336,10 +336,7 @@ def test_a_form_that_cannot_hold_a_file_is_not_read_into_memory(posted):
     kind = "application/x-www-form-urlencoded"
     with pytest.raises(TooLargeError):
         posted(data=bytes(archive_bodies.FORM_MAX + 1), content_type=kind)
-    assert posted(is_required=False, data=b"confirm=true", content_type=kind) == (
-        None,
-        {"confirm": "true"},
-    )
+    assert posted(data=b"confirm=true", content_type=kind) == (None, {"confirm": "true"})
     assert left() == []
 
 
