@@ -29,8 +29,8 @@ from mm.services.server import (
     databases,
     live_database,
     restore,
-    unpacking,
 )
+from mm.services.server.archive_format import unpacking
 from mm.spoken import plural
 
 REPLACES_ALL = "Restore will replace all data. Continue?"

@@ -23,13 +23,7 @@ from mm.services import health, heartbeat, jobs, problems, tidying
 from mm.services.backup import backups, imports, nightly, recheck, schedule, uploads
 from mm.services.enrichment import posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
-from mm.services.server import (
-    all_users,
-    archive_schedule,
-    archive_uploads,
-    archives,
-    restore,
-)
+from mm.services.server import all_users, archive_schedule, archive_uploads, archives, restore
 from mm.services.sync import queue as sync_queue
 
 # What the queue's storage raises when it is locked, full, damaged or gone.

@@ -26,13 +26,7 @@ from mm.schemas import (
     ServerRestore,
 )
 from mm.services import jobs, settings
-from mm.services.server import (
-    archive_lock,
-    archive_schedule,
-    archive_uploads,
-    archives,
-    restore,
-)
+from mm.services.server import archive_lock, archive_schedule, archive_uploads, archives, restore
 
 bp = Blueprint("system", __name__, url_prefix="/v1/system")
 UNCONFIRMED = "Restore will replace all data. Continue? Send confirm=true."

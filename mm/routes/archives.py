@@ -17,13 +17,7 @@ from mm.routes.archive_contexts import (
 from mm.routes.forms import problems_of
 from mm.schemas import ArchiveEntry, ArchiveSchedule, Problem
 from mm.services import jobs
-from mm.services.server import (
-    archive_files,
-    archive_schedule,
-    archive_uploads,
-    archives,
-    restore,
-)
+from mm.services.server import archive_files, archive_schedule, archive_uploads, archives, restore
 
 # What of an archive is restored, and what it is called there.
 PARTS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mm import config
 from mm.schemas import SettingsFile, SettingValue
-from mm.services.server import packing
+from mm.services.server.archive_format import packing
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 20
 SETTINGS = SettingsFile(1, {"TZ": SettingValue("environment", "Europe/Berlin")})

@@ -23,13 +23,7 @@ from mm.models import Job
 from mm.schemas import ArchiveContents, ArchiveEntry, ArchiveSchedule
 from mm.services import health, jobs, problems, settings
 from mm.services.enrichment import runner as enrichment_runner
-from mm.services.server import (
-    archive_files,
-    archive_lock,
-    archive_retention,
-    archives,
-    databases,
-)
+from mm.services.server import archive_files, archive_lock, archive_retention, archives, databases
 from tests.support.libraries import many, put
 
 pytestmark = pytest.mark.usefixtures("database")

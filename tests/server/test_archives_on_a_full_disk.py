@@ -9,7 +9,7 @@ import pytest
 
 from mm import config, disk, files
 from mm.errors import NoRoomError
-from mm.services.server import unpacking
+from mm.services.server.archive_format import unpacking
 from tests.server import archives
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("scratch_is_empty")]

@@ -13,7 +13,8 @@ from mm import config, disk, maintenance
 from mm.database import connect, db
 from mm.errors import ConflictError, NoRoomError
 from mm.models import Movie
-from mm.services.server import archive_files, archives, live_database, packing, restore
+from mm.services.server import archive_files, archives, live_database, restore
+from mm.services.server.archive_format import packing
 from tests.support.archived import poster_files, put_poster, rows
 from tests.support.libraries import many, put
 

@@ -14,7 +14,7 @@ import pytest
 
 from mm import config, disk, schema
 from mm.errors import InvalidError, NoRoomError, TooLargeError, UserError
-from mm.services.server import unpacking, zip_reading
+from mm.services.server.archive_format import unpacking, zip_reading
 from tests.server import archives
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.usefixtures("scratch_is_empty")]

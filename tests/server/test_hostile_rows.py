@@ -14,7 +14,8 @@ from mm.errors import InvalidError
 from mm.models import Person, User
 from mm.services import health, jobs
 from mm.services.library import people
-from mm.services.server import archive_files, archive_limits, archives, restore, unpacking
+from mm.services.server import archive_files, archive_limits, archives, restore
+from mm.services.server.archive_format import unpacking
 from tests.server.archives import members_of, write
 from tests.support.libraries import many, put
 

@@ -19,7 +19,8 @@ from mm import config, disk, files, schema
 from mm.database import db
 from mm.errors import InvalidError, NoRoomError, TooLargeError
 from mm.schemas import Metadata, SettingsFile
-from mm.services.server import databases, packing, unpacking
+from mm.services.server import databases
+from mm.services.server.archive_format import packing, unpacking
 from tests.server import archives
 from tests.support import older
 
@@ -32,7 +33,7 @@ import resource, sys
 from pathlib import Path
 from mm import config
 from mm.database import connect
-from mm.services.server import packing, unpacking
+from mm.services.server.archive_format import packing, unpacking
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -258,7 +259,7 @@ def test_without_room_nothing_is_begun(server, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("last", ["Copying the database", "Reading", "Packing", "Reading back"])
 def test_a_job_that_is_stopped_meanwhile_leaves_nothing(server, tmp_path, monkeypatch, last):
-    monkeypatch.setattr("mm.services.server.pipeline.REPORT_SECONDS", 0)
+    monkeypatch.setattr("mm.services.server.archive_format.pipeline.REPORT_SECONDS", 0)
 
     def stop(_done, _total, message):
         if message == last:
@@ -271,7 +272,7 @@ def test_a_job_that_is_stopped_meanwhile_leaves_nothing(server, tmp_path, monkey
 
 def test_progress_is_told_by_the_caller_of_it(server, tmp_path, monkeypatch):
     """A connection of the database belongs to one thread."""
-    monkeypatch.setattr("mm.services.server.pipeline.REPORT_SECONDS", 0)
+    monkeypatch.setattr("mm.services.server.archive_format.pipeline.REPORT_SECONDS", 0)
     steps = []
     archives.make(
         tmp_path / "archive.zip",

@@ -15,7 +15,8 @@ from pathlib import Path
 from mm import clock, config, described_files, disk, files, locks, log
 from mm.errors import ConflictError, InvalidError, NoRoomError, TooLargeError
 from mm.schemas import ArchiveEntry, ArchiveValidation
-from mm.services.server import archive_files, archives, databases, unpacking, work_folders
+from mm.services.server import archive_files, archives, databases
+from mm.services.server.archive_format import unpacking, work_folders
 
 FOLDER = re.compile(r"upload-[0-9a-f]{16}")
 NAME = "archive.zip"

@@ -17,10 +17,9 @@ from mm.services.server import (
     archive_retention,
     databases,
     effective,
-    packing,
-    unpacking,
-    work_folders,
 )
+from mm.services.server.archive_format import packing, unpacking, work_folders
+from mm.services.server.archive_format.pipeline import Progress
 from mm.services.server.archive_lock import (
     folder_in_reach,
     holding,
@@ -29,7 +28,6 @@ from mm.services.server.archive_lock import (
     require_idle,
 )
 from mm.services.server.archive_retention import EXPIRES_SECONDS, Decision
-from mm.services.server.pipeline import Progress
 
 ROTTEN = "its content was changed or damaged (the sha256 differs)"
 GOES_NEXT = "To be deleted next"

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from mm import clock, config, disk, files, locks, log
 from mm.database import db
 from mm.errors import ConflictError, UnavailableError
+from mm.services.server.archive_format.pipeline import Progress
 from mm.services.server.databases import is_busy, live_path, opened, patience
-from mm.services.server.pipeline import Progress
 
 # Held by the web server and the worker while they run.
 RUNNING = "running"

@@ -4,13 +4,8 @@ import shutil
 
 from mm import clock, files, log, maintenance
 from mm.database import db
-from mm.services.server import (
-    archive_files,
-    live_database,
-    restore_state,
-    staging,
-    unpacking,
-)
+from mm.services.server import archive_files, live_database, restore_state, staging
+from mm.services.server.archive_format import unpacking
 from mm.services.server.restore_state import Reporter, RestoreRecord
 from mm.services.server.restore_steps import UNSAVED, take_place
 

@@ -34,8 +34,8 @@ from mm.services.server import (
     live_database,
     restore_state,
     staging,
-    unpacking,
 )
+from mm.services.server.archive_format import unpacking
 from mm.services.server.restore_state import Reporter, RestoreRecord
 
 DRAIN_SECONDS = 30

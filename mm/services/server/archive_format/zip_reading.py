@@ -15,7 +15,7 @@ from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from mm.errors import InvalidError
-from mm.services.server import member_names
+from mm.services.server.archive_format import member_names
 
 CORRUPTED = "Backup file is corrupted: "
 MEMBERS_MAX = 200_000

@@ -19,9 +19,9 @@ from mm import config, disk, files
 from mm.errors import InvalidError, TooLargeError
 from mm.schemas import Metadata, SettingsFile
 from mm.schemas.archives import ARCHIVE_VERSION
-from mm.services.server import archived_databases, work_folders, zip_reading
-from mm.services.server.pipeline import Meter, Progress, ahead
-from mm.services.server.zip_reading import Entry, corrupted
+from mm.services.server.archive_format import archived_databases, work_folders, zip_reading
+from mm.services.server.archive_format.pipeline import Meter, Progress, ahead
+from mm.services.server.archive_format.zip_reading import Entry, corrupted
 
 METADATA, DATABASE, SETTINGS, POSTERS = "metadata.json", "database.db", "settings.json", "posters"
 # Of metadata.json and of settings.json.

@@ -24,7 +24,7 @@ from mm.services import jobs, settings
 from mm.services.backup.files import USER_ID
 from mm.services.enrichment import posters, queue, title_json
 from mm.services.server import databases
-from mm.services.server.zip_reading import corrupted
+from mm.services.server.archive_format.zip_reading import corrupted
 
 
 class Renewal(Struct):

@@ -39,8 +39,9 @@ from mm import config, files, log, schema
 from mm.errors import InvalidError, TooLargeError
 from mm.schemas import Member, Metadata, SettingsFile
 from mm.schemas.archives import ARCHIVE_VERSION
-from mm.services.server import databases, poster_links, unpacking, work_folders, zip_reading
-from mm.services.server.pipeline import Meter, ParallelDeflate, Progress, ahead
+from mm.services.server import databases
+from mm.services.server.archive_format import poster_links, unpacking, work_folders, zip_reading
+from mm.services.server.archive_format.pipeline import Meter, ParallelDeflate, Progress, ahead
 
 DATABASE, SETTINGS, POSTERS = unpacking.DATABASE, unpacking.SETTINGS, unpacking.POSTERS
 PIECE = 2**20

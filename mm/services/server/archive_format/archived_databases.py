@@ -14,8 +14,9 @@ from peewee import PeeweeException
 from mm import schema
 from mm.errors import InvalidError
 from mm.schemas import Metadata
-from mm.services.server import archived_rows, databases
-from mm.services.server.zip_reading import corrupted
+from mm.services.server import databases
+from mm.services.server.archive_format import archived_rows
+from mm.services.server.archive_format.zip_reading import corrupted
 
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mm import config, disk, log
-from mm.services.server import member_names
+from mm.services.server.archive_format import member_names
 
 
 def make(target: Path) -> None:
