@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import get_input_stream
 
-from mm import config
+from mm import auth, config
 from mm.errors import InvalidError, NotFoundError, TooLargeError
 from mm.services.server import archive_files, archive_uploads
 
@@ -45,6 +45,8 @@ def download(timestamp: str) -> Response:
     except FileNotFoundError as error:  # deleted since it was listed
         raise NotFoundError(archive_files.NOT_FOUND) from error
     response.headers["Cache-Control"] = "private, no-store"
+    if request.method == "GET" and not request.range:
+        auth.log_action("archive.downloaded", archive=timestamp)
     return response
 
 

@@ -159,6 +159,11 @@ def confirm_password(user: User, password: str) -> None:
             raise UserError("The current password is incorrect")
 
 
+def log_action(event: str, **fields: object) -> None:
+    """Note who did something to the whole server."""
+    log.warning(event, **fields, by=current_user.id or ADMINISTRATOR)
+
+
 def log_in(user: User, remember: bool = False) -> None:
     """Start a session in this browser, in place of any other; `remember` keeps it for 30 days."""
     session.clear()

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 from flask import Blueprint, request, url_for
-from flask_login import current_user
 from msgspec import UNSET
 
-from mm import archive_bodies, auth, log, tasks
+from mm import archive_bodies, auth, tasks
 from mm.api.openapi import amend, answers, api, one_of, read_json
 from mm.errors import InvalidError, NotFoundError, UserError
 from mm.schemas import (
@@ -79,10 +78,7 @@ def download(timestamp: str):
     Keep it safe: it holds everybody's password hash and library, and API keys if it was made with
     `include_secrets`.
     """
-    response = archive_bodies.download(timestamp)
-    if request.method == "GET" and not request.range:
-        _log("archive.downloaded", timestamp)
-    return response
+    return archive_bodies.download(timestamp)
 
 
 @bp.post("/backup/validate")
@@ -115,7 +111,7 @@ def upload():
         if sent.path is None:
             raise InvalidError(NO_FILE)
         entry = archive_uploads.add(sent.path)
-    _log("archive.uploaded", entry.timestamp)
+    auth.log_action("archive.uploaded", archive=entry.timestamp)
     return entry, 201
 
 
@@ -145,7 +141,7 @@ def verify(timestamp: str):
 def delete(timestamp: str):
     """Delete an archive for good."""
     archives.delete(timestamp)
-    _log("archive.deleted", timestamp)
+    auth.log_action("archive.deleted", archive=timestamp)
     return "", 204
 
 
@@ -205,7 +201,7 @@ def start_restore():
         settings=options.restore_settings,
     )
     tasks.enqueue(job)
-    _log("restore.requested", timestamp)
+    auth.log_action("restore.requested", archive=timestamp)
     outcome_url = url_for("api.system.outcome", token=token)
     return BegunRestore(job.id, outcome_url, f"/restored/{token}"), 202
 
@@ -258,10 +254,6 @@ def _confirmed(read: Callable[..., ServerRestore], *sent: object, **how: bool) -
     if not options.confirm:
         raise UserError(UNCONFIRMED)
     return options
-
-
-def _log(event: str, timestamp: str) -> None:
-    log.warning(event, archive=timestamp, by=current_user.id or auth.ADMINISTRATOR)
 
 
 _FILE = {"type": "string", "format": "binary"}

@@ -78,7 +78,8 @@ def upload() -> Response:
         with archive_bodies.received() as received:
             if received.path is None:
                 raise InvalidError(archive_bodies.NO_FILE)
-            archive_uploads.add(received.path)
+            entry = archive_uploads.add(received.path)
+            auth.log_action("archive.uploaded", archive=entry.timestamp)
     except UserError as error:
         return htmx.render(
             "admin/archive_upload.html",
@@ -155,6 +156,7 @@ def confirm_delete(timestamp: str) -> Response:
 @auth.admin_required
 def delete(timestamp: str) -> Response:
     archives.delete(timestamp)
+    auth.log_action("archive.deleted", archive=timestamp)
     htmx.toast("Archive deleted.")
     return htmx.go(url_for("admin.index"))
 
@@ -183,6 +185,7 @@ def start_restore(timestamp: str) -> Response:
     except UserError as error:
         return _restore_page(entry, chosen, {"restore": error.message}, error.status)
     tasks.enqueue(job)
+    auth.log_action("restore.requested", archive=timestamp)
     return htmx.go(url_for("restored.show", token=token))
 
 

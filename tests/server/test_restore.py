@@ -13,6 +13,7 @@ import zipfile
 import pytest
 
 from mm import config, disk, locks, maintenance, models, tasks
+from mm.clock import DAY
 from mm.database import db
 from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError, UserError
 from mm.models import Job, Movie, Person, Setting, Tombstone, UndoStep, User
@@ -125,6 +126,15 @@ def test_the_safety_archive_brings_back_what_the_restore_replaced(archive, alice
     assert do(job).state == "done"
     assert rows() == replaced
     assert poster_files() == posters
+
+
+def test_the_address_of_the_outcome_is_good_for_a_week(archive, frozen_clock):
+    job, token = restore.request(archive.timestamp)
+    do(job)
+    frozen_clock.move(7 * DAY - 60)
+    assert restore.outcome(token).state == "done"
+    frozen_clock.move(120)
+    assert restore.outcome(token) is None
 
 
 def test_sessions_and_tokens_end_and_old_passwords_work(archive, alice, bob, as_user, client):
@@ -299,9 +309,7 @@ def test_without_posters_those_of_this_server_stay_and_missing_ones_are_looked_f
     do(job)
     assert poster_files() == posters
     assert models.setting("posters.mark") is None
-    assert restore.outcome(token).warnings == [
-        "The archive has no posters: those of this server stay."
-    ]
+    assert restore.outcome(token).warnings == []
 
 
 def test_an_archive_without_a_database_restores_the_rest(library, alice, bob):

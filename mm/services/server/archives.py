@@ -195,9 +195,7 @@ def pin(timestamp: str, pinned: bool) -> ArchiveEntry:
 def delete(timestamp: str) -> None:
     """Whoever downloads it just now goes on: the file lives until they close it."""
     with holding_shortly():
-        path = archive_files.path_to_delete(timestamp)
-        archive_files.delete(path)
-        log.info("archive.deleted", file=path.name)
+        archive_files.delete(archive_files.path_to_delete(timestamp))
 
 
 def prune_held(but: str | None = None) -> list[Decision]:

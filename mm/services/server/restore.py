@@ -32,6 +32,7 @@ from mm.services.server.restore_state import Reporter, RestoreRecord
 
 KIND = "server-restore"
 LOCK_SECONDS = 30
+OUTCOME_SECONDS = 7 * clock.DAY
 BUSY = "An archive is being made, checked or restored. Try again when that has finished."
 UNFINISHED = "A restore was interrupted, and is finished within a minute. Try again then."
 TAKEN_BACK = "A restore of the server was interrupted. Nothing was changed."
@@ -125,9 +126,13 @@ def at_once(
 
 
 def outcome(token: str) -> RestoreState | None:
-    """How far the last restore is, for whoever began it; None for any other token."""
+    """How far the last restore is, for whoever began it; None for any other token, and after
+    OUTCOME_SECONDS."""
     record = restore_state.read()
-    return record.shown if record and restore_state.is_of(record, token) else None
+    if record is None or not restore_state.is_of(record, token):
+        return None
+    is_recent = abs(clock.now() - record.shown.started_at) < OUTCOME_SECONDS
+    return record.shown if is_recent else None
 
 
 def recover() -> str | None:

@@ -43,7 +43,7 @@ LOOK_SECONDS = 0.1
 PLACE_ATTEMPTS = 20
 # Tables whose rows a running server changes by itself.
 UNCOUNTED = ("setting", "job")
-NOT_IN_ARCHIVE = "The archive has no {}: those of this server stay."
+NOT_IN_ARCHIVE = "The archive has no {}: this server keeps its own."
 UNSAVED = (
     "The database was too damaged to be saved before the restore, so there is no safety archive."
 )
@@ -72,9 +72,8 @@ def check(report: Reporter) -> None:
         if getattr(record, f"has_{part}") and not (record.folder / name).exists():
             setattr(record, f"has_{part}", False)
             report.warn(NOT_IN_ARCHIVE.format(part))
-    if record.has_posters and not checked.metadata.posters_count:
-        record.has_posters = False
-        report.warn(NOT_IN_ARCHIVE.format("posters"))
+    # Nothing to warn of: most archives have none, and they are fetched again.
+    record.has_posters &= checked.metadata.posters_count > 0
     if not (record.has_database or record.has_posters or record.has_settings):
         raise InvalidError("The archive has nothing of what you chose.")
     # A machine that stops must not leave files that are empty. The database is flushed by itself.
