@@ -231,7 +231,8 @@ def job(job_id: str):
         state=found.state,
         done=found.done,
         total=found.total,
-        message=found.message,
+        # That of the last step, which is over.
+        message="" if found.state == "done" else found.message,
         result=found.result,
         created_at=found.created_at,
         finished_at=found.finished_at,

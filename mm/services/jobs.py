@@ -281,9 +281,7 @@ def finish(job: Job, result: dict | None) -> None:
     """Record that the job is done. Its work may call this within its own transaction: a process
     that dies right after the commit must not do it, or call it failed, a second time."""
     with db.atomic():
-        ended = Job.update(
-            state="done", done=Job.total, message="", result=result, finished_at=clock.now()
-        )
+        ended = Job.update(state="done", done=Job.total, result=result, finished_at=clock.now())
         ended.where((Job.id == job.id) & (Job.state != "done")).execute()
 
 
