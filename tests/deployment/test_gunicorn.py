@@ -148,7 +148,11 @@ def test_bodies_that_nobody_reads_and_that_never_come_do_not_stop_the_site(serve
 def test_after_a_body_that_nobody_read_the_connection_can_be_used_again(server):
     with connect(server) as connection:
         connection.sendall(head(server, "/api/v1/system/backup", "Content-Length: 2") + b"{}")
-        assert b" 401 " in connection.recv(65536)
+        answer = connection.recv(65536)
+        # Head and body may come in two parts.
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65536)
+        assert b" 401 " in answer
         close = ("Connection: close", f"Content-Length: {len(LOG_IN)}")
         connection.sendall(head(server, "/api/auth/login", *close) + LOG_IN)
         assert answer_of(connection)[0] == 200
