@@ -52,9 +52,6 @@ def log_in_first(error: UnauthenticatedError) -> Response:
 
 
 def show_user_error(error: UserError) -> Response:
-    if isinstance(error, RestoredError):
-        # The page that says so is all of the new data.
-        db.obj.accept_restored()
     response = _answer(error.message, error.status)
     if retry_after := getattr(error, "retry_after", None):
         response.headers["Retry-After"] = str(retry_after)
@@ -79,12 +76,13 @@ def show_unexpected(error: InternalServerError) -> Response:
 def _answer(message: str, status: int) -> Response:
     if htmx.wants_partial():
         return htmx.refuse(message, status)
-    return htmx.render(
-        "error.html",
-        status=status,
-        heading=TITLES.get(status, "Something went wrong"),
-        message=message,
-    )
+    heading = TITLES.get(status, "Something went wrong")
+    try:
+        return htmx.render("error.html", status=status, heading=heading, message=message)
+    except RestoredError:
+        # Who is logged in is read anew for this page, which is all of the new data then.
+        db.obj.accept_restored()
+        return htmx.render("error.html", status=status, heading=heading, message=message)
 
 
 def _page_address() -> str:

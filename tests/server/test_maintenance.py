@@ -10,7 +10,7 @@ from mm import config, maintenance, models, tasks
 from mm.database import db, snapshot
 from mm.maintenance import MaintenanceError, RestoredError
 from mm.models import Job, Movie, User
-from mm.services import health, heartbeat, jobs, problems
+from mm.services import accounts, health, heartbeat, jobs, problems
 from mm.services.enrichment import runner
 from mm.services.library import browse
 from mm.services.server import restore
@@ -38,6 +38,23 @@ def test_a_page_is_shown_and_a_form_is_refused_with_the_time_to_wait(page, under
     answer = page.post("/logout")
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "10"
+    assert "being restored" in answer.get_data(as_text=True)
+
+
+def test_a_form_is_refused_in_words_also_where_the_restore_ends_meanwhile(
+    page, under_maintenance, monkeypatch
+):
+    """The page that says so has to know who is logged in."""
+    ask, moments = accounts.ended_sessions, iter([restore_elsewhere])
+
+    def ended_sessions(key):
+        db.connect(reuse_if_open=True)
+        next(moments, lambda: None)()
+        return ask(key)
+
+    monkeypatch.setattr(accounts, "ended_sessions", ended_sessions)
+    answer = page.post("/logout")
+    assert answer.status_code == 503
     assert "being restored" in answer.get_data(as_text=True)
 
 
