@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from mm import config, maintenance, models, tasks
+from mm import auth, config, maintenance, models, tasks
 from mm.database import db, snapshot
 from mm.maintenance import MaintenanceError, RestoredError
 from mm.models import Job, Movie, User
-from mm.services import accounts, health, heartbeat, jobs, problems
+from mm.services import health, heartbeat, jobs, problems
 from mm.services.enrichment import runner
 from mm.services.library import browse
 from mm.services.server import restore
@@ -45,14 +45,14 @@ def test_a_form_is_refused_in_words_also_where_the_restore_ends_meanwhile(
     page, under_maintenance, monkeypatch
 ):
     """The page that says so has to know who is logged in."""
-    ask, moments = accounts.ended_sessions, iter([restore_elsewhere])
+    load, moments = auth._active_account, iter([restore_elsewhere])
 
-    def ended_sessions(key):
+    def active_account(*session):
         db.connect(reuse_if_open=True)
         next(moments, lambda: None)()
-        return ask(key)
+        return load(*session)
 
-    monkeypatch.setattr(accounts, "ended_sessions", ended_sessions)
+    monkeypatch.setattr(auth, "_active_account", active_account)
     answer = page.post("/logout")
     assert answer.status_code == 503
     assert "being restored" in answer.get_data(as_text=True)
