@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from peewee import JOIN, fn
 
-from mm.database import db
+from mm.database import db, snapshot
 from mm.errors import NotFoundError
 from mm.models import CustomList, Movie, Person, Recommendation, Title, Watch
 from mm.services import validation
@@ -73,13 +73,18 @@ class FilmDetails:
 
 
 def find(user_id: str, imdb_id: str) -> FilmDetails:
-    """Three queries. Raises NotFoundError."""
+    """Three queries, of the same data whoever writes meanwhile. Raises NotFoundError."""
+    with snapshot(db.obj):
+        return _read(user_id, validation.imdb_id_or_404(imdb_id))
+
+
+def _read(user_id: str, imdb_id: str) -> FilmDetails:
     movie = (
         Movie.select(Movie, CustomList, *TITLE)
         .join(Title)
         .switch(Movie)
         .join(CustomList, JOIN.LEFT_OUTER)
-        .where((Movie.user == user_id) & (Movie.title == validation.imdb_id_or_404(imdb_id)))
+        .where((Movie.user == user_id) & (Movie.title == imdb_id))
         .first()
     )
     if movie is None:
