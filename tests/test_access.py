@@ -157,6 +157,7 @@ TABLE = {
     "GET /admin/archives": only_administrators(REDIRECT),
     "POST /admin/archives": only_administrators(REDIRECT),
     "GET /admin/archives/room": only_administrators(REDIRECT),
+    "GET /admin/archives/all-users": only_administrators(200),
     "GET /admin/archives/jobs/<job_id>": only_administrators(REDIRECT),
     "POST /admin/archives/upload": only_administrators(422, data={"x": "no file"}),
     "POST /admin/archives/schedule": only_administrators(

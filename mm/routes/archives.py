@@ -1,9 +1,10 @@
 """Archives of the whole server: making, downloading, testing, keeping and deleting them, adding one
 from elsewhere, the schedule, and the restore. For administrators."""
 
+import tempfile
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, request, send_file, url_for
 
 from mm import archive_bodies, auth, htmx, tasks
 from mm.errors import InvalidError, NotFoundError, UserError
@@ -14,10 +15,18 @@ from mm.routes.archive_contexts import (
     schedule_context,
     upload_context,
 )
+from mm.routes.contexts import today
 from mm.routes.forms import problems_of
 from mm.schemas import ArchiveEntry, ArchiveSchedule, Problem
 from mm.services import jobs
-from mm.services.server import archive_files, archive_schedule, archive_uploads, archives, restore
+from mm.services.server import (
+    all_users,
+    archive_files,
+    archive_schedule,
+    archive_uploads,
+    archives,
+    restore,
+)
 
 # What of an archive is restored, and what it is called there.
 PARTS = {
@@ -34,6 +43,22 @@ bp = Blueprint("archives", __name__, url_prefix="/admin/archives")
 @auth.admin_required
 def show_all() -> Response:
     return htmx.fragment("admin/_archives.html", url_for("admin.index"), **archives_context())
+
+
+@bp.get("/all-users")
+@auth.admin_required
+def export_all() -> Response:
+    """All libraries in one JSON file, as each start and each night writes it."""
+    # Without a name, so that nothing is left of it.
+    file = tempfile.TemporaryFile()  # noqa: SIM115  Sending it closes it.
+    export = all_users.write_to(file.write)
+    size = file.tell()
+    file.seek(0)
+    auth.log_action("all_users.downloaded", users=export.users)
+    name = f"moviemanager-all-users-{today()}.json"
+    response = send_file(file, "application/json", as_attachment=True, download_name=name)
+    response.content_length = size
+    return htmx.private(response)
 
 
 @bp.get("/room")

@@ -472,3 +472,15 @@ def test_only_administrators_may(page, archive):
     for address in ("/admin/archives", f"/admin/archives/{archive.timestamp}"):
         assert page.get(address).status_code == 403
     assert page.post(f"/admin/archives/{archive.timestamp}/restore", data=ALL).status_code == 403
+
+
+def test_all_libraries_are_downloaded_as_one_file_that_leaves_nothing_behind(admin, films):
+    assert "/admin/archives/all-users" in admin.get("/admin").text
+    with admin.get("/admin/archives/all-users") as answer:
+        assert "moviemanager-all-users-" in answer.headers["Content-Disposition"]
+        assert answer.headers["Cache-Control"] == "private, no-store"
+        assert answer.content_length == len(answer.data)
+        users = {user["username"]: user for user in json.loads(answer.data)["users"]}
+    assert len(users["alice"]["library"]["movies"]) == 3
+    assert "password_hash" in users["carol"]
+    assert list(config.current.tmp_dir.iterdir()) == []
