@@ -168,12 +168,11 @@ def pack(file: BinaryIO, metadata: Metadata, parts: list[Part], meter: Meter) ->
 def _new_file(path: Path) -> Iterator[BinaryIO]:
     """For its owner only; deleted when the block fails. Raises FileExistsError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
+    with contextlib.ExitStack() as unless_done:
+        unless_done.callback(path.unlink, missing_ok=True)
         with os.fdopen(descriptor, "wb") as file:
             yield file
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+        unless_done.pop_all()
 
 
 def _describe(name: str, path: Path, meter: Meter) -> Part:

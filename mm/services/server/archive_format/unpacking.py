@@ -71,16 +71,15 @@ def unpack(
     for name in names:
         if os.path.lexists(folder / name):
             raise FileExistsError(folder / name)
-    try:
-        with work_folders.said_when_full(folder):
-            return _unpack(path, folder, names, progress)
-    except BaseException:
-        for name in {*names} - {POSTERS}:
-            (folder / name).unlink(missing_ok=True)
+    with contextlib.ExitStack() as unless_done:
+        for name in ({*names} - {POSTERS}) | {f"{DATABASE}-journal"}:
+            unless_done.callback((folder / name).unlink, missing_ok=True)
         if posters:
-            shutil.rmtree(folder / POSTERS, ignore_errors=True)
-        (folder / f"{DATABASE}-journal").unlink(missing_ok=True)
-        raise
+            unless_done.callback(shutil.rmtree, folder / POSTERS, ignore_errors=True)
+        with work_folders.said_when_full(folder):
+            checked = _unpack(path, folder, names, progress)
+        unless_done.pop_all()
+    return checked
 
 
 def metadata_of(path: Path) -> Metadata:
