@@ -24,7 +24,7 @@ from tests.support.libraries import many, put
 from tests.support.processes import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
-KILLS = int(os.environ.get("MM_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("MM_TEST_KILLS", "2"))
 # Longer than the worker needs for an archive after its first look, so that some kills come before,
 # some after.
 WINDOW_SECONDS = 0.6

@@ -21,7 +21,7 @@ from tests.support import older, whole_server
 from tests.test_upgrade import GROW
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
-KILLS = int(os.environ.get("MM_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("MM_TEST_KILLS", "1"))
 FILMS = 4_000
 FIRST = "0001_first_tables"
 # Says when the command itself begins: starting Python takes longer than most of it.
