@@ -254,7 +254,8 @@ def test_each_page_and_each_answer_of_the_api_is_there_after_the_upgrade(app, se
     # The others need parameters, or are parts of a page.
     for rule in app.url_map.iter_rules():
         if "GET" in rule.methods and not rule.arguments:
-            assert browser.get(rule.rule).status_code < 500, rule.rule
+            with browser.get(rule.rule) as answer:
+                assert answer.status_code < 500, rule.rule
     assert browser.post("/api/people", json={"name": "Somebody new"}).status_code == 201
 
 
