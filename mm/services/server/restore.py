@@ -95,7 +95,7 @@ def run(job: Job) -> dict:
             report = Reporter(record)
             if abs(clock.now() - record.shown.started_at) > WAITS_SECONDS:
                 # Whoever asked for it has gone on since.
-                restore_failures.abandon(report, TOO_LATE)
+                restore_failures.end_failed(report, TOO_LATE)
             elif error := _do(report):
                 raise error
     if record.shown.state == "failed":
@@ -167,7 +167,7 @@ def _do(report: Reporter) -> UserError | None:
     report.record.shown.state = "running"
     with maintenance.exempt():
         if error := _try(restore_steps.BEFORE_LOAD, report):
-            restore_failures.abandon(report, error.message)
+            restore_failures.end_failed(report, error.message)
             return error
         return _finish(report)
 
@@ -202,7 +202,7 @@ def _take_up(record: RestoreRecord | None) -> str | None:
         report = Reporter(record)
         with maintenance.exempt(), _closing():
             if record.shown.step in restore_steps.STEPS_BEFORE_LOAD:
-                restore_failures.abandon(report, restore_failures.INTERRUPTED)
+                restore_failures.end_failed(report, restore_failures.INTERRUPTED)
                 said = TAKEN_BACK
             else:
                 _finish(report)

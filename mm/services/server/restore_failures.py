@@ -13,9 +13,15 @@ NOT_PUT_BACK = "What was there before could not be put back either: restore the 
 INTERRUPTED = "The restore was interrupted before anything was changed."
 
 
-def abandon(report: Reporter, why: str) -> None:
-    """Nothing was changed yet."""
-    _fail(report, why)
+def end_failed(report: Reporter, why: str) -> None:
+    """Nothing more is done: users may write again, and who began it is told why it failed."""
+    shown = report.record.shown
+    # First, so that there is room for the rest.
+    shutil.rmtree(report.record.folder, ignore_errors=True)
+    maintenance.end()
+    shown.state, shown.message, shown.finished_at = "failed", why, clock.now()
+    restore_state.write(report.record)
+    log.warning("restore.failed", archive=shown.archive, step=shown.step, why=why)
 
 
 def put_back(report: Reporter, why: str) -> str:
@@ -37,7 +43,7 @@ def put_back(report: Reporter, why: str) -> str:
     else:
         why = f"{why} What was there before the restore is back."
     db.obj.accept_restored()
-    _fail(report, why)
+    end_failed(report, why)
     return why
 
 
@@ -54,13 +60,3 @@ def _load_safety(record: RestoreRecord) -> None:
     staging.keep_live_values(before, live_database.kept(), job, True, True)
     live_database.load(before)
     db.obj.accept_restored()
-
-
-def _fail(report: Reporter, why: str) -> None:
-    shown = report.record.shown
-    # First, so that there is room for the rest.
-    shutil.rmtree(report.record.folder, ignore_errors=True)
-    maintenance.end()
-    shown.state, shown.message, shown.finished_at = "failed", why, clock.now()
-    restore_state.write(report.record)
-    log.warning("restore.failed", archive=shown.archive, step=shown.step, why=why)

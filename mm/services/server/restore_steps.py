@@ -298,7 +298,3 @@ def _running_besides(job_id: str | None) -> str | None:
         if locks.is_held(f"job-{job.id}"):
             return job.kind
     return None
-
-
-def _size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
