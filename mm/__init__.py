@@ -3,7 +3,15 @@
 from flask import Flask, request
 
 from mm import config as configuration
-from mm import log, maintenance, ownership, request_bodies, starting, static_files
+from mm import (
+    log,
+    maintenance,
+    ownership,
+    request_bodies,
+    starting,
+    static_files,
+    stored_settings,
+)
 from mm.database import connect, db
 
 __version__ = "0.2.0"
@@ -18,6 +26,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
         configuration.prepare(config)
         secret_key = config.secret_key()
         log.start(config)
+        stored_settings.refresh()
         connect(config.database)
     root = configuration.ROOT
     app = Flask(__name__, template_folder=str(root / "templates"), static_folder=None)
@@ -30,6 +39,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]
     from mm import api, auth, cli, cli_server, cli_startup, routes
 
+    app.before_request(stored_settings.refresh)
     # Before anything else is asked of a request, or read of it.
     app.before_request(_refuse_changes_during_maintenance)
     app.wsgi_app = request_bodies.guarded(app.wsgi_app)  # type: ignore[method-assign]

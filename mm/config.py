@@ -5,11 +5,11 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -57,13 +57,17 @@ class Config:
     tmdb_base_url: str = "https://api.themoviedb.org/3"
     tmdb_image_url: str = "https://image.tmdb.org/t/p"
     tmdb_language: str = "en-US"
+    tmdb_pace: Annotated[int, msgspec.Meta(ge=1, le=36)] = 36
     omdb_api_key: str = ""
     omdb_base_url: str = "https://www.omdbapi.com/"
     omdb_daily_limit: WholeNumber = 1000
+    omdb_pace: Annotated[int, msgspec.Meta(ge=1, le=10)] = 10
     log_level: LogLevel = "INFO"
     allow_root: bool = False
     # The names of the VARIABLES that were set; the others have their defaults.
     given: frozenset[str] = field(default=frozenset(), compare=False)
+    # The names of those that an administrator changed in the pages: mm/stored_settings.
+    stored: frozenset[str] = field(default=frozenset(), compare=False)
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -106,6 +110,16 @@ class Config:
     @property
     def locks_dir(self) -> Path:
         return self.data_dir / "locks"
+
+    @property
+    def settings_file(self) -> Path:
+        """What administrators changed in the pages: mm/stored_settings."""
+        return self.data_dir / "settings.json"
+
+    @property
+    def setup_code_file(self) -> Path:
+        """Exists while there is no account: who may create the first one."""
+        return self.data_dir / "setup_code"
 
     @property
     def maintenance_file(self) -> Path:
@@ -159,11 +173,34 @@ VARIABLES = {
     "TMDB_BASE_URL": "tmdb_base_url",
     "TMDB_IMAGE_URL": "tmdb_image_url",
     "TMDB_LANGUAGE": "tmdb_language",
+    "TMDB_PACE": "tmdb_pace",
     "OMDB_API_KEY": "omdb_api_key",
     "OMDB_BASE_URL": "omdb_base_url",
     "OMDB_DAILY_LIMIT": "omdb_daily_limit",
+    "OMDB_PACE": "omdb_pace",
     "MM_LOG_LEVEL": "log_level",
     "MM_ALLOW_ROOT": "allow_root",
+}
+# Those that administrators may change in the pages, where the environment does not set them.
+CHANGEABLE = (
+    "TZ",
+    "BACKUP_TIME",
+    "BACKUP_BY_DEFAULT",
+    "MANUAL_BACKUPS_MAX",
+    "MANUAL_BACKUPS_MB",
+    "MM_ARCHIVE_MAX",
+    "TMDB_API_KEY",
+    "TMDB_LANGUAGE",
+    "TMDB_PACE",
+    "OMDB_API_KEY",
+    "OMDB_DAILY_LIMIT",
+    "OMDB_PACE",
+)
+# What to say of a value that has another form than the variable takes.
+TAKES = {
+    "MM_LOG_LEVEL": f"one of {', '.join(get_args(LogLevel))}",
+    "TMDB_PACE": "a whole number from 1 to 36",
+    "OMDB_PACE": "a whole number from 1 to 10",
 }
 
 
@@ -183,8 +220,7 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
         config = msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
         name = next(name for name, field in VARIABLES.items() if f"$.{field}`" in str(error))
-        levels = ", ".join(get_args(LogLevel))
-        takes = f"one of {levels}" if name == "MM_LOG_LEVEL" else "a whole number"
+        takes = TAKES.get(name, "a whole number")
         raise ConfigError(f"{name} is {texts[name]!r}: it takes {takes}") from error
     for name in ("DATABASE_URL", "HUEY_URL"):
         _check_address(name, texts[name])
@@ -275,11 +311,21 @@ def _check_address(name: str, url: str) -> None:
             ) from error
 
 
-current = Config()
+# What the environment says, and what is in force: that, with the stored settings laid over it.
+base = Config()
+current = base
 
 
 def use(config: Config) -> Config:
     """Make `config` the one in force in this process."""
-    global current
-    current = config
+    global base, current
+    base = current = config
     return config
+
+
+def lay_over(values: Mapping[str, Any], names: Iterable[str]) -> Config:
+    """Put in force what the environment says with other `values`, by field; `names`: their
+    variables."""
+    global current
+    current = replace(base, **values, stored=frozenset(names))
+    return current

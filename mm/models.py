@@ -131,6 +131,15 @@ class TitleJson(Table):
     omdb = TextField(null=True)
 
 
+class TmdbLink(Table):
+    """The film or series at TMDB that an administrator chose for an IMDb id which TMDB does not
+    know. `media_type`: movie or tv."""
+
+    title = ForeignKeyField(Title, column_name="imdb_id", primary_key=True, on_delete="CASCADE")
+    tmdb_id = IntegerField()
+    media_type = TextField()
+
+
 class CustomList(Table):
     # Imported lists keep the ids of their file, so `id` is unique for one user only.
     pk = AutoField()
@@ -366,11 +375,26 @@ class EndedSession(Table):
     ended_at = DoubleField(index=True)
 
 
+class AccountLink(Table):
+    """A link that lets its holder create an account (kind `invite`) or set a new password (kind
+    `reset`, of `user`), once. Only the SHA-256 of its token is kept."""
+
+    digest = TextField(primary_key=True)
+    kind = TextField()
+    user = ForeignKeyField(User, null=True, on_delete="CASCADE")
+    # For the list of invitations: whom it is for.
+    note = TextField(default="")
+    is_admin = BooleanField(default=False)
+    created_at = DoubleField()
+    expires_at = DoubleField(index=True)
+
+
 # Parents before children: the order rows can be written in.
 TABLES: list[type[Table]] = [
     User,
     Title,
     TitleJson,
+    TmdbLink,
     CustomList,
     Movie,
     ListFilm,
@@ -386,6 +410,7 @@ TABLES: list[type[Table]] = [
     Setting,
     Job,
     EndedSession,
+    AccountLink,
 ]
 
 # The columns a user owns, for each row of a library: an export writes them, an import compares and

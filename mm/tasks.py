@@ -16,7 +16,7 @@ from huey.exceptions import HueyException
 from huey.storage import BaseStorage, PostgresStorage, SqliteStorage
 from peewee import OperationalError
 
-from mm import clock, config, locks, log, maintenance, schema, starting
+from mm import clock, config, locks, log, maintenance, schema, starting, stored_settings
 from mm.database import connect, db
 from mm.models import Job
 from mm.services import health, heartbeat, jobs, problems, tidying
@@ -150,6 +150,7 @@ class Queue(Huey):
             config.prepare(settings)
             log.start(settings)
             log.adopt("huey", settings)
+            stored_settings.refresh()
             connect(settings.database)
             schema.require_current()
         # As in wsgi.py.
@@ -247,6 +248,7 @@ def start_posters() -> None:
 @huey.task()
 def run_job(job_id: str, kind: str) -> None:
     properties, retry = jobs.KINDS[kind], False
+    stored_settings.refresh()
     with contextlib.ExitStack() as held:
         if properties.is_long:
             if not _long_work.acquire(blocking=False):
@@ -332,6 +334,7 @@ DURING_MAINTENANCE = ("queue",)
 
 @huey.periodic_task(crontab())
 def tick() -> None:
+    stored_settings.refresh()
     take_up_restore()
     with db.connection_context(), _until_maintenance():
         for part, (what, work) in PARTS.items():

@@ -21,6 +21,7 @@ MIGRATIONS = [
     "0002_rankings_and_marks",
     "0003_notes_and_several_lists",
     "0004_retention",
+    "0005_links",
 ]
 
 

@@ -6,7 +6,7 @@ A settings.json may come from anywhere: what this version does not know or canno
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -15,8 +15,8 @@ from mm.database import db
 from mm.models import Setting
 from mm.schemas import ArchiveSchedule, SettingDifference, SettingsFile, SettingValue
 from mm.services import settings
+from mm.services.settings import Source, text_of
 
-Source = Literal["default", "environment", "setting"]
 VERSION = 1
 FILE_MAX = 2**20
 # TMDB's read tokens have more than 200 characters.
@@ -101,8 +101,8 @@ def put(file: SettingsFile) -> int:
 
 def _variable(name: str, secrets: bool) -> SettingValue:
     value = getattr(config.current, config.VARIABLES[name])
-    source: Source = "environment" if name in config.current.given else "default"
-    if not _is_secret(name, _text(value)):
+    source = settings.source_of(name)
+    if not _is_secret(name, text_of(value)):
         plain = list(value) if isinstance(value, tuple) else value
         return SettingValue(source, str(value) if isinstance(value, Path) else plain)
     if secrets and value:
@@ -114,7 +114,7 @@ def _difference(name: str, there: SettingValue) -> str | None:
     is_place_of_ours = name in PLACES and name in config.current.given
     if there.source == "default" or is_place_of_ours:
         return None
-    here = _text(getattr(config.current, config.VARIABLES[name]))
+    here = text_of(getattr(config.current, config.VARIABLES[name]))
     text = None if there.value is msgspec.UNSET else _usable_text(name, there.value)
     if name in SECRETS or there.set or (text and _is_secret(name, text)):
         return _difference_of_secret(name, there.set is True or bool(text), text, here)
@@ -152,7 +152,7 @@ def _usable_text(name: str, value: Any) -> str | None:
     parts = value if isinstance(value, list) else [value]
     if not all(isinstance(part, str | int) for part in parts):
         return None
-    text = _text(value)
+    text = text_of(value)
     if len(text) > TEXT_MAX or not text.isprintable():
         return None
     if name in PLACES:
@@ -161,15 +161,7 @@ def _usable_text(name: str, value: Any) -> str | None:
         parsed = config.from_environ({name: text})
     except (config.ConfigError, OSError, ValueError):
         return None
-    return _text(getattr(parsed, config.VARIABLES[name]))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+    return text_of(getattr(parsed, config.VARIABLES[name]))
 
 
 def _is_secret(name: str, text: str) -> bool:

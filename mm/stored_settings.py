@@ -1,0 +1,112 @@
+"""The settings that administrators change in the pages: `settings.json` in the data folder, laid
+over the defaults. What the environment sets goes before them.
+
+{"version": 1, "settings": {VARIABLE: text}}, each text as it would stand in the environment. A file
+and not a table: no copy of the database holds a key. Web, worker and commands look at the file
+before each request and task, and in long work, so that a change is in force at once.
+"""
+
+import os
+import threading
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from mm import config, files, locks, log
+from mm.errors import UnavailableError
+
+VERSION = 1
+FILE_MAX = 2**20
+WAIT_SECONDS = 10
+UNREADABLE = (
+    "The settings in {} cannot be read, so only those of the environment are in force. Repair the "
+    "file, or delete it and enter the settings again."
+)
+_guard = threading.Lock()
+_seen: Hashable = None
+_in_force: config.Config | None = None
+_fault: str | None = None
+
+
+class _File(msgspec.Struct):
+    version: int
+    settings: dict[str, str]
+
+
+def refresh() -> None:
+    """Put in force what the file says now. Costs one look at its time stamp where nothing
+    changed."""
+    global _seen, _in_force, _fault
+    if _identity() == _seen and config.current is _in_force:
+        return
+    with _guard:
+        # The file may be replaced once more while it is read.
+        while (now := _identity()) != _seen or config.current is not _in_force:
+            try:
+                texts, _fault = read(), None
+            except UnavailableError as error:
+                texts, _fault = {}, error.message
+                log.warning("settings.unreadable", file=str(config.base.settings_file))
+            usable = _usable(texts)
+            values = {config.VARIABLES[name]: value for name, value in usable.items()}
+            _in_force = config.lay_over(values, usable)
+            _seen = now
+
+
+def fault() -> str | None:
+    """Why the file cannot be read, in one sentence; None where it can, or is not there."""
+    return _fault
+
+
+def read() -> dict[str, str]:
+    """What the file says, by variable. Raises UnavailableError where it cannot be read."""
+    path = config.base.settings_file
+    try:
+        with path.open("rb") as file:
+            found = msgspec.json.decode(file.read(FILE_MAX), type=_File)
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnavailableError(UNREADABLE.format(path)) from error
+    return found.settings
+
+
+def write(texts: Mapping[str, str | None]) -> None:
+    """Store these settings beside the others, and put them in force; None takes one away. Raises
+    UnavailableError where the file cannot be read, and NoRoomError; nothing is then changed."""
+    path = config.base.settings_file
+    with locks.wait_for("settings", WAIT_SECONDS):
+        stored = {**read(), **texts}
+        kept = {name: text for name, text in stored.items() if text is not None}
+        body = msgspec.json.format(msgspec.json.encode(_File(VERSION, kept)))
+        with files.draft(path.parent) as draft:
+            files.write(draft, body + b"\n")
+            os.replace(draft, path)
+            files.sync_folder(path.parent)
+    refresh()
+
+
+def _usable(texts: Mapping[str, str]) -> dict[str, object]:
+    """The values in force, by variable. One that cannot be used costs only itself."""
+    usable = {}
+    for name, text in texts.items():
+        if name not in config.CHANGEABLE or name in config.base.given:
+            continue
+        try:
+            parsed = config.from_environ({name: text})
+        except (config.ConfigError, ValueError, OSError):
+            log.warning("settings.left_out", names=name)
+            continue
+        usable[name] = getattr(parsed, config.VARIABLES[name])
+    return usable
+
+
+def _identity() -> Hashable:
+    """Of the file as it is now, below this environment."""
+    path: Path = config.base.settings_file
+    try:
+        found = path.stat()
+    except OSError as error:
+        return (id(config.base), path, error.errno)
+    return (id(config.base), path, found.st_ino, found.st_mtime_ns, found.st_size)
