@@ -28,8 +28,7 @@ def create(email: str, username: str, password: str, is_admin: bool = False) -> 
     original expect, unless BACKUP_BY_DEFAULT says otherwise. Raises InvalidError, or UserError for
     an email address or username in use."""
     email, username = email.strip(), username.strip()
-    if not EMAIL.fullmatch(email) or len(email) > 254:
-        raise _invalid("email", f"{email!r} is not an email address.")
+    check_email(email)
     _check_username(username)
     check_new_password(password)
     password_hash = generate_password_hash(password)
@@ -118,6 +117,19 @@ def rename(user: User, username: str) -> User:
     return get(user.id)
 
 
+def change_email(user: User, email: str) -> User:
+    """Sessions and tokens go on. Raises InvalidError, or UserError for an address in use."""
+    email = email.strip()
+    check_email(email)
+    with db.atomic():
+        others = User.select().where(User.id != user.id)
+        if others.where(User.email_key == fold(email)).exists():
+            raise UserError("Email already registered")
+        update = User.update(email=email, email_key=fold(email))
+        update.where(User.id == user.id).execute()
+    return get(user.id)
+
+
 def remove(user: User) -> Path | None:
     """Remove the account and its library for good. Its backups stay: returns their folder, None if
     there are none. Raises ConflictError for the last active administrator."""
@@ -170,6 +182,12 @@ def _require_another_administrator(user: User) -> None:
         raise ConflictError(
             "This is the last active administrator. Make another account an administrator first."
         )
+
+
+def check_email(email: str) -> None:
+    """Raises InvalidError."""
+    if not EMAIL.fullmatch(email) or len(email) > 254:
+        raise _invalid("email", f"{email!r} is not an email address.")
 
 
 def check_new_password(password: str, key: str = "password") -> None:
