@@ -121,6 +121,8 @@ def change_email(user: User, email: str) -> User:
     """Sessions and tokens go on. Raises InvalidError, or UserError for an address in use."""
     email = email.strip()
     check_email(email)
+    if email == user.email:
+        raise _invalid("email", "This is your email address already.")
     with db.atomic():
         others = User.select().where(User.id != user.id)
         if others.where(User.email_key == fold(email)).exists():
