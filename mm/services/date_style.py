@@ -15,7 +15,7 @@ def of(user_id: str) -> Style:
     stored = user_settings.get(user_id, KEY)
     if not isinstance(stored, dict):
         return PLAIN
-    chosen, language = stored.get("format"), stored.get("language")
+    chosen, language = str(stored.get("format")), str(stored.get("language"))
     return Style(
         chosen if chosen in dates.FORMATS else PLAIN.format,
         language if language in dates.LANGUAGES else PLAIN.language,
