@@ -38,10 +38,7 @@ def change_email() -> Response:
     """Asks for the password: who has the address may be who gets the account."""
     user, email = auth.account(), request.form.get("email", "")
     try:
-        accounts.check_email(email.strip())
         auth.confirm_password(user, request.form.get("email_password", ""))
-    except InvalidError as error:
-        return _page(problems_of(error))
     except UserError as error:
         return _page({"email_password": error.message}, error)
     try:
