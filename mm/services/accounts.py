@@ -123,15 +123,16 @@ def add(
 
 
 @contextlib.contextmanager
-def naming(name: str) -> Iterator[None]:
+def naming(account: str | int) -> Iterator[None]:
     """For accounts of another server: says which account it is that an InvalidError or a
-    ConflictError is about."""
+    ConflictError is about. `account`: its name, or its place in a file."""
+    name = f"number {account}" if isinstance(account, int) else repr(account)
     try:
         yield
     except InvalidError as error:
-        raise InvalidError(f"The account {name!r}: {error.message}", error.errors) from error
+        raise InvalidError(f"The account {name}: {error.message}", error.errors) from error
     except ConflictError as error:
-        raise ConflictError(f"The account {name!r}: {error.message}") from error
+        raise ConflictError(f"The account {name}: {error.message}") from error
 
 
 def usable_hash(text: str) -> bool:
