@@ -487,6 +487,20 @@ class TestAllOrNothing:
             take(row("ann", film(1)), row("bo", film(2)), row("cy", film(3)))
         assert nothing_was_changed()
 
+    def test_what_is_left_out_of_the_latest_export_outlives_the_next_ones(self, put):
+        text = in_lines(export(row("ann", film(1)), row("bo", id="x"))).encode()
+        folder = config.current.startup_dir
+        folder.mkdir(parents=True)
+        latest = folder / all_users.LATEST
+        latest.write_bytes(text)
+        taken = all_users_import.take_over(latest)
+        for number in range(7):
+            User.update(created_at=AT + number).execute()
+            all_users.write_latest()
+        [kept] = folder.glob("left-out-*.json")
+        assert kept.read_bytes() == text
+        assert any(str(kept) in warning for warning in taken.warnings)
+
     def test_two_at_once_bring_everybody_once(self, put):
         path, outcomes = put(export(row("ann", film(1)), row("bo", film(2)))), []
 
