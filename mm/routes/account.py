@@ -35,7 +35,7 @@ def rename() -> Response:
 @bp.post("/email")
 @auth.account_required
 def change_email() -> Response:
-    """Asks for the password: who has the address may be who gets the account."""
+    """Asks for the password, because one logs in with the address."""
     user, email = auth.account(), request.form.get("email", "")
     try:
         auth.confirm_password(user, request.form.get("email_password", ""))
