@@ -50,6 +50,7 @@ FORBIDDEN = {
     "caches.py": ("mm", "flask", "peewee"),
     "config.py": ("mm", "flask", "peewee"),
     "clock.py": ("mm", "flask", "peewee"),
+    "dates.py": ("mm", "flask", "peewee"),
     "errors.py": ("mm", "flask", "peewee"),
 }
 # folder or module of the services -> the others that it may import
@@ -84,6 +85,7 @@ ALLOWED = {
     "jobs": set(),
     "account_links": {"accounts"},
     "accounts": set(),
+    "date_style": {"user_settings"},
     "heartbeat": set(),
     "problems": set(),
     "ranking_order": set(),

@@ -105,4 +105,4 @@ def _backup_alarm() -> BackupState | None:
     """For the warning on every page but the one that says it itself."""
     if not current_user.is_authenticated or request.endpoint == "backups.index":
         return None
-    return state.alarm(auth.account())
+    return state.alarm(auth.account(), filters.dates_of_reader())

@@ -1,25 +1,28 @@
-"""Account: name, password, the end of all log-ins, and what this is."""
+"""Account: name, email address, password, how dates look, the end of all log-ins, and what this
+is."""
 
 from flask import Blueprint, Response, request, session, url_for
-from flask_login import current_user, login_required
+from flask_login import current_user
 
-from mm import __version__, auth, htmx
+from mm import __version__, auth, clock, config, dates, htmx
+from mm.dates import Style
 from mm.errors import InvalidError, TooManyRequestsError, UnavailableError, UserError
+from mm.routes.filters import dates_of_reader
 from mm.routes.forms import problems_of
-from mm.services import accounts
+from mm.services import accounts, date_style
 from mm.services.backup import state
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
 
 @bp.get("")
-@login_required
+@auth.account_required
 def show() -> Response:
     return _page()
 
 
 @bp.post("/name")
-@login_required
+@auth.account_required
 def rename() -> Response:
     try:
         user = accounts.rename(auth.account(), request.form.get("username", ""))
@@ -29,8 +32,25 @@ def rename() -> Response:
     return htmx.go(url_for(".show"))
 
 
+@bp.post("/email")
+@auth.account_required
+def change_email() -> Response:
+    """Asks for the password, because one logs in with the address."""
+    user, email = auth.account(), request.form.get("email", "")
+    try:
+        auth.confirm_password(user, request.form.get("email_password", ""))
+    except UserError as error:
+        return _page({"email_password": error.message}, error)
+    try:
+        user = accounts.change_email(user, email)
+    except UserError as error:
+        return _page(problems_of(error, "email"))
+    htmx.toast("Email address changed to {email}.", email=user.email)
+    return htmx.go(url_for(".show"))
+
+
 @bp.post("/password")
-@login_required
+@auth.account_required
 def change_password() -> Response:
     """Every other log-in ends; this one goes on."""
     user, new = auth.account(), request.form.get("new", "")
@@ -48,8 +68,21 @@ def change_password() -> Response:
     return htmx.go(url_for(".show"))
 
 
+@bp.post("/dates")
+@auth.account_required
+def choose_dates() -> Response:
+    style = Style(request.form.get("format", ""), request.form.get("language", ""))
+    try:
+        date_style.choose(current_user.id, style)
+    except InvalidError as error:
+        return _page(problems_of(error))
+    today = clock.today(config.current.zone)
+    htmx.toast("Dates now look like this: {today}.", today=style.long(today))
+    return htmx.go(url_for(".show"))
+
+
 @bp.post("/end-sessions")
-@login_required
+@auth.account_required
 def end_sessions() -> Response:
     accounts.end_sessions(auth.account())
     auth.log_out()
@@ -61,7 +94,7 @@ def _page(problems: dict | None = None, error: UserError | None = None) -> Respo
     status = error.status if isinstance(error, TooManyRequestsError) else 422
     backups, out_of_reach = None, ""
     try:
-        backups = state.of(auth.account()).state
+        backups = state.of(auth.account(), dates_of_reader()).state
     except UnavailableError as failure:
         # The folder of the backups cannot be read.
         out_of_reach = failure.message
@@ -70,6 +103,10 @@ def _page(problems: dict | None = None, error: UserError | None = None) -> Respo
         status=status if problems else 200,
         problems=problems or {},
         username=request.form.get("username", current_user.username),
+        email=request.form.get("email", current_user.email),
+        style=dates_of_reader(),
+        previews=_previews(dates_of_reader().language),
+        languages=dates.LANGUAGES,
         backups=backups,
         out_of_reach=out_of_reach,
         version=__version__,
@@ -77,3 +114,11 @@ def _page(problems: dict | None = None, error: UserError | None = None) -> Respo
     if isinstance(error, TooManyRequestsError):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def _previews(language: str) -> dict[str, str]:
+    """Today in each format. On some days it does not tell which number is the month, so that is
+    said."""
+    today = clock.today(config.current.zone)
+    hints = {"day_slashes": " (day first)", "month_slashes": " (month first)"}
+    return {name: Style(name, language).long(today) + hints.get(name, "") for name in dates.FORMATS}

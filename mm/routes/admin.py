@@ -7,6 +7,7 @@ from mm import auth, htmx
 from mm.errors import NotFoundError
 from mm.models import Job
 from mm.routes import archive_contexts
+from mm.routes.filters import dates_of_reader
 from mm.services import health, heartbeat, jobs
 from mm.services.backup import overview
 
@@ -19,7 +20,7 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 @auth.admin_required
 def index() -> Response:
     """With `job`: what was started here, unless a restore took it away."""
-    rows = overview.of_everybody()
+    rows = overview.of_everybody(dates_of_reader())
     pages = max(1, -(-len(rows) // PAGE_SIZE))
     number = min(max(request.args.get("page", 1, type=int), 1), pages)
     first = (number - 1) * PAGE_SIZE

@@ -21,6 +21,7 @@ from mm.routes.contexts import (
     told_by_toast,
     upload_context,
 )
+from mm.routes.filters import dates_of_reader
 from mm.routes.forms import take_offer
 from mm.routes.plan_pages import KINDS, OPEN_UP_TO
 from mm.schemas import BackupEntry, Change
@@ -56,7 +57,7 @@ def index() -> Response:
     context = job_context(job)
     if job_id and told_by_toast(context):
         return htmx.go(url_for(".index"))
-    waiting = history.waiting(current_user.id)
+    waiting = history.waiting(current_user.id, dates_of_reader())
     return htmx.render(
         "backups/index.html",
         waiting=None if job and waiting and job == waiting.job else waiting,

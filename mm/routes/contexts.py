@@ -6,6 +6,7 @@ from flask_login import current_user
 from mm import auth, clock, config, htmx, spoken
 from mm.models import Job
 from mm.routes import downloads
+from mm.routes.filters import dates_of_reader
 from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs, validation
 from mm.services.backup import backups, history, ledger, policies, state
@@ -36,7 +37,7 @@ def job_context(job: Job | None) -> dict:
         "left_out_reasons": downloads.reasons_of(history.left_out_of(job)),
     }
     if job.kind in history.ACTIONS:
-        context["title"] = history.title_of(job)
+        context["title"] = history.title_of(job, dates_of_reader())
     if job.state == "done" and job.kind in history.ACTIONS:
         context["undo"] = history.safety_copy_of(job, auth.account())
         context |= enrichment_context()
@@ -73,7 +74,7 @@ def words_of(job: Job) -> jobs.Words | None:
 def history_context() -> dict:
     """For `backups/_history.html`: the page of the address."""
     number = request.args.get("page", 1, type=int)
-    return {"history": history.page(auth.account(), number)}
+    return {"history": history.page(auth.account(), number, dates_of_reader())}
 
 
 def told_by_toast(context: dict) -> bool:
@@ -89,7 +90,7 @@ def told_by_toast(context: dict) -> bool:
 def enrichment_context() -> dict:
     """For `library/_enrichment.html`. `filling`: details are being fetched, so that asking again
     soon shows more."""
-    progress = runner.progress(current_user.id)
+    progress = runner.progress(current_user.id, dates_of_reader())
     filling = bool(progress.waiting and config.current.tmdb_api_key)
     if filling:
         headline = "Fetching details"
@@ -102,7 +103,7 @@ def enrichment_context() -> dict:
 
 def health_context() -> dict:
     """For `backups/_health.html`."""
-    return {"health": state.of(auth.account())}
+    return {"health": state.of(auth.account(), dates_of_reader())}
 
 
 def retention_context(

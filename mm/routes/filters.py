@@ -1,14 +1,17 @@
-"""Numbers, sizes, times and values as people say them, in the server's time zone: the filters of
-the templates."""
+"""Numbers, sizes, times and values as people say them, in the server's time zone and with dates as
+their reader wants them: the filters of the templates."""
 
 from datetime import datetime
 from operator import mul
 
 import humanize
-from flask import Flask
+from flask import Flask, g
+from flask_login import current_user
 
-from mm import clock, config, spoken
+from mm import auth, clock, config, spoken
+from mm.dates import PLAIN, Style
 from mm.models import User
+from mm.services import date_style
 from mm.services.backup import history, policies
 from mm.services.library.browse import STATUS_LABELS
 from mm.spoken import duration, plural
@@ -70,6 +73,13 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update({function.__name__: function for function in filters})
 
 
+def dates_of_reader() -> Style:
+    """Read once a request: a page may show hundreds of dates."""
+    if "dates_of_reader" not in g:
+        g.dates_of_reader = date_style.of(current_user.id) if auth.is_logged_in() else PLAIN
+    return g.dates_of_reader
+
+
 def number(count: int) -> str:
     """1204 -> "1,204"."""
     return f"{count:,}"
@@ -91,29 +101,29 @@ def runtime(minutes: int) -> str:
 
 
 def ago(moment: float) -> str:
-    return spoken.ago(moment, clock.now(), config.current.zone)
+    return spoken.ago(moment, clock.now(), config.current.zone, dates_of_reader())
 
 
 def due(moment: float) -> str:
-    return spoken.due(moment, clock.now(), config.current.zone)
+    return spoken.due(moment, clock.now(), config.current.zone, dates_of_reader())
 
 
 def exact(moment: float) -> str:
     local = _local(moment)
-    return f"{local:%A} {local.day} {local:%B %Y, %H:%M:%S %Z}"
+    return f"{dates_of_reader().long_weekday(local)}, {local:%H:%M:%S %Z}"
 
 
 def day(moment: float, is_known: bool = True) -> str:
     """ "13 Sep 2020"; "some day" for a watch whose day nobody knows."""
     if not is_known:
         return "some day"
-    return spoken.day(moment, config.current.zone)
+    return spoken.day(moment, config.current.zone, dates_of_reader())
 
 
 def stamp(moment: float) -> str:
     """The date and the minute, short: for lists."""
     local = _local(moment)
-    return f"{local:%a} {local.day} {local:%b %Y, %H:%M}"
+    return f"{dates_of_reader().short_weekday(local)}, {local:%H:%M}"
 
 
 def iso(moment: float) -> str:

@@ -13,7 +13,7 @@ from mm import clock, config, spoken
 from mm.errors import NotFoundError
 from mm.models import Job
 from mm.routes import downloads
-from mm.routes.filters import backup_label, field_label
+from mm.routes.filters import backup_label, dates_of_reader, field_label
 from mm.schemas import Change, Conflicts, Kind, Mode, Outcome
 from mm.services import shown_titles
 from mm.services.backup import backups, imports, stored_plans
@@ -246,7 +246,7 @@ def titles(job: Job, summary: PlanSummary) -> dict:
         heading = f"Import {source}?" if source else "Import this file?"
         return {"heading": heading, "about": about, "confirm": words, "confirm_help": copy}
     when, about = _backup(job, summary)
-    named = f"the backup of {when}" if when[0].isdigit() else f"{when}’s backup"
+    named = f"the backup of {when}" if spoken.is_date(when) else f"{when}’s backup"
     heading, words = f"Restore {named}?", "Go back to this backup"
     if when != "today":
         words = f"Go back to {when}"
@@ -263,6 +263,7 @@ def titles(job: Job, summary: PlanSummary) -> dict:
 def _backup(job: Job, summary: PlanSummary) -> tuple[str, list[str]]:
     """The day of the backup, and what is known of it."""
     filename, now, zone = job.params.get("filename"), clock.now(), config.current.zone
+    style = dates_of_reader()
     entry = backups.find(job.user_id, filename)
     made_at = (entry and entry.created_at) or summary.exported_at or job.created_at
     about = [_day_and_time(made_at)]
@@ -271,8 +272,8 @@ def _backup(job: Job, summary: PlanSummary) -> tuple[str, list[str]]:
     if entry and entry.counts:
         about.append(plural(entry.counts.movies, "film"))
     if entry and entry.verified_at:
-        about.append(f"test-restored {spoken.ago(entry.verified_at, now, zone)}")
-    return spoken.past_day(made_at, now, zone), about
+        about.append(f"test-restored {spoken.ago(entry.verified_at, now, zone, style)}")
+    return spoken.past_day(made_at, now, zone, style), about
 
 
 def group_of(job: Job, name: str) -> Group:
@@ -309,7 +310,7 @@ def _typed_place(path: str) -> tuple[str, str]:
 
 def _day_and_time(moment: float) -> str:
     local = clock.local(moment, config.current.zone)
-    return f"{local:%A} {local.day} {local:%b %Y, %H:%M}"
+    return f"{dates_of_reader().medium_weekday(local)}, {local:%H:%M}"
 
 
 # Words and numbers.

@@ -1,11 +1,12 @@
-"""Account: name, password, the end of all log-ins, and the page itself."""
+"""Account: name, email, password, how dates look, the end of all log-ins, and the page itself."""
 
 import re
 
 import pytest
 
+from mm.dates import Style
 from mm.models import User
-from mm.services import accounts
+from mm.services import accounts, date_style
 from mm.services.backup import backups
 from mm.services.library import movies
 from tests.conftest import PASSWORD
@@ -28,6 +29,20 @@ def is_logged_in(client):
 
 def change(page, current=PASSWORD, new=NEW):
     return page.post("/account/password", data={"current": current, "new": new})
+
+
+def change_email(page, email, password=PASSWORD):
+    return page.post("/account/email", data={"email": email, "email_password": password})
+
+
+def options(text, name):
+    """What can be chosen there, by value."""
+    [field] = re.findall(rf'<select name="{name}".*?</select>', text, re.DOTALL)
+    return dict(re.findall(r'<option value="(\w+)"[^>]*>([^<]*)</option>', field))
+
+
+def chosen(text):
+    return re.findall(r'<option value="(\w+)"[^>]* selected', text)
 
 
 def test_the_name_is_changed(page, alice):
@@ -57,6 +72,104 @@ def test_a_name_that_cannot_be_used_is_said_at_its_field(page, alice, bob, name,
 def test_ones_own_name_may_be_written_otherwise(page, alice):
     page.post("/account/name", data={"username": "ALICE"})
     assert User.get_by_id(alice.id).username == "ALICE"
+
+
+def test_the_email_address_is_changed_and_every_log_in_stays(page, alice, elsewhere):
+    assert change_email(page, " Ada@Example.ORG ").location == "/account"
+    user = User.get_by_id(alice.id)
+    assert (user.email, user.email_key) == ("Ada@Example.ORG", "ada@example.org")
+    assert "Email address changed to Ada@Example.ORG." in page.get("/account").text
+    assert is_logged_in(elsewhere)
+    assert accounts.log_in("ada@example.org", PASSWORD)
+    assert not accounts.log_in("alice@example.org", PASSWORD)
+
+
+def test_ones_own_email_address_may_be_written_otherwise(page, alice):
+    change_email(page, "ALICE@example.org")
+    assert User.get_by_id(alice.id).email == "ALICE@example.org"
+
+
+@pytest.mark.parametrize(
+    ("email", "said"),
+    [
+        ("", "is not an email address"),
+        ("nobody", "is not an email address"),
+        ("a b@example.org", "is not an email address"),
+        ("a@" + "b" * 253, "is not an email address"),
+        ("BOB@example.org", "Email already registered"),
+        ("alice@example.org", "This is your email address already."),
+    ],
+)
+def test_an_email_address_that_cannot_be_used_is_said_at_its_field(page, alice, bob, email, said):
+    answer = change_email(page, email)
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert 'aria-describedby="wrong-email"' in answer.text
+    assert User.get_by_id(alice.id).email == "alice@example.org"
+
+
+def test_a_new_email_address_needs_the_password(page, alice):
+    for password in ("wrong password", "", "x" * 600):
+        answer = change_email(page, "ada@example.org", password)
+        assert answer.status_code == 422
+        assert "The current password is incorrect" in answer.text
+        assert 'aria-describedby="wrong-email_password"' in answer.text
+        # What was typed stays, but for the password.
+        assert 'value="ada@example.org"' in answer.text
+        assert "wrong password" not in answer.text
+    assert User.get_by_id(alice.id).email == "alice@example.org"
+
+
+def test_guessing_the_password_is_held_up_for_the_email_address_as_well(page, alice):
+    for _ in range(5):
+        change(page, current="wrong password")
+        change_email(page, "ada@example.org", "wrong password")
+    answer = change_email(page, "ada@example.org")
+    assert (answer.status_code, "Retry-After" in answer.headers) == (429, True)
+    assert "Too many" in answer.text
+    assert User.get_by_id(alice.id).email == "alice@example.org"
+
+
+def test_how_dates_look_is_chosen(page, alice, frozen_clock):
+    answer = page.post("/account/dates", data={"format": "day_month", "language": "de"})
+    assert answer.location == "/account"
+    assert date_style.of(alice.id) == Style("day_month", "de")
+    shown = page.get("/account").text
+    assert "Dates now look like this: 1. März 2026." in shown
+    assert options(shown, "format") == {
+        "day_month": "1. März 2026",
+        "month_day": "März 1, 2026",
+        "day_slashes": "01/03/2026 (day first)",
+        "month_slashes": "03/01/2026 (month first)",
+        "day_dots": "01.03.2026",
+        "iso": "2026-03-01",
+    }
+    assert options(shown, "language")["de"] == "Deutsch"
+    assert chosen(shown) == ["day_month", "de"]
+
+
+def test_until_it_is_chosen_dates_are_in_english(page, frozen_clock):
+    shown = page.get("/account").text
+    assert options(shown, "format")["day_month"] == "1 March 2026"
+    assert chosen(shown) == ["day_month", "en"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "wrong"),
+    [
+        ({"format": "stardate", "language": "de"}, "format"),
+        ({"format": "iso", "language": "tlh"}, "language"),
+        ({"format": "iso"}, "language"),
+        ({}, "format"),
+    ],
+)
+def test_an_unknown_format_or_language_is_said_at_its_field(page, alice, sent, wrong):
+    date_style.choose(alice.id, Style("day_dots", "fr"))
+    answer = page.post("/account/dates", data=sent)
+    assert answer.status_code == 422
+    assert f'aria-describedby="wrong-{wrong}"' in answer.text
+    assert f"Choose one of these {wrong}s." in answer.text
+    assert date_style.of(alice.id) == Style("day_dots", "fr")
 
 
 def test_a_new_password_ends_every_other_log_in_and_keeps_this_one(page, alice, elsewhere):
@@ -105,6 +218,13 @@ def test_the_page_tells_of_the_last_good_backup(page, alice):
     assert "Last copy just now; nothing changed since." in shown
 
 
+def test_only_an_administrator_is_led_to_the_server(page, alice):
+    link = '<a class="button button--secondary" href="/admin">'
+    assert link not in page.get("/account").text
+    accounts.change(alice, is_admin=True)
+    assert link in page.get("/account").text
+
+
 def test_the_page_names_tmdb_as_its_terms_ask(page):
     shown = page.get("/account").text
     assert (
@@ -112,6 +232,13 @@ def test_the_page_names_tmdb_as_its_terms_ask(page):
         "approved by TMDB" in shown
     )
     assert 'alt="TMDB"' in shown
+
+
+def test_tmdbs_logo_has_its_colours_and_nothing_that_runs(client):
+    logo = client.get("/static/tmdb.svg", buffered=True).text
+    assert [colour in logo for colour in ("#90cea1", "#3cbec9", "#00b3e5")] == [True] * 3
+    assert "script" not in logo
+    assert "href" not in logo
 
 
 @pytest.mark.parametrize(

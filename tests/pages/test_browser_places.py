@@ -293,16 +293,29 @@ def test_lists_are_dragged_and_moved_by_the_keyboard(server, alice, visit):
     expect(page.locator("button:focus")).to_have_count(1)
 
 
-def test_name_and_password_are_changed(visitor, server, alice):
+def test_name_email_dates_and_password_are_changed(visitor, server, alice):
     visitor.allowed.append("422")
     page = visitor.page
     go(visitor, server, "/account")
     page.get_by_label("Name", exact=True).fill("bad@name")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save name").click()
     expect(page.locator("#wrong-username")).to_contain_text("no @")
     expect(page.get_by_label("Name", exact=True)).to_have_value("bad@name")
-    page.get_by_label("Current password").fill(PASSWORD)
-    page.get_by_label("New password").fill(PASSWORD + "!")
+    change = page.locator("#email")
+    change.get_by_label("Email", exact=True).fill("new" + alice.email)
+    change.get_by_label("Current password").fill("wrong password")
+    change.get_by_role("button", name="Change email").click()
+    expect(change.get_by_text("The current password is incorrect")).to_be_in_viewport()
+    change.get_by_label("Current password").fill(PASSWORD)
+    change.get_by_role("button", name="Change email").click()
+    said(page, "Email address changed to new" + alice.email)
+    page.get_by_label("Names of months and days").select_option("Deutsch")
+    page.get_by_role("button", name="Save dates").click()
+    said(page, "Dates now look like this:")
+    expect(page.get_by_label("Names of months and days")).to_have_value("de")
+    change = page.locator("#password")
+    change.get_by_label("Current password").fill(PASSWORD)
+    change.get_by_label("New password").fill(PASSWORD + "!")
     page.get_by_role("button", name="Change password").click()
     said(page, "Password changed.")
     page.get_by_role("button", name="Log out everywhere").click()

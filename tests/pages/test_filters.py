@@ -16,7 +16,9 @@ def words(app, monkeypatch):
     from mm.routes import filters
 
     monkeypatch.setattr(config, "current", config.Config(timezone="Europe/Berlin"))
-    return filters
+    # Nobody is logged in.
+    with app.test_request_context():
+        yield filters
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from mm import clock, config, spoken
+from mm.dates import PLAIN, Style
 from mm.models import Job, User
 from mm.schemas import BackupEntry, Before
 from mm.services.backup import backups, imports, ledger, undoing, uploads
@@ -70,11 +71,11 @@ class Waiting(NamedTuple):
     until: float
 
 
-def page(user: User, number: int = 1) -> Page:
-    """Newest first, PAGE_SIZE at a time; the nearest page that there is. Raises UnavailableError
-    where the folder may not be read."""
+def page(user: User, number: int = 1, style: Style = PLAIN) -> Page:
+    """Newest first, PAGE_SIZE at a time; the nearest page that there is. `style`: of the dates in
+    titles. Raises UnavailableError where the folder may not be read."""
     entries = backups.listing(user.id)
-    ended = _runs(user, entries)
+    ended = _runs(user, entries, style)
     rows = [Row(entry.created_at, _label(entry), backup=entry) for entry in entries]
     # At the same moment, what was done comes after the copy made before it.
     rows = sorted(rows + ended, key=lambda row: (row.at or 0, row.run is not None), reverse=True)
@@ -85,24 +86,24 @@ def page(user: User, number: int = 1) -> Page:
     return Page(rows[first : first + PAGE_SIZE], number, pages, len(rows), ours)
 
 
-def waiting(user_id: str) -> Waiting | None:
+def waiting(user_id: str, style: Style = PLAIN) -> Waiting | None:
     """The plan that its user has yet to confirm."""
     mine = (Job.user == user_id) & (Job.state == uploads.WAITING)
     job = Job.select().where(mine).order_by(Job.created_at.desc()).first()
     if job is None:
         return None
     source = _source(job)
-    title = source if job.kind == "import" and source else title_of(job)
+    title = source if job.kind == "import" and source else title_of(job, style)
     return Waiting(job, title, job.created_at + uploads.KEEP_SECONDS)
 
 
-def title_of(job: Job, befores: Mapping[str, Before] | None = None) -> str:
+def title_of(job: Job, style: Style = PLAIN, befores: Mapping[str, Before] | None = None) -> str:
     """Such as "Import of library.json" or "Restore of Friday’s backup". `befores`: what each safety
     copy precedes, by its name; where it is not given, it is looked up."""
     if befores is None:
         found = _before(job) if job.kind == "undo" else None
         befores = {job.params["filename"]: found} if found else {}
-    return _capitalised(_noun(job.kind, _mode(job), _source(job), befores))
+    return _capitalised(_noun(job.kind, _mode(job), _source(job), befores, style))
 
 
 def safety_copy_of(job: Job, user: User) -> str | None:
@@ -118,7 +119,7 @@ def left_out_of(job: Job) -> list[dict]:
     return result.get("problems") or result.get("errors") or []
 
 
-def name_of(filename: str) -> str:
+def name_of(filename: str, style: Style = PLAIN) -> str:
     """A backup in the middle of a sentence: "Friday’s backup", "the backup of 3 March"."""
     try:
         day = date.fromisoformat(filename[:10])
@@ -127,11 +128,11 @@ def name_of(filename: str) -> str:
     zone = config.current.zone
     noon = datetime.combine(day, time(12), zone).timestamp()
     now = clock.now()
-    said = spoken.past_day(noon, now, zone)
-    return f"the backup of {said}" if said[0].isdigit() else f"{said}’s backup"
+    said = spoken.past_day(noon, now, zone, style)
+    return f"the backup of {said}" if spoken.is_date(said) else f"{said}’s backup"
 
 
-def _runs(user: User, entries: list[BackupEntry]) -> list[Row]:
+def _runs(user: User, entries: list[BackupEntry], style: Style) -> list[Row]:
     copies = {entry.filename: entry for entry in entries if entry.before}
     befores = {name: entry.before for name, entry in copies.items() if entry.before}
     offered = {undoable.filename for undoable in undoing.available(user)} if copies else set()
@@ -152,13 +153,13 @@ def _runs(user: User, entries: list[BackupEntry]) -> list[Row]:
                 failed=job.message if job.state == "failed" else "",
                 safety_copy=copy if copy in offered else None,
             )
-            rows.append(Row(job.finished_at, title_of(job, befores), run=run))
+            rows.append(Row(job.finished_at, title_of(job, style, befores), run=run))
     written = ledger.written(user.id)
     for name, before in befores.items():
         # Where nobody noted that it was done, the library was never written.
         done_at = before.done_at or written.get(name)
         if name not in told and done_at is not None:
-            noun = _noun(before.action, before.mode, before.source, befores)
+            noun = _noun(before.action, before.mode, before.source, befores, style)
             copy = name if name in offered else None
             run = Run(before.action, None, before.films, 0, "", copy)
             rows.append(Row(done_at, _capitalised(noun), run=run))
@@ -202,24 +203,26 @@ def _before(job: Job) -> Before | None:
     return sidecar.before if sidecar else None
 
 
-def _noun(action: str, mode: str, source: str | None, befores: Mapping[str, Before]) -> str:
+def _noun(
+    action: str, mode: str, source: str | None, befores: Mapping[str, Before], style: Style
+) -> str:
     """ "restore of Friday’s backup". A merge brings back what is missing, and is never called a
     restore."""
     if action == "undo":
-        return f"undo of {_undone(source, befores)}"
+        return f"undo of {_undone(source, befores, style)}"
     if action == "import":
         verb = "import of" if mode == "merge" else "replacement with"
         return f"{verb} {source or 'a file'}"
     verb = "restore of" if mode == "replace" else "merge of"
-    return f"{verb} {name_of(source)}" if source else f"{verb} a backup"
+    return f"{verb} {name_of(source, style)}" if source else f"{verb} a backup"
 
 
-def _undone(safety_copy: str | None, befores: Mapping[str, Before]) -> str:
+def _undone(safety_copy: str | None, befores: Mapping[str, Before], style: Style) -> str:
     before = befores.get(safety_copy or "")
     if before and before.action == "undo":
         return "an undo"
     if before:
-        return "the " + _noun(before.action, before.mode, before.source, befores)
+        return "the " + _noun(before.action, before.mode, before.source, befores, style)
     kind = backup_files.kind_of(safety_copy or "")
     return "an import" if kind == "before-import" else "a restore"
 

@@ -10,6 +10,7 @@ from peewee import fn
 from mm import clock
 from mm.clock import DAY
 from mm.database import chunks
+from mm.dates import PLAIN, Style
 from mm.errors import UserError
 from mm.models import Job, User
 from mm.schemas import BackupEntry, BackupOverview, BackupState
@@ -24,12 +25,12 @@ FAILED_DAYS = 7
 ORDER = ("unreachable", "failed", "overdue", "none", "off", "behind", "good", "empty")
 
 
-def of_everybody() -> list[BackupOverview]:
-    """Who needs attention first, then by name. A folder that cannot be read is a row that says
-    so."""
+def of_everybody(style: Style = PLAIN) -> list[BackupOverview]:
+    """Who needs attention first, then by name. A folder that cannot be read is a row that says so.
+    `style`: of the dates in its sentences."""
     worker_is_late = heartbeat.worker_is_late()
     users = list(User.select().order_by(User.username_key))
-    rows = [row for part in chunks(users, BATCH) for row in _of(part, worker_is_late)]
+    rows = [row for part in chunks(users, BATCH) for row in _of(part, worker_is_late, style)]
     # Sorting keeps the order of names.
     return sorted(rows, key=lambda row: (not _is_alarm(row), ORDER.index(row.state.name)))
 
@@ -38,7 +39,7 @@ def _is_alarm(row: BackupOverview) -> bool:
     return row.state.alarm
 
 
-def _of(users: list[User], worker_is_late: bool) -> Iterator[BackupOverview]:
+def _of(users: list[User], worker_is_late: bool, style: Style) -> Iterator[BackupOverview]:
     entries, unread = _entries_of(users)
     copies = state.newest_copies(users, entries)
     changes = state.count_changes(copies)
@@ -47,7 +48,9 @@ def _of(users: list[User], worker_is_late: bool) -> Iterator[BackupOverview]:
     for user, last_good in copies:
         listed = entries.get(user.id, [])
         library = libraries[user.id]
-        health = state.health_of(user, listed, last_good, changes[user.id], library, worker_is_late)
+        health = state.health_of(
+            user, listed, last_good, changes[user.id], library, worker_is_late, style
+        )
         shown = health.state
         if user.id in unread:
             shown = BackupState("unreachable", "bad", "Can’t be read", unread[user.id], alarm=True)

@@ -12,6 +12,7 @@ from peewee import ValuesList, fn
 
 from mm import clock, config, models, spoken
 from mm.database import chunks
+from mm.dates import PLAIN, Style
 from mm.errors import UnavailableError
 from mm.models import CustomList, Job, Movie, Person, SavedView, Tombstone, User
 from mm.schemas import BackupAction, BackupEntry, BackupHealth, BackupMood, BackupState
@@ -52,31 +53,31 @@ class Facts(NamedTuple):
 # Deciding.
 
 
-def verdict(facts: Facts, now: float, zone: tzinfo) -> BackupState:
+def verdict(facts: Facts, now: float, zone: tzinfo, style: Style = PLAIN) -> BackupState:
     """The first that holds."""
     if not facts.has_content:
         line = "Import a library, or add a film."
         return BackupState("empty", "plain", "Nothing to back up yet", line, "import")
     if facts.copied_at is None:
-        return _none(facts, now, zone)
+        return _none(facts, now, zone, style)
     if facts.failed:
-        return _failed(facts, facts.copied_at, now, zone)
+        return _failed(facts, facts.copied_at, now, zone, style)
     if not facts.enabled:
-        last = spoken.ago(facts.copied_at, now, zone)
+        last = spoken.ago(facts.copied_at, now, zone, style)
         line = f"Last copy {last}; {_changes(facts.changes)} since."
         return BackupState("off", "warn", "Backed up by hand only", line, "turn_on")
     if facts.copied_at < now - schedule.OVERDUE_AFTER:
-        return _overdue(facts, facts.copied_at, now, zone)
+        return _overdue(facts, facts.copied_at, now, zone, style)
     if facts.changes != 0:
-        line = _behind(facts, now, zone)
-        headline = f"Backed up {_when(facts.copied_at, now, zone)}"
+        line = _behind(facts, now, zone, style)
+        headline = f"Backed up {_when(facts.copied_at, now, zone, style)}"
         return BackupState("behind", "good", headline, line, "back_up")
-    tested = _at(facts.tested_at or facts.copied_at, now, zone)
+    tested = _at(facts.tested_at or facts.copied_at, now, zone, style)
     line = f"{plural(facts.copied_films, 'film')}, test-restored {tested}."
     return BackupState("good", "good", "Everything is backed up", line)
 
 
-def _none(facts: Facts, now: float, zone: tzinfo) -> BackupState:
+def _none(facts: Facts, now: float, zone: tzinfo, style: Style) -> BackupState:
     headline = "No good backup" if facts.other_copies else "Not backed up yet"
     line = "Your people and lists exist only here."
     if facts.films:
@@ -86,26 +87,26 @@ def _none(facts: Facts, now: float, zone: tzinfo) -> BackupState:
     if facts.is_running:
         line += " A backup is being made."
     elif facts.next_run is not None:
-        line += " " + _next(facts, now, zone, "A backup is made")
+        line += " " + _next(facts, now, zone, style, "A backup is made")
     alarm = facts.enabled and late and not facts.is_running
     action: BackupAction | None = None if facts.is_running else "back_up"
     mood: BackupMood = "bad" if facts.other_copies else "warn"
     return BackupState("none", mood, headline, line, action, alarm)
 
 
-def _failed(facts: Facts, copied_at: float, now: float, zone: tzinfo) -> BackupState:
-    line = f"The one from {_from(copied_at, now, zone)} is fine."
+def _failed(facts: Facts, copied_at: float, now: float, zone: tzinfo, style: Style) -> BackupState:
+    line = f"The one from {_from(copied_at, now, zone, style)} is fine."
     if facts.is_running:
         line += " Trying again now."
     elif facts.next_run is not None:
-        line += " " + _next(facts, now, zone, "Trying again")
-    headline = f"{_whose(facts.failed_at, now, zone)} failed"
+        line += " " + _next(facts, now, zone, style, "Trying again")
+    headline = f"{_whose(facts.failed_at, now, zone, style)} failed"
     action: BackupAction | None = None if facts.is_running else "try_again"
     return BackupState("failed", "bad", headline, line, action, alarm=facts.enabled)
 
 
-def _overdue(facts: Facts, copied_at: float, now: float, zone: tzinfo) -> BackupState:
-    headline = f"No backup since {spoken.past_day(copied_at, now, zone)}"
+def _overdue(facts: Facts, copied_at: float, now: float, zone: tzinfo, style: Style) -> BackupState:
+    headline = f"No backup since {spoken.past_day(copied_at, now, zone, style)}"
     if facts.changes is None:
         line = "What changed since then is in no backup."
     elif facts.changes:
@@ -118,7 +119,7 @@ def _overdue(facts: Facts, copied_at: float, now: float, zone: tzinfo) -> Backup
     return BackupState("overdue", "bad", headline, line, "back_up", alarm=True)
 
 
-def _behind(facts: Facts, now: float, zone: tzinfo) -> str:
+def _behind(facts: Facts, now: float, zone: tzinfo, style: Style) -> str:
     one = facts.changes == 1
     since, they = f"{_changes(facts.changes)} since; ", "it is" if one else "they are"
     if facts.changes is None:
@@ -129,13 +130,13 @@ def _behind(facts: Facts, now: float, zone: tzinfo) -> str:
         wait = "waits" if one or facts.changes is None else "wait"
         subject = "" if facts.changes is None else "it " if one else "they "
         return f"{since}{subject}{wait} for {NO_WORKER}."
-    return f"{since}{they} saved {spoken.due(facts.next_run, now, zone)}."
+    return f"{since}{they} saved {spoken.due(facts.next_run, now, zone, style)}."
 
 
-def _next(facts: Facts, now: float, zone: tzinfo, what: str) -> str:
+def _next(facts: Facts, now: float, zone: tzinfo, style: Style, what: str) -> str:
     if facts.worker_is_late or facts.next_run is None:
         return f"The next one waits for {NO_WORKER}."
-    return f"{what} {spoken.due(facts.next_run, now, zone)}."
+    return f"{what} {spoken.due(facts.next_run, now, zone, style)}."
 
 
 def _changes(count: int | None) -> str:
@@ -144,34 +145,34 @@ def _changes(count: int | None) -> str:
     return plural(count, "change") if count else "nothing changed"
 
 
-def _whose(moment: float | None, now: float, zone: tzinfo) -> str:
+def _whose(moment: float | None, now: float, zone: tzinfo, style: Style) -> str:
     """Such as "Last night’s backup", "Friday’s backup", "The backup of 3 March"."""
     if moment is None:
         return "The last backup"
     if spoken.is_last_night(moment, now, zone):
         return "Last night’s backup"
-    day = spoken.past_day(moment, now, zone)
-    return f"The backup of {day}" if day[0].isdigit() else f"{day[0].upper()}{day[1:]}’s backup"
+    day = spoken.past_day(moment, now, zone, style)
+    return f"The backup of {day}" if spoken.is_date(day) else f"{day[0].upper()}{day[1:]}’s backup"
 
 
-def _from(moment: float, now: float, zone: tzinfo) -> str:
+def _from(moment: float, now: float, zone: tzinfo, style: Style) -> str:
     """Such as "last night", "today at 09:00", "Thursday"."""
     if spoken.is_last_night(moment, now, zone):
         return "last night"
-    day = spoken.past_day(moment, now, zone)
+    day = spoken.past_day(moment, now, zone, style)
     return f"{day} at {clock.local(moment, zone):%H:%M}" if day == "today" else day
 
 
-def _when(moment: float, now: float, zone: tzinfo) -> str:
+def _when(moment: float, now: float, zone: tzinfo, style: Style) -> str:
     """As `_from`, after a verb: "on Thursday"."""
-    day = _from(moment, now, zone)
+    day = _from(moment, now, zone, style)
     return day if day.startswith(("last", "today", "yesterday")) else f"on {day}"
 
 
-def _at(moment: float, now: float, zone: tzinfo) -> str:
+def _at(moment: float, now: float, zone: tzinfo, style: Style) -> str:
     """Such as "today at 03:01", "on Thursday at 03:01", "on 3 March"."""
-    day = spoken.past_day(moment, now, zone)
-    if day[0].isdigit():
+    day = spoken.past_day(moment, now, zone, style)
+    if spoken.is_date(day):
         return f"on {day}"
     on = "" if day in ("today", "yesterday") else "on "
     return f"{on}{day} at {clock.local(moment, zone):%H:%M}"
@@ -190,23 +191,25 @@ class Library(NamedTuple):
     remembered: ledger.Remembered
 
 
-def of(user: User) -> BackupHealth:
-    """Raises UnavailableError where the folder of the backups may not be read."""
+def of(user: User, style: Style = PLAIN) -> BackupHealth:
+    """`style`: of the dates in its sentences. Raises UnavailableError where the folder of the
+    backups may not be read."""
     entries = backups.listing(user.id)
     last_good = _newest_copy(entries)
     changes = count_changes([(user, last_good)])[user.id]
     late = heartbeat.worker_is_late()
-    return health_of(user, entries, last_good, changes, libraries([user])[user.id], late)
+    library = libraries([user])[user.id]
+    return health_of(user, entries, last_good, changes, library, late, style)
 
 
-def alarm(user: User) -> BackupState | None:
+def alarm(user: User, style: Style = PLAIN) -> BackupState | None:
     """What every page of the user says. Looks into the folder only where the last automatic backup
     failed or is old."""
     is_late = schedule.is_overdue(user.last_completed_at or 0)
     if not user.backup_enabled or not (user.last_error or is_late):
         return None
     try:
-        state = of(user).state
+        state = of(user, style).state
     except UnavailableError:
         # This is asked for every page, and the page of the backups says what is wrong.
         headline = backups.UNREACHABLE.rstrip(".")
@@ -221,6 +224,7 @@ def health_of(
     changes: int | None,
     library: Library,
     worker_is_late: bool,
+    style: Style = PLAIN,
 ) -> BackupHealth:
     """`entries` of the user's folder, `last_good` of them the newest copy."""
     next_run = schedule.next_run(user)
@@ -252,7 +256,7 @@ def health_of(
         changes=changes,
         next_run=next_run,
         last_error=failure.message if failure else None,
-        state=verdict(facts, clock.now(), config.current.zone),
+        state=verdict(facts, clock.now(), config.current.zone, style),
         notices=list(_notices(entries)),
     )
 

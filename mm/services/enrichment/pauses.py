@@ -9,6 +9,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from mm import clock, config, log, models
+from mm.dates import PLAIN, Style
 
 NAMES = {"tmdb": "TMDB", "omdb": "OMDb"}
 PROVIDERS = tuple(NAMES)
@@ -114,29 +115,31 @@ def count_omdb_calls(calls: int) -> None:
     models.put_setting("omdb.calls", value)
 
 
-def notices() -> list[str]:
-    """For each provider that is not asked now: why, and until when, or what a key would add."""
+def notices(style: Style = PLAIN) -> list[str]:
+    """For each provider that is not asked now: why, and until when, or what a key would add.
+    `style`: of the dates."""
     paused = in_force()
     texts = []
     for provider in PROVIDERS:
         if not key(provider):
             texts.append(WITHOUT_KEY[provider])
         elif provider in paused:
-            texts.append(_notice(provider, paused[provider]))
+            texts.append(_notice(provider, paused[provider], style))
     return texts
 
 
-def moment(seconds: float) -> str:
+def moment(seconds: float, style: Style = PLAIN) -> str:
     """In the server's time zone, as in 2 March 2026, 00:05."""
-    return f"{clock.local(seconds, config.current.zone):%-d %B %Y, %H:%M}"
+    local = clock.local(seconds, config.current.zone)
+    return f"{style.long(local)}, {local:%H:%M}"
 
 
-def _notice(provider: str, pause: dict) -> str:
+def _notice(provider: str, pause: dict, style: Style = PLAIN) -> str:
     name, reason = NAMES[provider], pause["reason"].rstrip(".!")
     if pause["paused_until"] is None:
-        since = moment(pause["since"])
+        since = moment(pause["since"], style)
         return f"{name} was stopped on {since}: {reason}. It resumes when the key is changed."
-    return f"{name} is paused until {moment(pause['paused_until'])}: {reason}."
+    return f"{name} is paused until {moment(pause['paused_until'], style)}: {reason}."
 
 
 def _put(provider: str, reason: str, until: float | None, reserve: bool = False) -> None:

@@ -17,6 +17,7 @@ from peewee import fn
 
 from mm import clock, config, locks, log, maintenance, models
 from mm.database import db
+from mm.dates import PLAIN, Style
 from mm.models import Job, Movie, Title
 from mm.providers import client, limits, omdb, tmdb
 from mm.schemas import EnrichmentProgress
@@ -71,8 +72,9 @@ class ProviderRun:
     calls_counted: int = 0
 
 
-def progress(user_id: str) -> EnrichmentProgress:
-    """Counts this user's films by their TMDB state; `notices` are sentences for the page."""
+def progress(user_id: str, style: Style = PLAIN) -> EnrichmentProgress:
+    """Counts this user's films by their TMDB state; `notices` are sentences for the page.
+    `style`: of the dates in them."""
     rows = (
         Movie.select(Title.tmdb_state, fn.COUNT(Movie.id), fn.MIN(Title.tmdb_retry_at))
         .join(Title)
@@ -82,11 +84,13 @@ def progress(user_id: str) -> EnrichmentProgress:
     )
     by_state = {state: (count, retry_at) for state, count, retry_at in rows}
     counts = {state: by_state.get(state, (0, None))[0] for state in models.PROVIDER_STATES}
-    notices = pauses.notices()
+    notices = pauses.notices(style)
     if "missing" in by_state:
-        notices.append(_retry_notice("{} not found on TMDB; next try {}.", *by_state["missing"]))
+        text = "{} not found on TMDB; next try {}."
+        notices.append(_retry_notice(text, *by_state["missing"], style))
     if "failed" in by_state:
-        notices.append(_retry_notice("The look-up of {} failed; next try {}.", *by_state["failed"]))
+        text = "The look-up of {} failed; next try {}."
+        notices.append(_retry_notice(text, *by_state["failed"], style))
     return EnrichmentProgress(
         total=sum(counts.values()),
         ready=counts["ready"],
@@ -316,8 +320,8 @@ def _show(job: Job, runs: list[ProviderRun]) -> None:
     jobs.progress(job, done, done + sum(run.waiting for run in runs), ", ".join(parts))
 
 
-def _retry_notice(text: str, count: int, retry_at: float | None) -> str:
+def _retry_notice(text: str, count: int, retry_at: float | None, style: Style) -> str:
     films = "1 film" if count == 1 else f"{count:,} films"
     if retry_at is None or retry_at <= clock.now():
         return text.format(films, "now")
-    return text.format(films, f"on {pauses.moment(retry_at)}")
+    return text.format(films, f"on {pauses.moment(retry_at, style)}")
