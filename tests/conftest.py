@@ -60,6 +60,12 @@ def frozen_clock(monkeypatch):
     return frozen
 
 
+def put_in_force(monkeypatch, settings):
+    """Until the end of the test, also for requests, which look at the stored settings again."""
+    monkeypatch.setattr(config, "base", settings)
+    monkeypatch.setattr(config, "current", settings)
+
+
 @pytest.fixture
 def settings(tmp_path):
     """The configuration of the test's server. Modules override it to change a variable."""

@@ -14,7 +14,7 @@ from mm.database import db
 from mm.errors import ConflictError, InvalidError
 from mm.models import Person, User
 from mm.services import accounts
-from tests.conftest import PASSWORD, QUICK_HASH
+from tests.conftest import PASSWORD, QUICK_HASH, put_in_force
 
 
 class TestTheLastAdministrator:
@@ -81,7 +81,7 @@ class TestAutomaticBackups:
     @pytest.mark.parametrize("surface", ["api", "cli"])
     def test_are_on_where_the_server_is_set_so(self, create, surface, monkeypatch):
         settings = replace(config.current, backup_by_default=True)
-        monkeypatch.setattr(config, "current", settings)
+        put_in_force(monkeypatch, settings)
         assert create(surface).backup_enabled
 
 

@@ -17,7 +17,7 @@ from peewee import OperationalError
 from mm import auth, clock, config, login_limits, maintenance, models
 from mm.database import connect, db
 from mm.services import accounts
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, put_in_force
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 WRONG = "wrong horse battery"
@@ -52,7 +52,7 @@ def moving_clock(frozen_clock, monkeypatch):
 
 
 def set_config(monkeypatch, **changes):
-    monkeypatch.setattr(config, "current", dataclasses.replace(config.current, **changes))
+    put_in_force(monkeypatch, dataclasses.replace(config.current, **changes))
 
 
 class TestSessions:

@@ -12,6 +12,7 @@ from mm import config, locks, models
 from mm.models import Job, Title, User
 from mm.services.backup import backups, large_files
 from mm.services.backup.files import sidecar_path
+from tests.conftest import put_in_force
 
 LIBRARY = {
     "version": 2,
@@ -565,7 +566,7 @@ class TestUpload:
 
     def test_too_many_are_refused_with_the_oldest_named(self, as_user, alice, monkeypatch):
         limited = dataclasses.replace(config.current, manual_backups_max=1)
-        monkeypatch.setattr(config, "current", limited)
+        put_in_force(monkeypatch, limited)
         name = made(as_user(alice))
         answer = as_user(alice).post("/api/backup/upload", json=LIBRARY)
         assert answer.status_code == 507

@@ -11,6 +11,7 @@ from mm.errors import UnavailableError
 from mm.models import Job
 from mm.services import jobs, settings
 from mm.services.server import archive_files, archives, databases
+from tests.conftest import put_in_force
 
 SYSTEM = "/api/v1/system"
 BACKUP, LIST, RESTORE = f"{SYSTEM}/backup", f"{SYSTEM}/backup/list", f"{SYSTEM}/restore"
@@ -266,7 +267,7 @@ class TestRestore:
         self, admin, app, client, archive, monkeypatch
     ):
         settings = config.Config(config.current.data_dir, admin_token="open sesame")
-        monkeypatch.setattr(config, "current", settings)
+        put_in_force(monkeypatch, settings)
         answer = client.post("/api/auth/admin/login", json={"token": "open sesame"})
         script = {"Authorization": f"Bearer {answer.json['access_token']}"}
         begun = client.post(RESTORE, json={"timestamp": archive, "confirm": True}, headers=script)

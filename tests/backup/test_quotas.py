@@ -13,6 +13,7 @@ from mm.schemas import BackupEntry, Counts
 from mm.services import jobs
 from mm.services.backup import backups, imports, nightly, quotas, uploads
 from mm.services.backup import files as backup_files
+from tests.conftest import put_in_force
 from tests.support.libraries import as_bytes, many, put
 
 GB, MB = 10**9, 10**6
@@ -64,7 +65,7 @@ def test_a_gigabyte_of_backups_made_by_hand_is_the_most(frozen_clock):
 
 def test_both_limits_are_settings_and_0_is_none(frozen_clock, monkeypatch):
     def use(**values):
-        monkeypatch.setattr(config, "current", dataclasses.replace(config.current, **values))
+        put_in_force(monkeypatch, dataclasses.replace(config.current, **values))
 
     use(manual_backups_max=2, manual_backups_mb=5)
     with pytest.raises(
@@ -100,7 +101,7 @@ def test_page_and_api_answer_429_and_507_before_anything_is_queued(
         assert answer.status_code == 429
         assert 0 < int(answer.headers["Retry-After"]) <= 3600
     limited = dataclasses.replace(config.current, manual_backups_max=1)
-    monkeypatch.setattr(config, "current", limited)
+    put_in_force(monkeypatch, limited)
     for answer in (page.post("/backup/now"), as_user(alice).post("/api/backup/create")):
         assert answer.status_code == 507
         assert "Delete one first" in answer.text

@@ -12,6 +12,7 @@ from mm.models import Job, User
 from mm.services import health, heartbeat, jobs, portable
 from mm.services.backup import backups, nightly, retention, schedule, state
 from mm.services.backup import files as backup_files
+from tests.conftest import put_in_force
 from tests.support.libraries import many, put, reload
 
 pytestmark = pytest.mark.usefixtures("database", "frozen_clock")
@@ -42,7 +43,7 @@ def scheduled(user):
 
 def use_zone(monkeypatch, zone, **values):
     settings = config.Config(data_dir=config.current.data_dir, timezone=zone, **values)
-    monkeypatch.setattr(config, "current", settings)
+    put_in_force(monkeypatch, settings)
 
 
 def at(text, zone="UTC"):

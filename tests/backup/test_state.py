@@ -15,6 +15,7 @@ from mm.services import heartbeat, jobs, portable
 from mm.services.backup import backups, imports, nightly, overview, schedule, state
 from mm.services.backup import files as backup_files
 from mm.services.library import lists, movies, people
+from tests.conftest import put_in_force
 from tests.support.libraries import as_bytes, many, put, reload
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -421,7 +422,7 @@ class TestOfALibrary:
     def test_a_refusal_is_no_failed_backup(self, alice, frozen_clock, monkeypatch):
         backed_up(alice, frozen_clock)
         limited = dataclasses.replace(config.current, manual_backups_max=1)
-        monkeypatch.setattr(config, "current", limited)
+        put_in_force(monkeypatch, limited)
         with pytest.raises(NoRoomError):
             backups.create(reload(alice))
         assert state.of(reload(alice)).last_error is None

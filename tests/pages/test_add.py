@@ -10,6 +10,7 @@ from mm.models import Movie, Person
 from mm.providers import limits
 from mm.services.enrichment import interactive
 from mm.services.library import lists, movies, people
+from tests.conftest import put_in_force
 from tests.support.libraries import document, film, many, person, put, vote
 from tests.support.standin import FILM_IDS, SERIES_ID, UNKNOWN_ID
 
@@ -31,7 +32,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def without_key(monkeypatch):
-    monkeypatch.setattr(config, "current", config.Config(data_dir=config.current.data_dir))
+    put_in_force(monkeypatch, config.Config(data_dir=config.current.data_dir))
 
 
 def add(page, headers=None, **form):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mm import config
+from tests.conftest import put_in_force
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -15,7 +16,7 @@ def words(app, monkeypatch):
     queue."""
     from mm.routes import filters
 
-    monkeypatch.setattr(config, "current", config.Config(timezone="Europe/Berlin"))
+    put_in_force(monkeypatch, config.Config(timezone="Europe/Berlin"))
     # Nobody is logged in.
     with app.test_request_context():
         yield filters

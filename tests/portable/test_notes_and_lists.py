@@ -14,6 +14,7 @@ from mm.services import portable
 from mm.services.backup import backups
 from mm.services.library import lists, movies, people, saved_views
 from mm.services.sync import feed
+from tests.conftest import put_in_force
 from tests.support.libraries import (
     T,
     as_before,
@@ -390,7 +391,7 @@ def test_a_list_of_200_000_films_can_be_read():
 
 @pytest.fixture
 def in_berlin(monkeypatch):
-    monkeypatch.setattr(config, "current", replace(config.current, timezone="Europe/Berlin"))
+    put_in_force(monkeypatch, replace(config.current, timezone="Europe/Berlin"))
 
 
 def watched_at(user):

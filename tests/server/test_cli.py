@@ -13,7 +13,7 @@ from mm.models import Movie, User
 from mm.services import accounts
 from mm.services.library import movies
 from mm.services.server import archive_files, archives
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, put_in_force
 from tests.support.processes import running
 
 FILM, OTHER = "tt0111161", "tt0068646"
@@ -143,9 +143,9 @@ def test_a_part_can_be_left_as_it_is(run, library):
 def test_what_the_old_server_had_and_this_one_lacks_is_said(run, library, monkeypatch):
     here = config.current
     there = dataclasses.replace(here, tmdb_api_key="k", given=frozenset({"TMDB_API_KEY"}))
-    monkeypatch.setattr(config, "current", there)
+    put_in_force(monkeypatch, there)
     run("create")
-    monkeypatch.setattr(config, "current", here)
+    put_in_force(monkeypatch, here)
     answer = run("restore", "--yes", newest().timestamp)
     assert "TMDB_API_KEY was set in the environment there; enter it here." in answer
 
