@@ -284,6 +284,17 @@ class TestAFile:
         with pytest.raises(InvalidError, match="more brackets or commas"):
             all_users_import.take_over(put(hostile))
 
+    def test_of_more_accounts_than_any_server_has_is_refused(self, put, monkeypatch):
+        monkeypatch.setattr(all_users_file, "ACCOUNTS_MAX", 2)
+        path = put(export(row("ann"), row("bo"), row("cy")))
+        for function in (
+            lambda: all_users_import.inspect(path, "x"),
+            lambda: all_users_import.take_over(path),
+        ):
+            with pytest.raises(InvalidError, match="more than 2 accounts"):
+                function()
+        assert nothing_was_changed()
+
     def test_names_whom_its_server_could_not_export(self, take):
         taken = take(row("ann"), left_out=["cy"])
         assert taken.left_out == [
@@ -317,6 +328,7 @@ class TestAnAccount:
             ({"id": 7}, "The account 'bo': id: expected text"),
             ({"email": "nobody"}, "The account 'bo': 'nobody' is not an email address"),
             ({"email": "ANN@example.org"}, "The account 'bo': The email address ANN@example.org"),
+            ({"id": row("ann")["id"]}, "The account 'bo': Its id is already in use"),
             ({"username": "ANN"}, "The account 'ANN': The username is already in use"),
             ({"username": None}, "The account number 2: Its username is missing"),
             ({"username": "b\x1b[2J"}, r"The account 'b\x1b[2J': A username has"),
@@ -335,6 +347,25 @@ class TestAnAccount:
         [sentence] = taken.left_out
         assert sentence.startswith(reason)
         assert Movie.select().count() == 2
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"id": "x"},
+            {"email": "nobody"},
+            {"username": ""},
+            {"id": row("ann")["id"]},
+            {"email": "ANN@example.org"},
+            {"username": "ANN"},
+        ],
+    )
+    def test_that_cannot_be_one_is_named_before_anything_is_taken_over(self, put, wrong):
+        path = put(export(row("ann", film(1)), row("bo", film(2)) | wrong))
+        found = all_users_import.inspect(path, "x")
+        assert [user.username for user in found.users] == ["ann"]
+        assert found.films == 1
+        assert [warning.startswith("The account ") for warning in found.warnings] == [True]
+        assert all_users_import.take_over(path).left_out != []
 
     @pytest.mark.parametrize("key", ["id", "email", "username", "library"])
     def test_without_what_it_needs_is_named(self, take, key):
