@@ -19,7 +19,7 @@ from mm.schemas import ArchiveSchedule, Problem
 # Keys of the table `setting`. What else it holds are marks of the program.
 ARCHIVES = "server.archives"
 Source = Literal["default", "environment", "setting"]
-SECRETS = ("TMDB_API_KEY", "OMDB_API_KEY")
+SECRETS = config.KEYS
 # What stands in a field instead of a secret; a value that begins with it means: keep what is there.
 MASK = "••••••••"
 SHOWN_OF_SECRET = 4
