@@ -67,7 +67,10 @@ def read() -> dict[str, str]:
     path = config.base.settings_file
     try:
         with path.open("rb") as file:
-            found = msgspec.json.decode(file.read(FILE_MAX), type=_File)
+            body = file.read(FILE_MAX + 1)
+        if len(body) > FILE_MAX:
+            raise UnavailableError(UNREADABLE)
+        found = msgspec.json.decode(body, type=_File)
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
