@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
-from mm import clock, config, disk, models
+from mm import clock, config, disk, models, stored_settings
 from mm.database import connect, db
 from mm.errors import ConflictError, InvalidError, NoRoomError
 from mm.models import Job, Movie, Person, Title, User
@@ -96,11 +97,13 @@ class TestARoundTrip:
 
     @pytest.fixture
     def lost(self, app, path):
+        stored_settings.write({"TZ": "Europe/Paris", "TMDB_API_KEY": "0123456789abcdef"})
         with db.connection_context():
             users = whole_server.fill(60)
             User.update(is_active=False).where(User.id == users[2].id).execute()
             policies.save(users[1], policies.changed(policies.of(users[1]), monthly=7))
-            all_users.write(path)
+            all_users.write(path, secrets=True)
+            all_users.write(path.with_name("without.json"))
         return path
 
     @pytest.fixture
@@ -145,12 +148,32 @@ class TestARoundTrip:
             all_users_import.take_over(empty)
             expected = ArchiveSchedule(time="05:30", days=["sun"], keep_last=3)
             assert settings.archives() == expected
+        assert (config.current.timezone, config.current.tmdb_api_key) == (
+            "Europe/Paris",
+            "0123456789abcdef",
+        )
+
+    def test_names_the_keys_that_the_file_does_not_hold(self, empty):
+        with db.connection_context():
+            taken = all_users_import.take_over(empty.with_name("without.json"))
+        assert [each.name for each in taken.differences] == ["TMDB_API_KEY"]
+        assert config.current.timezone == "Europe/Paris"
+        assert config.current.tmdb_api_key == ""
+
+    def test_never_changes_what_the_environment_says(self, empty):
+        config.use(replace(config.current, timezone="Asia/Tokyo", given=frozenset({"TZ"})))
+        with db.connection_context():
+            taken = all_users_import.take_over(empty)
+        assert config.current.timezone == "Asia/Tokyo"
+        assert [each.text for each in taken.differences] == [
+            "TZ was Europe/Paris there; here it is Asia/Tokyo."
+        ]
 
     def test_leaves_them_as_they_are_where_it_is_asked_to(self, empty):
         with db.connection_context():
-            before = settings.archives()
+            before = (settings.archives(), config.current)
             all_users_import.take_over(empty, settings=False)
-            assert settings.archives() == before
+            assert (settings.archives(), config.current) == before
 
     def test_sends_phones_everything(self, empty):
         before = clock.now()
