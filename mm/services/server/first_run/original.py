@@ -13,15 +13,14 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
-from mm import clock, config, disk, files, locks
+from mm import clock, config, files, locks
 from mm.errors import UnusableFileError
 from mm.schemas.first_run import Found, FoundUser
 from mm.services.server.archive_format.work_folders import said_when_full
@@ -140,9 +139,7 @@ def inspect(path: Path, name: str, backups: Path | None = None) -> Found:
         count = len(rows.nobodys)
         belong = "belongs" if count == 1 else "belong"
         warnings.append(f"{plural(count, 'row')} {belong} to no user and can’t be taken over.")
-    found = [
-        FoundUser(user.id, user.username, user.email, films_of(rows, user)) for user in users
-    ]
+    found = [FoundUser(user.id, user.username, user.email, films_of(rows, user)) for user in users]
     version = "with rankings" if rows.has_rankings else "without rankings"
     return Found(
         kind="original",
@@ -334,12 +331,13 @@ def _unknown(connection: sqlite3.Connection, columns: dict[str, set[str]]) -> It
     """A sentence for each table and column that holds data and is not known here."""
     for table in sorted(columns):
         if table not in TABLES and table not in NO_DATA:
-            count = _count(connection, f"SELECT COUNT(*) FROM {_quoted(table)}")
+            count = _count(connection, _quoted(table))
             if count:
                 yield f"The table {table} is not known here: {plural(count, 'row')} left out."
         for name in sorted(columns[table] - set(TABLES.get(table, columns[table]))):
-            where = f"{_quoted(name)} IS NOT NULL AND {_quoted(name)} IS NOT ''"
-            count = _count(connection, f"SELECT COUNT(*) FROM {_quoted(table)} WHERE {where}")
+            column = _quoted(name)
+            where = f"{column} IS NOT NULL AND {column} IS NOT ''"
+            count = _count(connection, f"{_quoted(table)} WHERE {where}")
             if count:
                 yield (
                     f"The column {table}.{name} is not known here: {plural(count, 'value')} "
@@ -347,8 +345,8 @@ def _unknown(connection: sqlite3.Connection, columns: dict[str, set[str]]) -> It
                 )
 
 
-def _count(connection: sqlite3.Connection, query: str) -> int:
-    return connection.execute(query).fetchone()[0]
+def _count(connection: sqlite3.Connection, source: str) -> int:
+    return connection.execute(f"SELECT COUNT(*) FROM {source}").fetchone()[0]  # noqa: S608
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:

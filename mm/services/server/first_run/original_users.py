@@ -20,6 +20,8 @@ from mm.services.validation import FieldError
 
 # So that the same account gets the same id each time.
 IDS = uuid.UUID("6f1f7a52-8b0b-4b43-9d0c-2f7e37a5c0de")
+# Room for what makes a name or an address one of its own.
+MARK_MAX = 10
 UNPRINTABLE = re.compile(r"[^\w.+-]+")
 
 
@@ -66,15 +68,17 @@ def made_unique(
     for user in ordered:
         own_name, own_address = user.username, user.email
         if fold(own_name) in names:
-            user.username = _free(own_name, "{}-{}", names | wanted_names)
+            shortened = own_name[: accounts.NAME_MAX - MARK_MAX]
+            user.username = _free(shortened, "{}-{}", names | wanted_names)
             user.warnings.append(
                 f"The name {own_name} is somebody else’s too, written another way. This account is "
                 f"now called {user.username}."
             )
         if fold(own_address) in addresses:
             before, _, domain = own_address.rpartition("@")
+            shortened = before[: accounts.EMAIL_MAX - MARK_MAX - len(domain)]
             taken = addresses | wanted_addresses
-            user.email = _free(before, f"{{}}+{{}}@{domain}", taken)
+            user.email = _free(shortened, f"{{}}+{{}}@{domain}", taken)
             user.warnings.append(
                 f"The email address {own_address} of {user.username} is somebody else’s too, "
                 f"written another way. {user.username} logs in with the name or with {user.email}."
@@ -100,7 +104,7 @@ def _user(row: dict[str, Any]) -> OriginalUser:
     email, username = _text(row["email"]), _text(row["username"])
     wanted = (username, email)
     if not accounts.is_username(username):
-        username = UNPRINTABLE.sub("-", username).strip("-")[: accounts.NAME_MAX - 10]
+        username = UNPRINTABLE.sub("-", username).strip("-")[: accounts.NAME_MAX - MARK_MAX]
         username = username or f"user-{row['rowid']}"
         warnings.append(f"{place}: the name {wanted[0]!r} can’t be one here; it is now {username}.")
     if not accounts.is_email(email):
@@ -134,9 +138,7 @@ def _user(row: dict[str, Any]) -> OriginalUser:
         password_hash=password_hash,
         created_at=value("created_at", _past, now, "it is now"),
         is_active=value("is_active", validation.flag, False, "the account is deactivated"),
-        backup_enabled=value(
-            "backup_enabled", validation.flag, False, "automatic backups are off"
-        ),
+        backup_enabled=value("backup_enabled", validation.flag, False, "automatic backups are off"),
         wanted=wanted,
         warnings=warnings,
     )
