@@ -1,7 +1,9 @@
 """The original's app.db moves in: everybody with the old password, and every row there or named."""
 
+import contextlib
 import hashlib
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -199,6 +201,84 @@ def test_of_hostile_rows_each_is_there_or_named(connected, file, folder, version
     library = next(iter(made["users"].values()))["library"]
     others = [plain_movie(movie) for imdb_id, movie in films.items() if imdb_id not in mine]
     assert others == library["movies"]
+
+
+ODD = (
+    None,
+    "",
+    " ",
+    "x",
+    "tt1234567",
+    "\0",
+    "a\nb",
+    "é" * 600,
+    b"",
+    b"\xff\x00",
+    0,
+    1,
+    2,
+    -1,
+    0.5,
+    1e999,
+    -1e300,
+    2**62,
+    "1e999",
+    "2026-01-31",
+    "null",
+    "[1]",
+    "{",
+    '{"title": "\\ud800", "year": 1e999}',
+    '{"title": {"a": 1}, "year": true}',
+    '{"name": "Ok", "first_air_date": 7}',
+    "[" * 100_000,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_stands_in_the_columns_each_row_is_there_or_named(connected, file, seed):
+    made = make_original(file, users=2, films=30, seed=seed)
+    chance = random.Random(seed)
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    for table, columns in original.TABLES.items():
+        for (rowid,) in connection.execute(f"SELECT rowid FROM {table}").fetchall():
+            if chance.random() < 0.4:
+                column = chance.choice(columns)
+                with contextlib.suppress(sqlite3.IntegrityError):
+                    query = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
+                    connection.execute(query, (chance.choice(ODD), rowid))
+    connection.execute("UPDATE people SET name = CAST(X'61FF' AS TEXT) WHERE rowid = 3")
+    connection.execute("UPDATE users SET is_active = 1")
+    connection.commit()
+    counts = {
+        table: connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+        for table in original.TABLES
+    }
+    connection.close()
+    [first, *_] = original.inspect(file, "app.db").users
+    taken = adopt.adopt(file, admin=first.id)
+    assert len(taken.users) == len(made["users"])
+    said = [*taken.left_out, *(row.path for user in taken.users for row in user.problems)]
+    documents = [portable.dump(user.id) for user in User.select()]
+    here = {
+        "movies": sum(len(each.movies) for each in documents),
+        "people": sum(person.quick_key is None for each in documents for person in each.people),
+        "custom_lists": sum(len(each.lists) for each in documents),
+        "recommendations": sum(
+            len(movie.recommendations) for each in documents for movie in each.movies
+        ),
+        "watch_history": sum(
+            movie.watch_history is not None for each in documents for movie in each.movies
+        ),
+        "movie_rankings": sum(len(each.rankings) for each in documents),
+    }
+    warnings = [text for user in taken.users for text in user.warnings]
+    for table, count in here.items():
+        named = {text.split(" (")[0] for text in [*said, *warnings] if text.startswith(f"{table} ")}
+        # A quick recommender that lost its key is a person like others.
+        quick = 4 if table == "people" else 0
+        assert count + quick + len(named) >= counts[table], table
 
 
 def test_a_film_on_a_list_keeps_both_its_list_and_its_status(connected, file):
