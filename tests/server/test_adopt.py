@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -16,7 +17,7 @@ from mm.database import db
 from mm.errors import ConflictError, InvalidError, UnusableFileError
 from mm.models import Movie, Setting, User
 from mm.services import accounts, portable
-from mm.services.backup import backups, quotas
+from mm.services.backup import backups, quotas, verification
 from mm.services.backup import files as backup_files
 from mm.services.server.first_run import adopt, original, original_backups
 from tests.support.original import make_original
@@ -540,6 +541,25 @@ def test_a_backup_that_cannot_be_read_is_named_and_the_others_come(connected, fi
     assert "The backup 2026-02-14_07.json came along, but a test restore failed" in text
     assert "The backups in somebody belong to nobody" in text
     assert {entry.state for entry in backups.listing(user_id)} == {"verified", "damaged"}
+
+
+def test_days_without_a_change_are_tested_once(connected, file, folder, monkeypatch):
+    [user_id] = make_original(file, users=1, films=20, backups=1)["users"]
+    [first] = (folder / user_id).iterdir()
+    before = json.loads(first.read_text())
+    for day in range(11, 20):
+        changed_at = before["exported_at"] + (day - 10) * 86_400
+        (folder / user_id / f"2026-02-{day}.json").write_text(
+            json.dumps(before | {"exported_at": changed_at})
+        )
+    tests, real = [], verification.problem_of
+    monkeypatch.setattr(
+        verification, "problem_of", lambda *args, **values: tests.append(1) or real(*args, **values)
+    )
+    adopt.adopt(file, backups=folder)
+    assert len(tests) == 1
+    entries = backup_files.entries(user_id)
+    assert [entry.state for entry in entries] == ["verified"] * 10
 
 
 @pytest.mark.parametrize("key", ["..", ".", "", "../backups", "a/b", b"x", None, 7, "a\0b"])
