@@ -30,8 +30,11 @@ from mm.routes import (
     retention,
     saved_views,
     session,
+    setup,
+    setup_guard,
     style,
     undo,
+    welcome,
 )
 from mm.schemas import BackupState
 from mm.services.backup import state
@@ -58,6 +61,8 @@ BLUEPRINTS = (
     admin_jobs.bp,
     archives.bp,
     restored.bp,
+    setup.bp,
+    welcome.bp,
     movies.bp,
     saved_views.bp,
     style.bp,
@@ -75,6 +80,7 @@ HEADERS = {
 
 
 def init_app(app: Flask) -> None:
+    setup_guard.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     filters.init_app(app)

@@ -25,14 +25,19 @@ ASKING = ("setup.index", "setup.check_code")
 SESSION_KEY = "setup"
 NO_PAGE = "This page doesn’t exist."
 WRONG_CODE = "This isn’t the code. Copy it from the terminal of the server."
-WRONG_TOKEN = "This isn’t the admin token of the server."  # noqa: S105
+WRONG_TOKEN = "This isn’t the admin token of the server."
 
 
 def init_app(app: Flask) -> None:
     app.before_request(_lead)
 
 
-def opens_unasked() -> bool:
+def is_open() -> bool:
+    """Whether this browser may set up the server."""
+    return _opens_unasked() or hmac.compare_digest(str(session.get(SESSION_KEY, "")), _mark())
+
+
+def _opens_unasked() -> bool:
     """Whether the browser runs on the server's own machine, as far as that can be known. All of it
     is judged as it arrived, and a server that is told of a proxy always asks."""
     environ = request.environ
@@ -77,20 +82,12 @@ def _lead() -> Response | None:
         code.forget()
     if is_setup and is_set_up:
         raise NotFoundError(NO_PAGE)
-    is_let_in = request.endpoint in ASKING or (is_setup and _is_open())
+    is_let_in = request.endpoint in ASKING or (is_setup and is_open())
     return None if is_set_up or is_let_in else htmx.go(url_for("setup.index"))
 
 
 def _is_below(folder: str) -> bool:
     return request.path == folder or request.path.startswith(f"{folder}/")
-
-
-def _is_open() -> bool:
-    return opens_unasked() or _has_answered()
-
-
-def _has_answered() -> bool:
-    return hmac.compare_digest(str(session.get(SESSION_KEY, "")), _mark())
 
 
 def _mark() -> str:

@@ -82,4 +82,3 @@ def _libraries() -> Iterator[Offer]:
 
 def _moment(entry: BackupEntry) -> float:
     return entry.created_at or 0
-
