@@ -14,7 +14,7 @@ from mm.services.backup import files as backup_files
 from mm.services.backup import other_files
 from mm.services.portable import Incoming
 from mm.services.server import archive_files, archive_uploads
-from mm.services.server.first_run import all_users_import, original
+from mm.services.server.first_run import all_users_import, offers, original
 from mm.spoken import plural
 
 INVALID_JSON = "Invalid JSON file. Please select a valid backup file."
@@ -67,8 +67,7 @@ def read_library(path: Path, name: str) -> Incoming:
 def backups_beside(path: Path) -> Path | None:
     """The original's folder of backups, where its database lies on the server's disk."""
     folder = path.parent / "backups"
-    is_there = path.parent == config.current.data_dir / "original" and folder.is_dir()
-    return folder if is_there else None
+    return folder if path == offers.original_path() and folder.is_dir() else None
 
 
 def _archive(path: Path, name: str) -> Found:

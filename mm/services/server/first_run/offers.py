@@ -60,10 +60,16 @@ def _all_users() -> Iterator[Offer]:
         yield Offer("all-users", "all-users", path, path.stat().st_mtime)
 
 
+def original_path() -> Path:
+    """Where the database of the original is put to be offered, with its `backups` beside it."""
+    return config.current.data_dir / "original" / "app.db"
+
+
 def _original() -> Iterator[Offer]:
-    path = config.current.data_dir / "original" / "app.db"
+    path = original_path()
     if path.is_file():
-        yield Offer("original", "original", path, path.stat().st_mtime)
+        what = "with its backups" if (path.parent / "backups").is_dir() else ""
+        yield Offer("original", "original", path, path.stat().st_mtime, what)
 
 
 def _libraries() -> Iterator[Offer]:
