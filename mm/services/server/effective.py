@@ -54,6 +54,12 @@ def read(path: Path) -> tuple[SettingsFile, list[str]]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         log.warning("settings.unreadable", reason=type(error).__name__)
         return SettingsFile(VERSION, {}), [UNREADABLE]
+    return checked(rows)
+
+
+def checked(rows: dict[str, Any]) -> tuple[SettingsFile, list[str]]:
+    """The settings that a file from anywhere holds, without what cannot be used, and warnings that
+    say so."""
     usable, left_out = {}, set()
     for name, row in rows.items():
         value = _usable(name, row)

@@ -34,7 +34,7 @@ PUT_BACK = (
 )
 # What listens on all addresses is found on this one.
 LOOPBACK = "127.0.0.1"
-EVERYWHERE = ("", "0.0.0.0", "[::]")
+EVERYWHERE = ("", "0.0.0.0", "[::]")  # noqa: S104
 START_AGAIN = "Start again when that is mended."
 COPY_PROBLEM = "startup.copy"
 EXPORT_PROBLEM = "startup.export"
@@ -199,7 +199,8 @@ def _backups() -> Iterator[str]:
         yield f"    flask --app mm restore-startup {copy.name}"
     latest = config.current.startup_dir / all_users.LATEST
     if latest.is_file():
-        yield f"All libraries in one file: {latest}"
+        yield f"All accounts and libraries in one file: {latest}"
+        yield f"    flask --app mm import-all {latest}"
     if (old := offers_on_disk.original_path()).is_file():
         yield f"The database of the original Movie Manager: {old}"
         yield f"    flask --app mm adopt {old} --admin NAME"
