@@ -314,6 +314,14 @@ def check_new_password(password: str, key: str = "password") -> None:
         raise _invalid(key, f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
 
 
+def is_email(text: str) -> bool:
+    return EMAIL.fullmatch(text) is not None and len(text) <= EMAIL_MAX
+
+
+def is_username(text: str) -> bool:
+    return 0 < len(text) <= NAME_MAX and "@" not in text and text.isprintable()
+
+
 def _is_password(stored: str, password: str) -> bool:
     """While an account has a hash of the original, every log-in does the work for both kinds: the
     time that it takes must not tell who has an account."""
@@ -359,12 +367,12 @@ def _insert(email: str, username: str, **values: object) -> User:
 
 
 def _check_email(email: str) -> None:
-    if not EMAIL.fullmatch(email) or len(email) > EMAIL_MAX:
+    if not is_email(email):
         raise _invalid("email", f"{email!r} is not an email address.")
 
 
 def _check_username(username: str) -> None:
-    if not username or len(username) > NAME_MAX or "@" in username or not username.isprintable():
+    if not is_username(username):
         raise _invalid("username", f"A username has 1 to {NAME_MAX} printable characters and no @.")
 
 
