@@ -8,7 +8,6 @@ from mm.errors import ConflictError, InvalidError, NotFoundError, TooManyRequest
 from mm.routes import setup_guard
 from mm.routes.archive_contexts import upload_context
 from mm.routes.forms import problems_of, typed
-from mm.services import accounts
 from mm.services.server.first_run import code, confirming, found, kept, offers
 
 ACCOUNT = ("username", "email", "password")
@@ -35,11 +34,9 @@ def check_code() -> Response:
 def create() -> Response:
     account = typed(*ACCOUNT)
     try:
-        user = accounts.create_first(account["email"], account["username"], account["password"])
+        user = confirming.create_administrator(**account)
     except InvalidError as error:
-        return _page(problems=problems_of(error), status=error.status)
-    code.forget()
-    kept.forget()
+        return _page(typed=account, problems=problems_of(error), status=error.status)
     auth.log_in(user)
     auth.log_action("setup.administrator")
     return htmx.go(url_for("begin.keys"))
@@ -53,7 +50,7 @@ def take_file() -> Response:
                 raise InvalidError(NO_FILE)
             kept.keep_upload(received.path, found.look_at(received.path, received.name))
     except UserError as error:
-        return _page("setup/_file.html", status=error.status, **upload_context(error.message))
+        return _page("setup/_file.html", error.status, **upload_context(error.message))
     return htmx.go(url_for(".show_found"))
 
 
@@ -97,13 +94,12 @@ def confirm() -> Response:
 
 
 def _page(partial: str | None = None, status: int = 200, **context) -> Response:
-    """The administrator's form with what was typed, but for the password."""
-    defaults = {"problems": {}, "offer_problems": {}, **upload_context()}
+    """`typed`: what stands in the administrator's form."""
+    defaults = {"typed": {}, "problems": {}, "offer_problems": {}, **upload_context()}
     return htmx.render(
         "setup/index.html",
         partial,
         status=status,
-        typed=typed("username", "email"),
         offers=offers.listing(),
         **{**defaults, **context},
     )

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from mm import locks, log
 from mm.errors import ConflictError, InvalidError
-from mm.models import Job
+from mm.models import Job, User
 from mm.schemas import Problem
 from mm.schemas.first_run import TakenOver
 from mm.services import accounts
@@ -23,6 +23,16 @@ from mm.services.server.first_run.kept import Kept
 
 BUSY = "The server is being set up by somebody else right now. Look again in a minute."
 CHOOSE_ADMINISTRATOR = "Choose who becomes the administrator."
+
+
+def create_administrator(email: str, username: str, password: str) -> User:
+    """Of a server that begins anew. Raises InvalidError, and ConflictError where there is an
+    account by now."""
+    with _alone():
+        user = accounts.create_first(email, username, password)
+        kept.forget()
+        code.forget()
+    return user
 
 
 def take_over(waiting: Kept, typed: Mapping[str, str]) -> str:

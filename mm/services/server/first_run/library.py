@@ -4,10 +4,11 @@ from pathlib import Path
 
 from mm import log
 from mm.database import db
+from mm.schemas import Problem
 from mm.schemas.first_run import TakenOver, TakenUser
 from mm.services import accounts, portable
+from mm.services.portable.report import ROW
 from mm.services.server.first_run import found
-from mm.spoken import plural
 
 
 def take_over(
@@ -26,8 +27,13 @@ def take_over(
         result = portable.result(plan, None)
     films = sum(film.values.status != "deleted" for film in incoming.films)
     log.info("setup.library_taken", user=user.id, films=films, left_out=len(plan.errors))
-    warnings = list(result.warnings)
-    if plan.errors:
-        warnings.insert(0, f"{plural(len(plan.errors), 'row')} could not be read.")
-    taken = TakenUser(user.username, user.email, films, problems=plan.errors, warnings=warnings)
+    problems = [_named(plan, problem) for problem in plan.errors]
+    taken = TakenUser(user.username, user.email, films, problems=problems, warnings=result.warnings)
     return TakenOver(users=[taken])
+
+
+def _named(plan: portable.Plan, problem: Problem) -> Problem:
+    """With what the row is called, where it says so."""
+    row = ROW.match(problem.path)
+    label = plan.labels.get(row[0]) if row else None
+    return Problem(f"{label} ({problem.path})", problem.reason) if label else problem
