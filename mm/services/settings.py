@@ -39,6 +39,7 @@ WORDS = {
 WHOLE_NUMBER = "write a whole number"
 BLANK_KEY = "a key of spaces is none: enter the key, or leave the field empty"
 BROKEN_KEY = "a key has no spaces, line ends or special characters in it"
+LONG_KEY = "this is longer than any key"
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,10 @@ def problem_of(name: str, text: str) -> str | None:
     if name in SECRETS:
         if text and not stripped:
             return BLANK_KEY
+        if len(stripped) > TEXT_MAX:
+            return LONG_KEY
         usable = stripped.isascii() and stripped.isprintable() and " " not in stripped
-        return None if usable and len(stripped) <= TEXT_MAX else BROKEN_KEY
+        return None if usable else BROKEN_KEY
     if not stripped:
         return None
     words = WORDS.get(name, WHOLE_NUMBER)
