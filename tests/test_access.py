@@ -182,6 +182,14 @@ TABLE = {
     # Without the word.
     "POST /admin/archives/<timestamp>/restore": only_administrators(422),
     "GET /restored/<token>": everybody(404),
+    "GET /setup": everybody(404),
+    "POST /setup": everybody(404),
+    "POST /setup/code": everybody(404),
+    "POST /setup/file": everybody(404),
+    "POST /setup/offer": everybody(404),
+    "GET /setup/found": everybody(404),
+    "POST /setup/found": everybody(404),
+    "GET /welcome/<token>": everybody(404),
     # API
     "GET /api/health": everybody(200),
     "POST /api/auth/login": everybody(200, json={"email": ALICE, "password": PASSWORD}),

@@ -17,7 +17,7 @@ from mm.services.server.first_run import code
 
 ADDRESS = "/setup"
 # The API answers programs; the others are the same for everybody.
-OTHERS = ("/api", "/static", "/docs", "/restored", "/welcome")
+OTHERS = ("/api", "/static", "/docs", "/style", "/restored", "/welcome")
 # What a proxy adds to a request that it passes on, as the environ of WSGI names it.
 PASSED_ON = re.compile("HTTP_(FORWARDED|X_FORWARDED.*|X_REAL_IP|VIA)")
 OWN_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d*)?", re.IGNORECASE | re.ASCII)
