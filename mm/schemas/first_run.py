@@ -40,7 +40,7 @@ class Found(Struct):
 
 
 class TakenUser(Struct):
-    """`films` without deleted ones, `people` with the four quick recommenders. `problems`: the rows
+    """`films` without deleted ones. `problems`: the rows
     of the user's library that were left out, or of which a value was. `backups`: how many files of
     the original's backups were copied in and verified."""
 
