@@ -1,5 +1,7 @@
 """What the pages show of the time and the zone of the nightly backups."""
 
+from dataclasses import replace
+
 from mm import clock, config
 from mm.routes import setting_fields
 from mm.services import settings
@@ -12,11 +14,12 @@ def time_context(
 ) -> dict:
     """For `admin/_backup_time.html`. `typed`: what stands in the fields, by variable, else what is
     in force."""
-    hour, minute = config.backup_minutes(config.current.backup_time)
-    # As a browser's field for times takes it; the environment may say 3:00.
-    shown = {"BACKUP_TIME": f"{hour:02}:{minute:02}"}
+    fields = setting_fields.of(backup_time.VARIABLES, typed)
+    if fields["backup_time"].is_fixed or not typed:
+        # As a browser's field for times takes it; the environment may say 3:00.
+        fields["backup_time"] = replace(fields["backup_time"], text=_time_of_day())
     return {
-        "fields": setting_fields.of(backup_time.VARIABLES, {**shown, **(typed or {})}),
+        "fields": fields,
         "problems": problems or {},
         "common_zones": time_zones.common(),
         "zones": time_zones.by_region(),
@@ -29,5 +32,9 @@ def time_context(
 
 def time_words() -> str:
     """ "03:00 (Europe/Berlin)"."""
+    return f"{_time_of_day()} ({config.current.timezone})"
+
+
+def _time_of_day() -> str:
     hour, minute = config.backup_minutes(config.current.backup_time)
-    return f"{hour:02}:{minute:02} ({config.current.timezone})"
+    return f"{hour:02}:{minute:02}"

@@ -83,20 +83,23 @@ def refusal(provider: str) -> str | None:
     return None
 
 
-def stop(provider: str, reason: str) -> None:
-    """Until the key is changed, or an administrator asks for another try."""
-    _put(provider, reason, None)
+def stop(provider: str, reason: str, used: str | None = None) -> None:
+    """Until the key is changed, or an administrator asks for another try. `used`, here and below:
+    the key that was asked with, where another one may be in force by now."""
+    _put(provider, reason, None, used)
 
 
-def pause(provider: str, reason: str, seconds: float) -> None:
-    _put(provider, reason, clock.now() + min(seconds, LONGEST))
+def pause(provider: str, reason: str, seconds: float, used: str | None = None) -> None:
+    _put(provider, reason, clock.now() + min(seconds, LONGEST), used)
 
 
-def pause_until_next_day(provider: str, reason: str, reserve: bool = False) -> None:
+def pause_until_next_day(
+    provider: str, reason: str, used: str | None = None, reserve: bool = False
+) -> None:
     """Until 00:05 UTC. `reserve`: only the worker stops."""
     today = datetime.fromtimestamp(clock.now(), UTC)
     midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
-    _put(provider, reason, (midnight + OMDB_RESUMES).timestamp(), reserve)
+    _put(provider, reason, (midnight + OMDB_RESUMES).timestamp(), used, reserve)
 
 
 def lift_stops() -> None:
@@ -155,12 +158,14 @@ def _notice(provider: str, pause: dict) -> str:
     return f"{name} is paused until {moment(pause['paused_until'])}: {reason}."
 
 
-def _put(provider: str, reason: str, until: float | None, reserve: bool = False) -> None:
+def _put(
+    provider: str, reason: str, until: float | None, used: str | None, reserve: bool = False
+) -> None:
     value = {
         "reason": reason,
         "since": clock.now(),
         "paused_until": until,
-        "key": digest(key(provider)),
+        "key": digest(key(provider) if used is None else used),
         "reserve": reserve,
         "limit": config.current.omdb_daily_limit,
     }

@@ -28,7 +28,7 @@ LONGEST_WAITS = {
     "ready": REFRESH_AFTER,
 }
 # {language, before, kept}: TMDB's language in force, the time before which filled titles
-# are to be looked up again, or null, and the language that is to begin without that.
+# are to be looked up again, or null, and the language that begins without that, if one does.
 RENEWAL = "tmdb.renewal"
 # How long a title stays after the last library removed it and after its last look-up.
 KEEP_UNHELD = 30 * DAY
@@ -164,8 +164,10 @@ def check_language() -> None:
         return
     is_kept = renewal is None or renewal.get("kept") == language
     before = (renewal or {}).get("before") if is_kept else now
+    kept = {"kept": language} if renewal and is_kept else {}
     with db.atomic():
-        models.put_setting(RENEWAL, {"language": language, "before": before and min(before, now)})
+        value = {"language": language, "before": before and min(before, now), **kept}
+        models.put_setting(RENEWAL, value)
 
 
 def keep_titles(language: str) -> None:
@@ -174,6 +176,16 @@ def keep_titles(language: str) -> None:
     with db.atomic():
         renewal |= models.setting(RENEWAL) or {}
         models.put_setting(RENEWAL, renewal | {"kept": language})
+
+
+def renew_what_was_stored_meanwhile() -> None:
+    """For a run that has just noticed another language: its last answers were still in the old
+    one, and may be younger than the change."""
+    check_language()
+    with db.atomic():
+        renewal = models.setting(RENEWAL)
+        if renewal["before"] and renewal.get("kept") != renewal["language"]:
+            models.put_setting(RENEWAL, renewal | {"before": clock.now()})
 
 
 def renew_all() -> int:
