@@ -7,7 +7,7 @@ import click
 from flask import Flask
 
 from mm import clock, config, tasks
-from mm.cli import command, dry_run_option, yes_option
+from mm.cli import command, dry_run_option, plain, yes_option
 from mm.models import User
 from mm.schemas.first_run import Found, TakenOver, TakenUser
 from mm.services.server.first_run import adopt, original
@@ -62,13 +62,14 @@ def _say_found(found: Found, backups: Path | None) -> None:
     held = f"{plural(found.users_count, 'account')}, {plural(found.films, 'film')}"
     click.echo(f"{found.source}: {found.made_by}{last}: {held}")
     for user in found.users:
-        click.echo(f"  {user.username} <{user.email}>: {plural(user.films, 'film')}")
+        films = plural(user.films, "film")
+        click.echo(plain(f"  {user.username} <{user.email}>: {films}"))
     if backups:
         click.echo(f"{backups}: {plural(found.backups, 'backup')}")
     else:
         click.echo("No folder backups lies beside it; --backups names another one.")
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(plain(f"warning: {warning}"), err=True)
 
 
 def _asked_for(found: Found) -> str | None:
@@ -85,7 +86,7 @@ def _say(taken: TakenOver, dry_run: bool) -> None:
     for user in taken.users:
         _say_user(user)
     for sentence in taken.left_out:
-        click.echo(f"left out: {sentence}", err=True)
+        click.echo(plain(f"left out: {sentence}"), err=True)
 
 
 def _say_user(user: TakenUser) -> None:
@@ -96,8 +97,8 @@ def _say_user(user: TakenUser) -> None:
         plural(user.rankings, "ranked film"),
         plural(user.backups, "backup"),
     ]
-    click.echo(f"{user.username} <{user.email}>: {', '.join(counts)}")
+    click.echo(plain(f"{user.username} <{user.email}>: {', '.join(counts)}"))
     for warning in user.warnings:
-        click.echo(f"  warning: {warning}", err=True)
+        click.echo(plain(f"  warning: {warning}"), err=True)
     for problem in user.problems:
-        click.echo(f"  {problem.path}: {problem.reason}", err=True)
+        click.echo(plain(f"  {problem.path}: {problem.reason}"), err=True)

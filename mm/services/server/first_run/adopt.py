@@ -21,6 +21,7 @@ from mm.services.server.first_run import (
     original_backups,
     original_rows,
     original_users,
+    phones,
 )
 from mm.services.server.first_run.original import Rows
 from mm.services.server.first_run.original_backups import Copied
@@ -68,6 +69,8 @@ def adopt(
     }
     try:
         with db.atomic():
+            if not User.select().exists():
+                phones.begin_anew()
             taken = [
                 _bring(user, library, copied[user.id], user is administrator)
                 for user, library in zip(coming.users, libraries, strict=True)
