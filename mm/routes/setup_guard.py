@@ -56,7 +56,7 @@ def check_answer(text: str) -> None:
     token = config.current.admin_token
     with auth.count_failures("setup", "setup"):
         if token:
-            is_right = hmac.compare_digest(text.strip().encode(), token.encode())
+            is_right = hmac.compare_digest(text.strip().encode(errors="replace"), token.encode())
         else:
             is_right = code.matches(text)
         if not is_right:

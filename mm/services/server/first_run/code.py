@@ -51,4 +51,4 @@ def _read() -> str | None:
 
 
 def _bare(text: str) -> bytes:
-    return re.sub(r"[\s-]", "", text).upper().encode()
+    return re.sub(r"[\s-]", "", text).upper().encode(errors="replace")
