@@ -24,6 +24,7 @@ from mm.services.backup import backups, imports, nightly, recheck, schedule, upl
 from mm.services.enrichment import posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
 from mm.services.server import all_users, archive_schedule, archive_uploads, archives, restore
+from mm.services.server.first_run import kept, outcome
 from mm.services.sync import queue as sync_queue
 
 # What the queue's storage raises when it is locked, full, damaged or gone.
@@ -260,7 +261,9 @@ def run_job(job_id: str, kind: str) -> None:
             is_left = jobs.run(job_id, *WORK[kind])
             if not properties.words and jobs.is_done(job_id):
                 problems.clear(f"job.{kind}")
-            if properties.adds_titles:
+            # After a look-up, for what became possible while it ended: a key may be new.
+            if properties.adds_titles or (kind == "enrich" and jobs.is_done(job_id)):
+                stored_settings.refresh()
                 start_enrichment()
             if kind == "enrich":
                 start_posters()
@@ -310,6 +313,11 @@ def enqueue_due() -> None:
         enqueue(job)
 
 
+def _sweep_setup() -> None:
+    kept.sweep()
+    outcome.sweep()
+
+
 # part -> what health calls it, and what it does; first what is to be enqueued, then what can wait
 PARTS = {
     "queue": ("Looking after the queue", huey.mend),
@@ -323,6 +331,7 @@ PARTS = {
     "sweep.uploads": ("Deleting old uploads", uploads.sweep),
     "sweep.archives": ("Deleting what is left of archives", archives.sweep),
     "sweep.archive-uploads": ("Deleting old uploads of archives", archive_uploads.sweep),
+    "sweep.setup": ("Deleting old files of the set-up", _sweep_setup),
     "sweep.sync": ("Deleting old answers to phones", sync_queue.sweep),
     "sweep.jobs": ("Deleting old jobs", jobs.sweep),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from peewee import ModelSelect, fn
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from mm import clock, config, log, models, starting
+from mm import caches, clock, config, log, models, starting
 from mm.database import db, fold, waiting_at_most
 from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
 from mm.models import EndedSession, User
@@ -51,9 +51,47 @@ REHASH_SECONDS = 1
 # Compared for an unknown name, so that it takes as long as a wrong password.
 _DECOY = generate_password_hash(uuid.uuid4().hex)
 _ORIGINAL_DECOY = f"{'0' * 64}${'0' * 64}"
+SET_UP_MEANWHILE = "This server was set up a moment ago. Nothing more was added: log in."
+# The database of which this process knows that it has an account.
+_inhabited: object = None
 
 
-def create(email: str, username: str, password: str, is_admin: bool = False) -> User:
+def exist() -> bool:
+    """Whether there is an account. Once there is one this is remembered: the last administrator
+    cannot go, and a restore of the server clears it."""
+    global _inhabited
+    if _inhabited is not None and _inhabited is db.obj:
+        return True
+    found = User.select().exists()
+    if found:
+        _inhabited = db.obj
+    return found
+
+
+def _forget_that_any_exist() -> None:
+    global _inhabited
+    _inhabited = None
+
+
+caches.register(_forget_that_any_exist)
+
+
+def create_first(email: str, username: str, password: str, user_id: str | None = None) -> User:
+    """The administrator of a server that has no account. Raises ConflictError where there is one by
+    now, and what `create` raises."""
+    with db.atomic():
+        if User.select().exists():
+            raise ConflictError(SET_UP_MEANWHILE)
+        return create(email, username, password, is_admin=True, user_id=user_id)
+
+
+def create(
+    email: str,
+    username: str,
+    password: str,
+    is_admin: bool = False,
+    user_id: str | None = None,
+) -> User:
     """A new account with the four quick recommenders. Automatic backups are off, as clients of the
     original expect, unless BACKUP_BY_DEFAULT says otherwise. Raises InvalidError, or UserError for
     an email address or username in use."""
@@ -68,6 +106,7 @@ def create(email: str, username: str, password: str, is_admin: bool = False) -> 
         if User.select().where(User.username_key == fold(username)).exists():
             raise UserError("Username already taken")
         return _insert(
+            **({"id": user_id} if user_id else {}),
             email=email,
             username=username,
             password_hash=password_hash,

@@ -39,6 +39,7 @@ WORDS = {
 WHOLE_NUMBER = "write a whole number"
 BLANK_KEY = "a key of spaces is none: enter the key, or leave the field empty"
 BROKEN_KEY = "a key has no spaces, line ends or special characters in it"
+LONG_KEY = "this is longer than any key"
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,10 @@ def problem_of(name: str, text: str) -> str | None:
     if name in SECRETS:
         if text and not stripped:
             return BLANK_KEY
+        if len(stripped) > TEXT_MAX:
+            return LONG_KEY
         usable = stripped.isascii() and stripped.isprintable() and " " not in stripped
-        return None if usable and len(stripped) <= TEXT_MAX else BROKEN_KEY
+        return None if usable else BROKEN_KEY
     if not stripped:
         return None
     words = WORDS.get(name, WHOLE_NUMBER)
@@ -120,7 +123,10 @@ def problem_of(name: str, text: str) -> str | None:
     if name == "TMDB_LANGUAGE" and not LANGUAGE.fullmatch(stripped):
         return words
     try:
-        config.from_environ({name: stripped})
+        parsed = config.from_environ({name: stripped})
+        # It would refuse every archive, those made here too.
+        if name == "MM_ARCHIVE_MAX" and not parsed.archive_max_bytes:
+            return words
     except (config.ConfigError, ValueError, OSError):
         return words
     return None

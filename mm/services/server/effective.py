@@ -28,7 +28,7 @@ PLACES = ("MM_DATA_DIR", "MM_BACKUP_DIR", "MM_BIND", "DATABASE_URL", "HUEY_URL",
 SETTINGS: dict[str, Any] = {settings.ARCHIVES: ArchiveSchedule}
 IN_QUERY = re.compile(r"(key|token|password)=", re.IGNORECASE)
 UNREADABLE = "The settings in the archive cannot be read. They were left out."
-LEFT_OUT = "Settings of the archive that this version cannot use were left out: "
+LEFT_OUT = "Settings that this version cannot use were left out: "
 
 
 def settings_file(secrets: bool = False) -> SettingsFile:

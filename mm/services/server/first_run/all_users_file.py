@@ -196,8 +196,9 @@ def _account(username: str, members: dict[str, list[Raw]]) -> Account:
     if "library" not in members:
         raise InvalidError("It has no library.")
     warnings: list[str] = []
-    password_hash = _text(members, "password_hash", "")
-    if not accounts.usable_hash(password_hash):
+    password_hash = _value(members, "password_hash")
+    if not isinstance(password_hash, str) or not accounts.usable_hash(password_hash):
+        password_hash = accounts.NO_PASSWORD
         warnings.append(
             "Its password cannot be used here. Make a new one: an administrator can send a link."
         )
@@ -216,9 +217,9 @@ def _account(username: str, members: dict[str, list[Raw]]) -> Account:
     )
 
 
-def _text(members: dict[str, list[Raw]], key: str, default: str | None = None) -> str:
-    """Raises InvalidError where it is missing and has no default."""
-    value = validation.text(_value(members, key), key) or default
+def _text(members: dict[str, list[Raw]], key: str) -> str:
+    """Raises InvalidError where it is missing."""
+    value = validation.text(_value(members, key), key)
     if value is None:
         raise InvalidError(f"Its {key} is missing.")
     return value

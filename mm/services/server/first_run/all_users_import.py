@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from mm import log, starting
+from mm import clock, files, log, starting
 from mm.database import db
 from mm.errors import ConflictError, InvalidError, UnusableFileError, UserError
 from mm.models import User
@@ -15,13 +15,15 @@ from mm.schemas.portable import VERSION
 from mm.services import accounts, portable
 from mm.services.backup import policies
 from mm.services.portable import guards
-from mm.services.server import effective
+from mm.services.server import effective, startup_copies
 from mm.services.server.first_run import all_users_file, phones
 from mm.services.server.first_run.all_users_file import Account, Head
 
 HAS_ACCOUNTS = "This server has accounts already. All libraries can only come to an empty one."
 NO_ACCOUNTS = "This file holds no accounts."
 NOBODY = "No account of this file can be used. {}"
+# A name that no export has, so that it is never deleted.
+LEFT_OUT_FILE = "left-out-{}.json"
 LACKS = "{}: the server could not export this library, so it is not in the file."
 
 
@@ -88,6 +90,8 @@ def take_over(path: Path, settings: bool = True) -> TakenOver:
             taken.warnings.append(sentence)
     if settings:
         _fill_in_settings(taken, head)
+    if trusted and (taken.left_out or any(user.problems for user in taken.users)):
+        _keep(path, taken)
     return taken
 
 
@@ -169,6 +173,19 @@ def _fill_in_settings(taken: TakenOver, head: Head) -> None:
     if attempt.code:
         pointer = log.pointer(attempt.code)
         taken.warnings.append(f"The settings of the file could not be filled in. {pointer}")
+
+
+def _keep(path: Path, taken: TakenOver) -> None:
+    """The next exports push the old ones out of their folder, and this one may be the last that has
+    what was left out."""
+    with log.isolated("all_users.not_kept") as attempt, startup_copies.holding() as folder:
+        kept = startup_copies.free_path(folder, LEFT_OUT_FILE, clock.now())
+        files.link_or_copy(path, kept)
+        files.sync_folder(folder)
+    if attempt.code:
+        taken.warnings.append(f"Keep a copy of {path.name}: the next exports replace it.")
+    else:
+        taken.warnings.append(f"The file stays, for what was left out of it: {kept}")
 
 
 def _found_user(account: Account) -> FoundUser:
