@@ -72,7 +72,7 @@ def everything():
     """Every row of every table, as text."""
     tables = sorted(db.obj.get_tables())
     return {
-        table: [repr(row) for row in db.obj.execute_sql(f"SELECT * FROM {table}")]
+        table: [repr(row) for row in db.obj.execute_sql(f'SELECT * FROM "{table}"')]
         for table in tables
     }
 
@@ -564,6 +564,7 @@ def test_days_without_a_change_are_tested_once(connected, file, folder, monkeypa
     assert [entry.state for entry in entries] == ["verified"] * 10
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("key", ["..", ".", "", "../backups", "a/b", b"x", None, 7, "a\0b"])
 def test_an_id_leads_to_no_other_folder(folder, key):
     folder.mkdir(parents=True)
@@ -574,6 +575,7 @@ def test_an_id_leads_to_no_other_folder(folder, key):
 # Files that cannot be used.
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "content, words",
     [
@@ -589,6 +591,7 @@ def test_what_is_no_database_is_refused_in_words(connected, file, content, words
     assert file.read_bytes() == content
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_cut_off_is_refused(connected, file):
     make_original(file, films=50)
     whole = file.read_bytes()
@@ -598,6 +601,7 @@ def test_a_file_that_is_cut_off_is_refused(connected, file):
             original.inspect(file, "app.db")
 
 
+@pytest.mark.sqlite
 def test_a_broken_page_is_refused(connected, file):
     make_original(file, films=50)
     content = bytearray(file.read_bytes())
@@ -608,18 +612,21 @@ def test_a_broken_page_is_refused(connected, file):
         original.inspect(file, "app.db")
 
 
+@pytest.mark.sqlite
 def test_a_missing_file_and_a_folder_are_refused(connected, file, tmp_path):
     for path in (file, tmp_path):
         with pytest.raises(UnusableFileError, match="can’t be read"):
             original.inspect(path, "app.db")
 
 
+@pytest.mark.sqlite
 def test_our_own_database_is_told_from_the_originals(connected, file):
     shutil.copy(config.current.data_dir / "mm.db", file)
     with pytest.raises(UnusableFileError, match=r"of this program.*archive"):
         original.inspect(file, "mm.db")
 
 
+@pytest.mark.sqlite
 def test_a_database_of_another_program_or_version_is_refused(connected, file):
     changed(file, "CREATE TABLE notes (text)")
     with pytest.raises(UnusableFileError, match="another program"):
@@ -634,6 +641,7 @@ def test_a_database_of_another_program_or_version_is_refused(connected, file):
         original.inspect(file, "app.db")
 
 
+@pytest.mark.sqlite
 def test_what_a_newer_version_holds_besides_is_named(connected, file):
     make_original(file, films=2)
     changed(
@@ -655,6 +663,7 @@ def test_what_a_newer_version_holds_besides_is_named(connected, file):
     assert adopt.adopt(file, admin="user0").warnings == said
 
 
+@pytest.mark.sqlite
 def test_a_view_in_place_of_a_table_is_no_table(connected, file):
     make_original(file, films=1)
     changed(
@@ -666,6 +675,7 @@ def test_a_view_in_place_of_a_table_is_no_table(connected, file):
         original.inspect(file, "app.db")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_file_that_another_process_writes_is_refused_until_it_has_ended(connected, file, mode):
     make_original(file, films=2)
