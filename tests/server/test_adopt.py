@@ -474,6 +474,8 @@ def test_who_has_a_taken_name_is_left_out_and_the_others_come(connected, file, a
         f"UPDATE users SET email = '{alice.email.upper()}' WHERE username = 'user1'",
     )
     User.update(is_admin=True).where(User.id == alice.id).execute()
+    with pytest.raises(InvalidError, match="Nobody who comes"):
+        adopt.adopt(file, admin="ALICE")
     epoch = Setting.get_or_none(Setting.key == "epoch")
     taken = adopt.adopt(file)
     assert [user.username for user in taken.users] == ["user2"]
@@ -493,7 +495,7 @@ def test_a_second_time_only_missing_backups_come(connected, file, folder):
     lost.unlink()
     backup_files.sidecar_path(lost).unlink()
     Movie.delete().execute()
-    taken = adopt.adopt(file, backups=folder)
+    taken = adopt.adopt(file, admin="user0", backups=folder)
     assert (taken.users, len(taken.left_out)) == ([], 3)
     assert "is here already" in taken.left_out[0]
     assert not Movie.select().exists()
@@ -635,7 +637,9 @@ def test_a_database_of_another_program_or_version_is_refused(connected, file):
     with pytest.raises(UnusableFileError, match="has no column users"):
         original.inspect(file, "app.db")
     file.unlink()
-    make_original(file, films=1)
+    make_original(file, users=0)
+    with pytest.raises(UnusableFileError, match="no accounts"):
+        original.inspect(file, "app.db")
     changed(file, "DROP TABLE watch_history")
     with pytest.raises(UnusableFileError, match="has no table watch_history"):
         original.inspect(file, "app.db")
