@@ -3,6 +3,7 @@ their reader wants them: the filters of the templates."""
 
 from datetime import datetime
 from operator import mul
+from zoneinfo import ZoneInfo
 
 import humanize
 from flask import Flask, g
@@ -53,6 +54,7 @@ def init_app(app: Flask) -> None:
         ago,
         due,
         exact,
+        clock_in,
         day,
         stamp,
         iso,
@@ -111,6 +113,11 @@ def due(moment: float) -> str:
 def exact(moment: float) -> str:
     local = _local(moment)
     return f"{dates_of_reader().long_weekday(local)}, {local:%H:%M:%S %Z}"
+
+
+def clock_in(moment: float, zone: str) -> str:
+    """What a clock in this time zone shows: "14:05"."""
+    return f"{clock.local(moment, ZoneInfo(zone)):%H:%M}"
 
 
 def day(moment: float, is_known: bool = True) -> str:
