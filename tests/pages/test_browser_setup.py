@@ -101,7 +101,7 @@ def test_an_export_of_all_users_comes_by_its_page(server, visit, brought):
     bring(page, server, brought / "all.json")
     expect(page.get_by_text("All libraries of a server")).to_be_visible()
     page.get_by_role("button", name="Take it over").click()
-    expect(page.get_by_role("heading", name="Everybody is here")).to_be_visible()
+    expect(page.get_by_role("heading", name="The libraries are here")).to_be_visible()
     log_in(page, "bob", PASSWORD)
     assert [films_of(server, name) for name in NAMES] == [40, 40]
 
@@ -113,7 +113,7 @@ def test_a_database_of_the_original_comes_by_its_page(server, visit, tmp_path, v
     bring(page, server, tmp_path / "app.db")
     page.get_by_label("user1").check()
     page.get_by_role("button", name="Take it over").click()
-    expect(page.get_by_role("heading", name="Everybody is here")).to_be_visible()
+    expect(page.get_by_role("heading", name="The libraries are here")).to_be_visible()
     for user in made["users"].values():
         page.goto(f"{server.url}/")
         page.get_by_label("Email or username").fill(user["username"])
