@@ -315,7 +315,8 @@ def check_new_password(password: str, key: str = "password") -> None:
 
 
 def is_email(text: str) -> bool:
-    return EMAIL.fullmatch(text) is not None and len(text) <= EMAIL_MAX
+    is_one = EMAIL.fullmatch(text) is not None and text.isprintable()
+    return is_one and len(text) <= EMAIL_MAX
 
 
 def is_username(text: str) -> bool:

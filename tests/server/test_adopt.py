@@ -1,7 +1,10 @@
 """The original's app.db moves in: everybody with the old password, and every row there or named."""
 
+import contextlib
 import hashlib
+import json
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -14,7 +17,7 @@ from mm.database import db
 from mm.errors import ConflictError, InvalidError, UnusableFileError
 from mm.models import Movie, Setting, User
 from mm.services import accounts, portable
-from mm.services.backup import backups, quotas
+from mm.services.backup import backups, quotas, verification
 from mm.services.backup import files as backup_files
 from mm.services.server.first_run import adopt, original, original_backups
 from tests.support.original import make_original
@@ -199,6 +202,84 @@ def test_of_hostile_rows_each_is_there_or_named(connected, file, folder, version
     library = next(iter(made["users"].values()))["library"]
     others = [plain_movie(movie) for imdb_id, movie in films.items() if imdb_id not in mine]
     assert others == library["movies"]
+
+
+ODD = (
+    None,
+    "",
+    " ",
+    "x",
+    "tt1234567",
+    "\0",
+    "a\nb",
+    "é" * 600,
+    b"",
+    b"\xff\x00",
+    0,
+    1,
+    2,
+    -1,
+    0.5,
+    1e999,
+    -1e300,
+    2**62,
+    "1e999",
+    "2026-01-31",
+    "null",
+    "[1]",
+    "{",
+    '{"title": "\\ud800", "year": 1e999}',
+    '{"title": {"a": 1}, "year": true}',
+    '{"name": "Ok", "first_air_date": 7}',
+    "[" * 100_000,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_stands_in_the_columns_each_row_is_there_or_named(connected, file, seed):
+    made = make_original(file, users=2, films=30, seed=seed)
+    chance = random.Random(seed)
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    for table, columns in original.TABLES.items():
+        for (rowid,) in connection.execute(f"SELECT rowid FROM {table}").fetchall():
+            if chance.random() < 0.4:
+                column = chance.choice(columns)
+                with contextlib.suppress(sqlite3.IntegrityError):
+                    query = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
+                    connection.execute(query, (chance.choice(ODD), rowid))
+    connection.execute("UPDATE people SET name = CAST(X'61FF' AS TEXT) WHERE rowid = 3")
+    connection.execute("UPDATE users SET is_active = 1")
+    connection.commit()
+    counts = {
+        table: connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+        for table in original.TABLES
+    }
+    connection.close()
+    [first, *_] = original.inspect(file, "app.db").users
+    taken = adopt.adopt(file, admin=first.id)
+    assert len(taken.users) == len(made["users"])
+    said = [*taken.left_out, *(row.path for user in taken.users for row in user.problems)]
+    documents = [portable.dump(user.id) for user in User.select()]
+    here = {
+        "movies": sum(len(each.movies) for each in documents),
+        "people": sum(person.quick_key is None for each in documents for person in each.people),
+        "custom_lists": sum(len(each.lists) for each in documents),
+        "recommendations": sum(
+            len(movie.recommendations) for each in documents for movie in each.movies
+        ),
+        "watch_history": sum(
+            movie.watch_history is not None for each in documents for movie in each.movies
+        ),
+        "movie_rankings": sum(len(each.rankings) for each in documents),
+    }
+    warnings = [text for user in taken.users for text in user.warnings]
+    for table, count in here.items():
+        named = {text.split(" (")[0] for text in [*said, *warnings] if text.startswith(f"{table} ")}
+        # A quick recommender that lost its key is a person like others.
+        quick = 4 if table == "people" else 0
+        assert count + quick + len(named) >= counts[table], table
 
 
 def test_a_film_on_a_list_keeps_both_its_list_and_its_status(connected, file):
@@ -460,6 +541,25 @@ def test_a_backup_that_cannot_be_read_is_named_and_the_others_come(connected, fi
     assert "The backup 2026-02-14_07.json came along, but a test restore failed" in text
     assert "The backups in somebody belong to nobody" in text
     assert {entry.state for entry in backups.listing(user_id)} == {"verified", "damaged"}
+
+
+def test_days_without_a_change_are_tested_once(connected, file, folder, monkeypatch):
+    [user_id] = make_original(file, users=1, films=20, backups=1)["users"]
+    [first] = (folder / user_id).iterdir()
+    before = json.loads(first.read_text())
+    for day in range(11, 20):
+        changed_at = before["exported_at"] + (day - 10) * 86_400
+        (folder / user_id / f"2026-02-{day}.json").write_text(
+            json.dumps(before | {"exported_at": changed_at})
+        )
+    tests, real = [], verification.problem_of
+    monkeypatch.setattr(
+        verification, "problem_of", lambda *args, **values: tests.append(1) or real(*args, **values)
+    )
+    adopt.adopt(file, backups=folder)
+    assert len(tests) == 1
+    entries = backup_files.entries(user_id)
+    assert [entry.state for entry in entries] == ["verified"] * 10
 
 
 @pytest.mark.parametrize("key", ["..", ".", "", "../backups", "a/b", b"x", None, 7, "a\0b"])

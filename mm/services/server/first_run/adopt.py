@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mm import clock, log
 from mm.database import db, fold
-from mm.errors import InvalidError, UnusableFileError
+from mm.errors import InvalidError, TooLargeError, UnusableFileError
 from mm.models import User
 from mm.schemas import Problem
 from mm.schemas.first_run import TakenOver, TakenUser
@@ -147,7 +147,7 @@ def _bring(user: OriginalUser, library: Library, copied: Copied, is_admin: bool)
     try:
         incoming = portable.read(library.document)
         plan = portable.plan(user.id, incoming)
-    except UnusableFileError as error:
+    except (UnusableFileError, TooLargeError) as error:
         message = f"The library of {user.username}: {library.in_words(error.message)}"
         raise UnusableFileError(message) from error
     portable.apply(plan)

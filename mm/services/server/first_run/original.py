@@ -195,6 +195,8 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     a log beside it is read from a copy of both. Raises UnusableFileError where it is no database or
     is being written, OSError and sqlite3.Error."""
     path = Path(os.path.realpath(path))
+    if path.exists() and not files.is_file(path):
+        raise UnusableFileError(UNREADABLE.format("it is no ordinary file"))
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
         beginning = file.read(len(MAGIC))
