@@ -124,11 +124,14 @@ def _code_page(error: UserError | None = None) -> Response:
 def _found_page(
     waiting: kept.Kept, problems: dict[str, str] | None = None, status: int = 200
 ) -> Response:
+    problems = problems or {}
+    elsewhere = [words for field, words in problems.items() if field not in ("admin", *ACCOUNT)]
     return htmx.render(
         "setup/found.html",
         status=status,
+        problem=" ".join(elsewhere),
         choice=waiting.id,
         found=waiting.found,
         typed=typed("admin", "username", "email"),
-        problems=problems or {},
+        problems=problems,
     )

@@ -1,6 +1,7 @@
 """While nobody has an account every page leads to the set-up, which is only for whoever runs the
 server; once somebody has one, there is no set-up."""
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -79,7 +80,8 @@ def _lead() -> Response | None:
         return None
     if is_set_up:
         # Accounts also come by a restore and from the command line.
-        code.forget()
+        with contextlib.suppress(OSError):
+            code.forget()
     if is_setup and is_set_up:
         raise NotFoundError(NO_PAGE)
     is_let_in = request.endpoint in ASKING or (is_setup and is_open())

@@ -347,7 +347,7 @@ def test_one_library_is_told_of_before_anything_happens(browser):
     assert "One user’s library" in shown
     assert "films.json" in shown
     assert "Sun 1 Mar 2026" in shown
-    assert "1 row of it cannot be read, and will be named." in shown
+    assert "1 problem in its rows. They are named when it is taken over." in shown
     assert users() == []
 
 

@@ -4,7 +4,7 @@ its content. Nothing is taken over here."""
 import re
 from pathlib import Path
 
-from mm import config
+from mm import clock, config
 from mm.errors import InvalidError, TooLargeError, UnusableFileError
 from mm.schemas.archives import ArchiveContents
 from mm.schemas.first_run import Found
@@ -119,16 +119,19 @@ def _library(path: Path, name: str, head: bytes) -> Found:
     looks_like_json = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] in (b"{", b"[")
     if not looks_like_json and not JSON_NAME.search(name):
         raise UnusableFileError(_what_else(head))
+    begun = clock.now()
     try:
         incoming = read_library(path, name)
     except UnusableFileError as error:
         raise _as_json(error) from error
+    # A file that does not say when it was made is read as one of now.
+    made_at = incoming.exported_at if incoming.exported_at < begun else None
     left_out = len(incoming.errors)
-    rows = f"{plural(left_out, 'row')} of it cannot be read, and will be named."
+    rows = f"{plural(left_out, 'problem')} in its rows. They are named when it is taken over."
     return Found(
         kind="library",
         source=name,
-        made_at=incoming.exported_at,
+        made_at=made_at,
         made_by=f"Movie Manager, in the format of version {VERSION}",
         users_count=1,
         films=sum(film.values.status != "deleted" for film in incoming.films),

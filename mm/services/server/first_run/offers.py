@@ -10,7 +10,7 @@ from mm.errors import NotFoundError
 from mm.schemas.backups import BackupEntry
 from mm.schemas.first_run import FoundKind
 from mm.services.backup import files as backup_files
-from mm.services.server import all_users, archive_files
+from mm.services.server import all_users, archive_files, databases
 from mm.spoken import plural
 
 KNOWN_GOOD = ("verified", "unverified")
@@ -44,6 +44,8 @@ def find(offer_id: str) -> Offer:
 
 
 def _archive() -> Iterator[Offer]:
+    if not databases.is_sqlite():
+        return
     usable = [entry for entry in archive_files.entries() if entry.state in KNOWN_GOOD]
     with_accounts = [entry for entry in usable if not entry.contents or entry.contents.users]
     if with_accounts:
