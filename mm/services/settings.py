@@ -19,7 +19,7 @@ from mm.schemas import ArchiveSchedule, Problem
 # Keys of the table `setting`. What else it holds are marks of the program.
 ARCHIVES = "server.archives"
 Source = Literal["default", "environment", "setting"]
-SECRETS = ("TMDB_API_KEY", "OMDB_API_KEY")
+SECRETS = config.KEYS
 # What stands in a field instead of a secret; a value that begins with it means: keep what is there.
 MASK = "••••••••"
 SHOWN_OF_SECRET = 4
@@ -27,6 +27,7 @@ SHOWN_OF_SECRET = 4
 SHOWN_FROM = 16
 TEXT_MAX = 1000
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?", re.ASCII)
+NUMBER = re.compile(r"[0-9]{1,9}")
 # What is wrong with a value, to stand at its field.
 WORDS = {
     "TZ": "choose a time zone such as Europe/Berlin",
@@ -121,6 +122,8 @@ def problem_of(name: str, text: str) -> str | None:
     if len(stripped) > TEXT_MAX or not stripped.isprintable():
         return words
     if name == "TMDB_LANGUAGE" and not LANGUAGE.fullmatch(stripped):
+        return words
+    if words == WHOLE_NUMBER and not NUMBER.fullmatch(stripped):
         return words
     try:
         parsed = config.from_environ({name: stripped})
