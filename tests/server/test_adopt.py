@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -545,6 +546,21 @@ def test_a_backup_that_cannot_be_read_is_named_and_the_others_come(connected, fi
     assert "The backup 2026-02-14_07.json came along, but a test restore failed" in text
     assert "The backups in somebody belong to nobody" in text
     assert {entry.state for entry in backups.listing(user_id)} == {"verified", "damaged"}
+
+
+def test_a_folder_of_backups_that_may_not_be_read_is_told_before_anything_is_done(
+    run, file, monkeypatch
+):
+    make_original(file, films=1)
+
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    said = run(file, "--yes", "--admin", "user0", exit_code=1)
+    assert "of the backups can’t be read: Permission denied" in said
+    with db.connection_context():
+        assert not User.select().exists()
 
 
 def test_days_without_a_change_are_tested_once(connected, file, folder, monkeypatch):
