@@ -260,6 +260,25 @@ def test_a_change_of_the_zone_leaves_no_change_unsaved_for_two_days(
     assert 6 <= len(scheduled(alice)) <= 9
 
 
+def test_a_file_of_this_day_that_a_change_of_the_zone_made_old_is_set_aside_and_not_replaced(
+    alice, frozen_clock, monkeypatch
+):
+    switch_on(alice)
+    put(alice, many(3))
+    use_zone(monkeypatch, "Pacific/Auckland")
+    frozen_clock.moment = at("2026-03-05T03:00", "Pacific/Auckland")
+    run_due()
+    before = (backup_files.folder_of(alice.id) / "2026-03-05.json").read_bytes()
+    use_zone(monkeypatch, "America/Los_Angeles", backup_time="23:59")
+    put(alice, many(2, start=50))
+    frozen_clock.moment = at("2026-03-05T23:59", "America/Los_Angeles")
+    run_due()
+    tonight, aside = sorted(backups.listing(alice.id), key=lambda entry: entry.kind, reverse=True)
+    assert (tonight.filename, tonight.counts.movies) == ("2026-03-05.json", 5)
+    assert (aside.kind, aside.state) == ("manual", "verified")
+    assert (backup_files.folder_of(alice.id) / aside.filename).read_bytes() == before
+
+
 def test_a_backup_older_than_two_days_is_overdue(alice, frozen_clock):
     switch_on(alice)
     put(alice, many(3))
