@@ -10,7 +10,7 @@ from mm import clock, config, tasks
 from mm.cli import command, dry_run_option, plain, yes_option
 from mm.models import User
 from mm.schemas.first_run import Found, TakenOver, TakenUser
-from mm.services.server.first_run import adopt, original
+from mm.services.server.first_run import adopt, code, original
 from mm.spoken import plural
 
 DONE = (
@@ -52,6 +52,7 @@ def adopt_command(
     if not dry_run:
         tasks.start_enrichment()
         if taken.users:
+            code.forget()
             click.echo(DONE)
     sys.exit(len(taken.users) < found.users_count)
 

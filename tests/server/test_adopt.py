@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +21,7 @@ from mm.models import Movie, Setting, User
 from mm.services import accounts, portable
 from mm.services.backup import backups, quotas, verification
 from mm.services.backup import files as backup_files
-from mm.services.server.first_run import adopt, original, original_backups
+from mm.services.server.first_run import adopt, code, original, original_backups
 from tests.support.original import make_original
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -71,7 +73,7 @@ def everything():
     """Every row of every table, as text."""
     tables = sorted(db.obj.get_tables())
     return {
-        table: [repr(row) for row in db.obj.execute_sql(f"SELECT * FROM {table}")]
+        table: [repr(row) for row in db.obj.execute_sql(f'SELECT * FROM "{table}"')]
         for table in tables
     }
 
@@ -187,7 +189,8 @@ def test_everybody_logs_in_with_the_old_password(run, app, file):
 def test_of_hostile_rows_each_is_there_or_named(connected, file, folder, version):
     made = make_original(file, version, films=20, hostile=True)
     said = all_said(adopt.adopt(file, admin="user0", backups=folder))
-    assert [name for name in made["named"] if not any(name in text for text in said)] == []
+    unnamed = [name for name in made["named"] if not re.search(rf"{name}\b", "\n".join(said))]
+    assert unnamed == []
     assert [text for text in said if "[" in text] == []
     films = {movie.imdb_id: movie for movie in portable.dump(next(iter(made["users"]))).movies}
     mine = {imdb_id for imdb_id in films if imdb_id.startswith("tt9")}
@@ -472,6 +475,8 @@ def test_who_has_a_taken_name_is_left_out_and_the_others_come(connected, file, a
         f"UPDATE users SET email = '{alice.email.upper()}' WHERE username = 'user1'",
     )
     User.update(is_admin=True).where(User.id == alice.id).execute()
+    with pytest.raises(InvalidError, match="Nobody who comes"):
+        adopt.adopt(file, admin="ALICE")
     epoch = Setting.get_or_none(Setting.key == "epoch")
     taken = adopt.adopt(file)
     assert [user.username for user in taken.users] == ["user2"]
@@ -491,7 +496,7 @@ def test_a_second_time_only_missing_backups_come(connected, file, folder):
     lost.unlink()
     backup_files.sidecar_path(lost).unlink()
     Movie.delete().execute()
-    taken = adopt.adopt(file, backups=folder)
+    taken = adopt.adopt(file, admin="user0", backups=folder)
     assert (taken.users, len(taken.left_out)) == ([], 3)
     assert "is here already" in taken.left_out[0]
     assert not Movie.select().exists()
@@ -543,6 +548,21 @@ def test_a_backup_that_cannot_be_read_is_named_and_the_others_come(connected, fi
     assert {entry.state for entry in backups.listing(user_id)} == {"verified", "damaged"}
 
 
+def test_a_folder_of_backups_that_may_not_be_read_is_told_before_anything_is_done(
+    run, file, monkeypatch
+):
+    make_original(file, films=1)
+
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    said = run(file, "--yes", "--admin", "user0", exit_code=1)
+    assert "of the backups can’t be read: Permission denied" in said
+    with db.connection_context():
+        assert not User.select().exists()
+
+
 def test_days_without_a_change_are_tested_once(connected, file, folder, monkeypatch):
     [user_id] = make_original(file, users=1, films=20, backups=1)["users"]
     [first] = (folder / user_id).iterdir()
@@ -562,6 +582,7 @@ def test_days_without_a_change_are_tested_once(connected, file, folder, monkeypa
     assert [entry.state for entry in entries] == ["verified"] * 10
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("key", ["..", ".", "", "../backups", "a/b", b"x", None, 7, "a\0b"])
 def test_an_id_leads_to_no_other_folder(folder, key):
     folder.mkdir(parents=True)
@@ -572,6 +593,7 @@ def test_an_id_leads_to_no_other_folder(folder, key):
 # Files that cannot be used.
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "content, words",
     [
@@ -587,6 +609,7 @@ def test_what_is_no_database_is_refused_in_words(connected, file, content, words
     assert file.read_bytes() == content
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_cut_off_is_refused(connected, file):
     make_original(file, films=50)
     whole = file.read_bytes()
@@ -596,6 +619,7 @@ def test_a_file_that_is_cut_off_is_refused(connected, file):
             original.inspect(file, "app.db")
 
 
+@pytest.mark.sqlite
 def test_a_broken_page_is_refused(connected, file):
     make_original(file, films=50)
     content = bytearray(file.read_bytes())
@@ -606,18 +630,21 @@ def test_a_broken_page_is_refused(connected, file):
         original.inspect(file, "app.db")
 
 
+@pytest.mark.sqlite
 def test_a_missing_file_and_a_folder_are_refused(connected, file, tmp_path):
     for path in (file, tmp_path):
         with pytest.raises(UnusableFileError, match="can’t be read"):
             original.inspect(path, "app.db")
 
 
+@pytest.mark.sqlite
 def test_our_own_database_is_told_from_the_originals(connected, file):
     shutil.copy(config.current.data_dir / "mm.db", file)
     with pytest.raises(UnusableFileError, match=r"of this program.*archive"):
         original.inspect(file, "mm.db")
 
 
+@pytest.mark.sqlite
 def test_a_database_of_another_program_or_version_is_refused(connected, file):
     changed(file, "CREATE TABLE notes (text)")
     with pytest.raises(UnusableFileError, match="another program"):
@@ -626,12 +653,15 @@ def test_a_database_of_another_program_or_version_is_refused(connected, file):
     with pytest.raises(UnusableFileError, match="has no column users"):
         original.inspect(file, "app.db")
     file.unlink()
-    make_original(file, films=1)
+    make_original(file, users=0)
+    with pytest.raises(UnusableFileError, match="no accounts"):
+        original.inspect(file, "app.db")
     changed(file, "DROP TABLE watch_history")
     with pytest.raises(UnusableFileError, match="has no table watch_history"):
         original.inspect(file, "app.db")
 
 
+@pytest.mark.sqlite
 def test_what_a_newer_version_holds_besides_is_named(connected, file):
     make_original(file, films=2)
     changed(
@@ -653,6 +683,7 @@ def test_what_a_newer_version_holds_besides_is_named(connected, file):
     assert adopt.adopt(file, admin="user0").warnings == said
 
 
+@pytest.mark.sqlite
 def test_a_view_in_place_of_a_table_is_no_table(connected, file):
     make_original(file, films=1)
     changed(
@@ -664,6 +695,7 @@ def test_a_view_in_place_of_a_table_is_no_table(connected, file):
         original.inspect(file, "app.db")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_file_that_another_process_writes_is_refused_until_it_has_ended(connected, file, mode):
     make_original(file, films=2)
@@ -702,7 +734,10 @@ def test_a_file_that_another_process_writes_is_refused_until_it_has_ended(connec
 
 def test_the_command_asks_does_and_tells(run, file, folder):
     make_original(file, films=20, hostile=True)
+    with db.connection_context():
+        code.ensure()
     said = run(file, input="y\nuser1\n")
+    assert not config.current.setup_code_file.exists()
     assert "app.db: the original Movie Manager, with rankings, last changed on 20" in said
     assert "3 accounts, " in said
     assert f"{folder}: 9 backups" in said

@@ -2,7 +2,7 @@
 
 `make_original(path)` returns what is in it: `users` by id, each with email, username, password and
 `library`, the v2 document that the rows stand for; `backups` by user id, the names; `named`, the
-beginnings of sentences that must be told of hostile rows.
+tables and rows that a sentence must be about.
 """
 
 import hashlib
@@ -187,7 +187,7 @@ def _add_hostile_rows(connection, users):
     def add(table, is_named=True, **values):
         rowid = add_rows(connection, table, values)
         if is_named:
-            named.append(f"{table} row {rowid} ")
+            named.append(f"{table} row {rowid}")
         return rowid
 
     def film(imdb_id, **values):

@@ -46,6 +46,7 @@ MODULES = {
     "portable.test_notes_and_lists",
     "portable.test_portable",
     "portable.test_replace",
+    "server.test_adopt",
     "sync.test_live",
     "sync.test_queue",
     "sync.test_replace_feed",

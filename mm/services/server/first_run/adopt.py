@@ -61,7 +61,7 @@ def adopt(
     """
     rows = original.read(path)
     coming = _coming(original_users.known(rows.users)[0])
-    administrator = _administrator(coming.users, admin, dry_run)
+    administrator = _administrator(coming, admin, dry_run)
     libraries = [original_rows.library(rows.of[user.key], clock.now()) for user in coming.users]
     everybody = [*coming.users, *coming.here]
     copied = {
@@ -117,16 +117,20 @@ def _coming(users: Sequence[OriginalUser]) -> _Coming:
     return _Coming(original_users.made_unique(coming, names, addresses), here, left_out)
 
 
-def _administrator(
-    users: list[OriginalUser], admin: str | None, dry_run: bool
-) -> OriginalUser | None:
-    """None where the server has one and nobody is named."""
-    active = [user for user in users if user.is_active]
+def _administrator(coming: _Coming, admin: str | None, dry_run: bool) -> OriginalUser | None:
+    """None where the server has one and nobody new is named, and where nobody comes."""
+    active = [user for user in coming.users if user.is_active]
+    has_one = User.select().where(User.is_admin & User.is_active).exists()
+    if not coming.users:
+        return None
     if admin:
-        chosen = original_users.named(users, admin)
+        chosen = original_users.named([*coming.users, *coming.here], admin)
         if chosen in active:
             return chosen
-    elif dry_run or User.select().where(User.is_admin & User.is_active).exists():
+        # The same command, given again.
+        if chosen in coming.here and has_one:
+            return None
+    elif dry_run or has_one:
         return None
     elif len(active) == 1:
         return active[0]

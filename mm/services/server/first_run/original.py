@@ -106,6 +106,7 @@ DAMAGED = (
     "This app.db is damaged or incomplete ({}). Stop the original Movie Manager and copy the file "
     "again, with app.db-wal and app.db-journal where they lie beside it."
 )
+NOBODY = "This app.db holds no accounts, so there is nothing to take over."
 UNREADABLE = "This file can’t be read: {}."
 
 
@@ -158,11 +159,14 @@ def read(path: Path) -> Rows:
     """Everything of the file as it is at one moment. Raises UnusableFileError."""
     try:
         with said_when_full(config.current.tmp_dir), opened(path) as connection:
-            return _read(connection)
+            rows = _read(connection)
     except sqlite3.Error as error:
         raise UnusableFileError(DAMAGED.format(error)) from error
     except OSError as error:
         raise UnusableFileError(UNREADABLE.format(error.strerror or error)) from error
+    if not rows.users:
+        raise UnusableFileError(NOBODY)
+    return rows
 
 
 def films_of(rows: Rows, user: OriginalUser) -> int:

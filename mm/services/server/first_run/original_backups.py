@@ -49,7 +49,7 @@ def strangers(folder: Path | None, keys: Iterable[Any]) -> list[str]:
     if folder is None or not folder.is_dir():
         return []
     known = set(keys)
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    names = [path.name for path in _inside(folder) if path.is_dir()]
     return [
         f"The backups in {name} belong to nobody in this file and were left where they are."
         for name in names
@@ -60,7 +60,7 @@ def strangers(folder: Path | None, keys: Iterable[Any]) -> list[str]:
 def copy(folder: Path | None, key: Any, user_id: str, dry_run: bool = False) -> Copied:
     """Put each file among the backups of `user_id`, tested. What is there already stays; killed
     half-way, a second call does the rest. `dry_run`: only test them. Raises NoRoomError, BusyError,
-    and UnavailableError where the folder may not be written."""
+    and UnavailableError where a folder may not be read or written."""
     names, others = _names(folder, key)
     if others:
         shown = ", ".join(others[:SHOWN_NAMES]) + (", …" if len(others) > SHOWN_NAMES else "")
@@ -145,12 +145,20 @@ def _folder(folder: Path | None, key: Any) -> Path:
     return folder / key if folder and is_name and "\0" not in key else Path(os.devnull)
 
 
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        why = f"The folder {folder.name} of the backups can’t be read: {error.strerror}."
+        raise UnavailableError(why) from error
+
+
 def _names(folder: Path | None, key: Any) -> tuple[list[str], list[str]]:
     """The names of backups, the oldest first, and those of all else. Links are not followed."""
     place = _folder(folder, key)
     if place.is_symlink() or not place.is_dir():
         return [], []
-    found = sorted(place.iterdir())
+    found = _inside(place)
     names = [path.name for path in found if files.is_file(path) and _moment(path.name) is not None]
     return names, [path.name for path in found if path.name not in names]
 

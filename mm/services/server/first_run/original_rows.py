@@ -25,6 +25,8 @@ PLACE = re.compile(
 )
 # Characters of a name that a sentence repeats.
 LABEL_MAX = 100
+WORDS = {"watched": "watched", "toWatch": "not yet watched"}
+LEFT_OUT = "left out: {}"
 Row = dict[str, Any]
 
 
@@ -40,7 +42,8 @@ class Library(Struct):
         match = PLACE.match(problem.path)
         below = problem.path[match.end() :].lstrip(".") if match else ""
         reason = self.in_words(f"{below}: {problem.reason}" if below else problem.reason)
-        return Problem(self.in_words(match[0] if match else problem.path), reason)
+        place = self.in_words(match[0] if match else problem.path)
+        return Problem(place, LEFT_OUT.format(reason))
 
     def in_words(self, text: str) -> str:
         return PLACE.sub(lambda match: self.places.get(match[0], match[0]), text)
@@ -61,6 +64,9 @@ class _Making(Struct):
     def problem(self, place: str, reason: str) -> None:
         self.problems.append(Problem(place, reason))
 
+    def left_out(self, place: str, reason: str) -> None:
+        self.problem(place, LEFT_OUT.format(reason))
+
     def value(self, place: str, row: Row, key: str, convert: Callable, left: str = "") -> Any:
         """The row's value, None where it cannot be used, which is told. `left`: what came of the
         row, for who reads it."""
@@ -75,10 +81,10 @@ class _Making(Struct):
         try:
             film = self.films.get(validation.imdb_id(row["imdb_id"]))
         except FieldError as error:
-            self.problem(place, f"imdb_id: {error.reason}")
+            self.left_out(place, f"imdb_id: {error.reason}")
             return None
         if film is None:
-            self.problem(place, f"{_short(row['imdb_id'])} is not among this user’s movies")
+            self.left_out(place, f"{_short(row['imdb_id'])} is not among this user’s movies")
         return film
 
 
@@ -148,11 +154,11 @@ def _movies(making: _Making, rows: Iterable[Row]) -> Iterable[Row]:
         try:
             imdb_id = validation.imdb_id(row["imdb_id"])
         except FieldError as error:
-            making.problem(place, f"imdb_id: {error.reason}")
+            making.left_out(place, f"imdb_id: {error.reason}")
             continue
         if imdb_id in making.films:
             first = making.film_places[imdb_id]
-            making.problem(place, f"the same film as {first}, which is used")
+            making.left_out(place, f"the same film as {first}, which is used")
             continue
         film: Row = {
             "imdb_id": imdb_id,
@@ -175,7 +181,7 @@ def _add_watches(making: _Making, rows: Iterable[Row]) -> None:
         if film is None:
             continue
         if "watch_history" in film:
-            making.problem(place, "the film has another watch already, which is used")
+            making.left_out(place, "the film has another watch already, which is used")
             continue
         rated = making.value(
             place, row, "my_rating", lambda value, _: validation.rating(value), "it has no rating"
@@ -200,14 +206,14 @@ def _add_votes(making: _Making, rows: Iterable[Row]) -> None:
             continue
         name = making.people.get(row["person_id"])
         if name is None:
-            making.problem(
+            making.left_out(
                 place, f"person_id: {_short(row['person_id'])} is none of this user’s people"
             )
             continue
         try:
             vote_type = validation.vote(row["vote_type"])
         except FieldError as error:
-            making.problem(place, f"vote_type: {error.reason}")
+            making.left_out(place, f"vote_type: {error.reason}")
             continue
         film["recommendations"].append(
             {
@@ -228,19 +234,18 @@ def _add_statuses(making: _Making, rows: Iterable[Row]) -> None:
         if film is None:
             continue
         if "status" in film:
-            making.problem(place, "the film has another status already, which is used")
+            making.left_out(place, "the film has another status already, which is used")
             continue
         instead = "watched" if "watch_history" in film else "toWatch"
-        status = making.value(place, row, "status", _status, f"the film is kept as {instead}")
+        counts = f"the film counts as {WORDS[instead]}"
+        status = making.value(place, row, "status", _status, counts)
         on_list = making.lists.get(row["custom_list_id"]) if row["custom_list_id"] else None
         if row["custom_list_id"] and on_list is None:
             making.problem(
                 place, f"custom_list_id: the user has no list {_short(row['custom_list_id'])}"
             )
         if status == "custom" and on_list is None:
-            making.problem(
-                place, f"status: is custom, but without a list; the film is kept as {instead}"
-            )
+            making.problem(place, f"status: is custom, but without a list; {counts}")
             status = instead
         film["status"] = status or instead
         if on_list is not None and film["status"] == "custom":
@@ -260,7 +265,7 @@ def _rankings(making: _Making, rows: Iterable[Row]) -> Iterable[Row]:
         try:
             liked = validation.required(validation.flag(row["liked"], "liked"), "liked")
         except FieldError as error:
-            making.problem(place, f"liked: {error.reason}")
+            making.left_out(place, f"liked: {error.reason}")
             continue
         making.places[f"rankings[{index}]"] = place
         index += 1
@@ -281,7 +286,8 @@ def _place_votes(making: _Making, movies: list[Row]) -> None:
 
 
 def _place(table: str, row: Row, label: object) -> str:
-    return f"{table} row {row['rowid']} ({_short(label)})"
+    name = _short(label) if label else ""
+    return f"{table} row {row['rowid']}" + (f" ({name})" if name else "")
 
 
 def _short(value: object) -> str:
