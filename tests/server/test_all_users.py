@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import mm
 from mm import clock, config, files
 from mm.errors import InvalidError
 from mm.models import User
@@ -49,6 +50,7 @@ def test_each_account_is_in_it_with_what_it_needs_to_come_back(alice, bob, carol
     path = folder / "backup_latest.json"
     found = read(path)
     assert (found["version"], found["kind"], found["exported_at"]) == (2, "server", clock.now())
+    assert found["app_version"] == mm.__version__
     rows = {row["username"]: row for row in found["users"]}
     assert rows["alice"]["library"] == json.loads(portable.encode(portable.dump(alice.id)))
     assert rows["alice"]["password_hash"] == alice.password_hash

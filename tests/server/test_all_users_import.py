@@ -213,6 +213,7 @@ class TestAFile:
         path = put(export(ann, row("bo"), left_out=["cy"]))
         found = all_users_import.inspect(path, "mine.json")
         assert (found.kind, found.source, found.made_at) == ("all-users", "mine.json", AT)
+        assert found.made_by == "Movie Manager"
         assert (found.users_count, found.films) == (2, 2)
         told = [(each.username, each.email, each.films, each.is_admin) for each in found.users]
         assert told == [("ann", "ann@example.org", 2, True), ("bo", "bo@example.org", 0, False)]
@@ -659,9 +660,10 @@ class TestTheCommand:
         return run
 
     def test_says_what_was_found_asks_and_does_it(self, run, put):
-        path = put(export(row("ann", film(1), is_admin=True), row("bo", film(2), film(3))))
+        rows = (row("ann", film(1), is_admin=True), row("bo", film(2), film(3)))
+        path = put(export(*rows, app_version="1.2.3"))
         said = run(str(path), input="y\n").output
-        assert "all.json: Movie Manager, in the format of version 2, made 2026-02-02 " in said
+        assert "all.json: Movie Manager 1.2.3, made 2026-02-02 " in said
         assert "It holds 2 users and 3 films:" in said
         assert "  ann <ann@example.org>, 1 film, administrator" in said
         assert said.endswith("2 users and 3 films are here now.\n")

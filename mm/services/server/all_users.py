@@ -1,5 +1,5 @@
-"""All libraries of the server in one file: {"version": 2, "kind": "server", "exported_at",
-"settings", "users", "left_out"}, one account a line. It holds password hashes.
+"""All libraries of the server in one file: {"version": 2, "kind": "server", "app_version",
+"exported_at", "settings", "users", "left_out"}, one account a line. It holds password hashes.
 
 `backups/startup/backup_latest.json` is the newest, beside it those of other days. An account whose
 library cannot be exported is left out, and named in the log; a file that lacks an account never
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+import mm
 from mm import clock, files, log
 from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError
 from mm.models import Job, User
@@ -137,6 +138,7 @@ def _lines(export: Export, secrets: bool) -> Iterator[bytes]:
     head = {
         "version": VERSION,
         "kind": KIND,
+        "app_version": mm.__version__,
         "exported_at": export.exported_at,
         "settings": effective.settings_file(secrets).settings,
     }

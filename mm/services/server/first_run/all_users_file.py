@@ -33,6 +33,7 @@ PIECE = 2**20
 # Far more than one server has, and few enough to name each that cannot be used.
 ACCOUNTS_MAX = 10_000
 NAMES_MAX = 100
+APP_VERSION = re.compile(r"[0-9A-Za-z.+-]{1,40}")
 SIGN = re.compile(rb'(?<!\\)"(kind"\s*:\s*"server"|users"\s*:\s*\[)')
 SPACE = b" \t\r\n"
 OTHER_KIND = "This file is not an export of all libraries of a server."
@@ -45,9 +46,10 @@ TOO_MANY_PARTS = "This file has more brackets or commas than accounts with libra
 
 
 class Head(Struct):
-    """What the file says beside its accounts. `lacks`: the names of accounts that its server could
-    not export."""
+    """What the file says beside its accounts. `made_by`: the program and its version, in words.
+    `lacks`: the names of accounts that its server could not export."""
 
+    made_by: str
     exported_at: float | None
     settings: dict[str, Any]
     lacks: list[str]
@@ -167,7 +169,7 @@ def _whole(path: Path) -> tuple[dict[str, list[Raw]] | None, Iterator[bytes]]:
 def _head(document: dict[str, list[Raw]] | None) -> Head:
     values = {
         key: _value(document, key)
-        for key in ("kind", "version", "exported_at", "settings", "left_out")
+        for key in ("kind", "version", "app_version", "exported_at", "settings", "left_out")
     }
     if document is None or values["kind"] != KIND:
         raise UnusableFileError(OTHER_KIND)
@@ -185,7 +187,19 @@ def _head(document: dict[str, list[Raw]] | None) -> Head:
         exported_at = None
     settings, lacks = values["settings"], values["left_out"]
     names = [name for name in lacks if isinstance(name, str)] if isinstance(lacks, list) else []
-    return Head(exported_at, settings if isinstance(settings, dict) else {}, names[:NAMES_MAX])
+    return Head(
+        made_by=_made_by(values["app_version"]),
+        exported_at=exported_at,
+        settings=settings if isinstance(settings, dict) else {},
+        lacks=names[:NAMES_MAX],
+    )
+
+
+def _made_by(app_version: object) -> str:
+    """The first versions did not say theirs."""
+    if isinstance(app_version, str) and APP_VERSION.fullmatch(app_version):
+        return f"Movie Manager {app_version}"
+    return "Movie Manager"
 
 
 def _value(document: dict[str, list[Raw]] | None, key: str) -> Any:

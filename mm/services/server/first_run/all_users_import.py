@@ -11,7 +11,6 @@ from mm.database import db, fold
 from mm.errors import ConflictError, InvalidError, UnusableFileError, UserError
 from mm.models import User
 from mm.schemas.first_run import Found, FoundUser, TakenOver, TakenUser
-from mm.schemas.portable import VERSION
 from mm.services import accounts, portable
 from mm.services.backup import policies
 from mm.services.portable import guards
@@ -48,7 +47,7 @@ def inspect(path: Path, name: str) -> Found:
         kind="all-users",
         source=name,
         made_at=head.exported_at,
-        made_by=f"Movie Manager, in the format of version {VERSION}",
+        made_by=head.made_by,
         users_count=0,
         films=0,
         warnings=[LACKS.format(each) for each in head.lacks],
