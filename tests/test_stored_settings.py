@@ -113,7 +113,7 @@ def test_a_value_that_cannot_be_used_costs_only_itself(path, lines, name, text):
 def test_a_damaged_file_leaves_the_environment_in_force_and_is_named(client, path, lines, body):
     stored_settings.write({"OMDB_DAILY_LIMIT": "9"})
     path.write_bytes(body)
-    assert client.get("/login").status_code == 200
+    assert client.get("/setup").status_code == 200
     assert config.current.omdb_daily_limit == 1000
     with db.connection_context():
         assert stored_settings.UNREADABLE in health.check()["problems"]
@@ -128,7 +128,7 @@ def test_a_damaged_file_leaves_the_environment_in_force_and_is_named(client, pat
 
 def test_a_folder_in_place_of_the_file_is_named_too(client, path):
     path.mkdir()
-    assert client.get("/login").status_code == 200
+    assert client.get("/setup").status_code == 200
     assert stored_settings.fault() == stored_settings.UNREADABLE
 
 

@@ -359,7 +359,7 @@ def test_an_upgrade_killed_half_way_leaves_the_older_database_whole(folder, stat
     with db.connection_context():
         require_older(tables)
         assert db.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert schema.upgrade() == [THIRD, LAST]
+    assert schema.upgrade() == [THIRD, "0004_retention", LAST]
     with db.connection_context():
         require_all(tables)
         assert ListFilm.select().count() == FILMS + 6
