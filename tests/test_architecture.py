@@ -80,7 +80,7 @@ ALLOWED = {
     "enrichment": {"jobs", "heartbeat"},
     "health": {"backup", "heartbeat", "problems", "server"},
     "settings": set(),
-    "tidying": {"accounts", "enrichment", "problems"},
+    "tidying": {"account_links", "accounts", "enrichment", "problems"},
     "jobs": set(),
     "account_links": {"accounts"},
     "accounts": set(),

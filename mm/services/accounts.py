@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from peewee import ModelSelect
@@ -10,7 +11,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from mm import clock, config, log, models
 from mm.database import db, fold
 from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
-from mm.models import EndedSession, User
+from mm.models import AccountLink, EndedSession, User
 from mm.schemas import Problem
 
 PASSWORD_MIN = 8
@@ -23,10 +24,17 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
 _DECOY = generate_password_hash(uuid.uuid4().hex)
 
 
-def create(email: str, username: str, password: str, is_admin: bool = False) -> User:
+def create(
+    email: str,
+    username: str,
+    password: str,
+    is_admin: bool = False,
+    first: Callable[[], None] | None = None,
+) -> User:
     """A new account with the four quick recommenders. Automatic backups are off, as clients of the
-    original expect, unless BACKUP_BY_DEFAULT says otherwise. Raises InvalidError, or UserError for
-    an email address or username in use."""
+    original expect, unless BACKUP_BY_DEFAULT says otherwise. `first` is called at the beginning of
+    the transaction that creates it. Raises InvalidError, or UserError for an email address or
+    username in use."""
     email, username = email.strip(), username.strip()
     if not EMAIL.fullmatch(email) or len(email) > 254:
         raise _invalid("email", f"{email!r} is not an email address.")
@@ -34,6 +42,8 @@ def create(email: str, username: str, password: str, is_admin: bool = False) -> 
     check_new_password(password)
     password_hash = generate_password_hash(password)
     with db.atomic():
+        if first:
+            first()
         if User.select().where(User.email_key == fold(email)).exists():
             raise UserError("Email already registered")
         if User.select().where(User.username_key == fold(username)).exists():
@@ -88,18 +98,22 @@ def change(
     is_admin: bool | None = None,
     password: str | None = None,
 ) -> User:
-    """Change what is not None. A new password and a deactivation end the account's sessions and
-    tokens. Raises ConflictError where no active administrator would be left."""
+    """Change what is not None. A new password and a deactivation end the account's sessions, tokens
+    and links for a new password. Raises ConflictError where no active administrator would be
+    left."""
     flags = {"is_active": is_active, "is_admin": is_admin}
     values: dict = {name: value for name, value in flags.items() if value is not None}
     if password is not None:
         check_new_password(password)
         values["password_hash"] = generate_password_hash(password)
-    if password is not None or is_active is False:
+    ends_all = password is not None or is_active is False
+    if ends_all:
         values["token_version"] = User.token_version + 1
     with db.atomic():
         if is_active is False or is_admin is False:
             _require_another_administrator(user)
+        if ends_all:
+            _forget_links(user)
         if values:
             User.update(**values).where(User.id == user.id).execute()
     return get(user.id)
@@ -129,14 +143,18 @@ def remove(user: User) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def set_password(user: User, password: str) -> None:
-    """Also ends every session and token of the account."""
+def set_password(user: User, password: str, first: Callable[[], None] | None = None) -> None:
+    """Also ends every session, token and link for a new password of the account. `first` is called
+    at the beginning of the transaction."""
     check_new_password(password)
     # Before the transaction: hashing takes a while, and nobody else could write meanwhile.
     password_hash = generate_password_hash(password)
     with db.atomic():
+        if first:
+            first()
         User.update(password_hash=password_hash).where(User.id == user.id).execute()
         end_sessions(user)
+        _forget_links(user)
 
 
 def end_sessions(user: User) -> None:
@@ -160,6 +178,10 @@ def sweep() -> None:
     """Forget ended sessions whose cookies have expired by themselves."""
     expired = EndedSession.ended_at < clock.now() - LOG_IN_SECONDS
     EndedSession.delete().where(expired).execute()
+
+
+def _forget_links(user: User) -> None:
+    AccountLink.delete().where(AccountLink.user == user.id).execute()
 
 
 def _require_another_administrator(user: User) -> None:
