@@ -1,15 +1,18 @@
 """Accounts: creating and removing them, their passwords, and ending their sessions."""
 
+import contextlib
+import hashlib
+import hmac
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from peewee import ModelSelect
+from peewee import ModelSelect, fn
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from mm import clock, config, log, models
-from mm.database import db, fold
+from mm import clock, config, log, models, starting
+from mm.database import db, fold, waiting_at_most
 from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
 from mm.models import AccountLink, EndedSession, User
 from mm.schemas import Problem
@@ -20,8 +23,31 @@ NAME_MAX = 100
 # How long a session's cookie and a token are valid.
 LOG_IN_SECONDS = 30 * clock.DAY
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
+EMAIL_MAX = 254
+USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# What werkzeug's hashes may cost at most: four times the usual, half a second and 128 MB.
+SCRYPT = re.compile(
+    r"scrypt(:(?P<n>\d{1,7}):(?P<r>\d{1,2}):(?P<p>\d{1,2}))?\$[^$\s]{1,100}\$[0-9a-f]{128}",
+    re.ASCII,
+)
+SCRYPT_MAX = 2**20
+# With a smaller or larger n, OpenSSL refuses some values of the other two.
+SCRYPT_N = tuple(2**bits for bits in range(10, 18))
+PBKDF2 = re.compile(
+    r"pbkdf2(:sha(1|256|512)(:(?P<rounds>\d{1,7}))?)?\$[^$\s]{1,100}\$[0-9a-f]{40,128}", re.ASCII
+)
+PBKDF2_MAX = 4_000_000
+# What the original Movie Manager kept: the salt, as text, and the hash.
+ORIGINAL = re.compile(r"(?P<salt>[0-9a-f]{64})\$(?P<hash>[0-9a-f]{64})", re.ASCII)
+ORIGINAL_LENGTH = 129
+ORIGINAL_ROUNDS = 100_000
+# Stands for a password that nobody has.
+NO_PASSWORD = ""
+# How long a log-in waits for others to write before it leaves the hash as it is.
+REHASH_SECONDS = 1
 # Compared for an unknown name, so that it takes as long as a wrong password.
 _DECOY = generate_password_hash(uuid.uuid4().hex)
+_ORIGINAL_DECOY = f"{'0' * 64}${'0' * 64}"
 
 
 def create(
@@ -36,8 +62,7 @@ def create(
     the transaction that creates it. Raises InvalidError, or UserError for an email address or
     username in use."""
     email, username = email.strip(), username.strip()
-    if not EMAIL.fullmatch(email) or len(email) > 254:
-        raise _invalid("email", f"{email!r} is not an email address.")
+    _check_email(email)
     _check_username(username)
     check_new_password(password)
     password_hash = generate_password_hash(password)
@@ -48,27 +73,80 @@ def create(
             raise UserError("Email already registered")
         if User.select().where(User.username_key == fold(username)).exists():
             raise UserError("Username already taken")
-        user = User.create(
+        return _insert(
             email=email,
-            email_key=fold(email),
             username=username,
-            username_key=fold(username),
             password_hash=password_hash,
             is_admin=is_admin,
             backup_enabled=config.current.backup_by_default,
             created_at=clock.now(),
         )
-        updated_at = models.next_update(db.obj)
-        models.add_quick_recommenders(db.obj, user.id, user.created_at, updated_at)
-    return user
+
+
+def add(
+    user_id: str,
+    email: str,
+    username: str,
+    password_hash: str,
+    created_at: float,
+    is_active: bool = True,
+    is_admin: bool = False,
+    backup_enabled: bool = False,
+) -> User:
+    """An account of another server, as it was there, with the four quick recommenders: a library
+    that is imported into it brings its own values for them. One whose hash is not usable_hash
+    cannot log in before a new password is set. Call inside the transaction that brings the library.
+
+    Raises InvalidError for an account that cannot be one here, and ConflictError where its id,
+    email address or username is taken; both name it."""
+    email, username = email.strip(), username.strip()
+    with _naming(username or email or user_id):
+        if not USER_ID.fullmatch(user_id):
+            raise _invalid("id", "Its id is not one that Movie Manager gives.")
+        _check_email(email)
+        _check_username(username)
+        # Also refuses what is not a number.
+        if not 0 <= created_at <= clock.now() + clock.DAY:
+            raise _invalid("created_at", "The time when it was created cannot be right.")
+        if User.select().where(User.id == user_id).exists():
+            raise ConflictError("Its id is already in use.")
+        if User.select().where(User.email_key == fold(email)).exists():
+            raise ConflictError(f"The email address {email} is already in use.")
+        if User.select().where(User.username_key == fold(username)).exists():
+            raise ConflictError("The username is already in use.")
+    return _insert(
+        id=user_id,
+        email=email,
+        username=username,
+        password_hash=password_hash if usable_hash(password_hash) else NO_PASSWORD,
+        created_at=created_at,
+        is_active=is_active,
+        is_admin=is_admin,
+        backup_enabled=backup_enabled,
+    )
+
+
+def usable_hash(text: str) -> bool:
+    """Whether log_in can check a password with it: one of werkzeug's that costs no more than a
+    log-in should, or one of the original Movie Manager."""
+    if match := SCRYPT.fullmatch(text):
+        n, r, p = (int(match[name] or usual) for name, usual in (("n", 2**15), ("r", 8), ("p", 1)))
+        return n in SCRYPT_N and 0 < n * r * p <= SCRYPT_MAX and n < 2 ** (16 * r)
+    if match := PBKDF2.fullmatch(text):
+        return 0 < int(match["rounds"] or 1) <= PBKDF2_MAX
+    return ORIGINAL.fullmatch(text) is not None
 
 
 def log_in(name: str, password: str) -> User | None:
     """The active account with this email address or username, and password, or None. Takes as long
-    for an unknown name."""
+    for an unknown name. A hash of the original Movie Manager is replaced by one of ours."""
     user = models.user_by_name(name)
-    matches = check_password_hash(user.password_hash if user else _DECOY, password[:PASSWORD_MAX])
-    return user if user and matches and user.is_active and len(password) <= PASSWORD_MAX else None
+    matches = _is_password(user.password_hash if user else NO_PASSWORD, password[:PASSWORD_MAX])
+    if not user or not matches or not user.is_active or len(password) > PASSWORD_MAX:
+        return None
+    if ORIGINAL.fullmatch(user.password_hash):
+        _hash_anew(user, password)
+    return user
 
 
 def find(text: str) -> User:
@@ -198,6 +276,66 @@ def check_new_password(password: str, key: str = "password") -> None:
     """Raises InvalidError, with `key` as the field's path."""
     if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
         raise _invalid(key, f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
+
+
+def _is_password(stored: str, password: str) -> bool:
+    """While an account has a hash of the original, every log-in does the work for both kinds: the
+    time that it takes must not tell who has an account."""
+    original = ORIGINAL.fullmatch(stored)
+    is_ours = original is None and usable_hash(stored)
+    matches = check_password_hash(stored if is_ours else _DECOY, password) and is_ours
+    any_original = User.select().where(fn.LENGTH(User.password_hash) == ORIGINAL_LENGTH)
+    if original or any_original.exists():
+        matches_original = _is_original_password(stored if original else _ORIGINAL_DECOY, password)
+        return matches_original if original else matches
+    return matches
+
+
+def _is_original_password(stored: str, password: str) -> bool:
+    salt, _, expected = stored.partition("$")
+    found = hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), ORIGINAL_ROUNDS)
+    return hmac.compare_digest(found.hex(), expected)
+
+
+def _hash_anew(user: User, password: str) -> None:
+    """One write, which ends no session. Where it cannot be made, the next log-in tries again."""
+    password_hash = generate_password_hash(password)
+    # Not if it was changed meanwhile.
+    same = (User.id == user.id) & (User.password_hash == user.password_hash)
+    try:
+        with waiting_at_most(db.obj, REHASH_SECONDS), db.atomic():
+            User.update(password_hash=password_hash).where(same).execute()
+    except (UserError, *starting.DATABASE_ERRORS) as error:
+        log.warning("password.not_hashed_anew", user=user.id, reason=starting.reason(error))
+
+
+def _insert(email: str, username: str, **values: object) -> User:
+    user = User.create(
+        email=email,
+        email_key=fold(email),
+        username=username,
+        username_key=fold(username),
+        **values,
+    )
+    updated_at = models.next_update(db.obj)
+    models.add_quick_recommenders(db.obj, user.id, user.created_at, updated_at)
+    return user
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the account before what is wrong with it."""
+    try:
+        yield
+    except InvalidError as error:
+        raise InvalidError(f"The account {name!r}: {error.message}", error.errors) from error
+    except ConflictError as error:
+        raise ConflictError(f"The account {name!r}: {error.message}") from error
+
+
+def _check_email(email: str) -> None:
+    if not EMAIL.fullmatch(email) or len(email) > EMAIL_MAX:
+        raise _invalid("email", f"{email!r} is not an email address.")
 
 
 def _check_username(username: str) -> None:
