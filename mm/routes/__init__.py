@@ -22,6 +22,7 @@ from mm.routes import (
     imports,
     jobs,
     library,
+    links,
     lists,
     movies,
     people,
@@ -38,6 +39,7 @@ from mm.services.backup import state
 
 BLUEPRINTS = (
     session.bp,
+    links.bp,
     library.bp,
     backups.bp,
     retention.bp,

@@ -13,7 +13,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from mm import clock, config, log, models, starting
 from mm.database import db, fold, waiting_at_most
-from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
+from mm.errors import ConflictError, InvalidError, NotFoundError, TakenError, UserError
 from mm.models import AccountLink, EndedSession, User
 from mm.schemas import Problem
 
@@ -59,7 +59,7 @@ def create(
 ) -> User:
     """A new account with the four quick recommenders. Automatic backups are off, as clients of the
     original expect, unless BACKUP_BY_DEFAULT says otherwise. `first` is called at the beginning of
-    the transaction that creates it. Raises InvalidError, or UserError for an email address or
+    the transaction that creates it. Raises InvalidError, or TakenError for an email address or
     username in use."""
     email, username = email.strip(), username.strip()
     _check_email(email)
@@ -70,9 +70,10 @@ def create(
         if first:
             first()
         if User.select().where(User.email_key == fold(email)).exists():
-            raise UserError("Email already registered")
+            reason = "There is an account with this email address already."
+            raise TakenError("Email already registered", [Problem("email", reason)])
         if User.select().where(User.username_key == fold(username)).exists():
-            raise UserError("Username already taken")
+            raise _name_taken()
         return _insert(
             email=email,
             username=username,
@@ -198,13 +199,13 @@ def change(
 
 
 def rename(user: User, username: str) -> User:
-    """Raises InvalidError, or UserError for a name in use."""
+    """Raises InvalidError, or TakenError for a name in use."""
     username = username.strip()
     _check_username(username)
     with db.atomic():
         others = User.select().where(User.id != user.id)
         if others.where(User.username_key == fold(username)).exists():
-            raise UserError("Username already taken")
+            raise _name_taken()
         update = User.update(username=username, username_key=fold(username))
         update.where(User.id == user.id).execute()
     return get(user.id)
@@ -341,6 +342,11 @@ def _check_email(email: str) -> None:
 def _check_username(username: str) -> None:
     if not username or len(username) > NAME_MAX or "@" in username or not username.isprintable():
         raise _invalid("username", f"A username has 1 to {NAME_MAX} printable characters and no @.")
+
+
+def _name_taken() -> TakenError:
+    reason = "This name is already taken. Choose another one."
+    return TakenError("Username already taken", [Problem("username", reason)])
 
 
 def _invalid(field: str, reason: str) -> InvalidError:
