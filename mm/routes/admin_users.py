@@ -10,7 +10,7 @@ from mm.errors import ConflictError, UserError
 from mm.models import User
 from mm.routes.forms import problems_of
 from mm.services import account_links, accounts
-from mm.services.backup import overview
+from mm.services.backup import files, overview
 from mm.services.library import lists
 
 PAGE_SIZE = 100
@@ -170,5 +170,6 @@ def _delete_page(user: User, problems: dict[str, str] | None = None, status: int
         user=user,
         backups=overview.of([user])[0],
         lists=len(lists.listing(user.id)),
+        folder=files.folder_of(user.id),
         problems=problems or {},
     )
