@@ -194,6 +194,35 @@ class TestResets:
         assert account_links.find(token, "reset").user.username == "alicia"
 
 
+@pytest.mark.parametrize(
+    "dismiss",
+    [
+        lambda user: accounts.change(user, is_admin=False),
+        lambda user: accounts.change(user, is_active=False),
+        accounts.remove,
+    ],
+    ids=["made ordinary", "deactivated", "deleted"],
+)
+def test_a_former_administrator_keeps_no_link_that_gives_power(
+    database, alice, bob, carol, dismiss
+):
+    """They may have kept what they made: only an ordinary invitation stays good."""
+    accounts.change(bob, is_admin=True)
+    reset, powerful = account_links.reset(alice), account_links.invite(is_admin=True)
+    ordinary = account_links.invite()
+    dismiss(carol)
+    assert is_gone(reset, "reset")
+    assert is_gone(powerful, "invite")
+    assert account_links.find(ordinary, "invite")
+
+
+def test_links_outlive_the_end_of_an_ordinary_account(database, alice, bob):
+    reset, powerful = account_links.reset(alice), account_links.invite(is_admin=True)
+    accounts.remove(bob)
+    assert account_links.find(reset, "reset")
+    assert account_links.find(powerful, "invite")
+
+
 def test_the_database_and_exports_hold_no_token(database, settings, alice):
     tokens = [account_links.invite("Dora"), account_links.reset(alice)]
     parts = []

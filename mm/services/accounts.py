@@ -178,8 +178,8 @@ def change(
     password: str | None = None,
 ) -> User:
     """Change what is not None. A new password and a deactivation end the account's sessions, tokens
-    and links for a new password. Raises ConflictError where no active administrator would be
-    left."""
+    and links for a new password; see also _end_links_of_power. Raises ConflictError where no active
+    administrator would be left."""
     flags = {"is_active": is_active, "is_admin": is_admin}
     values: dict = {name: value for name, value in flags.items() if value is not None}
     if password is not None:
@@ -191,6 +191,7 @@ def change(
     with db.atomic():
         if is_active is False or is_admin is False:
             _require_another_administrator(user)
+            _end_links_of_power(user)
         if ends_all:
             _forget_links(user)
         if values:
@@ -216,6 +217,7 @@ def remove(user: User) -> Path | None:
     there are none. Raises ConflictError for the last active administrator."""
     with db.atomic():
         _require_another_administrator(user)
+        _end_links_of_power(user)
         User.delete().where(User.id == user.id).execute()
     log.info("account.deleted", user=user.id)
     folder = config.current.backups_dir / user.id
@@ -261,6 +263,14 @@ def sweep() -> None:
 
 def _forget_links(user: User) -> None:
     AccountLink.delete().where(AccountLink.user == user.id).execute()
+
+
+def _end_links_of_power(user: User) -> None:
+    """An administrator who is none any more may still hold links that open somebody's account or
+    make an administrator."""
+    if User.select().where(User.id == user.id, User.is_admin).exists():
+        powerful = AccountLink.user.is_null(False) | AccountLink.is_admin
+        AccountLink.delete().where(powerful).execute()
 
 
 def _require_another_administrator(user: User) -> None:
