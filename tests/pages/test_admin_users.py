@@ -99,6 +99,7 @@ class TestTheList:
         assert answer.location == "/admin/users?page=2"
         text = admin.post(address, data={"admin": "0"}, headers=PARTIAL).text
         assert "Page 2 of 3" in text
+        assert 'href="/admin/users?page=3"' in text
 
     def test_more_accounts_cost_no_more_queries(self, admin, alice, bob):
         def cost():
