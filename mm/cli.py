@@ -450,9 +450,9 @@ def _say(outcome: ImportResult) -> None:
     if outcome.safety_backup:
         click.echo(f"As it was before: {outcome.safety_backup}")
     for warning in outcome.warnings:
-        click.echo(f"warning: {_plain(warning)}", err=True)
+        click.echo(f"warning: {plain(warning)}", err=True)
     for error in outcome.errors:
-        click.echo(f"left out: {_plain(error)}", err=True)
+        click.echo(f"left out: {plain(error)}", err=True)
 
 
 def _say_plan(plan: portable.Plan, rows: bool) -> None:
@@ -465,14 +465,14 @@ def _say_plan(plan: portable.Plan, rows: bool) -> None:
             old, new = (json.dumps(value, ensure_ascii=False) for value in values)
             fields.append(f"{name}: {old} -> {new}")
         parts = [change.kind, change.outcome, key, label, change.reason, ", ".join(fields)]
-        click.echo(_plain("  ".join(part for part in parts if part)))
+        click.echo(plain("  ".join(part for part in parts if part)))
     for kind, counts in portable.count(plan).items():
         numbers = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         click.echo(f"{kind}: {numbers or 'none'}")
     for warning in plan.warnings:
-        click.echo(f"warning: {_plain(warning)}", err=True)
+        click.echo(f"warning: {plain(warning)}", err=True)
     for problem in () if rows else plan.errors:
-        click.echo(f"left out: {_plain(f'{problem.path}: {problem.reason}')}", err=True)
+        click.echo(f"left out: {plain(f'{problem.path}: {problem.reason}')}", err=True)
 
 
 def _said_key(change: Change) -> str | None:
@@ -485,7 +485,7 @@ def _said_key(change: Change) -> str | None:
     return last if change.kind == "list_film" else first
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """`text` from a file, which must not move the cursor or colour the terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import hmac
 import re
+import secrets
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +42,8 @@ PBKDF2_MAX = 4_000_000
 ORIGINAL = re.compile(r"(?P<salt>[0-9a-f]{64})\$(?P<hash>[0-9a-f]{64})", re.ASCII)
 ORIGINAL_LENGTH = 129
 ORIGINAL_ROUNDS = 100_000
+# Well below what the column holds.
+FIRST_VERSIONS = 2**30
 # Stands for a password that nobody has.
 NO_PASSWORD = ""
 # How long a log-in waits for others to write before it leaves the hash as it is.
@@ -101,7 +104,7 @@ def add(
     Raises InvalidError for an account that cannot be one here, and ConflictError where its id,
     email address or username is taken; both name it."""
     email, username = email.strip(), username.strip()
-    with _naming(username or email or user_id):
+    with naming(username or email or user_id):
         if not USER_ID.fullmatch(user_id):
             raise _invalid("id", "Its id is not one that Movie Manager gives.")
         _check_email(email)
@@ -124,7 +127,22 @@ def add(
         is_active=is_active,
         is_admin=is_admin,
         backup_enabled=backup_enabled,
+        # Sessions and tokens of the other server are worth nothing, also where it had our key.
+        token_version=secrets.randbelow(FIRST_VERSIONS),
     )
+
+
+@contextlib.contextmanager
+def naming(account: str | int) -> Iterator[None]:
+    """For accounts of another server: says which account it is that an InvalidError or a
+    ConflictError is about. `account`: its name, or its place in a file."""
+    name = f"number {account}" if isinstance(account, int) else repr(account)
+    try:
+        yield
+    except InvalidError as error:
+        raise InvalidError(f"The account {name}: {error.message}", error.errors) from error
+    except ConflictError as error:
+        raise ConflictError(f"The account {name}: {error.message}") from error
 
 
 def usable_hash(text: str) -> bool:
@@ -331,17 +349,6 @@ def _insert(email: str, username: str, **values: object) -> User:
     updated_at = models.next_update(db.obj)
     models.add_quick_recommenders(db.obj, user.id, user.created_at, updated_at)
     return user
-
-
-@contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Put the account before what is wrong with it."""
-    try:
-        yield
-    except InvalidError as error:
-        raise InvalidError(f"The account {name!r}: {error.message}", error.errors) from error
-    except ConflictError as error:
-        raise ConflictError(f"The account {name!r}: {error.message}") from error
 
 
 def _check_email(email: str) -> None:

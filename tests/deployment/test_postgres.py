@@ -1,6 +1,7 @@
 """What PostgreSQL needs of us beyond what tests/support/postgres.py repeats: its schema, its locks,
 its way to wait, its driver, and both processes on it."""
 
+import re
 import sys
 import threading
 import time
@@ -19,10 +20,12 @@ from mm.database import (
     snapshot,
     waiting_at_most,
 )
-from mm.models import Job, Setting
+from mm.models import Job, Person, Setting
 from mm.services import accounts
 from mm.services.backup import nightly
 from mm.services.library import people
+from mm.services.server import all_users
+from mm.services.server.first_run import all_users_import
 from tests.conftest import PASSWORD
 from tests.support import postgres
 from tests.support.libraries import many, put
@@ -292,3 +295,21 @@ def test_two_workers_at_once_make_one_job_each_and_do_it_once(new_url, tmp_path)
         found = {kind: rest for kind, *rest in server.query(of_a_kind)}
         assert found["backup"] == ["done", 6, 6]
         assert all(rest == ["done", 1, 1] for kind, rest in found.items() if kind != "backup")
+
+
+@needs_postgres
+def test_everybody_comes_back_from_an_export_of_all_libraries(database, bob, carol, tmp_path):
+    put(bob, many(30, votes_each=1))
+    put(carol, many(20, start=20))
+    path, again = tmp_path / "all.json", tmp_path / "again.json"
+    all_users.write(path)
+    postgres.empty(db.obj)
+    taken = all_users_import.take_over(path)
+    assert [(user.films, user.problems) for user in taken.users] == [(30, []), (20, [])]
+    assert Person.select().order_by(Person.id).first().id > models.epoch() > 0
+    all_users.write(again)
+    before, after = (
+        re.sub(rb'"exported_at":[0-9.]+', b"", each.read_bytes()) for each in (path, again)
+    )
+    assert after == before
+    assert accounts.log_in("bob", PASSWORD).id == bob.id

@@ -388,7 +388,7 @@ def test_a_lost_database_beside_backups_is_said_and_each_kind_is_offered(run, cu
     assert "There was no database, but there are backups." in said
     assert f"flask --app mm server-backup restore {archive}" in said
     assert f"flask --app mm restore-startup {copies()[0]}" in said
-    assert f"{folder / 'startup' / 'backup_latest.json'}" in said
+    assert f"flask --app mm import-all {folder / 'startup' / 'backup_latest.json'}" in said
     assert f"flask --app mm import --user NAME {folder / ann.id / backup.filename}" in said
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     again = run("upgrade")

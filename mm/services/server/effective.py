@@ -28,7 +28,7 @@ PLACES = ("MM_DATA_DIR", "MM_BACKUP_DIR", "MM_BIND", "DATABASE_URL", "HUEY_URL",
 SETTINGS: dict[str, Any] = {settings.ARCHIVES: ArchiveSchedule}
 IN_QUERY = re.compile(r"(key|token|password)=", re.IGNORECASE)
 UNREADABLE = "The settings in the archive cannot be read. They were left out."
-LEFT_OUT = "Settings of the archive that this version cannot use were left out: "
+LEFT_OUT = "Settings that this version cannot use were left out: "
 
 
 def settings_file(secrets: bool = False) -> SettingsFile:
@@ -54,6 +54,12 @@ def read(path: Path) -> tuple[SettingsFile, list[str]]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         log.warning("settings.unreadable", reason=type(error).__name__)
         return SettingsFile(VERSION, {}), [UNREADABLE]
+    return checked(rows)
+
+
+def checked(rows: dict[str, Any]) -> tuple[SettingsFile, list[str]]:
+    """The settings that a file from anywhere holds, without what cannot be used, and warnings that
+    say so."""
     usable, left_out = {}, set()
     for name, row in rows.items():
         value = _usable(name, row)

@@ -182,7 +182,8 @@ def _backups() -> Iterator[str]:
         yield f"    flask --app mm restore-startup {copy.name}"
     latest = config.current.startup_dir / all_users.LATEST
     if latest.is_file():
-        yield f"All libraries in one file, from which README says how to take one: {latest}"
+        yield f"All accounts and libraries in one file: {latest}"
+        yield f"    flask --app mm import-all {latest}"
     folders = [folder for folder in _folders() if backup_files.USER_ID.fullmatch(folder.name)]
     named = [(folder, name) for folder in folders if (name := _newest_name(folder))]
     if named:
