@@ -173,7 +173,7 @@ def user_invites() -> None:
         until = clock.local(link.expires_at, config.current.zone)
         mark = "admin " * link.is_admin
         line = f"{link.digest[:INVITE_ID]}  until {until:%Y-%m-%d %H:%M} {mark}{link.note}"
-        click.echo(_plain(line.rstrip()))
+        click.echo(plain(line.rstrip()))
 
 
 @user_group.command("revoke")
