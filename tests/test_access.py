@@ -169,6 +169,10 @@ TABLE = {
     # Without the name.
     "POST /admin/users/<user_id>/delete": only_administrators(422),
     "GET /admin/providers": only_administrators(200),
+    "POST /admin/providers/<provider>": only_administrators(REDIRECT),
+    "POST /admin/providers/<provider>/test": only_administrators(200),
+    "POST /admin/providers/<provider>/try-again": only_administrators(REDIRECT),
+    "POST /admin/providers/language": only_administrators(REDIRECT),
     "GET /admin/titles": only_administrators(200),
     "GET /admin/schedule": only_administrators(200),
     "GET /admin/limits": only_administrators(200),
@@ -396,6 +400,7 @@ def path_of(key):
         "imdb_id": a_ranked_film if "ranking" in key else a_watched_film,
         "person": lambda: "Zoe",
         "name": a_person,
+        "provider": lambda: "tmdb",
         "size": lambda: "w342",
         "file": a_poster,
         "list_id": a_list,

@@ -79,9 +79,8 @@ class TestAutomaticBackups:
         assert not create(surface).backup_enabled
 
     @pytest.mark.parametrize("surface", ["api", "cli"])
-    def test_are_on_where_the_server_is_set_so(self, create, surface, monkeypatch):
-        settings = replace(config.current, backup_by_default=True)
-        monkeypatch.setattr(config, "current", settings)
+    def test_are_on_where_the_server_is_set_so(self, create, surface):
+        config.use(replace(config.current, backup_by_default=True))
         assert create(surface).backup_enabled
 
 

@@ -104,14 +104,8 @@ def add(
     Raises InvalidError for an account that cannot be one here, and ConflictError where its id,
     email address or username is taken; both name it."""
     email, username = email.strip(), username.strip()
-    with naming(username or email or user_id):
-        if not USER_ID.fullmatch(user_id):
-            raise _invalid("id", "Its id is not one that Movie Manager gives.")
-        _check_email(email)
-        _check_username(username)
-        # Also refuses what is not a number.
-        if not 0 <= created_at <= clock.now() + clock.DAY:
-            raise _invalid("created_at", "The time when it was created cannot be right.")
+    check_added(user_id, email, username, created_at)
+    with naming(username):
         if User.select().where(User.id == user_id).exists():
             raise ConflictError("Its id is already in use.")
         if User.select().where(User.email_key == fold(email)).exists():
@@ -130,6 +124,18 @@ def add(
         # Sessions and tokens of the other server are worth nothing, also where it had our key.
         token_version=secrets.randbelow(FIRST_VERSIONS),
     )
+
+
+def check_added(user_id: str, email: str, username: str, created_at: float) -> None:
+    """What `add` checks without looking at the accounts that are here. Raises InvalidError."""
+    with naming(username or email or user_id):
+        if not USER_ID.fullmatch(user_id):
+            raise _invalid("id", "Its id is not one that Movie Manager gives.")
+        _check_email(email.strip())
+        _check_username(username.strip())
+        # Also refuses what is not a number.
+        if not 0 <= created_at <= clock.now() + clock.DAY:
+            raise _invalid("created_at", "The time when it was created cannot be right.")
 
 
 @contextlib.contextmanager

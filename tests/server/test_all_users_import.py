@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
-from mm import clock, config, disk, models
+from mm import clock, config, disk, models, stored_settings
 from mm.database import connect, db
 from mm.errors import ConflictError, InvalidError, NoRoomError
 from mm.models import Job, Movie, Person, Title, User
@@ -96,11 +97,13 @@ class TestARoundTrip:
 
     @pytest.fixture
     def lost(self, app, path):
+        stored_settings.write({"TZ": "Europe/Paris", "TMDB_API_KEY": "0123456789abcdef"})
         with db.connection_context():
             users = whole_server.fill(60)
             User.update(is_active=False).where(User.id == users[2].id).execute()
             policies.save(users[1], policies.changed(policies.of(users[1]), monthly=7))
-            all_users.write(path)
+            all_users.write(path, secrets=True)
+            all_users.write(path.with_name("without.json"))
         return path
 
     @pytest.fixture
@@ -145,12 +148,32 @@ class TestARoundTrip:
             all_users_import.take_over(empty)
             expected = ArchiveSchedule(time="05:30", days=["sun"], keep_last=3)
             assert settings.archives() == expected
+        assert (config.current.timezone, config.current.tmdb_api_key) == (
+            "Europe/Paris",
+            "0123456789abcdef",
+        )
+
+    def test_names_the_keys_that_the_file_does_not_hold(self, empty):
+        with db.connection_context():
+            taken = all_users_import.take_over(empty.with_name("without.json"))
+        assert [each.name for each in taken.differences] == ["TMDB_API_KEY"]
+        assert config.current.timezone == "Europe/Paris"
+        assert config.current.tmdb_api_key == ""
+
+    def test_never_changes_what_the_environment_says(self, empty):
+        config.use(replace(config.current, timezone="Asia/Tokyo", given=frozenset({"TZ"})))
+        with db.connection_context():
+            taken = all_users_import.take_over(empty)
+        assert config.current.timezone == "Asia/Tokyo"
+        assert [each.text for each in taken.differences] == [
+            "TZ was Europe/Paris there; here it is Asia/Tokyo."
+        ]
 
     def test_leaves_them_as_they_are_where_it_is_asked_to(self, empty):
         with db.connection_context():
-            before = settings.archives()
+            before = (settings.archives(), config.current)
             all_users_import.take_over(empty, settings=False)
-            assert settings.archives() == before
+            assert (settings.archives(), config.current) == before
 
     def test_sends_phones_everything(self, empty):
         before = clock.now()
@@ -284,6 +307,17 @@ class TestAFile:
         with pytest.raises(InvalidError, match="more brackets or commas"):
             all_users_import.take_over(put(hostile))
 
+    def test_of_more_accounts_than_any_server_has_is_refused(self, put, monkeypatch):
+        monkeypatch.setattr(all_users_file, "ACCOUNTS_MAX", 2)
+        path = put(export(row("ann"), row("bo"), row("cy")))
+        for function in (
+            lambda: all_users_import.inspect(path, "x"),
+            lambda: all_users_import.take_over(path),
+        ):
+            with pytest.raises(InvalidError, match="more than 2 accounts"):
+                function()
+        assert nothing_was_changed()
+
     def test_names_whom_its_server_could_not_export(self, take):
         taken = take(row("ann"), left_out=["cy"])
         assert taken.left_out == [
@@ -317,6 +351,7 @@ class TestAnAccount:
             ({"id": 7}, "The account 'bo': id: expected text"),
             ({"email": "nobody"}, "The account 'bo': 'nobody' is not an email address"),
             ({"email": "ANN@example.org"}, "The account 'bo': The email address ANN@example.org"),
+            ({"id": row("ann")["id"]}, "The account 'bo': Its id is already in use"),
             ({"username": "ANN"}, "The account 'ANN': The username is already in use"),
             ({"username": None}, "The account number 2: Its username is missing"),
             ({"username": "b\x1b[2J"}, r"The account 'b\x1b[2J': A username has"),
@@ -335,6 +370,25 @@ class TestAnAccount:
         [sentence] = taken.left_out
         assert sentence.startswith(reason)
         assert Movie.select().count() == 2
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"id": "x"},
+            {"email": "nobody"},
+            {"username": ""},
+            {"id": row("ann")["id"]},
+            {"email": "ANN@example.org"},
+            {"username": "ANN"},
+        ],
+    )
+    def test_that_cannot_be_one_is_named_before_anything_is_taken_over(self, put, wrong):
+        path = put(export(row("ann", film(1)), row("bo", film(2)) | wrong))
+        found = all_users_import.inspect(path, "x")
+        assert [user.username for user in found.users] == ["ann"]
+        assert found.films == 1
+        assert [warning.startswith("The account ") for warning in found.warnings] == [True]
+        assert all_users_import.take_over(path).left_out != []
 
     @pytest.mark.parametrize("key", ["id", "email", "username", "library"])
     def test_without_what_it_needs_is_named(self, take, key):

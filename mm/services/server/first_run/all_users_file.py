@@ -30,8 +30,10 @@ HEAD_MAX = 2 * 2**20
 # Of an account, beside its library.
 ROW_MAX = portable.FILE_MAX + 2**20
 PIECE = 2**20
+# Far more than one server has, and few enough to name each that cannot be used.
+ACCOUNTS_MAX = 10_000
 NAMES_MAX = 100
-ROW = re.compile(rb'(?<!\\)"(kind"\s*:\s*"server"|users"\s*:\s*\[)')
+SIGN = re.compile(rb'(?<!\\)"(kind"\s*:\s*"server"|users"\s*:\s*\[)')
 SPACE = b" \t\r\n"
 OTHER_KIND = "This file is not an export of all libraries of a server."
 INCOMPLETE = "This file ends too early, so part of it is missing. Take another copy of it."
@@ -70,18 +72,19 @@ class Account(Struct):
 def looks_like_one(start: bytes) -> bool:
     """`start`: the beginning of a file."""
     text = start.removeprefix(guards.BOM).lstrip(SPACE)
-    return text.startswith(b"{") and ROW.search(text) is not None
+    return text.startswith(b"{") and SIGN.search(text) is not None
 
 
-def read(path: Path) -> tuple[Head, Iterator[bytes]]:
-    """The head, and each account as its JSON. Raises UnusableFileError for what is no such file, or
-    is of a newer version, and for one that is incomplete."""
+def read(path: Path) -> tuple[Head, Iterator[tuple[int, bytes]]]:
+    """The head, and each account as its place, from 1, and its JSON. Raises UnusableFileError for
+    what is no such file, or is of a newer version, and for one that is incomplete; later on for one
+    of too many accounts."""
     ends = _ends_of_lines(path)
     if ends:
         document, rows = guards.members(b"".join(ends), Counter(), False), _rows(path)
     else:
         document, rows = _whole(path)
-    return _head(document), rows
+    return _head(document), _counted(rows)
 
 
 def account(row: bytes, place: int, trusted: bool) -> Account:
@@ -104,6 +107,13 @@ def is_trusted(path: Path) -> bool:
 
 
 # The file.
+
+
+def _counted(rows: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    for place, row in enumerate(rows, start=1):
+        if place > ACCOUNTS_MAX:
+            raise UnusableFileError(f"This file has more than {ACCOUNTS_MAX:,} accounts.")
+        yield place, row
 
 
 def _ends_of_lines(path: Path) -> tuple[bytes, bytes] | None:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from mm import clock, files, log, starting
-from mm.database import db
+from mm.database import db, fold
 from mm.errors import ConflictError, InvalidError, UnusableFileError, UserError
 from mm.models import User
 from mm.schemas.first_run import Found, FoundUser, TakenOver, TakenUser
@@ -53,10 +53,11 @@ def inspect(path: Path, name: str) -> Found:
         films=0,
         warnings=[LACKS.format(each) for each in head.lacks],
     )
-    trusted = all_users_file.is_trusted(path)
-    for place, row in enumerate(rows, start=1):
+    trusted, seen = all_users_file.is_trusted(path), set[str]()
+    for place, row in rows:
         try:
             account = all_users_file.account(row, place, trusted)
+            _require_new(account, seen)
         except InvalidError as error:
             found.warnings.append(error.message)
             continue
@@ -82,7 +83,7 @@ def take_over(path: Path, settings: bool = True) -> TakenOver:
         if User.select().exists():
             raise ConflictError(HAS_ACCOUNTS)
         phones.begin_anew()
-        for place, row in enumerate(rows, start=1):
+        for place, row in rows:
             _take(taken, row, place, trusted)
         if not taken.users:
             raise InvalidError(_nobody(taken.left_out))
@@ -186,6 +187,16 @@ def _keep(path: Path, taken: TakenOver) -> None:
         taken.warnings.append(f"Keep a copy of {path.name}: the next exports replace it.")
     else:
         taken.warnings.append(f"The file stays, for what was left out of it: {kept}")
+
+
+def _require_new(account: Account, seen: set[str]) -> None:
+    """`seen`: what the accounts before it have taken."""
+    accounts.check_added(account.user_id, account.email, account.username, account.created_at)
+    names = {account.user_id, fold(account.email), fold(account.username)}
+    if names & seen:
+        with accounts.naming(account.username):
+            raise InvalidError("Its id, email address or username is that of one before it.")
+    seen |= names
 
 
 def _found_user(account: Account) -> FoundUser:
