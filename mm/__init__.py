@@ -37,7 +37,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     app.teardown_request(lambda _error: db.close())
     # Our handlers of unexpected errors log them, without the path.
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]
-    from mm import api, auth, cli, cli_server, cli_startup, routes
+    from mm import api, auth, cli, cli_first_run, cli_server, cli_startup, routes
 
     app.before_request(stored_settings.refresh)
     # Before anything else is asked of a request, or read of it.
@@ -48,6 +48,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     routes.init_app(app)
     api.init_app(app)
     cli.init_app(app)
+    cli_first_run.init_app(app)
     cli_server.init_app(app)
     cli_startup.init_app(app)
     return app

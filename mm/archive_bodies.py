@@ -31,10 +31,12 @@ NOT_A_FORM = "The form with the file could not be read. Send it again."
 
 
 class Received(NamedTuple):
-    """`path` is None where no file was sent. `form` has the other fields."""
+    """`path` is None where no file was sent. `form` has the other fields. `name`: what the file is
+    called on the sender's machine."""
 
     path: Path | None
     form: MultiDict[str, str]
+    name: str = ""
 
 
 def download(timestamp: str) -> Response:
@@ -63,15 +65,15 @@ def received() -> Iterator[Received]:
         raise TooLargeError(archive_uploads.too_large())
     with archive_uploads.receiving(min(announced, most)) as upload:
         try:
-            has_file, form = _read(upload)
+            has_file, form, name = _read(upload)
         except RequestEntityTooLarge as error:
             raise TooLargeError(archive_uploads.too_large()) from error
         upload.flush()
-        yield Received(upload.path if has_file else None, form)
+        yield Received(upload.path if has_file else None, form, name)
 
 
-def _read(upload: archive_uploads.Upload) -> tuple[bool, MultiDict[str, str]]:
-    """Whether there was a file, and the other fields."""
+def _read(upload: archive_uploads.Upload) -> tuple[bool, MultiDict[str, str], str]:
+    """Whether there was a file, the other fields, and its name."""
     most = config.current.archive_max_bytes + FORM_MAX
     if request.mimetype not in (*RAW, "multipart/form-data"):
         # Of other forms the parser reads all into memory, however much that is.
@@ -80,7 +82,7 @@ def _read(upload: archive_uploads.Upload) -> tuple[bool, MultiDict[str, str]]:
     if request.mimetype in RAW:
         while piece := stream.read(PIECE):
             upload.write(piece)
-        return upload.received > 0, MultiDict()
+        return upload.received > 0, MultiDict(), ""
 
     opened: list[IO[bytes]] = []
 
@@ -110,7 +112,8 @@ def _read(upload: archive_uploads.Upload) -> tuple[bool, MultiDict[str, str]]:
         )
     except ValueError as error:
         raise InvalidError(NOT_A_FORM) from error
-    return FIELD in files and bool(files[FIELD].filename), form
+    name = (files[FIELD].filename or "") if FIELD in files else ""
+    return bool(name), form, name
 
 
 class _Nothing(io.BytesIO):

@@ -149,7 +149,7 @@ def attempt_log_in(name: str, password: str) -> User:
     candidate = models.user_by_name(name)
     # The same key for both names of an account.
     key = f"account {candidate.id}" if candidate else f"name {fold(name)[:254]}"
-    with _count_failures(key, candidate.id if candidate else None):
+    with count_failures(key, candidate.id if candidate else None):
         user = accounts.log_in(name, password)
         if user is None:
             raise UnauthenticatedError("Incorrect email or password")
@@ -159,7 +159,7 @@ def attempt_log_in(name: str, password: str) -> User:
 def confirm_password(user: User, password: str) -> None:
     """Check the password again before the account is changed. Raises UserError or
     TooManyRequestsError."""
-    with _count_failures(f"account {user.id}", user.id):
+    with count_failures(f"account {user.id}", user.id):
         if accounts.log_in(user.email, password) is None:
             # Not 401, which would mean that the session or the token is bad.
             raise UserError("The current password is incorrect")
@@ -218,7 +218,7 @@ def issue_admin_token(admin_token: str) -> str:
     the database does not answer."""
     if not config.current.admin_token:
         raise UnavailableError("ADMIN_TOKEN is not set on this server")
-    with _count_failures("admin token", ADMINISTRATOR):
+    with count_failures("admin token", ADMINISTRATOR):
         if not hmac.compare_digest(admin_token.encode(), config.current.admin_token.encode()):
             raise UnauthenticatedError("Invalid admin token")
     return _encode(ADMINISTRATOR, _admin_version(), ADMIN_SECONDS)
@@ -304,7 +304,7 @@ def origin_is_ours() -> bool:
 
 
 @contextlib.contextmanager
-def _count_failures(account_key: str, user_id: str | None) -> Iterator[None]:
+def count_failures(account_key: str, user_id: str | None) -> Iterator[None]:
     """A UserError in this block is a failed log-in: count and log it. `user_id` is None for an
     unknown name."""
     network = login_limits.network_of(request.remote_addr)

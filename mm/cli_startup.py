@@ -12,15 +12,17 @@ from mm.database import db
 from mm.errors import ConflictError, NotFoundError, UserError
 from mm.models import User
 from mm.schemas.first_run import Found, TakenOver
-from mm.services import health
+from mm.services import accounts, health
 from mm.services.server import all_users, startup, startup_copies, startup_restore
-from mm.services.server.first_run import all_users_import
+from mm.services.server.first_run import all_users_import, code
 from mm.spoken import plural
 
-FIRST_USER = """
-There is no account yet. Create one in another terminal, in this folder:
-    .venv/bin/flask --app mm user create you@example.org you --admin
-"""
+OPEN = "Open {} in a browser to set up Movie Manager."
+BY_CODE = (
+    "On another machine, or through a proxy, it asks for this code, which also stands in {}:\n"
+    "    {}"
+)
+BY_TOKEN = "It asks for the ADMIN_TOKEN of this server."
 
 
 def init_app(app: Flask) -> None:
@@ -40,10 +42,21 @@ def upgrade() -> None:
         except (OSError, *starting.DATABASE_ERRORS) as error:
             raise click.ClickException(starting.sentence(error)) from error
         with db.connection_context():
-            if not User.select().exists():
-                click.echo(FIRST_USER)
+            if accounts.exist():
+                code.forget()
+            else:
+                _say_how_to_set_up()
             if problem := health.lost_accounts():
                 click.echo(problem, err=True)
+
+
+def _say_how_to_set_up() -> None:
+    current = config.current
+    click.echo(f"\n{OPEN.format(startup.address())}")
+    if current.admin_token:
+        click.echo(BY_TOKEN)
+    else:
+        click.echo(BY_CODE.format(current.setup_code_file, code.ensure()))
 
 
 @click.command("restore-startup")

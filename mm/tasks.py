@@ -24,6 +24,7 @@ from mm.services.backup import backups, imports, nightly, recheck, schedule, upl
 from mm.services.enrichment import posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
 from mm.services.server import all_users, archive_schedule, archive_uploads, archives, restore
+from mm.services.server.first_run import kept, outcome
 from mm.services.sync import queue as sync_queue
 
 # What the queue's storage raises when it is locked, full, damaged or gone.
@@ -312,6 +313,11 @@ def enqueue_due() -> None:
         enqueue(job)
 
 
+def _sweep_setup() -> None:
+    kept.sweep()
+    outcome.sweep()
+
+
 # part -> what health calls it, and what it does; first what is to be enqueued, then what can wait
 PARTS = {
     "queue": ("Looking after the queue", huey.mend),
@@ -325,6 +331,7 @@ PARTS = {
     "sweep.uploads": ("Deleting old uploads", uploads.sweep),
     "sweep.archives": ("Deleting what is left of archives", archives.sweep),
     "sweep.archive-uploads": ("Deleting old uploads of archives", archive_uploads.sweep),
+    "sweep.setup": ("Deleting old files of the set-up", _sweep_setup),
     "sweep.sync": ("Deleting old answers to phones", sync_queue.sweep),
     "sweep.jobs": ("Deleting old jobs", jobs.sweep),
 }

@@ -21,6 +21,7 @@ FORBIDDEN = {
     "routes": ("mm.api", "mm.cli", "mm.providers", "requests"),
     "api": ("mm.routes", "mm.cli", "mm.providers", "mm.htmx", "requests"),
     "cli.py": ("mm.routes", "mm.api", "mm.htmx"),
+    "cli_first_run.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_server.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_startup.py": ("mm.routes", "mm.api", "mm.htmx"),
     "stored_settings.py": (*BELOW_SERVICES, "mm.providers", "mm.models"),

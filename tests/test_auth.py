@@ -52,7 +52,9 @@ def moving_clock(frozen_clock, monkeypatch):
 
 
 def set_config(monkeypatch, **changes):
-    monkeypatch.setattr(config, "current", dataclasses.replace(config.current, **changes))
+    changed = dataclasses.replace(config.current, **changes)
+    for name in ("base", "current"):
+        monkeypatch.setattr(config, name, changed)
 
 
 class TestSessions:
@@ -220,12 +222,12 @@ class TestSurfaces:
         answer = api_log_in(client)
         assert "Set-Cookie" not in answer.headers
 
-    def test_a_page_sends_who_is_nobody_to_the_log_in_and_back(self, client):
+    def test_a_page_sends_who_is_nobody_to_the_log_in_and_back(self, client, alice):
         answer = client.get("/backup?job=1")
         assert answer.status_code in (302, 303)
         assert answer.location == "/login?next=/backup?job%3D1"
 
-    def test_a_fragment_sends_its_page_to_the_log_in(self, client):
+    def test_a_fragment_sends_its_page_to_the_log_in(self, client, alice):
         htmx = {
             "HX-Request": "true",
             "HX-Request-Type": "partial",

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,13 +55,26 @@ def services(function, *arguments, **values):
         return function(*arguments, **values)
 
 
-def test_the_first_user_is_announced_made_and_listed(run):
-    assert "There is no account yet" in run("upgrade")
+def test_the_set_up_is_announced_until_the_first_account_is_made_and_listed(run):
+    said = run("upgrade")
+    assert "Open http://127.0.0.1:8000 in a browser to set up Movie Manager." in said
+    code = config.current.setup_code_file.read_text()
+    assert f"    {code}\n" in said
+    assert code in run("upgrade")
     run("user", "create", "dora@example.org", "dora", "--admin")
-    assert "There is no account yet" not in run("upgrade")
+    assert "to set up" not in run("upgrade")
+    assert not config.current.setup_code_file.exists()
     listed = run("user", "list")
     assert "  dora <dora@example.org> admin no backup yet" in listed
     assert listed.startswith(services(accounts.find, "dora").id)
+
+
+def test_where_there_is_an_admin_token_no_code_is_made(run):
+    config.use(replace(config.current, admin_token="secret"))
+    said = run("upgrade")
+    assert "It asks for the ADMIN_TOKEN of this server." in said
+    assert not config.current.setup_code_file.exists()
+    assert "secret" not in said
 
 
 def test_an_account_twice_is_one_line_and_exit_code_1(run):

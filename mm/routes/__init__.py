@@ -16,6 +16,7 @@ from mm.routes import (
     admin_users,
     archives,
     backups,
+    begin,
     errors,
     filters,
     forms,
@@ -31,8 +32,11 @@ from mm.routes import (
     retention,
     saved_views,
     session,
+    setup,
+    setup_guard,
     style,
     undo,
+    welcome,
 )
 from mm.schemas import BackupState
 from mm.services.backup import state
@@ -58,8 +62,11 @@ BLUEPRINTS = (
     admin_schedule.bp,
     admin_limits.bp,
     admin_jobs.bp,
+    begin.bp,
     archives.bp,
     restored.bp,
+    setup.bp,
+    welcome.bp,
     movies.bp,
     saved_views.bp,
     style.bp,
@@ -77,6 +84,7 @@ HEADERS = {
 
 
 def init_app(app: Flask) -> None:
+    setup_guard.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     filters.init_app(app)

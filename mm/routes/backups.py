@@ -37,8 +37,6 @@ from mm.services.backup import (
 )
 from mm.services.backup import files as backup_files
 
-# Time to add the first films before the first backup.
-FIRST_FILMS_SECONDS = 15 * 60
 # What is different between two backups, in the order in which the page shows it.
 COMPARED = {"new": "added", "changed": "changed", "removed": "removed", "rejected": "unreadable"}
 # Backups that one may choose to compare with.
@@ -94,7 +92,7 @@ def switch() -> Response:
 def begin() -> Response:
     """From the empty library: whether it will be backed up every night, and then to what fills
     it."""
-    take_offer(FIRST_FILMS_SECONDS)
+    take_offer(nightly.FIRST_FILMS_SECONDS)
     where = {"add": url_for("add.index"), "import": url_for(".index", _anchor="import")}
     return htmx.go(where.get(request.form.get("go", ""), url_for("library.index")))
 

@@ -3,6 +3,7 @@ the templates."""
 
 from datetime import datetime
 from operator import mul
+from zoneinfo import ZoneInfo
 
 import humanize
 from flask import Flask
@@ -50,6 +51,7 @@ def init_app(app: Flask) -> None:
         ago,
         due,
         exact,
+        clock_in,
         day,
         stamp,
         iso,
@@ -101,6 +103,11 @@ def due(moment: float) -> str:
 def exact(moment: float) -> str:
     local = _local(moment)
     return f"{local:%A} {local.day} {local:%B %Y, %H:%M:%S %Z}"
+
+
+def clock_in(moment: float, zone: str) -> str:
+    """What a clock in this time zone shows: "14:05"."""
+    return f"{clock.local(moment, ZoneInfo(zone)):%H:%M}"
 
 
 def day(moment: float, is_known: bool = True) -> str:

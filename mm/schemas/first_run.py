@@ -40,12 +40,16 @@ class Found(Struct):
 
 
 class TakenUser(Struct):
-    """`problems`: the rows of the user's library that were left out. `backups`: how many files of
+    """`films` without deleted ones. `problems`: the rows
+    of the user's library that were left out, or of which a value was. `backups`: how many files of
     the original's backups were copied in and verified."""
 
     username: str
     email: str
     films: int
+    people: int = 0
+    lists: int = 0
+    rankings: int = 0
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     backups: int = 0

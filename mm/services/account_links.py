@@ -74,14 +74,16 @@ def accept(token: str, email: str, username: str, password: str) -> User:
     """The account that an invitation is for. Where it cannot be created, the link can be used
     again. Raises NotFoundError, and as accounts.create does."""
     is_admin = find(token, INVITE).is_admin
-    return accounts.create(email, username, password, is_admin, lambda: _use_up(token, INVITE))
+    return accounts.create(
+        email, username, password, is_admin, first=lambda: _use_up(token, INVITE)
+    )
 
 
 def use_reset(token: str, password: str) -> User:
     """Set a new password, which ends all sessions of the account. Returns the account as it is
     then. Raises NotFoundError, and InvalidError for the password."""
     user = find(token, RESET).user
-    accounts.set_password(user, password, lambda: _use_up(token, RESET))
+    accounts.set_password(user, password, first=lambda: _use_up(token, RESET))
     return accounts.get(user.id)
 
 

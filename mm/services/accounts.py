@@ -12,7 +12,7 @@ from pathlib import Path
 from peewee import ModelSelect, fn
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from mm import clock, config, log, models, starting
+from mm import caches, clock, config, log, models, starting
 from mm.database import db, fold, waiting_at_most
 from mm.errors import ConflictError, InvalidError, NotFoundError, TakenError, UserError
 from mm.models import AccountLink, EndedSession, User
@@ -51,6 +51,38 @@ REHASH_SECONDS = 1
 # Compared for an unknown name, so that it takes as long as a wrong password.
 _DECOY = generate_password_hash(uuid.uuid4().hex)
 _ORIGINAL_DECOY = f"{'0' * 64}${'0' * 64}"
+SET_UP_MEANWHILE = "This server was set up a moment ago. Nothing more was added: log in."
+# The database of which this process knows that it has an account.
+_inhabited: object = None
+
+
+def exist() -> bool:
+    """Whether there is an account. Once there is one this is remembered: the last administrator
+    cannot go, and a restore of the server clears it."""
+    global _inhabited
+    if _inhabited is not None and _inhabited is db.obj:
+        return True
+    found = User.select().exists()
+    if found:
+        _inhabited = db.obj
+    return found
+
+
+def _forget_that_any_exist() -> None:
+    global _inhabited
+    _inhabited = None
+
+
+caches.register(_forget_that_any_exist)
+
+
+def create_first(email: str, username: str, password: str, user_id: str | None = None) -> User:
+    """The administrator of a server that has no account. Raises ConflictError where there is one by
+    now, and what `create` raises."""
+    with db.atomic():
+        if User.select().exists():
+            raise ConflictError(SET_UP_MEANWHILE)
+        return create(email, username, password, is_admin=True, user_id=user_id)
 
 
 def create(
@@ -58,6 +90,7 @@ def create(
     username: str,
     password: str,
     is_admin: bool = False,
+    user_id: str | None = None,
     first: Callable[[], None] | None = None,
 ) -> User:
     """A new account with the four quick recommenders. Automatic backups are off, as clients of the
@@ -78,6 +111,7 @@ def create(
         if User.select().where(User.username_key == fold(username)).exists():
             raise _name_taken()
         return _insert(
+            **({"id": user_id} if user_id else {}),
             email=email,
             username=username,
             password_hash=password_hash,
@@ -313,6 +347,15 @@ def check_new_password(password: str, key: str = "password") -> None:
         raise _invalid(key, f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters.")
 
 
+def is_email(text: str) -> bool:
+    is_one = EMAIL.fullmatch(text) is not None and text.isprintable()
+    return is_one and len(text) <= EMAIL_MAX
+
+
+def is_username(text: str) -> bool:
+    return 0 < len(text) <= NAME_MAX and "@" not in text and text.isprintable()
+
+
 def _is_password(stored: str, password: str) -> bool:
     """While an account has a hash of the original, every log-in does the work for both kinds: the
     time that it takes must not tell who has an account."""
@@ -358,12 +401,12 @@ def _insert(email: str, username: str, **values: object) -> User:
 
 
 def _check_email(email: str) -> None:
-    if not EMAIL.fullmatch(email) or len(email) > EMAIL_MAX:
+    if not is_email(email):
         raise _invalid("email", f"{email!r} is not an email address.")
 
 
 def _check_username(username: str) -> None:
-    if not username or len(username) > NAME_MAX or "@" in username or not username.isprintable():
+    if not is_username(username):
         raise _invalid("username", f"A username has 1 to {NAME_MAX} printable characters and no @.")
 
 

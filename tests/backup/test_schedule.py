@@ -197,6 +197,69 @@ def test_a_file_carries_the_date_of_the_servers_zone(alice, frozen_clock, monkey
     assert scheduled(alice) == ["2026-03-03.json"]
 
 
+def test_a_time_that_moves_over_now_makes_no_second_backup_of_this_day(
+    alice, frozen_clock, monkeypatch
+):
+    switch_on(alice)
+    put(alice, many(3))
+    frozen_clock.moment = at("2026-03-02T03:00")
+    run_due()
+    for now, time in (("12:00", "11:00"), ("12:30", "12:31"), ("13:00", "20:00")):
+        frozen_clock.moment = at(f"2026-03-02T{now}")
+        put(alice, many(3, start=int(now[:2]) * 10))
+        use_zone(monkeypatch, "UTC", backup_time=time)
+        frozen_clock.moment = max(frozen_clock.moment, at(f"2026-03-02T{time}"))
+        run_due()
+        run_due()
+    assert [entry.filename for entry in backups.listing(alice.id)] == ["2026-03-02.json"]
+    assert schedule.next_run(reload(alice)) == at("2026-03-03T20:00")
+    frozen_clock.moment = at("2026-03-03T20:00")
+    run_due()
+    assert scheduled(alice) == ["2026-03-02.json", "2026-03-03.json"]
+
+
+def test_a_time_that_moves_from_later_to_earlier_today_is_caught_up_at_once(
+    alice, frozen_clock, monkeypatch
+):
+    switch_on(alice)
+    use_zone(monkeypatch, "UTC", backup_time="23:00")
+    frozen_clock.moment = at("2026-03-02T23:00")
+    run_due()
+    frozen_clock.moment = at("2026-03-03T12:00")
+    assert look() == []
+    use_zone(monkeypatch, "UTC", backup_time="04:00")
+    run_due()
+    assert scheduled(alice) == ["2026-03-02.json", "2026-03-03.json"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hour"),
+    [
+        (("UTC", "03:00"), ("America/Los_Angeles", "03:00"), 80),
+        (("UTC", "03:00"), ("Pacific/Auckland", "03:00"), 70),
+        (("Pacific/Auckland", "03:00"), ("America/Los_Angeles", "23:59"), 63),
+        (("America/Los_Angeles", "23:59"), ("Pacific/Kiritimati", "00:01"), 72),
+    ],
+)
+def test_a_change_of_the_zone_leaves_no_change_unsaved_for_two_days(
+    alice, frozen_clock, monkeypatch, old, new, hour
+):
+    switch_on(alice)
+    start = at("2026-03-02T00:59")
+    for passed in range(7 * 24):
+        zone, time = old if passed < hour else new
+        use_zone(monkeypatch, zone, backup_time=time)
+        frozen_clock.moment = start + passed * HOUR
+        if passed % 8 == 0:
+            put(alice, many(1, start=500 + passed))
+        run_due()
+        if passed > 48:
+            newest = max(entry.created_at for entry in backups.listing(alice.id))
+            assert frozen_clock.moment - newest < 2 * DAY
+    # Those of the seven days, and the one or two that the change brings or takes.
+    assert 6 <= len(scheduled(alice)) <= 9
+
+
 def test_a_backup_older_than_two_days_is_overdue(alice, frozen_clock):
     switch_on(alice)
     put(alice, many(3))

@@ -30,7 +30,7 @@ def address(app, name):
         return app.url_for("static", filename=name)
 
 
-def test_a_page_names_its_files_by_their_content(client):
+def test_a_page_names_its_files_by_their_content(client, alice):
     text = client.get("/login").text
     addresses = re.findall(r'(?:src|href|data-local)="(/static/[^"#]+)', text)
     assert len(addresses) >= 6
@@ -41,7 +41,7 @@ def test_a_page_names_its_files_by_their_content(client):
         assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
-def test_the_local_copy_of_htmx_is_the_file_of_its_name(client):
+def test_the_local_copy_of_htmx_is_the_file_of_its_name(client, alice):
     found = re.search(r'data-local="([^"]+)"', client.get("/login").text)[1]
     assert found.startswith("/static/vendor/htmx.min.")
     kept = (config.ROOT / "static/vendor/htmx.min.js").read_bytes()

@@ -263,7 +263,7 @@ def test_nothing_to_add_is_refused(page):
     assert page.get("/add/pick").status_code == 422
 
 
-def test_a_log_in_that_ran_out_leads_to_the_log_in_and_back(client):
+def test_a_log_in_that_ran_out_leads_to_the_log_in_and_back(client, alice):
     headers = {
         **PARTIAL,
         "HX-Current-URL": "http://localhost/add?q=bees",

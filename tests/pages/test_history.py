@@ -139,6 +139,7 @@ def test_a_long_history_is_turned_page_by_page_and_pinning_stays_there(page, ali
 def test_a_page_of_the_history_asks_the_database_the_same_for_one_file_as_for_many(
     page, alice, made
 ):
+    page.get("/backup/history", headers=PARTIAL)
     with count_queries() as few:
         page.get("/backup/history", headers=PARTIAL)
     folder = backup_files.folder_of(alice.id)

@@ -61,7 +61,7 @@ def alices_backup(alices_films):
     "address",
     ["/", "/enrichment", "/backup", "/backup/health", "/backup/history", "/backup/export"],
 )
-def test_a_page_leads_to_the_log_in_and_remembers_where_one_was_going(client, address):
+def test_a_page_leads_to_the_log_in_and_remembers_where_one_was_going(client, alice, address):
     answer = client.get(address)
     assert answer.status_code == 303
     assert answer.location == f"/login?next={address}"

@@ -21,6 +21,8 @@ from mm.services.backup.files import entry, folder_of, kind_of, name_for
 # fourteen nights.
 LINKS_MAX = 7
 BATCH = 100
+# Time to add the first films before the first backup.
+FIRST_FILMS_SECONDS = 15 * 60
 DONE_FIELDS = (
     User.last_completed_at,
     User.saved_version,
@@ -169,7 +171,9 @@ def _existing_or_linked(user: User) -> NightlyBackup | None:
     if path.exists():
         existing = entry(path)
         sidecar = backup_files.read_sidecar(path)
-        is_completed = (existing.created_at or 0) <= (user.last_completed_at or 0)
+        created_at = existing.created_at or 0
+        # A day and more ago, it was this night only by a zone that is no longer the server's.
+        is_of_this_night = clock.now() - clock.DAY < created_at <= (user.last_completed_at or 0)
         holds_another = sidecar is not None and (
             sidecar.library_version != user.library_version
             # After a restore of the whole server, writes are counted from an earlier number.
@@ -178,7 +182,7 @@ def _existing_or_linked(user: User) -> NightlyBackup | None:
         # Not one that this database never completed and that holds something else:
         # the clock was ahead when it was made, or the database was brought back
         # from before.
-        if existing.state == "verified" and (is_completed or not holds_another):
+        if existing.state == "verified" and (is_of_this_night or not holds_another):
             # Older than this night, and what it holds is not what this database
             # knows: the next night makes its own file.
             backup = NightlyBackup(path.name, clock.now(), None)

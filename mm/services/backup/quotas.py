@@ -16,6 +16,8 @@ from mm.schemas import BackupEntry
 
 BY_HAND = ("manual", "uploaded")
 MOST_AN_HOUR = 10
+# In the sidecar of a backup that came along from there, of which there may be many.
+FROM_THE_ORIGINAL = "from the original Movie Manager"
 # Kept free: 5 % of the disk, but 200 MB at least and 1 GB at most; and of a small disk not more
 # than a fifth.
 RESERVE_SHARE = 1 / 20
@@ -26,7 +28,13 @@ RESERVE_OF_A_SMALL_DISK = 1 / 5
 
 def require(entries: Iterable[BackupEntry], size_bytes: int = 0) -> None:
     """Raises NoRoomError or TooManyRequestsError where one more file would be too much."""
-    by_hand = [entry for entry in entries if entry.kind in BY_HAND and entry.state != "foreign"]
+    by_hand = [
+        entry
+        for entry in entries
+        if entry.kind in BY_HAND
+        and entry.state != "foreign"
+        and entry.kept_because != FROM_THE_ORIGINAL
+    ]
     if not by_hand:
         return
     oldest = min(by_hand, key=lambda entry: (entry.created_at or 0, entry.filename))

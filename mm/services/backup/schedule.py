@@ -84,6 +84,14 @@ def next_try(earlier: int, now: float, slot: float) -> tuple[int, float]:
     return 0, slot
 
 
+def take_new_time() -> None:
+    """After a change of the time or the zone: who waits for the next night because of failures
+    waits for it as it is now."""
+    slot = next_slot(clock.now())
+    with db.atomic():
+        User.update(next_try_at=slot).where(User.next_try_at > slot).execute()
+
+
 def due_jobs() -> list[Job]:
     """Jobs for what has become due, to be enqueued."""
     return found_by(LOOKS)
@@ -173,6 +181,11 @@ LOOKS: Looks = {
         functools.partial(once_a_night, "all-users", EXPORTED),
     ),
 }
+
+
+def enabled_accounts() -> int:
+    """Accounts that have automatic backups on."""
+    return User.select().where(User.backup_enabled).count()
 
 
 def late_accounts() -> int:

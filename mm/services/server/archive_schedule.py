@@ -44,6 +44,20 @@ def save(schedule: ArchiveSchedule) -> ArchiveSchedule:
     return checked
 
 
+def is_undecided() -> bool:
+    """Whether nobody has said yet if archives are to be made."""
+    return models.setting(settings.ARCHIVES) is None
+
+
+def take_new_zone() -> None:
+    """After a change of the zone: one that failed is tried at its next time as it is now, and not
+    as it was."""
+    slot = next_slot(clock.now(), settings.archives())
+    tries, again = models.setting(FAILED) or (0, None)
+    if again is not None and again > slot:
+        models.put_setting(FAILED, [tries, slot])
+
+
 def _checked(schedule: ArchiveSchedule) -> ArchiveSchedule:
     match = TIME.fullmatch(schedule.time.strip())
     if not match:

@@ -13,6 +13,7 @@ from mm.models import User
 from mm.services import problems
 from mm.services.backup import files as backup_files
 from mm.services.server import all_users, archive_files, databases, restore, startup_copies
+from mm.services.server.first_run import offers as offers_on_disk
 from mm.services.server.startup_copies import StartupCopy
 from mm.spoken import plural
 
@@ -31,6 +32,9 @@ PUT_BACK = (
     "Stop server and worker, and put the last good copy back: flask --app mm restore-startup. The "
     "damaged file is set aside, not deleted."
 )
+# What listens on all addresses is found on this one.
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = ("", "0.0.0.0", "[::]")  # noqa: S104
 START_AGAIN = "Start again when that is mended."
 COPY_PROBLEM = "startup.copy"
 EXPORT_PROBLEM = "startup.export"
@@ -63,7 +67,20 @@ def offers(had_database: bool) -> list[str]:
     if not found:
         return []
     what = "The database holds no account" if had_database else "There was no database"
-    return ["", f"{what}, but there are backups. Nothing in their folder was changed.", *found]
+    return [
+        "",
+        f"{what}, but there are backups. Nothing in their folder was changed.",
+        f"Open {address()} in a browser: they are offered there. By hand:",
+        *found,
+    ]
+
+
+def address() -> str:
+    """Where a browser on this machine finds the server."""
+    host, _, port = config.current.bind.rpartition(":")
+    if not port.isdecimal():
+        return "the address of the server"
+    return f"http://{LOOPBACK if host in EVERYWHERE else host}:{port}"
 
 
 def _copy_before(pending: list[str], say: Say) -> StartupCopy | None:
@@ -184,6 +201,9 @@ def _backups() -> Iterator[str]:
     if latest.is_file():
         yield f"All accounts and libraries in one file: {latest}"
         yield f"    flask --app mm import-all {latest}"
+    if (old := offers_on_disk.original_path()).is_file():
+        yield f"The database of the original Movie Manager: {old}"
+        yield f"    flask --app mm adopt {old} --admin NAME"
     folders = [folder for folder in _folders() if backup_files.USER_ID.fullmatch(folder.name)]
     named = [(folder, name) for folder in folders if (name := _newest_name(folder))]
     if named:
