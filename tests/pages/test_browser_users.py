@@ -62,6 +62,8 @@ def newcomer(server):
 
 
 def faults(visitor, way):
+    # Where a form led to another page, its styles may still be on their way.
+    visitor.page.wait_for_load_state()
     found = visitor.page.evaluate(SMALL_TARGETS, TARGET_PX)
     beyond = visitor.page.evaluate("document.documentElement.scrollWidth - innerWidth")
     if way.get("javascript", True):
