@@ -34,9 +34,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mm import clock, config, log, login_limits, models, server_errors
 from mm.database import fold
-from mm.errors import ForbiddenError, UnauthenticatedError, UnavailableError, UserError
-from mm.models import User
-from mm.services import accounts
+from mm.errors import (
+    ForbiddenError,
+    NotFoundError,
+    UnauthenticatedError,
+    UnavailableError,
+    UserError,
+)
+from mm.models import AccountLink, User
+from mm.services import account_links, accounts
 
 LOG_IN_SECONDS = accounts.LOG_IN_SECONDS
 ADMIN_SECONDS = 12 * clock.HOUR
@@ -157,6 +163,21 @@ def confirm_password(user: User, password: str) -> None:
         if accounts.log_in(user.email, password) is None:
             # Not 401, which would mean that the session or the token is bad.
             raise UserError("The current password is incorrect")
+
+
+def open_link(token: str, kind: str) -> AccountLink:
+    """The link of this token (see account_links). Raises NotFoundError, and TooManyRequestsError
+    where one network has tried many that are not valid: no guess is ever right, but none is free
+    either. Log-ins are counted by themselves."""
+    network = login_limits.network_of(request.remote_addr)
+    limiter: MovingWindowRateLimiter = current_app.extensions["failed_log_ins"]
+    key = f"link {account_links.digest_of(token)}"
+    with login_limits.count_attempt(limiter, key, f"{network} by link", "attempts"):
+        try:
+            return account_links.find(token, kind)
+        except NotFoundError:
+            log.warning("link.refused", kind=kind, network=network)
+            raise
 
 
 def log_action(event: str, **fields: object) -> None:

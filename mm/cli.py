@@ -12,14 +12,16 @@ from flask.cli import AppGroup
 
 from mm import clock, config, disk, log, schema, starting, tasks
 from mm.database import db, is_busy
-from mm.errors import UserError
+from mm.errors import NotFoundError, UserError
 from mm.models import Job, Movie, User
 from mm.schemas import BackupEntry, Change, ImportResult, Mode
-from mm.services import accounts, jobs, portable
+from mm.services import account_links, accounts, jobs, portable
 from mm.services.backup import adding, backups, imports, policies, state, undoing
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment import runner as enrichment_runner
 
+# So many characters of its digest name an invitation.
+INVITE_ID = 8
 user_group = AppGroup("user", help="Accounts.")
 backup_group = AppGroup("backup", help="One user's backup files.")
 user_option = click.option("--user", "name", required=True, help="Email address or username.")
@@ -144,6 +146,47 @@ def user_delete(name: str, yes: bool) -> None:
     click.echo(f"Deleted the account {user.username}.")
     if folder:
         click.echo(f"Its backups stay in {folder}")
+
+
+@user_group.command("invite")
+@click.option("--admin", is_flag=True, help="The new account may manage the server.")
+@click.option("--note", default="", help="Whom it is for, for the list of invitations.")
+@command
+def user_invite(admin: bool, note: str) -> None:
+    """Make a link with which somebody creates their own account, once, within 7 days."""
+    _say_link("invite", account_links.invite(note, admin), "for 7 days")
+
+
+@user_group.command("reset-link")
+@click.argument("name")
+@command
+def user_reset_link(name: str) -> None:
+    """Make a link with which somebody sets a new password, once, within 24 hours."""
+    _say_link("reset", account_links.reset(accounts.find(name)), "for 24 hours")
+
+
+@user_group.command("invites")
+@command
+def user_invites() -> None:
+    """Every open invitation: its id, until when it is good, and whom it is for."""
+    for link in account_links.open_invites():
+        until = clock.local(link.expires_at, config.current.zone)
+        mark = "admin " * link.is_admin
+        line = f"{link.digest[:INVITE_ID]}  until {until:%Y-%m-%d %H:%M} {mark}{link.note}"
+        click.echo(plain(line.rstrip()))
+
+
+@user_group.command("revoke")
+@click.argument("invite_id")
+@command
+def user_revoke(invite_id: str) -> None:
+    """Take an invitation back, by its id of `user invites`."""
+    digests = [link.digest for link in account_links.open_invites()]
+    matching = [digest for digest in digests if digest.startswith(invite_id)]
+    if len(matching) != 1 or len(invite_id) < INVITE_ID:
+        raise NotFoundError(f"No open invitation has the id {invite_id!r}.")
+    account_links.revoke(matching[0])
+    click.echo("The invitation is revoked, and its link no longer works.")
 
 
 @user_group.command("list")
@@ -368,6 +411,15 @@ def enrich_command(retry_failed: bool, refresh_all: bool) -> None:
         click.echo("{}: {:,}".format(*count))
     if ended.state != "done":
         raise click.ClickException(ended.message or "It goes on where it stopped at the next run.")
+
+
+def _say_link(path: str, token: str, how_long: str) -> None:
+    click.echo(f"http://{config.current.bind}/{path}/{token}")
+    click.echo(
+        f"Good once, {how_long}. http://{config.current.bind} must be the address that people use: "
+        "put theirs in its place where it is another.",
+        err=True,
+    )
 
 
 def _is_dry(dry_run: bool, rows: bool) -> bool:

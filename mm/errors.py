@@ -12,6 +12,14 @@ class UserError(Exception):
         self.message = message
 
 
+class TakenError(UserError):
+    """Somebody else has this name or address. `errors`: as of InvalidError."""
+
+    def __init__(self, message: str, errors: list):
+        super().__init__(message)
+        self.errors = errors
+
+
 class UnauthenticatedError(UserError):
     status = 401
 

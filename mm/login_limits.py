@@ -1,4 +1,4 @@
-"""Limits of log-in attempts.
+"""Limits of log-in attempts, and of attempts at links that let somebody in.
 
 Failures are counted for the network they come from and for the account. Checking a password is slow
 by design, so few are checked at a time and few may wait for that: however many people log in, most
@@ -40,8 +40,11 @@ _in_progress: Counter[tuple] = Counter()
 
 
 @contextlib.contextmanager
-def count_attempt(limiter: MovingWindowRateLimiter, account: str, network: str) -> Iterator[None]:
-    """Check a password in this block; a UserError in it is a failure.
+def count_attempt(
+    limiter: MovingWindowRateLimiter, account: str, network: str, what: str = "log-ins"
+) -> Iterator[None]:
+    """Check a password in this block; a UserError in it is a failure. `what` is attempted, in the
+    words of the refusal.
 
     Raises TooManyRequestsError when, within 15 minutes, the network had 10 failures, the account 50
     (unless somebody has logged in to it from this network within 30 days) or 60 log-ins; and when
@@ -50,8 +53,8 @@ def count_attempt(limiter: MovingWindowRateLimiter, account: str, network: str) 
     limits: list[tuple] = [(FAILED, f"address {network}"), (SUCCEEDED, account)]
     if limiter.test(KNOWN, account, network):
         limits.append((FAILED_ANYWHERE, account))
-    _require_attempts_left(limiter, limits)
-    with _slot(), _check_in_progress(limiter, limits):
+    _require_attempts_left(limiter, limits, what)
+    with _slot(), _check_in_progress(limiter, limits, what):
         try:
             yield
         except UnavailableError:
@@ -99,11 +102,13 @@ def _slot() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _check_in_progress(limiter: MovingWindowRateLimiter, limits: list[tuple]) -> Iterator[None]:
+def _check_in_progress(
+    limiter: MovingWindowRateLimiter, limits: list[tuple], what: str
+) -> Iterator[None]:
     """Counts as a failure until it ends, or parallel attempts would all be admitted before the
     first failure is counted."""
     with _lock:
-        _require_attempts_left(limiter, limits)
+        _require_attempts_left(limiter, limits, what)
         for item, key in limits:
             if not limiter.test(item, key, cost=1 + _in_progress[item, key]):
                 raise _busy()
@@ -118,15 +123,17 @@ def _check_in_progress(limiter: MovingWindowRateLimiter, limits: list[tuple]) ->
                     del _in_progress[limit]
 
 
-def _require_attempts_left(limiter: MovingWindowRateLimiter, limits: list[tuple]) -> None:
+def _require_attempts_left(
+    limiter: MovingWindowRateLimiter, limits: list[tuple], what: str
+) -> None:
     for item, key in limits:
         if limiter.test(item, key):
             continue
         seconds = math.ceil(limiter.get_window_stats(item, key).reset_time - clock.now())
         seconds = min(max(1, seconds), item.get_expiry())
         minutes = math.ceil(seconds / clock.MINUTE)
-        what = "log-ins" if item is SUCCEEDED else "failed log-ins"
-        message = f"Too many {what}. Try again in {minutes} minute{'s' * (minutes > 1)}."
+        which = what if item is SUCCEEDED else f"failed {what}"
+        message = f"Too many {which}. Try again in {minutes} minute{'s' * (minutes > 1)}."
         raise TooManyRequestsError(message, seconds)
 
 

@@ -17,7 +17,7 @@ from mm import auth, clock, config, create_app, models, schema
 from mm.database import db
 from mm.models import Job
 from mm.schemas import Before
-from mm.services import accounts, jobs
+from mm.services import account_links, accounts, jobs
 from mm.services.backup import backups, imports, quotas, uploads
 from mm.services.backup import files as backup_files
 from mm.services.library import lists, movies, people, rankings, saved_views
@@ -74,6 +74,11 @@ TABLE = {
     "GET /login": Row(200, REDIRECT, REDIRECT, REDIRECT),
     "POST /login": everybody(REDIRECT, data={"email": ALICE, "password": PASSWORD}),
     "POST /logout": everybody(REDIRECT),
+    "GET /invite/<token>": everybody(200),
+    # With nothing typed; whoever has an account is told so.
+    "POST /invite/<token>": Row(422, 409, 409, 409),
+    "GET /reset/<token>": everybody(200),
+    "POST /reset/<token>": everybody(422),
     "GET /": own_library(200),
     "GET /enrichment": own_library(REDIRECT),
     "GET /counts": own_library(REDIRECT),
@@ -158,6 +163,14 @@ TABLE = {
     "POST /account/end-sessions": own_library(REDIRECT),
     "GET /admin": only_administrators(200),
     "GET /admin/users": only_administrators(200),
+    "POST /admin/users/invites": only_administrators(200),
+    "POST /admin/users/invites/<digest>/revoke": only_administrators(REDIRECT),
+    "POST /admin/users/<user_id>/reset-link": only_administrators(200),
+    "POST /admin/users/<user_id>/role": only_administrators(REDIRECT, data={"admin": "1"}),
+    "POST /admin/users/<user_id>/active": only_administrators(REDIRECT),
+    "GET /admin/users/<user_id>/delete": only_administrators(200),
+    # Without the name.
+    "POST /admin/users/<user_id>/delete": only_administrators(422),
     "GET /admin/providers": only_administrators(200),
     "POST /admin/providers/<provider>": only_administrators(REDIRECT),
     "POST /admin/providers/<provider>/test": only_administrators(200),
@@ -373,6 +386,17 @@ def test_the_admin_token_allows_administration_and_opens_no_library(server, admi
     assert_status(send(client, key, path_of(key)), expected, key, "by admin token")
 
 
+@pytest.mark.parametrize("key", TABLE)
+def test_an_invitation_opens_no_other_page(server, key):
+    """Whoever holds one is nobody everywhere else, wherever they put its token."""
+    token, client = an_invite(), server.test_client()
+    assert client.get(f"/invite/{token}").status_code == 200
+    client.set_cookie("mm_session", token)
+    headers = {**OURS, "Authorization": f"Bearer {token}", "Referer": f"/invite/{token}"}
+    answer = send(client, key, path_of(key), headers)
+    assert_status(answer, TABLE[key].nobody, key, "invited")
+
+
 @pytest.mark.parametrize("key", FORMS)
 def test_a_form_from_another_site_is_refused(server, key):
     answer = send(
@@ -398,7 +422,8 @@ def path_of(key):
         "size": lambda: "w342",
         "file": a_poster,
         "list_id": a_list,
-        "token": lambda: "none",
+        "token": a_link(key),
+        "digest": lambda: account_links.digest_of(an_invite()),
         "form": lambda: "csv",
         "person_id": zoes_id if "votes" in key else a_persons_id,
         "view_id": a_view,
@@ -408,6 +433,20 @@ def path_of(key):
     return re.sub(
         r"<(?:\w+:)?(\w+)>", lambda match: str(examples[match[1]]()), key.partition(" ")[2]
     )
+
+
+def a_link(key):
+    if "/invite/" in key:
+        return an_invite
+    return a_reset_link if "/reset/" in key else lambda: "none"
+
+
+def an_invite():
+    return account_links.invite()
+
+
+def a_reset_link():
+    return account_links.reset(user(ALICE))
 
 
 def a_backup():

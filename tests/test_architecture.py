@@ -82,7 +82,7 @@ ALLOWED = {
     "enrichment": {"jobs", "heartbeat", "settings"},
     "health": {"backup", "heartbeat", "problems", "server"},
     "settings": set(),
-    "tidying": {"accounts", "enrichment", "problems"},
+    "tidying": {"account_links", "accounts", "enrichment", "problems"},
     "jobs": set(),
     "account_links": {"accounts"},
     "accounts": set(),

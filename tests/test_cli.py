@@ -12,7 +12,7 @@ import pytest
 from mm import config
 from mm.database import db
 from mm.models import Movie, User
-from mm.services import accounts, portable
+from mm.services import account_links, accounts, portable
 from mm.services.backup import backups, imports, nightly
 from mm.services.backup import files as backup_files
 from tests.conftest import PASSWORD
@@ -89,6 +89,42 @@ def test_a_password_is_changed_and_ends_every_session(run, alice):
     run("user", "password", "alice")
     with db.connection_context():
         assert User.get_by_id(alice.id).token_version == alice.token_version + 1
+
+
+def test_an_invitation_is_made_listed_and_revoked(run):
+    printed = run("user", "invite", "--admin", "--note", "Grandma")
+    address, _, words = printed.partition("\n")
+    assert address.startswith("http://127.0.0.1:8000/invite/")
+    assert "Good once, for 7 days." in words
+    assert "must be the address that people use" in words
+    token = address.rpartition("/")[2]
+    assert services(account_links.find, token, "invite").is_admin
+    [line] = run("user", "invites").splitlines()
+    assert line.endswith("admin Grandma")
+    assert token not in line
+    invite_id = line.split()[0]
+    for wrong in ("", invite_id[:4], "f" * 64, "%"):
+        assert "No open invitation" in run("user", "revoke", wrong, exit_code=1)
+    assert "revoked" in run("user", "revoke", invite_id)
+    assert run("user", "invites") == ""
+
+
+def test_a_note_that_cannot_be_one_is_one_line_and_exit_code_1(run):
+    printed = run("user", "invite", "--note", "x" * 101, exit_code=1)
+    assert printed == "Error: A note has at most 100 printable characters.\n"
+    assert run("user", "invites") == ""
+
+
+def test_a_link_for_a_new_password_is_printed(run, alice):
+    printed = run("user", "reset-link", "alice")
+    address, _, words = printed.partition("\n")
+    assert "Good once, for 24 hours." in words
+    token = address.rpartition("/reset/")[2]
+    assert services(account_links.use_reset, token, "another good password") == alice
+    assert "No account has the name" in run("user", "reset-link", "nobody", exit_code=1)
+    run("user", "create", "dora@example.org", "dora", "--admin")
+    run("user", "deactivate", "alice")
+    assert "Activate it first" in run("user", "reset-link", "alice", exit_code=1)
 
 
 def test_a_deactivated_account_cannot_log_in_until_it_is_activated(run, alice):

@@ -23,6 +23,7 @@ from mm.routes import (
     imports,
     jobs,
     library,
+    links,
     lists,
     movies,
     people,
@@ -42,6 +43,7 @@ from mm.services.backup import state
 
 BLUEPRINTS = (
     session.bp,
+    links.bp,
     library.bp,
     backups.bp,
     retention.bp,

@@ -5,7 +5,7 @@ import uuid
 from flask import Flask, request
 
 from mm import auth
-from mm.errors import ConflictError, InvalidError, UserError
+from mm.errors import ConflictError, InvalidError, TakenError, UserError
 from mm.services.backup import nightly
 from mm.services.library import lists
 
@@ -54,7 +54,7 @@ def init_app(app: Flask) -> None:
 
 def problems_of(error: UserError, field: str = "name") -> dict[str, str]:
     """{field: what is wrong}. A ConflictError is about the `field` that has to be unique."""
-    if isinstance(error, InvalidError) and error.errors:
+    if isinstance(error, (InvalidError, TakenError)) and error.errors:
         return {problem.path: problem.reason for problem in error.errors}
     if isinstance(error, ConflictError):
         return {field: "you already have someone with this name"}

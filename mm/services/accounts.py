@@ -6,7 +6,7 @@ import hmac
 import re
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from peewee import ModelSelect, fn
@@ -14,8 +14,8 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from mm import caches, clock, config, log, models, starting
 from mm.database import db, fold, waiting_at_most
-from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
-from mm.models import EndedSession, User
+from mm.errors import ConflictError, InvalidError, NotFoundError, TakenError, UserError
+from mm.models import AccountLink, EndedSession, User
 from mm.schemas import Problem
 
 PASSWORD_MIN = 8
@@ -91,20 +91,25 @@ def create(
     password: str,
     is_admin: bool = False,
     user_id: str | None = None,
+    first: Callable[[], None] | None = None,
 ) -> User:
     """A new account with the four quick recommenders. Automatic backups are off, as clients of the
-    original expect, unless BACKUP_BY_DEFAULT says otherwise. Raises InvalidError, or UserError for
-    an email address or username in use."""
+    original expect, unless BACKUP_BY_DEFAULT says otherwise. `first` is called at the beginning of
+    the transaction that creates it. Raises InvalidError, or TakenError for an email address or
+    username in use."""
     email, username = email.strip(), username.strip()
     _check_email(email)
     _check_username(username)
     check_new_password(password)
     password_hash = generate_password_hash(password)
     with db.atomic():
+        if first:
+            first()
         if User.select().where(User.email_key == fold(email)).exists():
-            raise UserError("Email already registered")
+            reason = "There is an account with this email address already."
+            raise TakenError("Email already registered", [Problem("email", reason)])
         if User.select().where(User.username_key == fold(username)).exists():
-            raise UserError("Username already taken")
+            raise _name_taken()
         return _insert(
             **({"id": user_id} if user_id else {}),
             email=email,
@@ -230,31 +235,36 @@ def change(
     is_admin: bool | None = None,
     password: str | None = None,
 ) -> User:
-    """Change what is not None. A new password and a deactivation end the account's sessions and
-    tokens. Raises ConflictError where no active administrator would be left."""
+    """Change what is not None. A new password and a deactivation end the account's sessions, tokens
+    and links for a new password; see also _end_links_of_power. Raises ConflictError where no active
+    administrator would be left."""
     flags = {"is_active": is_active, "is_admin": is_admin}
     values: dict = {name: value for name, value in flags.items() if value is not None}
     if password is not None:
         check_new_password(password)
         values["password_hash"] = generate_password_hash(password)
-    if password is not None or is_active is False:
+    ends_all = password is not None or is_active is False
+    if ends_all:
         values["token_version"] = User.token_version + 1
     with db.atomic():
         if is_active is False or is_admin is False:
             _require_another_administrator(user)
+            _end_links_of_power(user)
+        if ends_all:
+            _forget_links(user)
         if values:
             User.update(**values).where(User.id == user.id).execute()
     return get(user.id)
 
 
 def rename(user: User, username: str) -> User:
-    """Raises InvalidError, or UserError for a name in use."""
+    """Raises InvalidError, or TakenError for a name in use."""
     username = username.strip()
     _check_username(username)
     with db.atomic():
         others = User.select().where(User.id != user.id)
         if others.where(User.username_key == fold(username)).exists():
-            raise UserError("Username already taken")
+            raise _name_taken()
         update = User.update(username=username, username_key=fold(username))
         update.where(User.id == user.id).execute()
     return get(user.id)
@@ -280,20 +290,25 @@ def remove(user: User) -> Path | None:
     there are none. Raises ConflictError for the last active administrator."""
     with db.atomic():
         _require_another_administrator(user)
+        _end_links_of_power(user)
         User.delete().where(User.id == user.id).execute()
     log.info("account.deleted", user=user.id)
     folder = config.current.backups_dir / user.id
     return folder if folder.is_dir() else None
 
 
-def set_password(user: User, password: str) -> None:
-    """Also ends every session and token of the account."""
+def set_password(user: User, password: str, first: Callable[[], None] | None = None) -> None:
+    """Also ends every session, token and link for a new password of the account. `first` is called
+    at the beginning of the transaction."""
     check_new_password(password)
     # Before the transaction: hashing takes a while, and nobody else could write meanwhile.
     password_hash = generate_password_hash(password)
     with db.atomic():
+        if first:
+            first()
         User.update(password_hash=password_hash).where(User.id == user.id).execute()
         end_sessions(user)
+        _forget_links(user)
 
 
 def end_sessions(user: User) -> None:
@@ -317,6 +332,18 @@ def sweep() -> None:
     """Forget ended sessions whose cookies have expired by themselves."""
     expired = EndedSession.ended_at < clock.now() - LOG_IN_SECONDS
     EndedSession.delete().where(expired).execute()
+
+
+def _forget_links(user: User) -> None:
+    AccountLink.delete().where(AccountLink.user == user.id).execute()
+
+
+def _end_links_of_power(user: User) -> None:
+    """An administrator who is none any more may still hold links that open somebody's account or
+    make an administrator."""
+    if User.select().where(User.id == user.id, User.is_admin).exists():
+        powerful = AccountLink.user.is_null(False) | AccountLink.is_admin
+        AccountLink.delete().where(powerful).execute()
 
 
 def _require_another_administrator(user: User) -> None:
@@ -396,6 +423,11 @@ def _check_email(email: str) -> None:
 def _check_username(username: str) -> None:
     if not is_username(username):
         raise _invalid("username", f"A username has 1 to {NAME_MAX} printable characters and no @.")
+
+
+def _name_taken() -> TakenError:
+    reason = "This name is already taken. Choose another one."
+    return TakenError("Username already taken", [Problem("username", reason)])
 
 
 def _invalid(field: str, reason: str) -> InvalidError:

@@ -1,8 +1,8 @@
-"""Deletes once a night what nobody needs any more: titles that no library holds, their posters, and
-sessions that ended long ago."""
+"""Deletes once a night what nobody needs any more: titles that no library holds, their posters,
+sessions that ended long ago, and links that were not used in time."""
 
 from mm.models import Job
-from mm.services import accounts, problems
+from mm.services import account_links, accounts, problems
 from mm.services.enrichment import posters
 from mm.services.enrichment import queue as enrichment_queue
 
@@ -12,6 +12,7 @@ PARTS = {
     "tidy.titles": ("Deleting titles that no library holds", enrichment_queue.sweep),
     "tidy.posters": ("Deleting posters of no title", posters.sweep),
     "tidy.sessions": ("Forgetting ended log-ins", accounts.sweep),
+    "tidy.links": ("Forgetting invitations that ran out", account_links.sweep),
 }
 
 

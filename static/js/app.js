@@ -45,6 +45,16 @@ document.addEventListener("submit", ({ target }) => {
   setTimeout(() => target.querySelectorAll("button").forEach(disable));
 });
 
+// Copies the field beside the button, on a page without https too, where there is no
+// navigator.clipboard.
+document.addEventListener("click", ({ target }) => {
+  if (!target.matches("[data-copy]")) return;
+  target.parentElement.querySelector("input").select();
+  document.execCommand("copy");
+  const detail = { message: "Copied.", kind: "good" };
+  document.dispatchEvent(new CustomEvent("toast", { detail }));
+});
+
 // What a polled fragment says is read out when it changes, and not with each of its swaps.
 const announce = () => {
   const live = document.getElementById("live");

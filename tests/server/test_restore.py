@@ -16,9 +16,9 @@ from mm import config, disk, locks, maintenance, models, tasks
 from mm.clock import DAY
 from mm.database import db
 from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError, UserError
-from mm.models import Job, Movie, Person, Setting, Tombstone, UndoStep, User
+from mm.models import AccountLink, Job, Movie, Person, Setting, Tombstone, UndoStep, User
 from mm.schemas import ArchiveSchedule
-from mm.services import accounts, heartbeat, jobs, settings
+from mm.services import account_links, accounts, heartbeat, jobs, settings
 from mm.services.server import (
     archive_files,
     archives,
@@ -113,6 +113,18 @@ def test_every_row_and_poster_is_as_it_was_when_the_archive_was_made(archive, al
     assert restore.outcome("another") is None
     assert job.result["safety"] == shown.safety
     no_traces()
+
+
+def test_no_invitation_or_link_for_a_password_outlives_a_restore(library, alice):
+    """Neither those of the archive nor those of today."""
+    account_links.invite("Of the archive")
+    account_links.reset(alice)
+    archive = archives.create("manual")
+    account_links.invite("Of today")
+    job, _token = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert AccountLink.select().count() == 0
+    assert User.select().count() == 2
 
 
 def test_the_safety_archive_brings_back_what_the_restore_replaced(archive, alice, bob):

@@ -35,6 +35,11 @@ def of_everybody(style: Style = PLAIN) -> list[BackupOverview]:
     return sorted(rows, key=lambda row: (not _is_alarm(row), ORDER.index(row.state.name)))
 
 
+def of(users: list[User]) -> list[BackupOverview]:
+    """A row for each, in their order."""
+    return list(_of(users, heartbeat.worker_is_late()))
+
+
 def _is_alarm(row: BackupOverview) -> bool:
     return row.state.alarm
 

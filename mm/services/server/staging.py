@@ -66,9 +66,12 @@ def changing(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def take_over(staged: sqlite3.Connection, kept: Kept) -> int:
-    """End everybody's log-ins, and let phones and every process see that the data is another.
-    Returns the new user_version."""
+    """End everybody's log-ins and links, and let phones and every process see that the data is
+    another. Returns the new user_version."""
     _end_sessions(staged, kept.token_versions)
+    # Who was invited, or may set a new password, may have changed since the archive.
+    if _columns(staged, "account_link"):
+        staged.execute("DELETE FROM account_link")
     epoch = _mark_anew(staged, kept.settings)
     _use_no_id_again(staged, kept.last_person, epoch)
     version = kept.user_version % USER_VERSION_MAX + 1
