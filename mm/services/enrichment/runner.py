@@ -57,7 +57,7 @@ class ProviderRun:
     """
 
     provider: str
-    look_up: Callable[[str], dict]
+    look_up: Callable[[enrichment_queue.QueuedTitle], dict]
     limiter: limits.RateLimiter
     todo: SimpleQueue = field(default_factory=SimpleQueue)
     results: SimpleQueue = field(default_factory=SimpleQueue)
@@ -174,14 +174,14 @@ def _start(provider: str) -> ProviderRun:
             language=now.tmdb_language,
             limiter=limits.tmdb_worker,
         )
-        look_up = functools.partial(tmdb.look_up, account)
+        look_up = functools.partial(_ask_tmdb, account)
     else:
         account = omdb.Account(
             key=now.omdb_api_key,
             base_url=now.omdb_base_url,
             limiter=limits.omdb_worker,
         )
-        look_up = functools.partial(omdb.look_up, account)
+        look_up = functools.partial(_ask_omdb, account)
     run = ProviderRun(provider, look_up, account.limiter, calls_counted=account.limiter.started)
     for number in range(THREADS[provider]):
         # Daemons: a request that hangs must not hold up the end of the process.
@@ -192,6 +192,14 @@ def _start(provider: str) -> ProviderRun:
     return run
 
 
+def _ask_tmdb(account: tmdb.Account, title: enrichment_queue.QueuedTitle) -> dict:
+    return tmdb.look_up(account, title.imdb_id, title.link)
+
+
+def _ask_omdb(account: omdb.Account, title: enrichment_queue.QueuedTitle) -> dict:
+    return omdb.look_up(account, title.imdb_id)
+
+
 def _look_up_all(run: ProviderRun) -> None:
     """The work of each thread, until it reads None."""
     while (title := run.todo.get()) is not None:
@@ -200,7 +208,7 @@ def _look_up_all(run: ProviderRun) -> None:
             # What is unexpected is the failure of this title alone.
             with log.isolated("title.look_up_failed", provider=run.provider) as asking:
                 try:
-                    answer = run.look_up(title.imdb_id)
+                    answer = run.look_up(title)
                 except client.Error as error:
                     answer = error
             if asking.code:
@@ -283,6 +291,10 @@ def _store_answer(
 ) -> str | None:
     """The state for the counts: ready, missing or failed; None when the title is still due."""
     match answer:
+        case dict() | client.NotFoundError() | client.TemporaryError() if (
+            not enrichment_queue.is_current(run.provider, title)
+        ):
+            return None
         case dict():
             run.failures = 0
             code = enrichment_queue.fill_or_mark_failed(run.provider, title, answer)
