@@ -24,14 +24,15 @@ STATES = {
     "done": ("Done", "good"),
     "failed": ("Failed", "bad"),
 }
+IN_MEGABYTES = (*jobs.OF_THE_SERVER, "archives")
 # Reasons that say nothing of a library, by how they begin.
 GENERAL = (jobs.GIVEN_UP, staging.ENDED, "Not enough disk space", disk.FULL)
 # The counts of a result, in the order in which they are told: one of them, several, and what
 # follows.
 COUNTED = {
-    "movies_imported": ("film", "films", " written"),
-    "people_imported": ("person", "people", " written"),
-    "lists_imported": ("list", "lists", " written"),
+    "movies_imported": ("film", "films", ""),
+    "people_imported": ("person", "people", ""),
+    "lists_imported": ("list", "lists", ""),
     "users": ("account", "accounts", ""),
     "films": ("film", "films", ""),
     "movies": ("film", "films", ""),
@@ -73,7 +74,8 @@ def _running(job: Job) -> dict:
     """What it does now is said of the server's own work: of users' the kind says enough."""
     context = progress_context(job)
     message = "" if job.user_id else context["reason"]
-    return {**_line(job), "left": context["left"], "message": message}
+    unit = " MB" if job.kind in IN_MEGABYTES else ""
+    return {**_line(job), "left": context["left"], "message": message, "unit": unit}
 
 
 def _ended(job: Job, result: dict) -> dict:
