@@ -151,7 +151,10 @@ def test_what_was_typed_is_looked_up_and_shown_before_anything_is_saved(admin, l
     text = admin.get(f"/admin/titles/{LOST}?tmdb=https://www.themoviedb.org/movie/5000-x").text
     assert TITLE in text
     assert "(1994)" in text
-    assert f"/posters/w154/{FILM_IDS[0]}.png" in text
+    poster = f"/posters/w154/{FILM_IDS[0]}.png"
+    assert poster in text
+    with admin.get(poster) as picture:
+        assert picture.mimetype == "image/png"
     assert 'value="movie/5000"' in text
     # TMDB calls another IMDb id.
     assert "TMDB says that its IMDb ID is" in text

@@ -17,7 +17,7 @@ from mm.models import Movie, Title, TmdbLink
 from mm.providers import client
 from mm.providers.tmdb import KINDS, Link
 from mm.schemas import Problem
-from mm.services.enrichment import lookups, mapping, pauses
+from mm.services.enrichment import lookups, mapping, pauses, posters
 from mm.services.enrichment import queue as enrichment_queue
 
 PAGE_SIZE = 50
@@ -164,6 +164,8 @@ def find(text: str, user_id: str = "") -> Found:
             raise NotFoundError(_nothing_at(link, text)) from problem
         raise
     columns = mapping.from_tmdb(body)
+    if columns["poster_path"]:
+        posters.allow({columns["poster_path"].removeprefix("/"): columns["title"]})
     return Found(
         link=link,
         title=columns["title"],
