@@ -196,6 +196,8 @@ CHANGEABLE = (
     "OMDB_DAILY_LIMIT",
     "OMDB_PACE",
 )
+# Those of them that nobody may see.
+KEYS = ("TMDB_API_KEY", "OMDB_API_KEY")
 # What to say of a value that has another form than the variable takes.
 TAKES = {
     "MM_LOG_LEVEL": f"one of {', '.join(get_args(LogLevel))}",

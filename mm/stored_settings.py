@@ -6,6 +6,7 @@ and not a table: no copy of the database holds a key. Web, worker and commands l
 before each request and task, and in long work, so that a change is in force at once.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Hashable, Mapping
@@ -19,9 +20,10 @@ from mm.errors import UnavailableError
 VERSION = 1
 FILE_MAX = 2**20
 WAIT_SECONDS = 10
+# Where it is, the log says: health is for everybody.
 UNREADABLE = (
-    "The settings in {} cannot be read, so only those of the environment are in force. Repair the "
-    "file, or delete it and enter the settings again."
+    "The file settings.json in the data folder cannot be read, so only the settings of the "
+    "environment are in force. Repair it, or delete it and enter the settings again."
 )
 _guard = threading.Lock()
 _seen: Hashable = None
@@ -48,6 +50,7 @@ def refresh() -> None:
             except UnavailableError as error:
                 texts, _fault = {}, error.message
                 log.warning("settings.unreadable", file=str(config.base.settings_file))
+            _protect(texts)
             usable = _usable(texts)
             values = {config.VARIABLES[name]: value for name, value in usable.items()}
             _in_force = config.lay_over(values, usable)
@@ -64,27 +67,66 @@ def read() -> dict[str, str]:
     path = config.base.settings_file
     try:
         with path.open("rb") as file:
-            found = msgspec.json.decode(file.read(FILE_MAX), type=_File)
+            body = file.read(FILE_MAX + 1)
+        if len(body) > FILE_MAX:
+            raise UnavailableError(UNREADABLE)
+        found = msgspec.json.decode(body, type=_File)
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnavailableError(UNREADABLE.format(path)) from error
+        raise UnavailableError(UNREADABLE) from error
     return found.settings
 
 
 def write(texts: Mapping[str, str | None]) -> None:
     """Store these settings beside the others, and put them in force; None takes one away. Raises
     UnavailableError where the file cannot be read, and NoRoomError; nothing is then changed."""
-    path = config.base.settings_file
-    with locks.wait_for("settings", WAIT_SECONDS):
+    _protect(texts)
+    with _writing():
         stored = {**read(), **texts}
         kept = {name: text for name, text in stored.items() if text is not None}
-        body = msgspec.json.format(msgspec.json.encode(_File(VERSION, kept)))
-        with files.draft(path.parent) as draft:
-            files.write(draft, body + b"\n")
-            os.replace(draft, path)
-            files.sync_folder(path.parent)
+        _replace(msgspec.json.format(msgspec.json.encode(_File(VERSION, kept))) + b"\n")
     refresh()
+
+
+def keep_copy(target: Path) -> None:
+    """Of the file as it is, readable or not, for `put_back`; an empty one where there is none."""
+    with _writing():
+        path = config.base.settings_file
+        body = path.read_bytes() if path.exists() else b""
+        with files.draft(target.parent) as draft:
+            files.write(draft, body)
+            os.replace(draft, target)
+        files.sync_folder(target.parent)
+
+
+def put_back(copy: Path) -> None:
+    """Put in force what `keep_copy` has kept. Raises NoRoomError."""
+    body = copy.read_bytes()
+    with _writing():
+        if body:
+            _replace(body)
+        else:
+            config.base.settings_file.unlink(missing_ok=True)
+    refresh()
+
+
+def _writing() -> contextlib.AbstractContextManager[None]:
+    """Two who write wait for each other, so that both their changes are kept."""
+    return locks.wait_for("settings", WAIT_SECONDS)
+
+
+def _replace(body: bytes) -> None:
+    path = config.base.settings_file
+    with files.draft(path.parent) as draft:
+        files.write(draft, body)
+        os.replace(draft, path)
+        files.sync_folder(path.parent)
+
+
+def _protect(texts: Mapping[str, str | None]) -> None:
+    """Before anything could write a key into the log."""
+    log.protect(*(text for name in config.KEYS if (text := texts.get(name))))
 
 
 def _usable(texts: Mapping[str, str]) -> dict[str, object]:

@@ -260,7 +260,9 @@ def run_job(job_id: str, kind: str) -> None:
             is_left = jobs.run(job_id, *WORK[kind])
             if not properties.words and jobs.is_done(job_id):
                 problems.clear(f"job.{kind}")
-            if properties.adds_titles:
+            # After a look-up, for what became possible while it ended: a key may be new.
+            if properties.adds_titles or (kind == "enrich" and jobs.is_done(job_id)):
+                stored_settings.refresh()
                 start_enrichment()
             if kind == "enrich":
                 start_posters()

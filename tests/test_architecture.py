@@ -77,7 +77,7 @@ ALLOWED = {
         "validation",
     },
     "portable": {"validation", "ranking_order", "shown_titles"},
-    "enrichment": {"jobs", "heartbeat"},
+    "enrichment": {"jobs", "heartbeat", "settings"},
     "health": {"backup", "heartbeat", "problems", "server"},
     "settings": set(),
     "tidying": {"accounts", "enrichment", "problems"},

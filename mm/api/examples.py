@@ -463,7 +463,8 @@ EXAMPLES: tuple[Struct, ...] = (
         finished_at=T + 20,
         differences=[
             SettingDifference(
-                "TMDB_API_KEY", "TMDB_API_KEY was set in the environment there; enter it here."
+                "TMDB_API_KEY",
+                "TMDB_API_KEY was set there; enter it here on Server › Providers.",
             )
         ],
         users=3,

@@ -211,7 +211,7 @@ def start_restore():
 def outcome(token: str):
     """How a restore goes and how it ended, for whoever was given this address. It needs no log-in.
 
-    `differences` names what the other server had in its environment and this one lacks.
+    `differences` names what the other server had set and this one lacks.
     """
     state = restore.outcome(token)
     if state is None:

@@ -30,7 +30,7 @@ class RateLimiter:
         self.started = 0
         self._reported = 0
         self._gap = 1 / per_second
-        self._ceiling = ceiling
+        self._ceiling = self._highest = ceiling
         self._turnstile = threading.Lock()
         self._state = threading.Lock()
         self._last_slot = 0.0
@@ -68,6 +68,12 @@ class RateLimiter:
         with self._state:
             self._held_until = max(self._held_until, time.monotonic() + seconds)
 
+    def set_pace(self, per_second: float) -> None:
+        """From the next slot on. The ceiling follows a slower pace."""
+        with self._state:
+            self._gap = 1 / per_second
+            self._ceiling = min(self._highest, int(per_second) + 1)
+
     def newly_started(self) -> int:
         """Requests started since the last call, by any thread."""
         with self._state:
@@ -103,6 +109,7 @@ tmdb_interactive = RateLimiter(4, ceiling=3)
 # OMDb states no rate, only a number of requests a day.
 omdb_worker = RateLimiter(10, ceiling=12)
 omdb_interactive = RateLimiter(4, ceiling=4)
+omdb_test = RateLimiter(2, ceiling=2)
 # The image host states no limit; the worker is gentle, because nobody waits for it.
 posters_worker = RateLimiter(8, ceiling=8)
 posters_interactive = RateLimiter(40, ceiling=40)

@@ -1,8 +1,20 @@
-"""Server, Providers."""
+"""Server, Providers: the keys of TMDB and OMDb, how fast they are asked, the language of titles."""
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, abort, request, url_for
 
-from mm import auth, htmx
+from mm import auth, config, htmx, tasks
+from mm.errors import InvalidError, UserError
+from mm.routes import key_forms
+from mm.routes.forms import problems_of
+from mm.services import settings
+from mm.services.enrichment import language, pauses, queue
+
+# The variables of each provider's form.
+FORMS = {
+    "tmdb": ("TMDB_API_KEY", "TMDB_PACE"),
+    "omdb": ("OMDB_API_KEY", "OMDB_DAILY_LIMIT", "OMDB_PACE"),
+}
+LANGUAGE = "TMDB_LANGUAGE"
 
 bp = Blueprint("admin_providers", __name__, url_prefix="/admin/providers")
 
@@ -10,4 +22,81 @@ bp = Blueprint("admin_providers", __name__, url_prefix="/admin/providers")
 @bp.get("")
 @auth.admin_required
 def index() -> Response:
-    return htmx.render("admin/providers.html")
+    return _page()
+
+
+@bp.post("/<provider>")
+@auth.admin_required
+def save(provider: str) -> Response:
+    _require_known(provider)
+    try:
+        changed = key_forms.save_typed(*FORMS[provider])
+    except UserError as error:
+        return _page(problems=_problems(error), status=error.status)
+    htmx.toast("Saved. It is in force now." if changed else "Nothing has changed.")
+    return htmx.go(url_for(".index"))
+
+
+@bp.post("/<provider>/test")
+@auth.admin_required
+def test(provider: str) -> Response:
+    result = key_forms.test_typed(provider)
+    if htmx.wants_partial():
+        return htmx.render("admin/_key_test.html", card=key_forms.card(provider, result))
+    return _page({provider: result})
+
+
+@bp.post("/<provider>/try-again")
+@auth.admin_required
+def try_again(provider: str) -> Response:
+    _require_known(provider)
+    pauses.lift(provider)
+    auth.log_action("provider.tried_again", provider=provider)
+    tasks.start_enrichment()
+    htmx.toast(f"{pauses.NAMES[provider]} is asked again.")
+    return htmx.go(url_for(".index"))
+
+
+@bp.post("/language")
+@auth.admin_required
+def save_language() -> Response:
+    typed = request.form.get(config.VARIABLES[LANGUAGE], "")
+    try:
+        changed = language.change(typed, again="again" in request.form)
+    except UserError as error:
+        return _page(problems=_problems(error), status=error.status)
+    if changed:
+        auth.log_action("settings.changed", names=LANGUAGE)
+        tasks.start_enrichment()
+    htmx.toast("Saved. It is in force now." if changed else "Nothing has changed.")
+    return htmx.go(url_for(".index"))
+
+
+def _page(results: dict | None = None, problems: dict | None = None, status: int = 200) -> Response:
+    problems = problems or {}
+    results = results or {}
+    names = [name for form in FORMS.values() for name in form] + [LANGUAGE]
+    shown = {config.VARIABLES[name]: settings.shown(name) for name in names}
+    return htmx.render(
+        "admin/providers.html",
+        status=status,
+        cards=[key_forms.card(provider, results.get(provider)) for provider in pauses.PROVIDERS],
+        shown=shown,
+        typed={field: request.form.get(field, row.text) for field, row in shown.items()},
+        problems=problems,
+        pauses=pauses.in_force(),
+        calls=pauses.omdb_calls(),
+        limit=config.current.omdb_daily_limit,
+        filled=queue.filled(),
+        again="again" in request.form or request.method == "GET",
+    )
+
+
+def _problems(error: UserError) -> dict[str, str]:
+    """By field; what is about the whole file of settings stands above the forms."""
+    return problems_of(error) if isinstance(error, InvalidError) else {"": error.message}
+
+
+def _require_known(provider: str) -> None:
+    if provider not in FORMS:
+        abort(404)

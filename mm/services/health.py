@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from peewee import DatabaseError, InterfaceError, SqliteDatabase, fn
 
-from mm import config, disk, log, maintenance, models
+from mm import config, disk, log, maintenance, models, stored_settings
 from mm.database import db, is_busy, waiting_at_most
 from mm.errors import UnavailableError
 from mm.models import User
@@ -111,6 +111,8 @@ def _problems() -> Iterator[str]:
         )
     if heartbeat.worker_is_late():
         yield "No worker has been seen for over two minutes: backups and look-ups wait."
+    if fault := stored_settings.fault():
+        yield fault
     if not config.is_backup_dir_there(config.current):
         yield "The folder of the backups (MM_BACKUP_DIR) is gone: its disk is probably not mounted."
     if late := schedule.late_accounts():

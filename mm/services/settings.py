@@ -19,7 +19,7 @@ from mm.schemas import ArchiveSchedule, Problem
 # Keys of the table `setting`. What else it holds are marks of the program.
 ARCHIVES = "server.archives"
 Source = Literal["default", "environment", "setting"]
-SECRETS = ("TMDB_API_KEY", "OMDB_API_KEY")
+SECRETS = config.KEYS
 # What stands in a field instead of a secret; a value that begins with it means: keep what is there.
 MASK = "••••••••"
 SHOWN_OF_SECRET = 4
@@ -27,6 +27,7 @@ SHOWN_OF_SECRET = 4
 SHOWN_FROM = 16
 TEXT_MAX = 1000
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?", re.ASCII)
+NUMBER = re.compile(r"[0-9]{1,9}")
 # What is wrong with a value, to stand at its field.
 WORDS = {
     "TZ": "choose a time zone such as Europe/Berlin",
@@ -39,6 +40,7 @@ WORDS = {
 WHOLE_NUMBER = "write a whole number"
 BLANK_KEY = "a key of spaces is none: enter the key, or leave the field empty"
 BROKEN_KEY = "a key has no spaces, line ends or special characters in it"
+LONG_KEY = "this is longer than any key"
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,18 @@ def problem_of(name: str, text: str) -> str | None:
     if name in SECRETS:
         if text and not stripped:
             return BLANK_KEY
+        if len(stripped) > TEXT_MAX:
+            return LONG_KEY
         usable = stripped.isascii() and stripped.isprintable() and " " not in stripped
-        return None if usable and len(stripped) <= TEXT_MAX else BROKEN_KEY
+        return None if usable else BROKEN_KEY
     if not stripped:
         return None
     words = WORDS.get(name, WHOLE_NUMBER)
     if len(stripped) > TEXT_MAX or not stripped.isprintable():
         return words
     if name == "TMDB_LANGUAGE" and not LANGUAGE.fullmatch(stripped):
+        return words
+    if words == WHOLE_NUMBER and not NUMBER.fullmatch(stripped):
         return words
     try:
         config.from_environ({name: stripped})

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from mm import config, models
+from mm import config, models, stored_settings
 from mm.schemas import ArchiveSchedule, SettingsFile, SettingValue
 from mm.services import settings as server_settings
 from mm.services.server import effective
@@ -84,9 +84,52 @@ def test_what_the_other_server_had_and_this_one_lacks_is_told_in_words(database)
     assert told(file) == {
         "MM_BIND": "MM_BIND was 0.0.0.0:80 there; here it is 127.0.0.1:8000.",
         "TZ": "TZ was Asia/Tokyo there; here it is Europe/Berlin.",
-        "OMDB_API_KEY": "OMDB_API_KEY was set in the environment there; enter it here.",
-        "OMDB_DAILY_LIMIT": "OMDB_DAILY_LIMIT was 500 there; here it is 1000.",
+        "OMDB_API_KEY": "OMDB_API_KEY was set there; enter it here on Server › Providers.",
     }
+
+
+def test_what_pages_may_change_is_filled_in_where_this_environment_does_not_set_it(database):
+    file = from_environment(TZ="Asia/Tokyo", OMDB_DAILY_LIMIT=500, OMDB_API_KEY="a-key-of-omdb")
+    file.settings["BACKUP_TIME"] = SettingValue("setting", "04:15")
+    file.settings["MM_ARCHIVE_MAX"] = SettingValue("default", "7 GB")
+    file.settings["TMDB_LANGUAGE"] = SettingValue("setting", "no language")
+    file.settings["CORS_ORIGINS"] = SettingValue("environment", ["https://a.example"])
+    assert effective.put(file) == 3
+    now = config.current
+    assert (now.omdb_daily_limit, now.omdb_api_key) == (500, "a-key-of-omdb")
+    assert (now.backup_time, now.timezone) == ("04:15", "Europe/Berlin")
+    assert (now.archive_max, now.tmdb_language, now.cors_origins) == ("20 GB", "en-US", ())
+    assert set(told(file)) == {"TZ", "TMDB_LANGUAGE", "CORS_ORIGINS"}
+
+
+def test_what_was_stored_is_named_so_and_a_key_of_it_only_where_it_is_asked_for(database):
+    stored_settings.write({"OMDB_API_KEY": "a-key-of-omdb", "OMDB_DAILY_LIMIT": "700"})
+    assert values_of()["OMDB_DAILY_LIMIT"] == {"from": "setting", "value": 700}
+    assert values_of()["OMDB_API_KEY"] == {"from": "setting", "set": True}
+    assert "a-key-of-omdb" not in json_of(effective.settings_file()).decode()
+    assert values_of(secrets=True)["OMDB_API_KEY"]["value"] == "a-key-of-omdb"
+
+
+def test_what_put_has_changed_can_be_put_back(database, tmp_path):
+    stored_settings.write({"OMDB_DAILY_LIMIT": "700"})
+    effective.keep_for_later(tmp_path)
+    file = from_environment(OMDB_DAILY_LIMIT=500, OMDB_API_KEY="a-key-of-omdb")
+    file.settings["server.archives"] = SettingValue("setting", GOOD_SCHEDULE)
+    effective.put(file)
+    # As a restore that was killed in between does.
+    effective.keep_for_later(tmp_path)
+    effective.put_back(tmp_path, rows=True)
+    assert stored_settings.read() == {"OMDB_DAILY_LIMIT": "700"}
+    assert config.current.omdb_daily_limit == 700
+    assert models.setting("server.archives") is None
+
+
+def test_where_no_settings_were_stored_none_are_put_back(database, tmp_path):
+    effective.keep_for_later(tmp_path)
+    effective.put(from_environment(OMDB_DAILY_LIMIT=500))
+    effective.put_back(tmp_path, rows=False)
+    assert not config.current.settings_file.exists()
+    assert config.current.omdb_daily_limit == 1000
 
 
 def test_what_is_the_same_on_both_servers_or_was_a_default_there_is_not_told(database):

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import json
 import os
 import shutil
 
@@ -105,9 +106,14 @@ def test_the_database_is_sound(moved):
 
 def test_what_only_the_environment_of_the_old_server_had_is_listed(moved):
     texts = {row["name"]: row["text"] for row in moved["outcome"]["differences"]}
-    assert {"TMDB_API_KEY", "TZ"} <= texts.keys()
+    assert {"TMDB_API_KEY", "TMDB_BASE_URL"} <= texts.keys()
     assert TMDB_KEY not in str(moved["outcome"])
-    assert "Europe/Berlin" in texts["TZ"]
+
+
+def test_what_pages_may_change_came_along(moved):
+    stored = json.loads((moved["server"].data_dir / "settings.json").read_text())
+    assert stored["settings"] == {"TZ": "Europe/Berlin"}
+    assert "TZ" not in {row["name"] for row in moved["outcome"]["differences"]}
 
 
 def test_the_account_of_the_new_server_is_gone_and_its_token_has_ended(moved):

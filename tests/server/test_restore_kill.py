@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from mm import config, locks, maintenance
+from mm import config, locks, maintenance, stored_settings
 from mm.database import db
+from mm.errors import InvalidError
 from mm.models import CustomList, Job, Movie, Person, User
+from mm.schemas import ArchiveSchedule
 from mm.services import accounts, jobs
+from mm.services import settings as server_settings
 from mm.services.server import (
     archive_files,
     archives,
@@ -188,6 +191,73 @@ def test_killed_in_a_step_it_is_abandoned_or_finished(server, step, moment, monk
             jobs.run(job.id, restore.run)
     assert (rows(), poster_files()) == (new if is_new else old)
     require_nothing_left(job, is_new)
+
+
+@pytest.fixture
+def changed_settings(app, alice):
+    """(timestamp): the archive has other settings than the server has now."""
+    with db.connection_context():
+        stored_settings.write({"OMDB_DAILY_LIMIT": "500"})
+        server_settings.put_archives(ArchiveSchedule(keep_last=3))
+        timestamp = archives.create().timestamp
+        stored_settings.write({"OMDB_DAILY_LIMIT": "900", "TZ": "Asia/Tokyo"})
+        server_settings.put_archives(ArchiveSchedule(keep_last=9))
+    yield timestamp
+    disconnect()
+
+
+def settings_now():
+    with db.connection_context():
+        return stored_settings.read(), server_settings.archives().keep_last
+
+
+OLD_SETTINGS = ({"OMDB_DAILY_LIMIT": "900", "TZ": "Asia/Tokyo"}, 9)
+NEW_SETTINGS = ({"OMDB_DAILY_LIMIT": "500", "TZ": "Asia/Tokyo"}, 3)
+
+
+def refuse(report):
+    raise InvalidError("It is not as it should be.")
+
+
+@pytest.mark.parametrize("database", [True, False])
+@pytest.mark.parametrize("killed_first", [True, False])
+def test_a_restore_that_fails_takes_the_settings_back(
+    changed_settings, database, killed_first, monkeypatch
+):
+    """`killed_first`: what takes it up after that fails."""
+    with db.connection_context():
+        job, _ = restore.request(changed_settings, database=database, posters=False)
+    with monkeypatch.context() as patch:
+        if killed_first:
+            arm(patch, "put_settings", "after")
+            assert killed(lambda: do_job(job.id))
+            assert settings_now()[0] == NEW_SETTINGS[0]
+    steps = [*restore_steps.FROM_LOAD[:-1], refuse]
+    monkeypatch.setattr(restore_steps, "FROM_LOAD", tuple(steps))
+    if killed_first:
+        restore.recover()
+    else:
+        do_job(job.id)
+    assert settings_now() == OLD_SETTINGS
+    require_nothing_left(job, is_new=False)
+
+
+@pytest.mark.parametrize("moment", ["before", "within", "after"])
+@pytest.mark.parametrize("database", [True, False])
+def test_settings_of_a_restore_that_was_killed_are_put_by_what_takes_it_up(
+    changed_settings, database, moment, monkeypatch
+):
+    with db.connection_context():
+        job, _ = restore.request(changed_settings, database=database, posters=False)
+    with monkeypatch.context() as patch:
+        if moment == "within":
+            patch.setattr(stored_settings, "write", lambda texts: die())
+        else:
+            arm(patch, "put_settings", moment)
+        assert killed(lambda: do_job(job.id))
+    restore.recover()
+    assert settings_now() == NEW_SETTINGS
+    require_nothing_left(job, is_new=True)
 
 
 @pytest.mark.parametrize("again", ["load", "swap_posters", "verify", "finish"])

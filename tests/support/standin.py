@@ -577,6 +577,8 @@ class _Handler(BaseHTTPRequestHandler):
                 else FOUND.get(match[1], {})
             )
             return self._json(200, {name: [] for name in FIND_LISTS} | found)
+        if path == "/configuration":
+            return self._json(200, {"images": {"base_url": f"{self.standin.url}/t/p/"}})
         body = self._details(path) or lists(path, query)
         return self._json(200, body) if body else self._json(404, NOT_FOUND)
 

@@ -93,27 +93,27 @@ def _tmdb_account(deadline: float) -> tmdb.Account:
 def _ask(look_up: LookUp, provider: str, ask: Callable[[], dict]) -> dict:
     """Call `ask` where the provider may be asked, and turn the client's errors into
     those of this module."""
-    name, url = pauses.NAMES[provider], pauses.url(provider)
+    name, account = pauses.NAMES[provider], pauses.account(provider)
     if not pauses.key(provider):
         raise UnavailableError(f"{name} API key not configured")
-    if message := pauses.refusal(provider) or silent_providers.message(url):
+    if message := pauses.refusal(provider) or silent_providers.message(account):
         raise UnavailableError(message)
     look_up.acquire_slot(name)
     # While this one waited for a slot, another may have found that the provider is silent.
-    if message := silent_providers.claim_retry(url):
+    if message := silent_providers.claim_retry(account):
         raise UnavailableError(message)
     try:
         body = ask()
     except client.Error as error:
         if isinstance(error, client.TemporaryError) and error.silent:
             log.warning("provider.silent", provider=provider, reason=error)
-            silent_providers.remember(url, f"{error} Try again in a minute.")
+            silent_providers.remember(account, f"{error} Try again in a minute.")
         elif not isinstance(error, client.NotAskedError):
-            silent_providers.forget(url)
+            silent_providers.forget(account)
         if error.status is not None and error.status >= 400:
             raise ProviderError(f"{name} API error: {error.status}") from error
         if isinstance(error, client.NotFoundError) or error.status is not None:
             raise ProviderError(str(error)) from error
         raise UnavailableError(str(error)) from error
-    silent_providers.forget(url)
+    silent_providers.forget(account)
     return body

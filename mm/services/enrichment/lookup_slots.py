@@ -9,6 +9,7 @@ page. gunicorn.conf.py adds up what may be held.
 import threading
 import time
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from mm import caches, clock
@@ -98,37 +99,38 @@ class LookUpSlots:
 
 
 class SilentProviders:
-    """Providers, by their URLs, that did not answer lately, each with a message for users."""
+    """Providers that did not answer lately, each with a message for users. `account`: the address
+    and the key they were asked with, so that a new key is tried at once."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._silent: dict[str, tuple[float, str]] = {}
+        self._silent: dict[Hashable, tuple[float, str]] = {}
 
-    def message(self, url: str) -> str | None:
+    def message(self, account: Hashable) -> str | None:
         """The message while the provider is left alone, else None."""
         with self._guard:
-            until, message = self._silent.get(url, (0, ""))
+            until, message = self._silent.get(account, (0, ""))
             return message if self._is_current(until) else None
 
-    def claim_retry(self, url: str) -> str | None:
+    def claim_retry(self, account: Hashable) -> str | None:
         """As `message`; but once the provider has been left alone for long enough, None
         for one caller, who may try it. The others get the message until `forget`."""
         with self._guard:
-            if url not in self._silent:
+            if account not in self._silent:
                 return None
-            until, message = self._silent[url]
+            until, message = self._silent[account]
             if self._is_current(until):
                 return message
-            self._silent[url] = (clock.now() + SILENT_SECONDS, message)
+            self._silent[account] = (clock.now() + SILENT_SECONDS, message)
             return None
 
-    def remember(self, url: str, message: str) -> None:
+    def remember(self, account: Hashable, message: str) -> None:
         with self._guard:
-            self._silent[url] = (clock.now() + SILENT_SECONDS, message)
+            self._silent[account] = (clock.now() + SILENT_SECONDS, message)
 
-    def forget(self, url: str) -> None:
+    def forget(self, account: Hashable) -> None:
         with self._guard:
-            self._silent.pop(url, None)
+            self._silent.pop(account, None)
 
     def clear(self) -> None:
         with self._guard:

@@ -2,7 +2,8 @@
 
 Kept in settings, so that a restart changes nothing: `provider.tmdb` and `provider.omdb`
 hold {reason, since, paused_until (null: until the key is changed), key (a digest),
-reserve}; `omdb.calls` holds {day, count, key}.
+reserve, limit (OMDb's daily one at that time)}; `omdb.calls` holds {day, counts}, the
+counts by the key's digest.
 """
 
 import hashlib
@@ -20,12 +21,14 @@ OMDB_RESERVED = 50
 LONGEST = 86400
 # A pause that began this far in the future was made while the clock was wrong.
 CLOCK_TOLERANCE = 600
+ADDS = {
+    "tmdb": "titles, years, genres, cast and posters",
+    "omdb": "the ratings of IMDb, Rotten Tomatoes and Metacritic",
+}
+WHERE = "An administrator can enter it on Server › Providers."
 WITHOUT_KEY = {
-    "tmdb": "No TMDB key is set (TMDB_API_KEY). It adds titles, years, genres, cast and posters.",
-    "omdb": (
-        "No OMDb key is set (OMDB_API_KEY). It adds the ratings of IMDb, Rotten Tomatoes and "
-        "Metacritic."
-    ),
+    provider: f"No {name} key is set. It adds {ADDS[provider]}. {WHERE}"
+    for provider, name in NAMES.items()
 }
 
 
@@ -37,6 +40,11 @@ def url(provider: str) -> str:
     return {"tmdb": config.current.tmdb_base_url, "omdb": config.current.omdb_base_url}[provider]
 
 
+def account(provider: str) -> tuple[str, str]:
+    """Whom the provider is asked as: its address, and the key's digest."""
+    return url(provider), digest(key(provider))
+
+
 def askable() -> set[str]:
     """The providers that have a key and are not paused."""
     paused = in_force()
@@ -44,13 +52,16 @@ def askable() -> set[str]:
 
 
 def in_force() -> dict[str, dict]:
-    """The setting of each provider that is paused now. A pause ends with its time, or
-    with a new key."""
+    """The setting of each provider that is paused now. A pause ends with its time, with a new
+    key, or with a higher limit where only the reserve was left."""
     now = clock.now()
     paused = {}
     for provider in PROVIDERS:
         pause = models.setting(f"provider.{provider}")
-        if not pause or pause["key"] != _key_digest(provider):
+        if not pause or pause["key"] != digest(key(provider)):
+            continue
+        limit = config.current.omdb_daily_limit
+        if pause.get("reserve") and pause.get("limit", limit) < limit:
             continue
         until = pause["paused_until"]
         latest = now + LONGEST + 2 * CLOCK_TOLERANCE
@@ -72,35 +83,41 @@ def refusal(provider: str) -> str | None:
     return None
 
 
-def stop(provider: str, reason: str) -> None:
-    """Until the key is changed, or an administrator asks for another try."""
-    _put(provider, reason, None)
+def stop(provider: str, reason: str, used: str | None = None) -> None:
+    """Until the key is changed, or an administrator asks for another try. `used`, here and below:
+    the key that was asked with, where another one may be in force by now."""
+    _put(provider, reason, None, used)
 
 
-def pause(provider: str, reason: str, seconds: float) -> None:
-    _put(provider, reason, clock.now() + min(seconds, LONGEST))
+def pause(provider: str, reason: str, seconds: float, used: str | None = None) -> None:
+    _put(provider, reason, clock.now() + min(seconds, LONGEST), used)
 
 
-def pause_until_next_day(provider: str, reason: str, reserve: bool = False) -> None:
+def pause_until_next_day(
+    provider: str, reason: str, used: str | None = None, reserve: bool = False
+) -> None:
     """Until 00:05 UTC. `reserve`: only the worker stops."""
     today = datetime.fromtimestamp(clock.now(), UTC)
     midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
-    _put(provider, reason, (midnight + OMDB_RESUMES).timestamp(), reserve)
+    _put(provider, reason, (midnight + OMDB_RESUMES).timestamp(), used, reserve)
 
 
 def lift_stops() -> None:
     """Let providers that refused their key be asked again; pauses for a limit stay."""
     for provider, pause in in_force().items():
         if pause["paused_until"] is None:
-            models.put_setting(f"provider.{provider}", None)
-            log.info("provider.tried_again", provider=provider)
+            lift(provider)
+
+
+def lift(provider: str) -> None:
+    """Let the provider be asked again, whatever it was paused for."""
+    models.put_setting(f"provider.{provider}", None)
+    log.info("provider.tried_again", provider=provider)
 
 
 def omdb_calls() -> int:
     """Made with this key on this day of UTC."""
-    calls = models.setting("omdb.calls") or {}
-    is_current = calls.get("day") == _today() and calls.get("key") == _key_digest("omdb")
-    return calls["count"] if is_current else 0
+    return _omdb_counts().get(digest(key("omdb")), 0)
 
 
 def omdb_calls_left() -> int:
@@ -108,10 +125,12 @@ def omdb_calls_left() -> int:
     return config.current.omdb_daily_limit - OMDB_RESERVED - omdb_calls()
 
 
-def count_omdb_calls(calls: int) -> None:
-    """Call inside a transaction."""
-    value = {"day": _today(), "count": omdb_calls() + calls, "key": _key_digest("omdb")}
-    models.put_setting("omdb.calls", value)
+def count_omdb_calls(calls: int, used: str | None = None) -> None:
+    """`used`: the key they were made with, where it is not the one in force. Call inside a
+    transaction."""
+    counts, name = _omdb_counts(), digest(key("omdb") if used is None else used)
+    counts[name] = counts.get(name, 0) + calls
+    models.put_setting("omdb.calls", {"day": _today(), "counts": counts})
 
 
 def notices() -> list[str]:
@@ -139,13 +158,16 @@ def _notice(provider: str, pause: dict) -> str:
     return f"{name} is paused until {moment(pause['paused_until'])}: {reason}."
 
 
-def _put(provider: str, reason: str, until: float | None, reserve: bool = False) -> None:
+def _put(
+    provider: str, reason: str, until: float | None, used: str | None, reserve: bool = False
+) -> None:
     value = {
         "reason": reason,
         "since": clock.now(),
         "paused_until": until,
-        "key": _key_digest(provider),
+        "key": digest(key(provider) if used is None else used),
         "reserve": reserve,
+        "limit": config.current.omdb_daily_limit,
     }
     models.put_setting(f"provider.{provider}", value)
     if until is None:
@@ -155,8 +177,14 @@ def _put(provider: str, reason: str, until: float | None, reserve: bool = False)
         log.warning("provider.paused", provider=provider, until=resumes, reason=reason)
 
 
-def _key_digest(provider: str) -> str:
-    return hashlib.sha256(key(provider).encode()).hexdigest()[:16]
+def digest(key: str) -> str:
+    """What is kept of a key in the database."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def _omdb_counts() -> dict[str, int]:
+    calls = models.setting("omdb.calls") or {}
+    return calls.get("counts", {}) if calls.get("day") == _today() else {}
 
 
 def _today() -> str:

@@ -28,8 +28,8 @@ LONGEST_WAITS = {
     "missing": RETRY_MISSING_AFTER,
     "ready": REFRESH_AFTER,
 }
-# {language, before}: TMDB's language in force, and the time before which filled titles
-# are to be looked up again, or null.
+# {language, before, kept}: TMDB's language in force, the time before which filled titles
+# are to be looked up again, or null, and the language that begins without that, if one does.
 RENEWAL = "tmdb.renewal"
 # How long a title stays after the last library removed it and after its last look-up.
 KEEP_UNHELD = 30 * DAY
@@ -197,16 +197,38 @@ def forget_tmdb(imdb_id: str) -> None:
 
 
 def check_language() -> None:
-    """Make all titles due again when TMDB_LANGUAGE was changed.
+    """Make all titles due again when TMDB_LANGUAGE was changed, unless they were to be kept.
 
     A renewal that was asked for while the clock was ahead counts as asked for now.
     """
-    language = config.current.tmdb_language
+    language, now = config.current.tmdb_language, clock.now()
     renewal = models.setting(RENEWAL)
-    if renewal is None or renewal["language"] != language or (renewal["before"] or 0) > clock.now():
-        with db.atomic():
-            before = None if renewal is None else clock.now()
-            models.put_setting(RENEWAL, {"language": language, "before": before})
+    if renewal and renewal["language"] == language and (renewal["before"] or 0) <= now:
+        return
+    is_kept = renewal is None or renewal.get("kept") == language
+    before = (renewal or {}).get("before") if is_kept else now
+    kept = {"kept": language} if renewal and is_kept else {}
+    with db.atomic():
+        value = {"language": language, "before": before and min(before, now), **kept}
+        models.put_setting(RENEWAL, value)
+
+
+def keep_titles(language: str) -> None:
+    """Call before TMDB_LANGUAGE becomes `language`: only titles that are new or due get it."""
+    renewal = {"language": config.current.tmdb_language, "before": None}
+    with db.atomic():
+        renewal |= models.setting(RENEWAL) or {}
+        models.put_setting(RENEWAL, renewal | {"kept": language})
+
+
+def renew_what_was_stored_meanwhile() -> None:
+    """For a run that has just noticed another language: its last answers were still in the old
+    one, and may be younger than the change."""
+    check_language()
+    with db.atomic():
+        renewal = models.setting(RENEWAL)
+        if renewal["before"] and renewal.get("kept") != renewal["language"]:
+            models.put_setting(RENEWAL, renewal | {"before": clock.now()})
 
 
 def renew_all() -> int:
@@ -215,6 +237,12 @@ def renew_all() -> int:
         renewal = {"language": config.current.tmdb_language, "before": clock.now()}
         models.put_setting(RENEWAL, renewal)
     return all_due("tmdb").where(Title.tmdb_state == "ready").count()
+
+
+def filled() -> int:
+    """How many titles that some library holds have been filled by TMDB."""
+    holders = Movie.select(Movie.id).where(Movie.title == Title.imdb_id)
+    return Title.select().where((Title.tmdb_state == "ready") & fn.EXISTS(holders)).count()
 
 
 def sweep() -> int:

@@ -4,18 +4,16 @@ Its threads only make requests; the runner alone writes, some ten titles in one
 transaction, so that neither the network nor the disk holds up the other.
 """
 
-import functools
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import NamedTuple
 
 from peewee import fn
 
-from mm import clock, config, locks, log, maintenance, models
+from mm import clock, config, locks, log, maintenance, models, stored_settings
 from mm.database import db
 from mm.models import Job, Movie, Title
 from mm.providers import client, limits, omdb, tmdb
@@ -57,8 +55,7 @@ class ProviderRun:
     """
 
     provider: str
-    look_up: Callable[[enrichment_queue.QueuedTitle], dict]
-    limiter: limits.RateLimiter
+    account: tmdb.Account | omdb.Account
     todo: SimpleQueue = field(default_factory=SimpleQueue)
     results: SimpleQueue = field(default_factory=SimpleQueue)
     threads: list[threading.Thread] = field(default_factory=list)
@@ -69,6 +66,11 @@ class ProviderRun:
     done: int = 0
     waiting: int = 0
     calls_counted: int = 0
+
+    def look_up(self, title: enrichment_queue.QueuedTitle) -> dict:
+        if isinstance(self.account, tmdb.Account):
+            return tmdb.look_up(self.account, title.imdb_id, title.link)
+        return omdb.look_up(self.account, title.imdb_id)
 
 
 def progress(user_id: str) -> EnrichmentProgress:
@@ -137,7 +139,7 @@ def run(job: Job) -> dict:
     `must_stop`.
     """
     with locks.hold("enrich", "Titles are already being looked up."):
-        runs = [_start(provider) for provider in pauses.PROVIDERS if pauses.key(provider)]
+        runs: list[ProviderRun] = []
         counts: Counter = Counter()
         shown_at = 0.0
         try:
@@ -157,32 +159,51 @@ def run(job: Job) -> dict:
             _show(job, runs)
         finally:
             for each in runs:
-                each.paused = True
-                for _ in each.threads:
-                    each.todo.put(None)
+                _end_threads(each)
     return dict(counts)
 
 
-def _start(provider: str) -> ProviderRun:
-    """With its threads running and waiting for titles."""
+def _follow_settings(runs: list[ProviderRun]) -> None:
+    """Let each provider be asked as the settings say now: with another key, address or language by
+    new threads. What the old ones are still asked for is due as before, and asked for anew."""
+    stored_settings.refresh()
+    limits.tmdb_worker.set_pace(config.current.tmdb_pace)
+    limits.omdb_worker.set_pace(config.current.omdb_pace)
+    accounts = {provider: _account(provider) for provider in pauses.PROVIDERS}
+    for run in [run for run in runs if run.account != accounts[run.provider]]:
+        log.info("enrichment.account_changed", provider=run.provider)
+        _end_threads(run)
+        with db.atomic():
+            _count_calls(run)
+        runs.remove(run)
+        language = getattr(run.account, "language", config.current.tmdb_language)
+        if language != config.current.tmdb_language:
+            enrichment_queue.renew_what_was_stored_meanwhile()
+    asked = {run.provider for run in runs}
+    for provider, account in accounts.items():
+        if account.key and provider not in asked:
+            runs.append(_start(provider, account))
+
+
+def _account(provider: str) -> tmdb.Account | omdb.Account:
     now = config.current
-    account: tmdb.Account | omdb.Account
     if provider == "tmdb":
-        account = tmdb.Account(
+        return tmdb.Account(
             key=now.tmdb_api_key,
             base_url=now.tmdb_base_url,
             language=now.tmdb_language,
             limiter=limits.tmdb_worker,
         )
-        look_up = functools.partial(_ask_tmdb, account)
-    else:
-        account = omdb.Account(
-            key=now.omdb_api_key,
-            base_url=now.omdb_base_url,
-            limiter=limits.omdb_worker,
-        )
-        look_up = functools.partial(_ask_omdb, account)
-    run = ProviderRun(provider, look_up, account.limiter, calls_counted=account.limiter.started)
+    return omdb.Account(
+        key=now.omdb_api_key,
+        base_url=now.omdb_base_url,
+        limiter=limits.omdb_worker,
+    )
+
+
+def _start(provider: str, account: tmdb.Account | omdb.Account) -> ProviderRun:
+    """With its threads running and waiting for titles."""
+    run = ProviderRun(provider, account, calls_counted=account.limiter.started)
     for number in range(THREADS[provider]):
         # Daemons: a request that hangs must not hold up the end of the process.
         name = f"{provider}-{number}"
@@ -192,12 +213,11 @@ def _start(provider: str) -> ProviderRun:
     return run
 
 
-def _ask_tmdb(account: tmdb.Account, title: enrichment_queue.QueuedTitle) -> dict:
-    return tmdb.look_up(account, title.imdb_id, title.link)
-
-
-def _ask_omdb(account: omdb.Account, title: enrichment_queue.QueuedTitle) -> dict:
-    return omdb.look_up(account, title.imdb_id)
+def _end_threads(run: ProviderRun) -> None:
+    """Once each has its answer; what waits for them is not asked for."""
+    run.paused = True
+    for _ in run.threads:
+        run.todo.put(None)
 
 
 def _look_up_all(run: ProviderRun) -> None:
@@ -221,6 +241,7 @@ def _look_up_all(run: ProviderRun) -> None:
 
 def _dispatch(runs: list[ProviderRun]) -> bool:
     """Hand due titles to the threads; False when no answer is awaited any more."""
+    _follow_settings(runs)
     askable = pauses.askable()
     for run in runs:
         if run.provider not in askable:
@@ -267,9 +288,7 @@ def _read_ahead(run: ProviderRun) -> None:
 
 def _store(run: ProviderRun, counts: Counter) -> None:
     """Write the answers that have arrived. Call inside the transaction of a batch."""
-    if run.provider == "omdb" and (calls := run.limiter.started - run.calls_counted):
-        run.calls_counted += calls
-        pauses.count_omdb_calls(calls)
+    _count_calls(run)
     filled = []
     while not run.results.empty():
         title, answer = run.results.get()
@@ -286,10 +305,17 @@ def _store(run: ProviderRun, counts: Counter) -> None:
         Movie.update(updated_at=models.next_update(db.obj)).where(Movie.title.in_(filled)).execute()
 
 
+def _count_calls(run: ProviderRun) -> None:
+    if run.provider == "omdb" and (calls := run.account.limiter.started - run.calls_counted):
+        run.calls_counted += calls
+        pauses.count_omdb_calls(calls, run.account.key)
+
+
 def _store_answer(
     run: ProviderRun, title: enrichment_queue.QueuedTitle, answer: dict | client.Error | None
 ) -> str | None:
     """The state for the counts: ready, missing or failed; None when the title is still due."""
+    key = run.account.key
     match answer:
         case dict() | client.NotFoundError() | client.TemporaryError() if (
             not enrichment_queue.is_current(run.provider, title)
@@ -309,16 +335,16 @@ def _store_answer(
             if run.failures >= OUTAGE_AFTER and run.provider in pauses.askable():
                 run.paused = True
                 run.failures = 0
-                pauses.pause(run.provider, str(answer), OUTAGE_SECONDS)
+                pauses.pause(run.provider, str(answer), OUTAGE_SECONDS, key)
             return "failed"
         case client.WrongKeyError() | client.OverLimitError() if run.provider in pauses.askable():
             # Once: the other threads that were asking at that moment bring the same answer.
             if isinstance(answer, client.WrongKeyError):
-                pauses.stop(run.provider, str(answer))
+                pauses.stop(run.provider, str(answer), key)
             elif answer.retry_after is None:
-                pauses.pause_until_next_day(run.provider, str(answer))
+                pauses.pause_until_next_day(run.provider, str(answer), key)
             else:
-                pauses.pause(run.provider, str(answer), answer.retry_after)
+                pauses.pause(run.provider, str(answer), answer.retry_after, key)
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mm import config, log, models
+from mm import config, files, log, models, stored_settings
 from mm.database import db
 from mm.models import Setting
 from mm.schemas import ArchiveSchedule, SettingDifference, SettingsFile, SettingValue
@@ -27,6 +27,8 @@ PLACES = ("MM_DATA_DIR", "MM_BACKUP_DIR", "MM_BIND", "DATABASE_URL", "HUEY_URL",
 # The settings of the table that belong into the file, and what each holds.
 SETTINGS: dict[str, Any] = {settings.ARCHIVES: ArchiveSchedule}
 IN_QUERY = re.compile(r"(key|token|password)=", re.IGNORECASE)
+# Of what `put` changes, as it was before.
+KEPT_FILE, KEPT_ROWS = "settings.before.json", "settings.rows.json"
 UNREADABLE = "The settings in the archive cannot be read. They were left out."
 LEFT_OUT = "Settings of the archive that this version cannot use were left out: "
 
@@ -69,9 +71,10 @@ def read(path: Path) -> tuple[SettingsFile, list[str]]:
 
 
 def differences(file: SettingsFile) -> list[SettingDifference]:
-    """What the file's server had from its environment and this one lacks or has otherwise. Never
-    names the value of a secret."""
-    known = [name for name in config.VARIABLES if name in file.settings]
+    """What the file's server had set and this one, once the file is `put`, lacks or has otherwise.
+    Never names the value of a secret."""
+    filled_in = _usable_variables(file)
+    known = [name for name in config.VARIABLES if name in file.settings and name not in filled_in]
     told = [(name, _difference(name, file.settings[name])) for name in known]
     return [SettingDifference(name, text) for name, text in told if text]
 
@@ -91,12 +94,55 @@ def usable_settings(file: SettingsFile) -> dict[str, Any]:
 
 
 def put(file: SettingsFile) -> int:
-    """Store the settings that the file brings; how many."""
-    usable = usable_settings(file)
+    """Store the settings that the file brings, and what it says of the variables that pages may
+    change and that this environment does not set; how many. Raises what `stored_settings.write`
+    raises."""
+    usable, variables = usable_settings(file), _usable_variables(file)
     with db.atomic():
         for key, value in usable.items():
             models.put_setting(key, value)
-    return len(usable)
+    if variables:
+        stored_settings.write(variables)
+    return len(usable) + len(variables)
+
+
+def keep_for_later(folder: Path) -> None:
+    """What `put` is about to change, for `put_back`. Done again, it keeps what it has."""
+    if (folder / KEPT_FILE).exists():
+        return
+    values = {key: models.setting(key) for key in SETTINGS}
+    rows = {key: value for key, value in values.items() if value is not None}
+    path = folder / KEPT_ROWS
+    path.unlink(missing_ok=True)
+    files.write(path, msgspec.json.encode(rows))
+    # Last: where it is, both are.
+    stored_settings.keep_copy(folder / KEPT_FILE)
+
+
+def put_back(folder: Path, rows: bool) -> None:
+    """Undo a `put`, if there was one. `rows`: in the table too, whose database is the same."""
+    if not (folder / KEPT_FILE).exists():
+        return
+    if rows:
+        kept = msgspec.json.decode((folder / KEPT_ROWS).read_bytes(), type=dict[str, Any])
+        with db.atomic():
+            Setting.delete().where(Setting.key << list(SETTINGS)).execute()
+            for key, value in kept.items():
+                models.put_setting(key, value)
+    stored_settings.put_back(folder / KEPT_FILE)
+
+
+def _usable_variables(file: SettingsFile) -> dict[str, str]:
+    """The variables that `put` fills in."""
+    usable = {}
+    for name in config.CHANGEABLE:
+        there = file.settings.get(name)
+        if there is None or there.source == "default" or name in config.base.given:
+            continue
+        text = None if there.value is msgspec.UNSET else _usable_text(name, there.value)
+        if text and settings.problem_of(name, text) is None:
+            usable[name] = text
+    return usable
 
 
 def _variable(name: str, secrets: bool) -> SettingValue:
@@ -126,7 +172,8 @@ def _difference(name: str, there: SettingValue) -> str | None:
 def _difference_of_secret(name: str, was_set: bool, text: str | None, here: str) -> str | None:
     where = " The archive’s settings.json holds it." if text else ""
     if was_set and not here:
-        return f"{name} was set in the environment there; enter it here.{where}"
+        enter = "enter it here on Server › Providers" if name in config.KEYS else "set it here, too"
+        return f"{name} was set there; {enter}.{where}"
     if text and text != here:
         return f"{name} is not the one it was there.{where}"
     return None

@@ -4,7 +4,13 @@ import shutil
 
 from mm import clock, files, log, maintenance
 from mm.database import db
-from mm.services.server import archive_files, live_database, restore_state, staging
+from mm.services.server import (
+    archive_files,
+    effective,
+    live_database,
+    restore_state,
+    staging,
+)
 from mm.services.server.archive_format import unpacking
 from mm.services.server.restore_state import Reporter, RestoreRecord
 from mm.services.server.restore_steps import UNSAVED, take_place
@@ -32,6 +38,7 @@ def put_back(report: Reporter, why: str) -> str:
     with log.caught() as attempt:
         if is_loaded and record.shown.safety:
             _load_safety(record)
+        effective.put_back(record.folder, rows=not is_loaded)
         _, old, live = restore_state.posters_of(record)
         if old.exists():
             take_place(old, live)

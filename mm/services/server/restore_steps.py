@@ -213,6 +213,7 @@ def put_settings(report: Reporter) -> None:
     if record.has_settings:
         report.begin("settings", "Restoring the settings")
         settings, _ = effective.read(record.folder / "settings.json")
+        effective.keep_for_later(record.folder)
         effective.put(settings)
 
 
