@@ -363,3 +363,22 @@ def test_a_choice_goes_with_its_title(alice, frozen_clock):
     frozen_clock.move(40 * DAY)
     assert enrichment_queue.sweep() == 1
     assert TmdbLink.select().count() == 0
+
+
+@pytest.mark.parametrize("imdb_id", [UNKNOWN, FILM])
+def test_a_refresh_that_asked_before_the_choice_stores_nothing(alice, monkeypatch, imdb_id):
+    hold(alice, imdb_id)
+    change(omdb_api_key="")
+    ask = refresh.interactive.tmdb_title
+
+    def slowly(look_up, asked, deadline, link):
+        with db.atomic():
+            TmdbLink.create(title=asked, tmdb_id=NUMBER + 1, media_type="movie")
+        return ask(look_up, asked, deadline, link)
+
+    monkeypatch.setattr(refresh.interactive, "tmdb_title", slowly)
+    with pytest.raises(UnavailableError, match="An administrator just changed"):
+        refresh.refresh_title(imdb_id, alice.id)
+    assert Title.get_by_id(imdb_id).tmdb_state == "stub"
+    assert run() == {"tmdb_ready": 1}
+    assert Title.get_by_id(imdb_id).tmdb_id == NUMBER + 1

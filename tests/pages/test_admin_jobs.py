@@ -83,7 +83,7 @@ def test_what_runs_shows_how_far_it_is_and_asks_again_by_itself(admin, alice):
     assert "3 minutes left" in text
     assert "Import for <bdi>alice</bdi>" in text
     assert "step 1 of 4" in text
-    assert "Waiting to start, since" in text
+    assert "Waiting to start, queued" in text
     # It is nobody's library who reads this.
     assert "your library" not in text
     # Without JavaScript.
@@ -94,7 +94,7 @@ def test_a_night_of_thousands_does_not_fill_the_page(admin, alice):
     with db.connection_context():
         jobs.create_many("backup", [alice.id] * 2000, {"kind": "scheduled"})
     text = words(admin.get("/admin/jobs"))
-    assert text.count("Waiting to start, since") == 5
+    assert text.count("Waiting to start, queued") == 5
     assert "1,995 more waiting to start" in text
 
 
