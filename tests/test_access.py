@@ -15,7 +15,7 @@ import pytest
 
 from mm import auth, clock, config, create_app, models, schema
 from mm.database import db
-from mm.models import Job
+from mm.models import Job, Title
 from mm.schemas import Before
 from mm.services import account_links, accounts, jobs
 from mm.services.backup import backups, imports, quotas, uploads
@@ -177,6 +177,12 @@ TABLE = {
     "POST /admin/providers/<provider>/try-again": only_administrators(REDIRECT),
     "POST /admin/providers/language": only_administrators(REDIRECT),
     "GET /admin/titles": only_administrators(200),
+    "POST /admin/titles/retry": only_administrators(REDIRECT),
+    "GET /admin/titles/<imdb_id>": only_administrators(200),
+    "POST /admin/titles/<imdb_id>/retry": only_administrators(REDIRECT),
+    # This server has no key for TMDB.
+    "POST /admin/titles/<imdb_id>/link": only_administrators(503, data={"tmdb": "550"}),
+    "POST /admin/titles/<imdb_id>/unlink": only_administrators(REDIRECT),
     "GET /admin/schedule": only_administrators(200),
     "POST /admin/schedule": only_administrators(REDIRECT, data={"backup_time": "04:00"}),
     "GET /admin/limits": only_administrators(200),
@@ -415,7 +421,7 @@ def path_of(key):
         else a_job_of_alices(key),
         "timestamp": an_archive,
         "user_id": an_account,
-        "imdb_id": a_ranked_film if "ranking" in key else a_watched_film,
+        "imdb_id": a_film_for(key),
         "person": lambda: "Zoe",
         "name": a_person,
         "provider": lambda: "tmdb",
@@ -502,6 +508,18 @@ def an_archive():
     """Work of another row that waits would be in its way."""
     Job.delete().where(Job.kind.in_(jobs.OF_THE_SERVER)).execute()
     return archives.create("scheduled").timestamp
+
+
+def a_film_for(key):
+    if "titles" in key:
+        return a_stuck_title
+    return a_ranked_film if "ranking" in key else a_watched_film
+
+
+def a_stuck_title():
+    imdb_id = a_watched_film()
+    Title.update(tmdb_state="missing").where(Title.imdb_id == imdb_id).execute()
+    return imdb_id
 
 
 def a_watched_film():

@@ -1,6 +1,7 @@
 """TMDB v3: a film or series by its IMDb id. https://developer.themoviedb.org/reference/find-by-id"""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mm.providers import client
 from mm.providers.client import Answer, NotFoundError, TemporaryError, WrongKeyError
@@ -13,6 +14,14 @@ OTHER_KINDS = {
     "tv_season_results": "This is a season of a series, which TMDB can’t look up by IMDb ID.",
     "person_results": "This is a person, not a film.",
 }
+KINDS = {"movie": "film", "tv": "series"}
+
+
+class Link(NamedTuple):
+    """A film or series by TMDB's own id. `media_type`: movie or tv."""
+
+    media_type: str
+    tmdb_id: int
 
 
 @dataclass(frozen=True)
@@ -28,11 +37,14 @@ class Account:
     deadline: float | None = None
 
 
-def look_up(account: Account, imdb_id: str) -> dict:
-    """The details with credits and external ids, and `media_type`, "movie" or "tv".
+def look_up(account: Account, imdb_id: str, link: Link | None = None) -> dict:
+    """The details with credits and external ids, and `media_type`, "movie" or "tv". `link`: what
+    is asked for in place of the IMDb id.
 
     Raises NotFoundError, WrongKeyError, OverLimitError or TemporaryError.
     """
+    if link:
+        return _linked(account, link)
     found = fetch(account, f"/find/{imdb_id}", external_source="imdb_id")
     for name, media_type in (("movie_results", "movie"), ("tv_results", "tv")):
         results = found.get(name)
@@ -48,6 +60,17 @@ def details(account: Account, media_type: str, tmdb_id: int) -> dict:
     """As look_up(), by TMDB's own id."""
     body = fetch(account, f"/{media_type}/{tmdb_id}", append_to_response=APPENDED)
     return {**body, "media_type": media_type}
+
+
+def _linked(account: Account, link: Link) -> dict:
+    try:
+        return details(account, *link)
+    except NotFoundError as error:
+        if error.status != 404:
+            raise
+        what = f"{KINDS[link.media_type]} {link.tmdb_id}"
+        message = f"TMDB has no {what}, which an administrator chose for this title."
+        raise NotFoundError(message) from error
 
 
 def fetch(account: Account, path: str, **params: str) -> dict:

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from peewee import Expression, Field
+from peewee import JOIN, Expression, Field, ModelSelect, fn
 
 from mm import clock, disk, locks, log, maintenance
 from mm.clock import DAY
 from mm.database import db
 from mm.errors import NotFoundError, UserError
-from mm.models import Job
+from mm.models import Job, User
 
 KEEP_SECONDS = 7 * DAY
 ACTIVE = ("queued", "running")
@@ -154,6 +154,25 @@ OF_A_USER = tuple(name for name, kind in KINDS.items() if kind.words and not kin
 OF_THE_SERVER = tuple(name for name, kind in KINDS.items() if kind.is_of_server)
 
 
+# Rows of a page of `ended`.
+PAGE_SIZE = 30
+# Columns that may hold a row for each film of a library.
+LONG = ("params", "result")
+# Those whose results may hold a row for each film of a library; what of them is short.
+LIBRARY_CHANGES = ("import", "restore", "undo")
+WRITTEN = ("movies_imported", "people_imported", "lists_imported")
+
+
+class Ended(NamedTuple):
+    """Jobs that are over, or wait for their user. `results` is by the job's id; of those of
+    LIBRARY_CHANGES it has only WRITTEN."""
+
+    jobs: list[Job]
+    results: dict[str, dict]
+    number: int
+    pages: int
+
+
 class StoppedError(Exception):
     """The worker is shutting down, or what the job needs is in use: the job goes back to the queue
     and is repeated."""
@@ -219,6 +238,43 @@ def active(kind: str, user_id: str | None = None) -> Job | None:
     if user_id:
         rows = rows.where(Job.user == user_id)
     return rows.order_by(Job.created_at.desc()).first()
+
+
+def under_way(waiting: int) -> tuple[list[Job], int]:
+    """What runs, then what is queued, the first of it first, at most so many; and how many are
+    queued in all. Each with its user, without its result."""
+    running = _with_users(Job.params).where(Job.state == "running").order_by(Job.started_at)
+    queued = _with_users(Job.params).where(Job.state == "queued").order_by(Job.created_at)
+    count = Job.select().where(Job.state == "queued").count()
+    return [*running, *queued.limit(waiting)], count
+
+
+def ended(number: int) -> Ended:
+    """PAGE_SIZE of them, the newest first; the nearest page that there is. Each with its user."""
+    over = Job.state.not_in(ACTIVE)
+    pages = max(1, -(-Job.select().where(over).count() // PAGE_SIZE))
+    number = min(max(number, 1), pages)
+    newest = fn.COALESCE(Job.finished_at, Job.created_at).desc()
+    rows = list(_with_users().where(over).order_by(newest, Job.id).paginate(number, PAGE_SIZE))
+    return Ended(rows, _results(rows), number, pages)
+
+
+def _with_users(*further: Field) -> ModelSelect:
+    """Without the LONG columns, but for `further`."""
+    short = [field for field in Job._meta.sorted_fields if field.name not in LONG]
+    return Job.select(*short, *further, User.id, User.username).join(User, JOIN.LEFT_OUTER)
+
+
+def _results(rows: list[Job]) -> dict[str, dict]:
+    changes = [job.id for job in rows if job.kind in LIBRARY_CHANGES and job.state == "done"]
+    others = [job.id for job in rows if job.kind not in LIBRARY_CHANGES]
+    written = Job.select(Job.id, *(Job.result[name] for name in WRITTEN))
+    results = {
+        job_id: dict(zip(WRITTEN, counts, strict=True))
+        for job_id, *counts in written.where(Job.id.in_(changes)).tuples()
+    }
+    short = Job.select(Job.id, Job.result).where(Job.id.in_(others)).tuples()
+    return results | {job_id: result or {} for job_id, result in short}
 
 
 def progress(job: Job, done: int, total: int, message: str = "") -> None:

@@ -438,8 +438,8 @@ def test_an_unexpected_error_fails_only_its_film_and_is_logged_with_a_code(
 ):
     look_up = enrichment_runner.tmdb.look_up
 
-    def sometimes(account, imdb_id):
-        return 1 / 0 if imdb_id == stand.FILM_IDS[1] else look_up(account, imdb_id)
+    def sometimes(account, imdb_id, link):
+        return 1 / 0 if imdb_id == stand.FILM_IDS[1] else look_up(account, imdb_id, link)
 
     monkeypatch.setattr(enrichment_runner.tmdb, "look_up", sometimes)
     hold(alice, *stand.FILM_IDS[:4])

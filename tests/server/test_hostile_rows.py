@@ -193,6 +193,19 @@ def test_a_film_whose_imdb_id_is_none_is_refused(hostile, imdb_id):
 
 
 @pytest.mark.parametrize(
+    "values", ["'../account', 550", "'movie', '550/../../3'", "'movie', 0", "x'ff', 550"]
+)
+def test_a_number_at_tmdb_that_is_none_is_refused(hostile, values):
+    kind, number = values.split(", ")
+    path = hostile(
+        "INSERT INTO tmdb_link (imdb_id, tmdb_id, media_type) "
+        f"SELECT MIN(imdb_id), {number}, {kind} FROM title"
+    )
+    with pytest.raises(InvalidError, match="number at TMDB"):
+        unpacking.check(path)
+
+
+@pytest.mark.parametrize(
     ("statement", "table"),
     [
         ("UPDATE movie SET note = x'ff'", "movie"),

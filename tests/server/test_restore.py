@@ -16,7 +16,7 @@ from mm import config, disk, locks, maintenance, models, tasks
 from mm.clock import DAY
 from mm.database import db
 from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError, UserError
-from mm.models import AccountLink, Job, Movie, Person, Setting, Tombstone, UndoStep, User
+from mm.models import AccountLink, Job, Movie, Person, Setting, TmdbLink, Tombstone, UndoStep, User
 from mm.schemas import ArchiveSchedule
 from mm.services import account_links, accounts, heartbeat, jobs, settings
 from mm.services.server import (
@@ -125,6 +125,16 @@ def test_no_invitation_or_link_for_a_password_outlives_a_restore(library, alice)
     assert do(job).state == "done"
     assert AccountLink.select().count() == 0
     assert User.select().count() == 2
+
+
+def test_what_was_chosen_at_tmdb_comes_back(library):
+    imdb_id = "tt0000001"
+    TmdbLink.create(title=imdb_id, tmdb_id=550, media_type="movie")
+    archive = archives.create("manual")
+    TmdbLink.update(tmdb_id=551).execute()
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert TmdbLink.get_by_id(imdb_id).tmdb_id == 550
 
 
 def test_the_safety_archive_brings_back_what_the_restore_replaced(archive, alice, bob):

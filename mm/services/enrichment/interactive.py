@@ -27,6 +27,11 @@ def cache_key(*parts) -> tuple:
     return (now.tmdb_base_url, now.tmdb_language, now.omdb_base_url, *parts)
 
 
+def title_key(imdb_id: str, link: tmdb.Link | None = None) -> tuple:
+    """What the cache calls TMDB's details of a title; `link`: what was chosen for it."""
+    return cache_key("details", *link) if link else cache_key("title", imdb_id)
+
+
 def tmdb_page(look_up: LookUp, path: str, **params: str) -> dict:
     """TMDB's body for any path, cached."""
 
@@ -43,10 +48,16 @@ def tmdb_details(look_up: LookUp, media_type: str, tmdb_id: int) -> dict:
     return _ask(look_up, "tmdb", lambda: tmdb.details(account, media_type, tmdb_id))
 
 
-def tmdb_title(look_up: LookUp, imdb_id: str, deadline: float | None = None) -> dict:
-    """As `tmdb_details`, by the IMDb id. `deadline`: one before that of the whole look-up."""
+def tmdb_title(
+    look_up: LookUp,
+    imdb_id: str,
+    deadline: float | None = None,
+    link: tmdb.Link | None = None,
+) -> dict:
+    """As `tmdb_details`, by the IMDb id, or by the `link` that was chosen for it. `deadline`: one
+    before that of the whole look-up."""
     account = _tmdb_account(look_up.deadline if deadline is None else deadline)
-    return _ask(look_up, "tmdb", lambda: tmdb.look_up(account, imdb_id))
+    return _ask(look_up, "tmdb", lambda: tmdb.look_up(account, imdb_id, link))
 
 
 def omdb_title(look_up: LookUp, imdb_id: str) -> dict:

@@ -12,7 +12,8 @@ from mm import clock, config
 from mm.database import fold
 from mm.schemas import CacheInfo, OmdbData, SearchResult, TmdbData
 from mm.services.enrichment import interactive, mapping
-from mm.services.enrichment.interactive import cache, cache_key, tmdb_page
+from mm.services.enrichment import queue as enrichment_queue
+from mm.services.enrichment.interactive import cache, cache_key, title_key, tmdb_page
 from mm.services.enrichment.lookup_slots import LookUp
 
 ListKind = Literal["popular", "now_playing", "top_rated", "coming_soon", "trending"]
@@ -56,20 +57,22 @@ def details(tmdb_id: int, media_type: str, user_id: str = "") -> dict:
         with LookUp(user_id) as look_up:
             body = mapping.trimmed(interactive.tmdb_details(look_up, media_type, tmdb_id))
         if imdb_id := mapping.imdb_id_of(body):
-            cache.put(cache_key("title", imdb_id), body)
+            cache.put(title_key(imdb_id), body)
         return body
 
     return cache.fetch(cache_key("details", media_type, tmdb_id), ask)
 
 
 def by_imdb_id(imdb_id: str, user_id: str = "") -> dict:
-    """As `details`, with `media_type`, by the IMDb id."""
+    """As `details`, with `media_type`, by the IMDb id; of what an administrator chose for it, where
+    one did."""
+    link = enrichment_queue.link_of(imdb_id)
 
     def ask() -> dict:
         with LookUp(user_id) as look_up:
-            return mapping.trimmed(interactive.tmdb_title(look_up, imdb_id))
+            return mapping.trimmed(interactive.tmdb_title(look_up, imdb_id, link=link))
 
-    return cache.fetch(cache_key("title", imdb_id), ask)
+    return cache.fetch(title_key(imdb_id, link), ask)
 
 
 def imdb_id_of(tmdb_id: int, media_type: str = "movie", user_id: str = "") -> str | None:

@@ -8,12 +8,13 @@ or when its retry_at has passed.
 from collections.abc import Container
 from typing import NamedTuple
 
-from peewee import Case, Expression, InterfaceError, ModelSelect, OperationalError, fn
+from peewee import JOIN, Case, Expression, InterfaceError, ModelSelect, OperationalError, fn
 
 from mm import clock, config, log, models
 from mm.clock import DAY, HOUR
 from mm.database import chunks, db
-from mm.models import Movie, Title, Tombstone
+from mm.models import Movie, Title, TmdbLink, Tombstone
+from mm.providers import tmdb
 from mm.services.enrichment import mapping, title_json
 
 # After the first, second, third and every later failure.
@@ -34,16 +35,19 @@ RENEWAL = "tmdb.renewal"
 KEEP_UNHELD = 30 * DAY
 SWEEP_MAX = 20_000
 SWEEP_BATCH = 500
+LINK = (TmdbLink.media_type, TmdbLink.tmdb_id)
 # The reason of a title whose look-up met something unforeseen; the code leads to the log.
 UNEXPECTED = "Something went wrong (details in the log, code {})."
 
 
 class QueuedTitle(NamedTuple):
-    """`state` and `attempts` are those at the provider in question."""
+    """`state` and `attempts` are those at the provider in question. `link`: what TMDB is asked for
+    in place of the IMDb id, where an administrator chose it."""
 
     imdb_id: str
     state: str
     attempts: int
+    link: tmdb.Link | None = None
 
 
 def all_due(provider: str) -> ModelSelect:
@@ -73,21 +77,34 @@ def first(
     if prioritized_only:
         held = held.where(is_prioritized)
     rows = (
-        Title.select(Title.imdb_id, state, attempts)
+        Title.select(Title.imdb_id, state, attempts, *LINK)
         .join(held, on=(Title.imdb_id == held.c.imdb_id))
-        .group_by(Title.imdb_id, state, attempts, Title.wanted_at)
+        .join_from(Title, TmdbLink, JOIN.LEFT_OUTER, on=TmdbLink.title == Title.imdb_id)
+        .group_by(Title.imdb_id, state, attempts, Title.wanted_at, *LINK)
         .order_by(priority.desc(nulls="LAST"), is_refresh, fn.MIN(held.c.turn), Title.imdb_id)
         .limit(limit)
         .tuples()
     )
-    return [title for title in map(QueuedTitle._make, rows) if title.imdb_id not in exclude]
+    return [_queued(row) for row in rows if row[0] not in exclude]
 
 
 def get(provider: str, imdb_id: str) -> QueuedTitle:
     """One title, whether it is due or not."""
     state, attempts, _ = _columns(provider)
-    query = Title.select(Title.imdb_id, state, attempts).where(Title.imdb_id == imdb_id)
-    return QueuedTitle(*query.tuples().get())
+    query = Title.select(Title.imdb_id, state, attempts, *LINK).where(Title.imdb_id == imdb_id)
+    linked = query.join(TmdbLink, JOIN.LEFT_OUTER, on=TmdbLink.title == Title.imdb_id)
+    return _queued(linked.tuples().get())
+
+
+def link_of(imdb_id: str) -> tmdb.Link | None:
+    row = TmdbLink.select(*LINK).where(TmdbLink.title == imdb_id).tuples().first()
+    return tmdb.Link(*row) if row else None
+
+
+def is_current(provider: str, title: QueuedTitle) -> bool:
+    """Whether an answer about `title` still counts: something else may have been chosen for it
+    while TMDB was asked. Call inside the transaction that stores the answer."""
+    return provider != "tmdb" or link_of(title.imdb_id) == title.link
 
 
 def recent_missing_reason(provider: str, imdb_id: str, seconds: float) -> str | None:
@@ -143,14 +160,40 @@ def mark_failed(provider: str, title: QueuedTitle, reason: str) -> None:
     """The look-up failed. A title that was filled before stays `ready` and is retried
     as well. Call inside a transaction."""
     state = "ready" if title.state == "ready" else "failed"
-    wait = RETRY_FAILED_AFTER[min(title.attempts, len(RETRY_FAILED_AFTER) - 1)]
-    _mark(provider, title.imdb_id, state, reason, wait, title.attempts + 1)
+    attempts = title.attempts + 1
+    _mark(provider, title.imdb_id, state, reason, wait_after("failed", attempts), attempts)
+
+
+def wait_after(state: str, attempts: int) -> float:
+    """How long a missing title, or one whose look-up failed so many times, waits for the next
+    try."""
+    if state == "missing":
+        return RETRY_MISSING_AFTER
+    return RETRY_FAILED_AFTER[min(max(attempts, 1), len(RETRY_FAILED_AFTER)) - 1]
 
 
 def retry_failed(provider: str) -> None:
     """Make all failed titles due now."""
     state, _, retry_at = _columns(provider)
     Title.update({retry_at: clock.now()}).where(state == "failed").execute()
+
+
+def retry_now(provider: str, titles: Expression) -> None:
+    """Make those of `titles` due that were looked up before. Call inside a transaction."""
+    state, _, retry_at = _columns(provider)
+    Title.update({retry_at: clock.now()}).where(titles & (state != "stub")).execute()
+
+
+def forget_tmdb(imdb_id: str) -> None:
+    """Take out what TMDB sent, as if the title had never been looked up there; what OMDb sent
+    describes it again. Call inside a transaction."""
+    columns = {**mapping.from_tmdb({}), "tmdb_body": None, "tmdb_fetched_at": None}
+    if omdb_body := Title.get_by_id(imdb_id).omdb_body:
+        columns |= mapping.from_omdb(omdb_body)
+    Title.update(columns).where(Title.imdb_id == imdb_id).execute()
+    _mark("tmdb", imdb_id, "stub", reason=None, wait=0)
+    title_json.rebuild(imdb_id)
+    Movie.update(updated_at=models.next_update(db.obj)).where(Movie.title == imdb_id).execute()
 
 
 def check_language() -> None:
@@ -262,6 +305,12 @@ def _is_due(provider: str) -> Expression:
     # SQLite from reading all filled titles through the index of states each time.
     is_old = (Title.tmdb_fetched_at < before) & (fn.COALESCE(state, "") == "ready")
     return due | (is_old & (Title.tmdb_attempts == 0))
+
+
+def _queued(row: tuple) -> QueuedTitle:
+    imdb_id, state, attempts, media_type, tmdb_id = row
+    link = tmdb.Link(media_type, tmdb_id) if tmdb_id else None
+    return QueuedTitle(imdb_id, state, attempts, link)
 
 
 def _columns(provider: str) -> tuple:

@@ -16,7 +16,7 @@ from mm.schemas import Updated
 from mm.services import heartbeat
 from mm.services.enrichment import interactive, pauses
 from mm.services.enrichment import queue as enrichment_queue
-from mm.services.enrichment.interactive import cache, cache_key
+from mm.services.enrichment.interactive import cache, cache_key, title_key
 from mm.services.enrichment.lookup_slots import LookUp
 
 # How long to wait for a running worker that has the title at the head of its queue.
@@ -24,6 +24,7 @@ WORKER_SECONDS = 3
 POLL_SECONDS = 0.1
 # Left for OMDb when TMDB does not answer.
 OMDB_SECONDS = 2
+CHOSEN_MEANWHILE = "An administrator just changed what this is at TMDB. Try again."
 
 _key_locks = KeyedLock()
 
@@ -33,7 +34,7 @@ def fill_from_cache(imdb_id: str) -> bool:
     the search in which it was just found; whether there was anything. Call inside the
     transaction that adds the film."""
     bodies = {
-        "tmdb": cache.get(cache_key("title", imdb_id)),
+        "tmdb": cache.get(title_key(imdb_id, enrichment_queue.link_of(imdb_id))),
         "omdb": cache.get(cache_key("omdb", imdb_id)),
     }
     title = Title.get_by_id(imdb_id)
@@ -120,19 +121,23 @@ def _refresh_from(
         if provider == "omdb":
             body = interactive.omdb_title(look_up, imdb_id)
         else:
-            body = interactive.tmdb_title(look_up, imdb_id, look_up.deadline - OMDB_SECONDS)
+            deadline = look_up.deadline - OMDB_SECONDS
+            body = interactive.tmdb_title(look_up, imdb_id, deadline, title.link)
     except (ProviderError, UnavailableError) as problem:
         error = problem.__cause__
-        # A title that was filled before stays so.
-        if isinstance(error, client.NotFoundError) and title.state != "ready":
-            with db.atomic():
+        with db.atomic():
+            if not enrichment_queue.is_current(provider, title):
+                return UnavailableError(CHOSEN_MEANWHILE)
+            # A title that was filled before stays so.
+            if isinstance(error, client.NotFoundError) and title.state != "ready":
                 enrichment_queue.mark_missing(provider, imdb_id, str(error))
-        # A provider that did not answer is left to the worker, which waits for longer.
-        elif isinstance(error, client.TemporaryError) and not error.silent:
-            with db.atomic():
+            # A provider that did not answer is left to the worker, which waits for longer.
+            elif isinstance(error, client.TemporaryError) and not error.silent:
                 enrichment_queue.mark_failed(provider, title, str(error))
         return problem
     with db.atomic():
+        if not enrichment_queue.is_current(provider, title):
+            return UnavailableError(CHOSEN_MEANWHILE)
         if unusable := _fill(provider, imdb_id, body):
             return unusable
         Movie.update(updated_at=models.next_update(db.obj)).where(Movie.title == imdb_id).execute()

@@ -68,10 +68,10 @@ class ProviderRun:
     waiting: int = 0
     calls_counted: int = 0
 
-    def look_up(self, imdb_id: str) -> dict:
+    def look_up(self, title: enrichment_queue.QueuedTitle) -> dict:
         if isinstance(self.account, tmdb.Account):
-            return tmdb.look_up(self.account, imdb_id)
-        return omdb.look_up(self.account, imdb_id)
+            return tmdb.look_up(self.account, title.imdb_id, title.link)
+        return omdb.look_up(self.account, title.imdb_id)
 
 
 def progress(user_id: str, style: Style = PLAIN) -> EnrichmentProgress:
@@ -233,7 +233,7 @@ def _look_up_all(run: ProviderRun) -> None:
             # What is unexpected is the failure of this title alone.
             with log.isolated("title.look_up_failed", provider=run.provider) as asking:
                 try:
-                    answer = run.look_up(title.imdb_id)
+                    answer = run.look_up(title)
                 except client.Error as error:
                     answer = error
             if asking.code:
@@ -322,6 +322,10 @@ def _store_answer(
     """The state for the counts: ready, missing or failed; None when the title is still due."""
     key = run.account.key
     match answer:
+        case dict() | client.NotFoundError() | client.TemporaryError() if (
+            not enrichment_queue.is_current(run.provider, title)
+        ):
+            return None
         case dict():
             run.failures = 0
             code = enrichment_queue.fill_or_mark_failed(run.provider, title, answer)

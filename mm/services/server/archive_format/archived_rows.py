@@ -92,10 +92,14 @@ def _refuse_accounts(connection: sqlite3.Connection) -> None:
 
 
 def _refuse_ids(connection: sqlite3.Connection) -> None:
-    """An IMDb id becomes part of the addresses that are asked with the server's keys."""
+    """An IMDb id, and what stands for it at TMDB, become parts of the addresses that are asked with
+    the server's keys."""
     odd = "imdb_id = '' OR imdb_id GLOB '*[^A-Za-z0-9]*' OR typeof(imdb_id) <> 'text'"
     if connection.execute(f"SELECT 1 FROM title WHERE {odd}").fetchone():  # noqa: S608
         raise corrupted("a film of database.db has an IMDb id that is none")
+    odd = "media_type NOT IN ('movie', 'tv') OR typeof(tmdb_id) <> 'integer' OR tmdb_id < 1"
+    if connection.execute(f"SELECT 1 FROM tmdb_link WHERE {odd}").fetchone():  # noqa: S608
+        raise corrupted("a film of database.db has a number at TMDB that is none")
     if connection.execute("SELECT 1 FROM person WHERE id > ?", (ID_MAX,)).fetchone():
         raise corrupted("a person of database.db has an id that is too large")
 
