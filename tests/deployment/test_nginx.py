@@ -14,7 +14,7 @@ import pytest
 from mm import config
 from mm.services import accounts
 from tests.conftest import PASSWORD
-from tests.support.processes import _free_port, running
+from tests.support.processes import free_port, running
 
 pytestmark = pytest.mark.processes
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -48,7 +48,7 @@ def port(tmp_path_factory):
     """Of nginx; behind it stands the server, with Alice's account."""
     if NGINX is None:
         pytest.skip("no nginx here: install Debian's package `nginx` to test the README's block")
-    folder, port = tmp_path_factory.mktemp("nginx"), _free_port()
+    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     with running(folder / "data", MM_TRUSTED_PROXIES="1") as server:
         accounts.create("alice@example.org", "alice", PASSWORD)
         server.start("web")

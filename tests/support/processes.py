@@ -78,11 +78,11 @@ class Server:
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            _end_group(process)
+            end_group(process)
 
     def kill(self, name: str) -> None:
         """As the kernel does when memory runs out: children included, nothing is cleaned up."""
-        _end_group(self.processes.pop(name))
+        end_group(self.processes.pop(name))
 
     def flask(self, *arguments: str) -> subprocess.CompletedProcess:
         """`flask --app mm …` on the same data."""
@@ -137,12 +137,12 @@ def running(data_dir: Path, **environment: str) -> Iterator[Server]:
     config.prepare(settings)
     connect(settings.database)
     schema.upgrade()
-    server = Server(data_dir, port := _free_port(), _environment(data_dir, port, environment))
+    server = Server(data_dir, port := free_port(), environment_of(data_dir, port, environment))
     try:
         yield server
     finally:
         for process in server.processes.values():
-            _end_group(process)
+            end_group(process)
         # pytest shows this where the test failed.
         for log in sorted(data_dir.parent.glob("*.log")):
             print(f"--- {log.name}\n{log.read_text()[-4000:]}")
@@ -166,7 +166,7 @@ def _command(name: str) -> list[str]:
     return ["/bin/sh", "-c", f"exec {lines[name]}"]
 
 
-def _environment(data_dir: Path, port: int, own: dict[str, str]) -> dict[str, str]:
+def environment_of(data_dir: Path, port: int, own: dict[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     path = f"{BIN}:{inherited.get('PATH', '/usr/bin:/bin')}"
     return {
@@ -178,13 +178,13 @@ def _environment(data_dir: Path, port: int, own: dict[str, str]) -> dict[str, st
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def _end_group(process: subprocess.Popen) -> None:
+def end_group(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
