@@ -33,6 +33,7 @@ class RateLimiter:
         self._ceiling = self._highest = ceiling
         self._turnstile = threading.Lock()
         self._state = threading.Lock()
+        self._sent_away = threading.Event()
         self._last_slot = 0.0
         self._held_until = 0.0
         self._in_flight = 0
@@ -42,18 +43,24 @@ class RateLimiter:
     def slot(self, deadline: float | None = None) -> Iterator[None]:
         """Wait for the next slot; the request is in flight until the block ends.
 
-        Raises NoSlotError when there is none before the deadline, which is of time.monotonic().
+        Raises NoSlotError when there is none before the deadline, which is of time.monotonic(), and
+        when those who wait are sent away.
         """
+        sent_away = self._sent_away
         # One thread waits for the slot and the others wait for that thread, so that not all of them
         # wake for each slot.
         timeout = -1 if deadline is None else max(0, deadline - time.monotonic())
         if not self._turnstile.acquire(timeout=timeout):
             raise NoSlotError
         try:
-            while (delay := self._start()) > 0:
+            while True:
+                if sent_away.is_set():
+                    raise NoSlotError
+                if (delay := self._start()) <= 0:
+                    break
                 if deadline is not None and time.monotonic() + delay > deadline:
                     raise NoSlotError
-                time.sleep(delay)
+                sent_away.wait(delay)
         finally:
             self._turnstile.release()
         try:
@@ -67,6 +74,11 @@ class RateLimiter:
         """Start no request for so long, because the provider answered 429."""
         with self._state:
             self._held_until = max(self._held_until, time.monotonic() + seconds)
+
+    def send_away(self) -> None:
+        """End the wait of all who wait now, whose requests nobody needs any more."""
+        self._sent_away.set()
+        self._sent_away = threading.Event()
 
     def set_pace(self, per_second: float) -> None:
         """From the next slot on. The ceiling follows a slower pace."""

@@ -113,6 +113,34 @@ def test_the_pace_is_that_of_the_settings(database, standin, monkeypatch):
         assert (limiter._gap, limiter._ceiling) == (1 / pace, pace + 1)
 
 
+def test_who_waits_for_a_slot_with_the_old_key_does_not_hold_up_the_new_one(database):
+    limiter = limits.RateLimiter(0.2, ceiling=50)
+    outcomes = []
+
+    def ask():
+        try:
+            with limiter.slot():
+                outcomes.append("asked")
+        except limits.NoSlotError:
+            outcomes.append("sent away")
+
+    ask()
+    ask()
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    started = time.monotonic()
+    limiter.send_away()
+    limiter.set_pace(100)
+    for thread in threads:
+        thread.join()
+    ask()
+    assert time.monotonic() - started < 1
+    assert outcomes == ["asked", "asked", *["sent away"] * 5, "asked"]
+    assert limiter._in_flight == 0
+
+
 def test_a_higher_limit_lets_omdb_be_asked_for_more(alice, standin, at_store):
     reserve = pauses.OMDB_RESERVED
     stored_settings.write({"OMDB_API_KEY": "a-key", "OMDB_DAILY_LIMIT": str(reserve + 5)})

@@ -487,14 +487,14 @@ def test_many_threads_together_keep_under_the_ceiling_of_each_second(standin):
 
 @pytest.fixture
 def waiting(monkeypatch):
-    """A monotonic clock, waiting.now, that moves only while somebody sleeps."""
+    """A monotonic clock, waiting.now, that moves only while somebody waits."""
     waiting = SimpleNamespace(now=100.0)
 
     def sleep(seconds):
         waiting.now += seconds
 
     monkeypatch.setattr(time, "monotonic", lambda: waiting.now)
-    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(threading.Event, "wait", lambda _, seconds: sleep(seconds))
     return waiting
 
 

@@ -216,6 +216,7 @@ def _start(provider: str, account: tmdb.Account | omdb.Account) -> ProviderRun:
 def _end_threads(run: ProviderRun) -> None:
     """Once each has its answer; what waits for them is not asked for."""
     run.paused = True
+    run.account.limiter.send_away()
     for _ in run.threads:
         run.todo.put(None)
 
