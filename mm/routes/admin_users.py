@@ -8,6 +8,7 @@ from flask_login import current_user
 from mm import auth, htmx
 from mm.errors import ConflictError, UserError
 from mm.models import User
+from mm.routes.filters import dates_of_reader
 from mm.routes.forms import problems_of
 from mm.services import account_links, accounts
 from mm.services.backup import files, overview
@@ -137,7 +138,7 @@ def _page(
         "admin/users.html",
         "admin/_users.html",
         status=error.status if error else 200,
-        rows=list(zip(users, overview.of(users), strict=True)),
+        rows=list(zip(users, overview.of(users, dates_of_reader()), strict=True)),
         count=len(everybody),
         number=number,
         pages=pages,
@@ -168,7 +169,7 @@ def _delete_page(user: User, problems: dict[str, str] | None = None, status: int
         "admin/user_delete.html",
         status=status if problems else 200,
         user=user,
-        backups=overview.of([user])[0],
+        backups=overview.of([user], dates_of_reader())[0],
         lists=len(lists.listing(user.id)),
         folder=files.folder_of(user.id),
         problems=problems or {},

@@ -35,9 +35,9 @@ def of_everybody(style: Style = PLAIN) -> list[BackupOverview]:
     return sorted(rows, key=lambda row: (not _is_alarm(row), ORDER.index(row.state.name)))
 
 
-def of(users: list[User]) -> list[BackupOverview]:
+def of(users: list[User], style: Style = PLAIN) -> list[BackupOverview]:
     """A row for each, in their order."""
-    return list(_of(users, heartbeat.worker_is_late()))
+    return list(_of(users, heartbeat.worker_is_late(), style))
 
 
 def _is_alarm(row: BackupOverview) -> bool:
