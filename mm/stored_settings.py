@@ -27,7 +27,6 @@ UNREADABLE = (
 )
 _guard = threading.Lock()
 _seen: Hashable = None
-_in_force: config.Config | None = None
 _fault: str | None = None
 
 
@@ -39,12 +38,13 @@ class _File(msgspec.Struct):
 def refresh() -> None:
     """Put in force what the file says now. Costs one look at its time stamp where nothing
     changed."""
-    global _seen, _in_force, _fault
-    if _identity() == _seen and config.current is _in_force:
+    global _seen, _fault
+    # Right after `config.use`, nothing is laid over the base.
+    if _identity() == _seen and config.current is not config.base:
         return
     with _guard:
         # The file may be replaced once more while it is read.
-        while (now := _identity()) != _seen or config.current is not _in_force:
+        while (now := _identity()) != _seen or config.current is config.base:
             try:
                 texts, _fault = read(), None
             except UnavailableError as error:
@@ -53,7 +53,7 @@ def refresh() -> None:
             _protect(texts)
             usable = _usable(texts)
             values = {config.VARIABLES[name]: value for name, value in usable.items()}
-            _in_force = config.lay_over(values, usable)
+            config.lay_over(values, usable)
             _seen = now
 
 
@@ -145,10 +145,10 @@ def _usable(texts: Mapping[str, str]) -> dict[str, object]:
 
 
 def _identity() -> Hashable:
-    """Of the file as it is now, below this environment."""
+    """Of the file as it is now."""
     path: Path = config.base.settings_file
     try:
         found = path.stat()
     except OSError as error:
-        return (id(config.base), path, error.errno)
-    return (id(config.base), path, found.st_ino, found.st_mtime_ns, found.st_size)
+        return (path, error.errno)
+    return (path, found.st_ino, found.st_mtime_ns, found.st_size)

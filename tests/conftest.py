@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from werkzeug.security import generate_password_hash
 
-from mm import auth, clock, config, create_app, log, schema
+from mm import auth, clock, config, create_app, log, schema, stored_settings
 from mm.database import connect, db
 from mm.services import accounts
 from tests import RUN_FOLDER
@@ -111,6 +111,8 @@ def app(settings, engine, request):
         app.extensions["failed_log_ins"].storage.reset()
         config.use(settings)
         config.prepare(settings)
+        # As in create_app: what a test puts in force after that stays so.
+        stored_settings.refresh()
         connect(settings.database)
     else:
         app = create_app(settings)

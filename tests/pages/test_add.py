@@ -111,7 +111,7 @@ def test_whatever_is_searched_for_is_shown_as_text(page, text):
 
 
 def test_without_a_key_the_page_says_what_one_would_add(page, without_key):
-    assert "TMDB_API_KEY" in page.get("/add").text
+    assert "an administrator enters a key on Server › Providers" in page.get("/add").text
     assert "Searching by title needs a TMDB key" in page.get("/add?q=lighthouse").text
 
 

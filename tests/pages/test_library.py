@@ -297,7 +297,7 @@ def test_a_view_from_a_file_may_hold_anything(page, alice):
 
 
 def test_without_a_tmdb_key_the_library_says_what_a_key_would_add(page, alices_films):
-    assert "TMDB_API_KEY" in page.get("/").text
+    assert "An administrator can enter it on Server › Providers." in page.get("/").text
 
 
 # Saved views.
