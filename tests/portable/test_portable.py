@@ -629,6 +629,8 @@ ENTRIES = {
 # Tables that are not the library: accounts, what the providers say, the sync machinery, work in
 # progress.
 NOT_THE_LIBRARY = {
+    "account_link",
+    "tmdb_link",
     "user",
     "user_setting",
     "title",

@@ -147,7 +147,7 @@ def test_what_the_old_server_had_and_this_one_lacks_is_said(run, library, monkey
     run("create")
     put_in_force(monkeypatch, here)
     answer = run("restore", "--yes", newest().timestamp)
-    assert "TMDB_API_KEY was set in the environment there; enter it here." in answer
+    assert "TMDB_API_KEY was set there; enter it here on Server › Providers." in answer
 
 
 @pytest.mark.parametrize("harm", ["missing", "no database", "half", "empty", "no tables"])
