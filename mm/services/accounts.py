@@ -176,7 +176,7 @@ def check_added(user_id: str, email: str, username: str, created_at: float) -> N
 def naming(account: str | int) -> Iterator[None]:
     """For accounts of another server: says which account it is that an InvalidError or a
     ConflictError is about. `account`: its name, or its place in a file."""
-    name = f"number {account}" if isinstance(account, int) else repr(account)
+    name = f"number {account}" if isinstance(account, int) else repr(account[:NAME_MAX])
     try:
         yield
     except InvalidError as error:
@@ -417,7 +417,7 @@ def _insert(email: str, username: str, **values: object) -> User:
 
 def _check_email(email: str) -> None:
     if not is_email(email):
-        raise _invalid("email", f"{email!r} is not an email address.")
+        raise _invalid("email", f"{email[:EMAIL_MAX]!r} is not an email address.")
 
 
 def _check_username(username: str) -> None:

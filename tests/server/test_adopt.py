@@ -316,6 +316,14 @@ def test_a_film_without_a_row_of_its_status_is_watched_where_it_has_a_watch(conn
 # Accounts that cannot be as they were.
 
 
+def test_of_a_name_as_long_as_a_book_only_the_beginning_is_repeated(connected, file):
+    make_original(file, users=1, films=1)
+    changed(file, f"UPDATE users SET username = '{'a' * 10**6}', email = '{'b' * 10**6}'")
+    [warning, about_email] = original.inspect(file, "app.db").warnings
+    assert len(warning) < 500 and "can’t be one here" in warning
+    assert len(about_email) < 600 and "is no email address" in about_email
+
+
 def test_twins_that_differ_by_case_both_come_and_are_named(connected, file):
     made = make_original(file, films=2)
     changed(
