@@ -105,9 +105,10 @@ def _mark() -> str:
 
 def _comes_as_from_a_browser(environ: dict) -> bool:
     """nginx that is told no more than `proxy_pass http://127.0.0.1:8000` adds no header and sends
-    that address as Host. But it speaks HTTP/1.0, or closes each connection; browsers do neither."""
-    closes = environ.get("HTTP_CONNECTION", "").lower() == "close"
-    return environ.get("SERVER_PROTOCOL") == "HTTP/1.1" and not closes
+    that address as Host. But it speaks HTTP/1.0 or closes each connection, or is told to ask for
+    another protocol; browsers do none of that here."""
+    keeps_connection = environ.get("HTTP_CONNECTION", "keep-alive").lower() == "keep-alive"
+    return environ.get("SERVER_PROTOCOL") == "HTTP/1.1" and keeps_connection
 
 
 def _is_loopback(address: str) -> bool:

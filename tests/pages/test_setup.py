@@ -143,6 +143,7 @@ FROM_ELSEWHERE = {
     # What nginx sends that is told only where to pass requests on to.
     "HTTP/1.0": {"SERVER_PROTOCOL": "HTTP/1.0"},
     "a connection that closes": {"HTTP_CONNECTION": "close"},
+    "a connection for WebSockets": {"HTTP_CONNECTION": "upgrade"},
     "X-Real-IP": {"HTTP_X_REAL_IP": "127.0.0.1"},
 }
 
