@@ -47,12 +47,20 @@ def known(rows: list[dict[str, Any]]) -> tuple[list[OriginalUser], list[str]]:
 
 
 def named(users: list[OriginalUser], text: str) -> OriginalUser:
-    """By id, name or email address, as they are here or were there. Raises InvalidError."""
+    """By id, email address or name, as they are here or were there; in this order, because somebody
+    may be called what another one's id or address is. Raises InvalidError."""
+    kinds: tuple[Callable[[OriginalUser], tuple], ...] = (
+        lambda user: (user.id,),
+        lambda user: (str(user.key),),
+        lambda user: (user.email,),
+        lambda user: (user.username,),
+        lambda user: user.wanted,
+    )
     for form in (str, fold):
-        for user in users:
-            names = (user.id, str(user.key), user.username, user.email, *user.wanted)
-            if form(text) in (form(name) for name in names):
-                return user
+        for names in kinds:
+            for user in users:
+                if form(text) in map(form, names(user)):
+                    return user
     reason = f"Nobody who comes has the name or email address {text!r}."
     raise InvalidError(reason, [Problem("admin", reason)])
 
