@@ -174,6 +174,15 @@ def test_under_another_name_it_asks_too(browser, host):
     assert users() == []
 
 
+@pytest.mark.parametrize("host", ["x" * 64, "x" * 3000, "x..y"])
+@pytest.mark.parametrize("address", ["/setup", "/login", "/setup/file", "/static/favicon.svg"])
+def test_a_host_that_can_be_none_is_the_senders_error(browser, lines, host, address):
+    for method in ("GET", "POST"):
+        answer = browser.open(address, method=method, headers={"Host": host})
+        assert answer.status_code == 400
+    assert [line for line in lines() if "ERROR" in line] == []
+
+
 def test_a_server_behind_a_proxy_that_it_knows_always_asks(browser):
     config.use(replace(config.current, trusted_proxies=1))
     assert "Set-up code" in browser.get("/setup").text
