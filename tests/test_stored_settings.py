@@ -229,6 +229,7 @@ def test_of_a_short_key_nothing_is_shown(app):
         ("TZ", "U" * 5000, settings.WORDS["TZ"]),
         ("BACKUP_TIME", "24:00", settings.WORDS["BACKUP_TIME"]),
         ("BACKUP_TIME", "*/5 * * * *", settings.WORDS["BACKUP_TIME"]),
+        ("BACKUP_TIME", "٠٣:٠٠", settings.WORDS["BACKUP_TIME"]),
         ("TMDB_LANGUAGE", "English", settings.WORDS["TMDB_LANGUAGE"]),
         ("TMDB_LANGUAGE", "en-US&x=1", settings.WORDS["TMDB_LANGUAGE"]),
         ("TMDB_PACE", "0", settings.WORDS["TMDB_PACE"]),

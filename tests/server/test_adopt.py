@@ -316,6 +316,29 @@ def test_a_film_without_a_row_of_its_status_is_watched_where_it_has_a_watch(conn
 # Accounts that cannot be as they were.
 
 
+def test_of_a_name_as_long_as_a_book_only_the_beginning_is_repeated(connected, file):
+    make_original(file, users=1, films=1)
+    changed(file, f"UPDATE users SET username = '{'a' * 10**6}', email = '{'b' * 10**6}'")
+    [warning, about_email] = original.inspect(file, "app.db").warnings
+    assert "can’t be one here" in warning
+    assert "is no email address" in about_email
+    assert max(len(warning), len(about_email)) < 600
+
+
+@pytest.mark.parametrize("what", ["id", "email"])
+def test_who_is_called_what_identifies_somebody_else_is_not_taken_for_them(connected, file, what):
+    make_original(file, users=2, films=1)
+    changed(
+        file,
+        "UPDATE users SET created_at = 1000 WHERE username = 'user1'",
+        f"UPDATE users SET username = (SELECT {what} FROM users WHERE username = 'user0') "
+        "WHERE username = 'user1'",
+    )
+    meant = next(one for one in original.inspect(file, "").users if one.username == "user0")
+    adopt.adopt(file, admin=getattr(meant, what))
+    assert [user.username for user in User.select().where(User.is_admin)] == ["user0"]
+
+
 def test_twins_that_differ_by_case_both_come_and_are_named(connected, file):
     made = make_original(file, films=2)
     changed(
