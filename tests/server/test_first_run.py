@@ -243,7 +243,8 @@ def test_a_damaged_archive_is_not_offered(left):
 
 def test_the_outcome_is_at_its_address_for_a_week(app, frozen_clock):
     taken = TakenOver([TakenUser("ann", "ann@example.org", 3, problems=[Problem("a", "b")])])
-    token = outcome.store(taken)
+    token = outcome.new_token()
+    outcome.store(taken, token)
     assert outcome.read(token) == taken
     path = config.current.data_dir / "first_run.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -298,6 +299,36 @@ def test_everybody_of_the_original_comes_with_the_administrator_that_was_chosen(
     assert [user.id for user in User.select().where(User.is_admin)] == [chosen.id]
     assert made
     assert all(accounts.log_in(f"user{number}", f"old pass {number}") for number in range(2))
+
+
+@pytest.mark.parametrize("kind", ["library", "all-users", "original"])
+def test_nobody_comes_where_it_cannot_be_kept_who_came_and_what_was_left_out(left, file, kind):
+    app_db = file(b"", "app.db")
+    make_original(app_db, users=1, films=4)
+    path = {
+        "library": file(as_bytes(document(**many(5)))),
+        "all-users": config.current.startup_dir / all_users.LATEST,
+        "original": app_db,
+    }[kind]
+    kept.keep_in_place(path, found.look_at(path, path.name))
+    in_the_way = config.current.data_dir / "first_run.json"
+    in_the_way.mkdir()
+    typed = {**ACCOUNT, "admin": "user0"}
+    with pytest.raises(OSError):
+        confirming.take_over(kept.waiting(), typed)
+    assert not User.select().exists()
+    assert not Movie.select().exists()
+    in_the_way.rmdir()
+    token = confirming.take_over(kept.waiting(), typed)
+    assert len(outcome.read(token).users) == User.select().count() > 0
+
+
+def test_what_came_of_the_settings_of_all_libraries_is_told_too(left):
+    path = config.current.startup_dir / all_users.LATEST
+    path.write_text(path.read_text().replace('"settings":{', '"settings":{"NEWER":7,', 1))
+    kept.keep_in_place(path, found.look_at(path, path.name))
+    told = outcome.read(confirming.take_over(kept.waiting(), {**ACCOUNT, "admin": ""}))
+    assert "Settings that this version cannot use were left out: unknown ones." in told.warnings
 
 
 @pytest.mark.processes
