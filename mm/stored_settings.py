@@ -62,9 +62,10 @@ def fault() -> str | None:
     return _fault
 
 
-def read() -> dict[str, str]:
-    """What the file says, by variable. Raises UnavailableError where it cannot be read."""
-    path = config.base.settings_file
+def read(path: Path | None = None) -> dict[str, str]:
+    """What the file says, by variable; that at `path` if it is another one. Raises UnavailableError
+    where it cannot be read."""
+    path = path or config.base.settings_file
     try:
         with path.open("rb") as file:
             body = file.read(FILE_MAX + 1)

@@ -47,6 +47,7 @@ NOT_IN_ARCHIVE = "The archive has no {}: this server keeps its own."
 UNSAVED = (
     "The database was too damaged to be saved before the restore, so there is no safety archive."
 )
+KEYS_REPLACED = "The archive’s keys are in force. The settings as they were before: {}"
 ARCHIVE_GONE = "The archive is gone, so nothing was changed."
 
 
@@ -244,6 +245,9 @@ def finish(report: Reporter) -> None:
     """The outcome is said before the folder with the old posters goes."""
     record = report.record
     shown = record.shown
+    with log.isolated("restore.keys_not_kept"):
+        if path := effective.keep_replaced_keys(record.folder):
+            report.warn(KEYS_REPLACED.format(path))
     shown.step, shown.state, shown.finished_at = "finish", "done", clock.now()
     shown.message = "The server is restored."
     if record.has_database:
