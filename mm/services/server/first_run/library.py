@@ -9,7 +9,7 @@ from mm.schemas import Problem
 from mm.schemas.first_run import TakenOver, TakenUser
 from mm.services import accounts, portable
 from mm.services.portable.report import ROW
-from mm.services.server.first_run import found
+from mm.services.server.first_run import found, phones
 
 
 def take_over(
@@ -29,6 +29,7 @@ def take_over(
     account by now."""
     incoming = found.read_library(path, name)
     with db.atomic():
+        phones.begin_anew()
         user = accounts.create_first(email, username, password, user_id)
         plan = portable.plan(user.id, incoming, "overwrite")
         portable.apply(plan)
