@@ -241,6 +241,24 @@ def test_settings_are_restored_only_if_chosen(library):
     assert settings.archives().keep_last == 3
 
 
+def test_settings_that_cannot_be_written_beside_a_damaged_file_are_said_before_anything_is_done(
+    library, alice, bob
+):
+    stored_settings.write({"OMDB_DAILY_LIMIT": "500"})
+    archive = archives.create("manual", posters=True)
+    change_everything(alice, bob)
+    config.current.settings_file.write_text("{")
+    before = rows()
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "failed"
+    shown = restore_state.read().shown
+    assert (shown.step, shown.message) == ("check", stored_settings.UNREADABLE)
+    assert rows() == before
+    assert config.current.settings_file.read_text() == "{"
+    job, _ = restore.request(archive.timestamp, settings=False)
+    assert do(job).state == "done"
+
+
 def test_a_key_that_an_archive_replaces_is_kept_beside_the_settings(library):
     """No archive holds it: the one that is made before a restore has no keys."""
     stored_settings.write({"TMDB_API_KEY": "the-key-of-the-archive"})

@@ -113,6 +113,12 @@ def put(file: SettingsFile) -> int:
     return len(usable) + len(variables)
 
 
+def require_puttable(file: SettingsFile) -> None:
+    """Raises UnavailableError where `put` would, because settings.json here is damaged."""
+    if _usable_variables(file):
+        stored_settings.read()
+
+
 def keep_for_later(folder: Path) -> None:
     """What `put` is about to change, for `put_back`. Done again, it keeps what it has."""
     if (folder / KEPT_FILE).exists():

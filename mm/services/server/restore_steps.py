@@ -52,7 +52,8 @@ ARCHIVE_GONE = "The archive is gone, so nothing was changed."
 
 
 def check(report: Reporter) -> None:
-    """Unpack the archive; every byte is compared on the way. Raises InvalidError, NoRoomError."""
+    """Unpack the archive; every byte is compared on the way. Raises InvalidError, NoRoomError, and
+    UnavailableError where settings.json of this server cannot be read."""
     record = report.record
     report.begin("check", "Checking the archive")
     if not Path(record.path).is_file():
@@ -85,6 +86,7 @@ def check(report: Reporter) -> None:
         with (record.folder / "settings.json").open("rb") as file:
             os.fsync(file.fileno())
         settings, warnings = effective.read(record.folder / "settings.json")
+        effective.require_puttable(settings)
         record.shown.differences = effective.differences(settings)
         for warning in warnings:
             report.warn(warning)
