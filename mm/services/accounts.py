@@ -103,6 +103,8 @@ def create(
     _check_username(username)
     check_new_password(password)
     password_hash = generate_password_hash(password)
+    # Sessions and tokens of a lost account with this id are worth nothing.
+    lost = {"id": user_id, "token_version": secrets.randbelow(FIRST_VERSIONS)} if user_id else {}
     with db.atomic():
         if first:
             first()
@@ -112,7 +114,7 @@ def create(
         if User.select().where(User.username_key == fold(username)).exists():
             raise _name_taken()
         return _insert(
-            **({"id": user_id} if user_id else {}),
+            **lost,
             email=email,
             username=username,
             password_hash=password_hash,

@@ -752,6 +752,24 @@ def test_a_file_that_another_process_writes_is_refused_until_it_has_ended(connec
     assert not any(config.current.tmp_dir.glob("upload-*"))
 
 
+def test_a_file_whose_log_may_have_been_left_behind_is_told_so(connected, file, tmp_path):
+    """A browser sends one file, and a log beside it would hold the last changes."""
+    make_original(file, users=1, films=2)
+    assert original.inspect(file, "app.db").warnings == []
+    writer = sqlite3.connect(file)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("UPDATE users SET username = 'changed'")
+    writer.commit()
+    alone = tmp_path / "alone.db"
+    shutil.copy(file, alone)
+    assert original.inspect(file, "app.db").warnings == []
+    found = original.inspect(alone, "app.db")
+    assert found.users[0].username == "user0"
+    assert found.warnings == [original.WITHOUT_LOG]
+    assert adopt.adopt(alone, dry_run=True).warnings == [original.WITHOUT_LOG]
+    writer.close()
+
+
 # The command.
 
 
