@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, abort, request, url_for
 
 from mm import auth, config, htmx, tasks
-from mm.errors import InvalidError, UserError
+from mm.errors import UserError
 from mm.routes import key_forms
 from mm.routes.forms import problems_of
 from mm.services import settings
@@ -32,7 +32,7 @@ def save(provider: str) -> Response:
     try:
         changed = key_forms.save_typed(*FORMS[provider])
     except UserError as error:
-        return _page(problems=_problems(error), status=error.status)
+        return _page(problems=problems_of(error, ""), status=error.status)
     htmx.toast("Saved. It is in force now." if changed else "Nothing has changed.")
     return htmx.go(url_for(".index"))
 
@@ -64,7 +64,7 @@ def save_language() -> Response:
     try:
         changed = language.change(typed, again="again" in request.form)
     except UserError as error:
-        return _page(problems=_problems(error), status=error.status)
+        return _page(problems=problems_of(error, ""), status=error.status)
     if changed:
         auth.log_action("settings.changed", names=LANGUAGE)
         tasks.start_enrichment()
@@ -90,11 +90,6 @@ def _page(results: dict | None = None, problems: dict | None = None, status: int
         filled=queue.filled(),
         again="again" in request.form or request.method == "GET",
     )
-
-
-def _problems(error: UserError) -> dict[str, str]:
-    """By field; what is about the whole file of settings stands above the forms."""
-    return problems_of(error) if isinstance(error, InvalidError) else {"": error.message}
 
 
 def _require_known(provider: str) -> None:
