@@ -1,5 +1,5 @@
-"""`flask --app mm adopt` and `import-all`: a household comes from the original Movie Manager, or from
-a server that was lost."""
+"""`flask --app mm adopt` and `import-all`: a household comes from the original Movie Manager, or
+from a server that was lost."""
 
 import sys
 from pathlib import Path
