@@ -7,7 +7,6 @@ before each request and task, and in long work, so that a change is in force at 
 """
 
 import contextlib
-import os
 import threading
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -77,7 +76,8 @@ def write(texts: Mapping[str, str | None]) -> None:
         found = _content(config.base.settings_file)
         stored = {**found["settings"], **texts}
         kept = {name: text for name, text in stored.items() if text is not None}
-        _replace(msgspec.json.format(msgspec.json.encode({**found, "settings": kept})) + b"\n")
+        body = msgspec.json.format(msgspec.json.encode({**found, "settings": kept})) + b"\n"
+        files.replace(config.base.settings_file, body)
     refresh()
 
 
@@ -86,10 +86,7 @@ def keep_copy(target: Path) -> None:
     with _writing():
         path = config.base.settings_file
         body = path.read_bytes() if path.exists() else b""
-        with files.draft(target.parent) as draft:
-            files.write(draft, body)
-            os.replace(draft, target)
-        files.sync_folder(target.parent)
+        files.replace(target, body)
 
 
 def put_back(copy: Path) -> None:
@@ -97,7 +94,7 @@ def put_back(copy: Path) -> None:
     body = copy.read_bytes()
     with _writing():
         if body:
-            _replace(body)
+            files.replace(config.base.settings_file, body)
         else:
             config.base.settings_file.unlink(missing_ok=True)
     refresh()
@@ -124,14 +121,6 @@ def _writing() -> contextlib.AbstractContextManager[None]:
     return locks.wait_for("settings", WAIT_SECONDS)
 
 
-def _replace(body: bytes) -> None:
-    path = config.base.settings_file
-    with files.draft(path.parent) as draft:
-        files.write(draft, body)
-        os.replace(draft, path)
-        files.sync_folder(path.parent)
-
-
 def _protect(texts: Mapping[str, str | None]) -> None:
     """Before anything could write a key into the log."""
     log.protect(*(text for name in config.KEYS if (text := texts.get(name))))
@@ -144,11 +133,9 @@ def _usable(texts: Mapping[str, str]) -> dict[str, object]:
         if name not in config.CHANGEABLE or name in config.base.given:
             continue
         try:
-            parsed = config.from_environ({name: text})
-        except (config.ConfigError, ValueError, OSError):
+            usable[name] = config.parse(name, text)
+        except config.ConfigError:
             log.warning("settings.left_out", names=name)
-            continue
-        usable[name] = getattr(parsed, config.VARIABLES[name])
     return usable
 
 
