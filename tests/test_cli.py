@@ -78,7 +78,8 @@ def test_where_there_is_an_admin_token_no_code_is_made(run):
 
 
 def test_an_account_twice_is_one_line_and_exit_code_1(run):
-    run("user", "create", "dora@example.org", "dora")
+    said = run("user", "create", "dora@example.org", "dora")
+    assert "flask --app mm user promote dora" in said
     assert (
         run("user", "create", "DORA@example.org", "x", exit_code=1)
         == "Error: Email already registered\n"
