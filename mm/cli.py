@@ -65,7 +65,7 @@ def command(function):
             raise click.ClickException(str(error)) from error
         except starting.DATABASE_ERRORS as error:
             # What cannot be foreseen keeps its traceback.
-            is_usable = not (disk.is_damaged(error) or is_busy(error))
+            is_usable = not (disk.is_damaged(error) or disk.is_read_only(error) or is_busy(error))
             if is_opened and is_usable:
                 raise
             raise click.ClickException(starting.sentence(error)) from error
