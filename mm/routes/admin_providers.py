@@ -4,7 +4,7 @@ from flask import Blueprint, Response, abort, request, url_for
 
 from mm import auth, config, htmx, tasks
 from mm.errors import InvalidError, UserError
-from mm.routes import key_forms
+from mm.routes import key_forms, setting_fields
 from mm.routes.forms import problems_of
 from mm.services import settings
 from mm.services.enrichment import language, pauses, queue
@@ -73,7 +73,7 @@ def save_language() -> Response:
 
 
 def _page(results: dict | None = None, problems: dict | None = None, status: int = 200) -> Response:
-    problems = problems or {}
+    problems = problems or setting_fields.fault()
     results = results or {}
     names = [name for form in FORMS.values() for name in form] + [LANGUAGE]
     shown = {config.VARIABLES[name]: settings.shown(name) for name in names}
