@@ -195,14 +195,18 @@ def test_the_original_moves_in(made_run, visit, tmp_path, version):
     page.get_by_role("button", name="Take it over").click()
     expect(page.get_by_role("region", name="Who came")).to_contain_text(users[0]["username"])
     assert visitor.accessibility_faults() == []
-    told = page.locator("main").inner_text()
+    # Folded, where there are many.
+    told = page.locator("main").text_content()
     for beginning in made["named"]:
         assert beginning in told
     page.get_by_role("link", **LOG_IN).click()
     log_in(page, users[0]["email"], users[0]["password"])
     for number, user in enumerate(users):
         api = Api(made_run.url, user["email"], user["password"])
-        assert statuses(api.ask("GET", "/backup/export")) == statuses(user["library"])
+        # The first one's hostile rows come beside them, as far as they can be used.
+        here, there = statuses(api.ask("GET", "/backup/export")), statuses(user["library"])
+        assert there.items() <= here.items()
+        assert number == 0 or here == there
         listed = api.ask("GET", "/backup/list")["backups"]
         assert len(listed) == len(made["backups"][user["id"]])
         assert {entry["state"] for entry in listed} == {"verified"}
