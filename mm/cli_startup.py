@@ -6,15 +6,13 @@ from pathlib import Path
 import click
 from flask import Flask
 
-from mm import clock, config, log, schema, starting, tasks
-from mm.cli import command, plain, yes_option
+from mm import config, log, schema, starting
+from mm.cli import command, yes_option
 from mm.database import db
-from mm.errors import ConflictError, NotFoundError, UserError
-from mm.models import User
-from mm.schemas.first_run import Found, TakenOver
+from mm.errors import NotFoundError, UserError
 from mm.services import accounts, health
 from mm.services.server import all_users, startup, startup_copies, startup_restore
-from mm.services.server.first_run import all_users_import, code
+from mm.services.server.first_run import code
 from mm.spoken import plural
 
 OPEN = "Open {} in a browser to set up Movie Manager."
@@ -26,7 +24,7 @@ BY_TOKEN = "It asks for the ADMIN_TOKEN of this server."
 
 
 def init_app(app: Flask) -> None:
-    for each in (upgrade, restore_startup, export_all, import_all):
+    for each in (upgrade, restore_startup, export_all):
         app.cli.add_command(each)
 
 
@@ -125,56 +123,4 @@ def export_all(file: Path | None, include_secrets: bool) -> None:
     if export.left_out:
         names = ", ".join(export.left_out)
         click.echo(f"left out: {names}. The log has the reason.", err=True)
-        sys.exit(1)
-
-
-@click.command("import-all")
-@click.option("--no-settings", is_flag=True, help="Leave the settings of this server as they are.")
-@yes_option
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@command
-def import_all(file: Path, no_settings: bool, yes: bool) -> None:
-    """Bring all accounts and libraries of FILE, which export-all wrote, to this server, which must
-    have no account. Everybody logs in with the password they had."""
-    if User.select().exists():
-        raise ConflictError(all_users_import.HAS_ACCOUNTS)
-    _say_found(all_users_import.inspect(file, file.name))
-    if not yes:
-        click.confirm("Bring these accounts and their libraries to this server?", abort=True)
-    taken = all_users_import.take_over(file, settings=not no_settings)
-    tasks.start_enrichment()
-    _say_taken(taken)
-
-
-def _say_found(found: Found) -> None:
-    when = ""
-    if found.made_at is not None:
-        when = f", made {clock.local(found.made_at, config.current.zone):%Y-%m-%d %H:%M}"
-    click.echo(f"{plain(found.source)}: {found.made_by}{when}")
-    click.echo(f"It holds {plural(found.users_count, 'user')} and {plural(found.films, 'film')}:")
-    for user in found.users:
-        role = ", administrator" if user.is_admin else ""
-        films = plural(user.films, "film")
-        click.echo(plain(f"  {user.username} <{user.email}>, {films}{role}"))
-    for warning in found.warnings:
-        click.echo(f"warning: {plain(warning)}", err=True)
-
-
-def _say_taken(taken: TakenOver) -> None:
-    """Ends with exit code 1 where anything was left out."""
-    films = sum(user.films for user in taken.users)
-    click.echo(f"{plural(len(taken.users), 'user')} and {plural(films, 'film')} are here now.")
-    warnings, left_out = list(taken.warnings), list(taken.left_out)
-    for user in taken.users:
-        warnings += (f"{user.username}: {text}" for text in user.warnings)
-        left_out += (f"{user.username}: {row.path}: {row.reason}" for row in user.problems)
-    for text in warnings:
-        click.echo(f"warning: {plain(text)}", err=True)
-    if taken.differences:
-        click.echo("The old server had these settings, and this one lacks them or has others:")
-        for difference in taken.differences:
-            click.echo(f"  {difference.text}")
-    for text in left_out:
-        click.echo(f"left out: {plain(text)}", err=True)
-    if left_out:
         sys.exit(1)

@@ -236,6 +236,14 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
     return config
 
 
+def parse(name: str, text: str) -> Any:
+    """The value that the variable has with this text. Raises ConfigError."""
+    try:
+        return getattr(from_environ({name: text}), VARIABLES[name])
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{name} is {text!r}: it cannot be used") from error
+
+
 def backup_minutes(text: str) -> tuple[int, int]:
     """ "03:00" -> (3, 0)."""
     hour, _, minute = text.partition(":")

@@ -55,6 +55,15 @@ def write(path: Path, data: bytes) -> None:
         settle(file.fileno())
 
 
+def replace(path: Path, data: bytes) -> None:
+    """Give `path` this content, readable by the owner only, in place of what it had. Raises
+    NoRoomError; it then has what it had."""
+    with draft(path.parent) as temporary:
+        write(temporary, data)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+
+
 def settle(descriptor: int) -> None:
     """Wait until the disk has the file, and drop the cached copy where the system can, so that a
     check reads what the disk has."""

@@ -134,7 +134,8 @@ def new_code() -> str:
 
 def redact(text: str) -> str:
     """`text` without the server's secrets, and without what looks like one in a URL or a header."""
-    for secret in _secrets:
+    # Of one that begins as another does, nothing may be left.
+    for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return IN_HEADERS.sub(rf"\1{HIDDEN}", IN_ADDRESSES.sub(rf"\1{HIDDEN}", text))
 

@@ -7,7 +7,6 @@ claimed. What runs already may end. From `close` on every write is refused.
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -87,7 +86,4 @@ def _is_closed() -> bool:
 def _write(restore_id: str, is_closed: bool) -> None:
     path = config.current.maintenance_file
     content = {"id": restore_id, "since": clock.now(), "is_closed": is_closed}
-    with files.draft(path.parent) as draft:
-        files.write(draft, json.dumps(content).encode())
-        os.replace(draft, path)
-    files.sync_folder(path.parent)
+    files.replace(path, json.dumps(content).encode())

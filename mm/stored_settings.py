@@ -7,7 +7,6 @@ before each request and task, and in long work, so that a change is in force at 
 """
 
 import contextlib
-import os
 import threading
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -85,7 +84,8 @@ def write(texts: Mapping[str, str | None]) -> None:
     with _writing():
         stored = {**read(), **texts}
         kept = {name: text for name, text in stored.items() if text is not None}
-        _replace(msgspec.json.format(msgspec.json.encode(_File(VERSION, kept))) + b"\n")
+        body = msgspec.json.format(msgspec.json.encode(_File(VERSION, kept))) + b"\n"
+        files.replace(config.base.settings_file, body)
     refresh()
 
 
@@ -94,10 +94,7 @@ def keep_copy(target: Path) -> None:
     with _writing():
         path = config.base.settings_file
         body = path.read_bytes() if path.exists() else b""
-        with files.draft(target.parent) as draft:
-            files.write(draft, body)
-            os.replace(draft, target)
-        files.sync_folder(target.parent)
+        files.replace(target, body)
 
 
 def put_back(copy: Path) -> None:
@@ -105,7 +102,7 @@ def put_back(copy: Path) -> None:
     body = copy.read_bytes()
     with _writing():
         if body:
-            _replace(body)
+            files.replace(config.base.settings_file, body)
         else:
             config.base.settings_file.unlink(missing_ok=True)
     refresh()
@@ -114,14 +111,6 @@ def put_back(copy: Path) -> None:
 def _writing() -> contextlib.AbstractContextManager[None]:
     """Two who write wait for each other, so that both their changes are kept."""
     return locks.wait_for("settings", WAIT_SECONDS)
-
-
-def _replace(body: bytes) -> None:
-    path = config.base.settings_file
-    with files.draft(path.parent) as draft:
-        files.write(draft, body)
-        os.replace(draft, path)
-        files.sync_folder(path.parent)
 
 
 def _protect(texts: Mapping[str, str | None]) -> None:
@@ -136,11 +125,9 @@ def _usable(texts: Mapping[str, str]) -> dict[str, object]:
         if name not in config.CHANGEABLE or name in config.base.given:
             continue
         try:
-            parsed = config.from_environ({name: text})
-        except (config.ConfigError, ValueError, OSError):
+            usable[name] = config.parse(name, text)
+        except config.ConfigError:
             log.warning("settings.left_out", names=name)
-            continue
-        usable[name] = getattr(parsed, config.VARIABLES[name])
     return usable
 
 

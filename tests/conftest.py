@@ -21,6 +21,15 @@ from tests.support.standin import standin_fixture  # noqa: F401
 PASSWORD = "correct horse battery"
 QUICK_HASH = functools.partial(generate_password_hash, method="pbkdf2:sha256:1")
 DECOY = QUICK_HASH("decoy")
+# What tests change without another app: it is read at the moment of use.
+READ_WHEN_USED = (
+    "data_dir",
+    "database_url",
+    "tmdb_base_url",
+    "tmdb_image_url",
+    "omdb_base_url",
+    *(config.VARIABLES[name] for name in config.CHANGEABLE),
+)
 
 
 def pytest_generate_tests(metafunc):
@@ -98,19 +107,19 @@ def engine(request):
 
 @pytest.fixture
 def app(settings, engine, request):
-    """The app on the test's own data directory and database. Tests without settings share one."""
+    """The app on the test's own data directory and database. Tests share one, unless they change
+    what an app reads when it is made."""
     template = migrated()
     if engine == "postgres":
         settings = replace(settings, database_url=request.getfixturevalue("postgres_url"))
     defaults = config.Config()
-    has_defaults = defaults == replace(
-        settings, data_dir=defaults.data_dir, database_url=defaults.database_url
-    )
-    if has_defaults:
+    as_default = {name: getattr(defaults, name) for name in READ_WHEN_USED}
+    if defaults == replace(settings, **as_default):
         app = app_of_defaults()
         app.extensions["failed_log_ins"].storage.reset()
         config.use(settings)
         config.prepare(settings)
+        log.start(settings)
         # As in create_app: what a test puts in force after that stays so.
         stored_settings.refresh()
         connect(settings.database)

@@ -3,11 +3,11 @@
 from flask import Blueprint, Response, abort, request, url_for
 
 from mm import auth, config, htmx, tasks
-from mm.errors import InvalidError, UserError
+from mm.errors import UserError
 from mm.routes import key_forms, setting_fields
 from mm.routes.forms import problems_of
-from mm.services import settings
 from mm.services.enrichment import language, pauses, queue
+from mm.services.enrichment.keys import KeyTest
 
 # The variables of each provider's form.
 FORMS = {
@@ -15,6 +15,8 @@ FORMS = {
     "omdb": ("OMDB_API_KEY", "OMDB_DAILY_LIMIT", "OMDB_PACE"),
 }
 LANGUAGE = "TMDB_LANGUAGE"
+# What stands on the page beside the keys.
+OTHERS = ("TMDB_PACE", "OMDB_DAILY_LIMIT", "OMDB_PACE", LANGUAGE)
 
 bp = Blueprint("admin_providers", __name__, url_prefix="/admin/providers")
 
@@ -32,7 +34,7 @@ def save(provider: str) -> Response:
     try:
         changed = key_forms.save_typed(*FORMS[provider])
     except UserError as error:
-        return _page(problems=_problems(error), status=error.status)
+        return _page(problems=problems_of(error, ""), status=error.status)
     htmx.toast("Saved. It is in force now." if changed else "Nothing has changed.")
     return htmx.go(url_for(".index"))
 
@@ -64,7 +66,7 @@ def save_language() -> Response:
     try:
         changed = language.change(typed, again="again" in request.form)
     except UserError as error:
-        return _page(problems=_problems(error), status=error.status)
+        return _page(problems=problems_of(error, ""), status=error.status)
     if changed:
         auth.log_action("settings.changed", names=LANGUAGE)
         tasks.start_enrichment()
@@ -72,29 +74,25 @@ def save_language() -> Response:
     return htmx.go(url_for(".index"))
 
 
-def _page(results: dict | None = None, problems: dict | None = None, status: int = 200) -> Response:
-    problems = problems or setting_fields.fault()
+def _page(
+    results: dict[str, KeyTest] | None = None,
+    problems: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    """With what was typed. `results`: of a key's test, by provider."""
     results = results or {}
-    names = [name for form in FORMS.values() for name in form] + [LANGUAGE]
-    shown = {config.VARIABLES[name]: settings.shown(name) for name in names}
     return htmx.render(
         "admin/providers.html",
         status=status,
         cards=[key_forms.card(provider, results.get(provider)) for provider in pauses.PROVIDERS],
-        shown=shown,
-        typed={field: request.form.get(field, row.text) for field, row in shown.items()},
-        problems=problems,
+        fields=setting_fields.of(OTHERS, setting_fields.typed(OTHERS)),
+        problems=problems or setting_fields.fault(),
         pauses=pauses.in_force(),
         calls=pauses.omdb_calls(),
         limit=config.current.omdb_daily_limit,
         filled=queue.filled(),
         again="again" in request.form or request.method == "GET",
     )
-
-
-def _problems(error: UserError) -> dict[str, str]:
-    """By field; what is about the whole file of settings stands above the forms."""
-    return problems_of(error) if isinstance(error, InvalidError) else {"": error.message}
 
 
 def _require_known(provider: str) -> None:

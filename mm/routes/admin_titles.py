@@ -5,6 +5,7 @@ from flask_login import current_user
 
 from mm import auth, htmx, spoken, tasks
 from mm.errors import UserError
+from mm.routes.filters import dates_of_reader
 from mm.routes.forms import problems_of
 from mm.services.enrichment import pauses, stuck
 
@@ -25,7 +26,7 @@ bp = Blueprint("admin_titles", __name__, url_prefix="/admin/titles")
 @auth.admin_required
 def index() -> Response:
     number = request.args.get("page", 1, type=int)
-    listed = stuck.listing(request.args.get("show", "all"), number)
+    listed = stuck.listing(request.args.get("show", "all"), number, dates_of_reader())
     return htmx.render("admin/titles.html", listed=listed, shows=SHOWS, providers=pauses.NAMES)
 
 

@@ -51,7 +51,8 @@ def job_context(job: Job | None) -> dict:
 
 
 def upload_context(problem: str = "") -> dict:
-    """For `admin/_archive_upload.html`. `problem`: why the file that was chosen cannot be used."""
+    """For `admin/_archive_upload.html` and `setup/_file.html`. `problem`: why the file that was
+    chosen cannot be used."""
     most = config.current.archive_max
     return {
         "upload_problem": problem,

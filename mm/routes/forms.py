@@ -5,7 +5,7 @@ import uuid
 from flask import Flask, request
 
 from mm import auth
-from mm.errors import ConflictError, InvalidError, TakenError, UserError
+from mm.errors import InvalidError, TakenError, UserError
 from mm.services.backup import nightly
 from mm.services.library import lists
 
@@ -53,11 +53,9 @@ def init_app(app: Flask) -> None:
 
 
 def problems_of(error: UserError, field: str = "name") -> dict[str, str]:
-    """{field: what is wrong}. A ConflictError is about the `field` that has to be unique."""
+    """{field: what is wrong}; of what is about no field of its own, at `field`."""
     if isinstance(error, (InvalidError, TakenError)) and error.errors:
         return {problem.path: problem.reason for problem in error.errors}
-    if isinstance(error, ConflictError):
-        return {field: "you already have someone with this name"}
     return {field: error.message}
 
 

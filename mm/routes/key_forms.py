@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import abort, request
 
 from mm import auth, config, tasks
+from mm.routes import setting_fields
 from mm.services import settings
 from mm.services.enrichment import keys, pauses
 from mm.services.settings import Shown
@@ -65,12 +66,7 @@ def test_typed(provider: str) -> keys.KeyTest:
 def save_typed(*names: str) -> set[str]:
     """Store what the form has of these variables, and start the look-ups that it makes possible.
     Returns the variables that changed. Raises what `settings.save` raises."""
-    typed = {
-        name: request.form[config.VARIABLES[name]]
-        for name in names
-        if config.VARIABLES[name] in request.form
-    }
-    changed = settings.save(typed)
+    changed = settings.save(setting_fields.typed(names))
     if changed:
         auth.log_action("settings.changed", names=", ".join(sorted(changed)))
         tasks.start_enrichment()

@@ -30,7 +30,7 @@ def create() -> Response:
     try:
         person = people.create(current_user.id, **entered)
     except (InvalidError, ConflictError) as error:
-        return _page(problems_of(error))
+        return _page(_problems(error))
     htmx.toast("{name} added.", name=person.name)
     return htmx.go(url_for(".index"))
 
@@ -50,7 +50,7 @@ def change(person_id: int) -> Response:
         with undo.step(current_user.id, person_id=person_id, with_votes=False) as step:
             changed = people.change(current_user.id, person_id, _entered())
     except (InvalidError, ConflictError) as error:
-        return _one(person, problems_of(error))
+        return _one(person, _problems(error))
     htmx.toast("{name} saved.", undo=step.token, name=changed.name)
     return htmx.go(url_for(".show", person_id=person_id))
 
@@ -125,6 +125,13 @@ def _pages(count: int) -> int:
 def _entered() -> dict:
     form = _typed()
     return {**form, "color": form["color"] or None}
+
+
+def _problems(error: InvalidError | ConflictError) -> dict[str, str]:
+    """A conflict is about the name, which each of a user's people has for themselves."""
+    if isinstance(error, ConflictError):
+        return {"name": "you already have someone with this name"}
+    return problems_of(error)
 
 
 def _typed() -> dict:

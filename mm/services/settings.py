@@ -126,11 +126,11 @@ def problem_of(name: str, text: str) -> str | None:
     if words == WHOLE_NUMBER and not NUMBER.fullmatch(stripped):
         return words
     try:
-        parsed = config.from_environ({name: stripped})
-        # It would refuse every archive, those made here too.
-        if name == "MM_ARCHIVE_MAX" and not parsed.archive_max_bytes:
-            return words
-    except (config.ConfigError, ValueError, OSError):
+        value = config.parse(name, stripped)
+    except config.ConfigError:
+        return words
+    # It would refuse every archive, those made here too.
+    if name == "MM_ARCHIVE_MAX" and not config.size_bytes(value):
         return words
     return None
 

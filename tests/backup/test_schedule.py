@@ -233,6 +233,7 @@ def test_a_time_that_moves_from_later_to_earlier_today_is_caught_up_at_once(
     assert scheduled(alice) == ["2026-03-02.json", "2026-03-03.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "hour"),
     [

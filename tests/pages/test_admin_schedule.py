@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mm import config, models, stored_settings
+from mm import config, locks, models, stored_settings
 from mm.database import db
 from mm.models import User
 from mm.services.backup import nightly, schedule
@@ -153,6 +153,16 @@ def test_a_file_of_settings_that_cannot_be_read_is_named_and_what_was_typed_stay
     assert "cannot be read" in answer.text
     assert 'value="21:00"' in answer.text
     assert config.base.settings_file.read_text() == "{"
+
+
+@pytest.mark.parametrize("page", ["/admin/schedule", "/admin/limits", "/admin/providers/tmdb"])
+def test_settings_that_somebody_else_saves_just_now_are_said_so(admin, page, monkeypatch):
+    monkeypatch.setattr(stored_settings, "WAIT_SECONDS", 0)
+    sent = {"backup_time": "21:00", "manual_backups_max": "7", "tmdb_pace": "7"}
+    with locks.hold("settings"):
+        answer = admin.post(page, data=sent)
+    assert answer.status_code == 409
+    assert "This is already running." in answer.text
 
 
 def test_with_postgresql_the_page_does_not_speak_of_the_archives_schedule(admin, monkeypatch):

@@ -6,12 +6,13 @@ import dataclasses
 import pytest
 from playhouse.test_utils import count_queries
 
-from mm import config, models
+from mm import clock, config, models
 from mm.database import db
+from mm.dates import Style
 from mm.models import Job, Movie, Title, TmdbLink
 from mm.providers import limits
-from mm.services import jobs
-from mm.services.enrichment import interactive, lookup_slots
+from mm.services import date_style, jobs
+from mm.services.enrichment import interactive, lookup_slots, pauses
 from mm.services.enrichment import runner as enrichment_runner
 from tests.support.libraries import document, film, many, person, put
 from tests.support.standin import FILM_IDS, SERIES
@@ -103,6 +104,14 @@ def test_a_provider_that_may_not_be_asked_is_named_with_what_waits(admin, alice)
     text = admin.get("/admin/titles").text
     assert "No TMDB key is set" in text
     assert "3 titles will be looked up at TMDB" in " ".join(text.split())
+
+
+def test_until_when_a_provider_is_paused_is_written_as_the_reader_chose(admin, carol):
+    with db.connection_context():
+        pauses.pause("tmdb", "TMDB is down.", 3600)
+        date_style.choose(carol.id, Style("iso", "en"))
+        until = clock.local(clock.now() + 3600, config.current.zone)
+    assert f"paused until {until:%Y-%m-%d}, " in admin.get("/admin/titles").text
 
 
 def test_thousands_are_paged_with_few_queries(admin, alice):

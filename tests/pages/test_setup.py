@@ -485,6 +485,15 @@ def test_an_offer_that_cannot_be_used_is_said_beside_it(browser):
     assert "Please select a valid backup file." in answer.text
 
 
+def test_after_taking_over_keys_and_backups_are_one_log_in_away(browser):
+    send(browser, LIBRARY)
+    assert 'href="/admin/begin/keys"' in browser.get(confirm(browser, **ACCOUNT).location).text
+    answer = browser.get("/admin/begin/keys")
+    assert answer.location == "/login?next=/admin/begin/keys"
+    name = {"email": ACCOUNT["email"], "password": ACCOUNT["password"], "next": "/admin/begin/keys"}
+    assert browser.post(answer.location, data=name).location == "/admin/begin/keys"
+
+
 def test_the_outcome_is_for_whoever_has_its_address(browser):
     send(browser, LIBRARY)
     address = confirm(browser, **ACCOUNT).location

@@ -738,8 +738,8 @@ def test_the_command_asks_does_and_tells(run, file, folder):
         code.ensure()
     said = run(file, input="y\nuser1\n")
     assert not config.current.setup_code_file.exists()
-    assert "app.db: the original Movie Manager, with rankings, last changed on 20" in said
-    assert "3 accounts, " in said
+    assert "app.db: the original Movie Manager, with rankings, last changed 20" in said
+    assert "It holds 3 users and " in said
     assert f"{folder}: 9 backups" in said
     assert "Which of them becomes an administrator? (user0, user1, user2)" in said
     assert "3 backups\n" in said

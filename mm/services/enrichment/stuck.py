@@ -12,6 +12,7 @@ from peewee import JOIN, Case, Expression, ModelSelect, fn
 
 from mm import clock
 from mm.database import db
+from mm.dates import PLAIN, Style
 from mm.errors import InvalidError, NotFoundError, ProviderError, UnavailableError
 from mm.models import Movie, Title, TmdbLink
 from mm.providers import client
@@ -97,9 +98,9 @@ SHOWN = {
 }
 
 
-def listing(show: str = "all", number: int = 1) -> Page:
+def listing(show: str = "all", number: int = 1, style: Style = PLAIN) -> Page:
     """PAGE_SIZE at a time, those without details from TMDB first; the nearest page that there
-    is."""
+    is. `style`: of the dates in its notices."""
     show = show if show in SHOWN else "all"
     counts = _counts()
     pages = max(1, -(-counts[show] // PAGE_SIZE))
@@ -113,7 +114,7 @@ def listing(show: str = "all", number: int = 1) -> Page:
         if provider not in askable
     }
     entries = [_entry(row) for row in rows]
-    return Page(entries, show, counts, number, pages, waiting, pauses.notices())
+    return Page(entries, show, counts, number, pages, waiting, pauses.notices(style))
 
 
 def get(imdb_id: str) -> Entry:

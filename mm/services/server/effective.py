@@ -211,10 +211,9 @@ def _usable_text(name: str, value: Any) -> str | None:
     if name in PLACES:
         return text
     try:
-        parsed = config.from_environ({name: text})
-    except (config.ConfigError, OSError, ValueError):
+        return text_of(config.parse(name, text))
+    except config.ConfigError:
         return None
-    return text_of(getattr(parsed, config.VARIABLES[name]))
 
 
 def _is_secret(name: str, text: str) -> bool:

@@ -4,7 +4,6 @@ table of jobs too. It outlives a killed process, and holds what is needed to go 
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from pathlib import Path
@@ -115,11 +114,7 @@ def read() -> RestoreRecord | None:
 
 
 def write(record: RestoreRecord) -> None:
-    path = path_of_file()
-    with files.draft(path.parent) as draft:
-        files.write(draft, msgspec.json.encode(record))
-        os.replace(draft, path)
-    files.sync_folder(path.parent)
+    files.replace(path_of_file(), msgspec.json.encode(record))
 
 
 def own_job(record: RestoreRecord) -> dict | None:

@@ -2,7 +2,6 @@
 `data/tmp/setup`, or one that lies on the server's disk already. What was found in it is beside
 it."""
 
-import os
 import secrets
 import shutil
 from pathlib import Path
@@ -86,9 +85,7 @@ def _stored() -> Kept | None:
 
 
 def _remember(kept: Kept) -> Kept:
-    with files.draft(folder()) as draft:
-        files.write(draft, msgspec.json.encode(kept))
-        os.replace(draft, _record())
+    files.replace(_record(), msgspec.json.encode(kept))
     for path in folder().iterdir():
         if path != _record() and path != kept.file:
             path.unlink(missing_ok=True)

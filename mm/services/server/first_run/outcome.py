@@ -1,9 +1,7 @@
 """What came of taking over a file, for whoever did it: they cannot log in before they have read
 it, so the address itself is the key. One at a time, in `data/first_run.json`."""
 
-import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
@@ -28,11 +26,7 @@ class _File(Struct):
 def store(taken: TakenOver) -> str:
     """Returns the token of its address."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    path = _path()
-    with files.draft(path.parent) as draft:
-        files.write(draft, msgspec.json.encode(_File(_digest(token), clock.now(), taken)))
-        os.replace(draft, path)
-    files.sync_folder(path.parent)
+    files.replace(_path(), msgspec.json.encode(_File(_digest(token), clock.now(), taken)))
     return token
 
 
@@ -65,4 +59,4 @@ def _path() -> Path:
 
 
 def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return files.digest(token.encode())
