@@ -22,6 +22,7 @@ from mm.services.enrichment import runner as enrichment_runner
 
 # So many characters of its digest name an invitation.
 INVITE_ID = 8
+NO_ADMINISTRATOR = "Nobody is an administrator yet. To become one: flask --app mm user promote {}"
 user_group = AppGroup("user", help="Accounts.")
 backup_group = AppGroup("backup", help="One user's backup files.")
 user_option = click.option("--user", "name", required=True, help="Email address or username.")
@@ -64,7 +65,7 @@ def command(function):
             raise click.ClickException(str(error)) from error
         except starting.DATABASE_ERRORS as error:
             # What cannot be foreseen keeps its traceback.
-            is_usable = not (disk.is_damaged(error) or is_busy(error))
+            is_usable = not (disk.is_damaged(error) or disk.is_read_only(error) or is_busy(error))
             if is_opened and is_usable:
                 raise
             raise click.ClickException(starting.sentence(error)) from error
@@ -82,6 +83,8 @@ def user_create(email: str, username: str, admin: bool, password: str) -> None:
     """Create an account with the four quick recommenders."""
     user = accounts.create(email, username, password, is_admin=admin)
     click.echo(f"Created the account {user.username} <{user.email}>.")
+    if not accounts.has_administrator():
+        click.echo(NO_ADMINISTRATOR.format(user.username), err=True)
 
 
 @user_group.command("password")

@@ -9,8 +9,7 @@ from flask import Flask
 
 from mm import clock, config, tasks
 from mm.cli import command, dry_run_option, plain, yes_option
-from mm.errors import ConflictError
-from mm.models import User
+from mm.errors import ConflictError, InvalidError
 from mm.schemas.first_run import Found, TakenOver, TakenUser
 from mm.services import accounts
 from mm.services.server.first_run import adopt, all_users_import, code, original
@@ -20,6 +19,7 @@ DONE = (
     "Everybody logs in with the password they had; phones log in again. Titles and posters are "
     "looked up anew."
 )
+WHO = "The original has no administrator: say with --admin NAME who becomes one."
 
 
 def init_app(app: Flask) -> None:
@@ -52,11 +52,18 @@ def adopt_command(
         click.echo(f"{backups}: {plural(found.backups, 'backup')}")
     else:
         click.echo("No folder backups lies beside it; --backups names another one.")
+    names = [] if admin else _to_choose_from(found)
+    if names and yes and not dry_run:
+        raise InvalidError(WHO)
     if not dry_run and not yes:
         click.confirm("Take them over?", abort=True)
-        admin = admin or _asked_for(found)
+        if names:
+            question = "Which of them becomes an administrator?"
+            admin = click.prompt(question, type=click.Choice(names))
     taken = adopt.adopt(file, admin=admin, backups=backups, dry_run=dry_run)
     _say_adopted(taken, dry_run)
+    if names and dry_run:
+        click.echo(WHO)
     if not dry_run:
         tasks.start_enrichment()
         if taken.users:
@@ -99,17 +106,20 @@ def _say_found(found: Found) -> None:
         click.echo(f"warning: {plain(warning)}", err=True)
 
 
-def _asked_for(found: Found) -> str | None:
-    """Who becomes the first administrator, where there is none and a choice."""
-    has_one = User.select().where(User.is_admin & User.is_active).exists()
-    if has_one or len(found.users) < 2:
-        return None
-    names = click.Choice([user.username for user in found.users])
-    return click.prompt("Which of them becomes an administrator?", type=names)
+def _to_choose_from(found: Found) -> list[str]:
+    """The names, where there is no administrator yet and a choice."""
+    if accounts.has_administrator() or len(found.users) < 2:
+        return []
+    return [user.username for user in found.users]
 
 
 def _say_adopted(taken: TakenOver, dry_run: bool) -> None:
-    click.echo("With --dry-run nothing was changed. It would be:" if dry_run else "Taken over:")
+    if dry_run:
+        click.echo("With --dry-run nothing was changed.")
+    if taken.users:
+        click.echo("These would be taken over:" if dry_run else "Taken over:")
+    else:
+        click.echo("Nobody would be taken over." if dry_run else "Nobody was taken over.")
     for user in taken.users:
         _say_user(user)
     for sentence in taken.left_out:

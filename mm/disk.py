@@ -66,6 +66,12 @@ def is_damaged(error: BaseException | None) -> bool:
     return False
 
 
+def is_read_only(error: BaseException) -> bool:
+    """Whether SQLite may not write, because of the file's owner or of how its disk is mounted."""
+    problem = error.__cause__ or error.__context__
+    return getattr(problem, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+
+
 def raise_if_full(error: BaseException) -> None:
     """Raises DiskFullError if a full disk caused this error of the database."""
     if is_full(error):

@@ -32,6 +32,10 @@ NO_ANSWER = (
     "Movie Manager cannot start: the database cannot be opened ({}). Check DATABASE_URL and "
     "MM_DATA_DIR."
 )
+READ_ONLY = (
+    "The database may only be read. Check who owns the data folder {}, and whether its disk is "
+    "mounted so that it can be written."
+)
 NO_ACCESS = "Movie Manager cannot start: {}. Check MM_DATA_DIR, MM_BACKUP_DIR and who owns them."
 
 
@@ -66,6 +70,8 @@ def sentence(error: Exception) -> str:
         return str(error)
     if disk.is_damaged(error):
         return DAMAGED.format(_database_name(), _plain(error))
+    if disk.is_read_only(error):
+        return READ_ONLY.format(config.current.data_dir)
     if is_busy(error):
         return BUSY
     if isinstance(error, OSError):

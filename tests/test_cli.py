@@ -69,6 +69,13 @@ def test_the_set_up_is_announced_until_the_first_account_is_made_and_listed(run)
     assert listed.startswith(services(accounts.find, "dora").id)
 
 
+def test_a_database_that_may_only_be_read_is_one_line(run, database):
+    db.obj.execute_sql("PRAGMA query_only = 1")
+    said = run("user", "invite", exit_code=1)
+    assert said.startswith("Error: The database may only be read.")
+    assert said.count("\n") == 1
+
+
 def test_where_there_is_an_admin_token_no_code_is_made(run):
     config.use(replace(config.current, admin_token="secret"))
     said = run("upgrade")
@@ -78,7 +85,8 @@ def test_where_there_is_an_admin_token_no_code_is_made(run):
 
 
 def test_an_account_twice_is_one_line_and_exit_code_1(run):
-    run("user", "create", "dora@example.org", "dora")
+    said = run("user", "create", "dora@example.org", "dora")
+    assert "flask --app mm user promote dora" in said
     assert (
         run("user", "create", "DORA@example.org", "x", exit_code=1)
         == "Error: Email already registered\n"

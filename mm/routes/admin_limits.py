@@ -45,5 +45,5 @@ def _page(
         "admin/limits.html",
         status=status,
         fields=setting_fields.of(VARIABLES, typed),
-        problems=problems or {},
+        problems=problems or setting_fields.fault(),
     )

@@ -86,7 +86,7 @@ def _page(
         status=status,
         cards=[key_forms.card(provider, results.get(provider)) for provider in pauses.PROVIDERS],
         fields=setting_fields.of(OTHERS, setting_fields.typed(OTHERS)),
-        problems=problems or {},
+        problems=problems or setting_fields.fault(),
         pauses=pauses.in_force(),
         calls=pauses.omdb_calls(),
         limit=config.current.omdb_daily_limit,

@@ -46,5 +46,5 @@ def _page(
         accounts=len(accounts.listing()),
         has_archives=databases.is_sqlite(),
         next_archive=archive_schedule.next_run() if databases.is_sqlite() else None,
-        **time_context(typed, problems),
+        **time_context(typed, problems or setting_fields.fault()),
     )

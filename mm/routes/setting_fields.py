@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from flask import request
 
-from mm import config
+from mm import config, stored_settings
 from mm.services import settings
 
 DEFAULTS = {field.name: field.default for field in fields(config.Config)}
@@ -33,6 +33,12 @@ def typed(variables: Iterable[str]) -> dict[str, str]:
 def of(variables: Iterable[str], texts: dict[str, str] | None = None) -> dict[str, Field]:
     """By name. `texts`: what was typed, by variable, else what is in force."""
     return {config.VARIABLES[variable]: _of(variable, texts or {}) for variable in variables}
+
+
+def fault() -> dict[str, str]:
+    """What stands above the forms while settings.json cannot be read: they show the defaults."""
+    said = stored_settings.fault()
+    return {"": said} if said else {}
 
 
 def _of(variable: str, texts: dict[str, str]) -> Field:

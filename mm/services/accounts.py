@@ -69,6 +69,11 @@ def exist() -> bool:
     return found
 
 
+def has_administrator() -> bool:
+    """Whether an account that can be used is one."""
+    return User.select().where(User.is_admin & User.is_active).exists()
+
+
 def _forget_that_any_exist() -> None:
     global _inhabited
     _inhabited = None

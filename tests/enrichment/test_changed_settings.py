@@ -1,5 +1,6 @@
 """Settings that change while titles are looked up: a run goes on with the new ones."""
 
+import dataclasses
 import threading
 import time
 
@@ -104,6 +105,22 @@ def test_a_language_that_changes_in_the_middle_reaches_every_title(
     asked_again = {path.rsplit("/", 1)[-1] for path in standin.tmdb.asked[len(done) :]}
     assert set(stand.FILM_IDS) <= asked_again
     assert models.setting(enrichment_queue.RENEWAL)["language"] == "de-DE"
+
+
+def test_a_damaged_settings_file_is_no_change_of_the_language(
+    alice, standin, at_store, frozen_clock, settings
+):
+    config.use(dataclasses.replace(settings, tmdb_api_key="a-key-of-tmdb"))
+    stored_settings.write({"TMDB_LANGUAGE": "de-DE"})
+    enrichment_queue.check_language()
+    before = models.setting(enrichment_queue.RENEWAL)
+    hold(alice, *stand.FILM_IDS)
+    frozen_clock.move(1)
+    at_store(1, lambda: config.base.settings_file.write_text("{"))
+    run()
+    enrichment_runner.start_if_due()
+    assert stored_settings.fault()
+    assert models.setting(enrichment_queue.RENEWAL) == before
 
 
 def test_the_pace_is_that_of_the_settings(database, standin, monkeypatch):

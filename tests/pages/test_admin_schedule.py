@@ -33,6 +33,16 @@ def save(client, time="03:00", zone="UTC"):
     return client.post("/admin/schedule", data={"backup_time": time, "timezone": zone})
 
 
+@pytest.mark.parametrize("page", ["providers", "schedule", "limits"])
+def test_each_page_says_that_the_file_of_settings_cannot_be_read(admin, page):
+    said = stored_settings.UNREADABLE
+    assert said not in admin.get(f"/admin/{page}").text
+    config.base.settings_file.write_text("{")
+    answer = admin.get(f"/admin/{page}")
+    assert answer.status_code == 200
+    assert said in answer.text
+
+
 # Schedule.
 
 

@@ -105,6 +105,8 @@ def template(tmp_path_factory):
     house = settle(tmp_path_factory.mktemp("template"))
     (house.folder / ".env").write_text(f"TMDB_API_KEY={KEY}\n")
     house.flask("upgrade")
+    settings = {"version": 1, "settings": {"BACKUP_TIME": "04:30"}}
+    (house.data / "settings.json").write_text(json.dumps(settings))
     house.flask("user create ann@example.org ann --admin")
     (house.folder / "library.json").write_bytes(as_bytes(hard_document()))
     house.flask("import --user ann --yes library.json")
@@ -128,7 +130,7 @@ def test_every_paragraph_is_tested():
         "Table not found",
         "The database is locked",
         "The disk is full.",
-        "Settings are lost.",
+        "Settings are lost",
         "The machine is lost.",
         "Moved to another machine.",
         "An upgrade went wrong.",
@@ -245,16 +247,17 @@ def test_posters_make_room_on_a_full_disk(house, tmp_path):
         subprocess.run(["umount", "-l", house.data], check=True)
 
 
-def test_lost_settings_are_told_by_an_archive(house):
+def test_lost_settings_come_back_from_an_archive(house):
     if not shutil.which("unzip"):
         pytest.skip("no unzip here")
     (house.folder / ".env").unlink()
-    [commands] = paragraph("Settings are lost.")
+    (house.data / "settings.json").write_text('{"version": 1, "sett')
+    [commands] = paragraph("Settings are lost")
     said = house.run(commands, answer="y\n", FILE=house.archive())
-    assert (house.folder / ".env").exists()
     assert '"TMDB_API_KEY"' in said
     assert KEY not in said
-    assert "TMDB" in said.partition("server-backup")[2] or "enter it" in said
+    stored = json.loads((house.data / "settings.json").read_bytes())
+    assert stored["settings"] == {"BACKUP_TIME": "04:30"}
 
 
 def test_a_lost_machine_comes_back_from_an_archive(house, tmp_path):
@@ -263,10 +266,23 @@ def test_a_lost_machine_comes_back_from_an_archive(house, tmp_path):
     new.data.mkdir(mode=0o700)
     shutil.copytree(kept, new.data / "backups")
     archive = new.archive()
-    first, _ = paragraph("The machine is lost.")
+    first, _, _ = paragraph("The machine is lost.")
     said = new.run(first, answer="y\n", FILE=archive)
     assert rows_of(new.database) == before
     assert "TMDB" in said
+
+
+def test_a_lost_machine_comes_back_from_the_export_of_all_libraries(house, tmp_path):
+    library = house.library()
+    new = settle_beside(tmp_path)
+    new.data.mkdir(mode=0o700)
+    shutil.copytree(house.data / "backups/startup", new.data / "backups/startup")
+    new.flask("upgrade")
+    _, commands, _ = paragraph("The machine is lost.")
+    said = new.run(commands, answer="y\n")
+    assert "1 user" in said
+    assert new.library() == library
+    assert new.flask("user list").split()[0] == house.account()
 
 
 def test_a_lost_machine_comes_back_from_backups_of_accounts(house, tmp_path):
@@ -276,7 +292,7 @@ def test_a_lost_machine_comes_back_from_backups_of_accounts(house, tmp_path):
     shutil.copytree(house.data / "backups" / house.account(), new.data / "backups/kept")
     file = house.backups()[-1]
     new.flask("upgrade")
-    _, last = paragraph("The machine is lost.")
+    _, _, last = paragraph("The machine is lost.")
     new.run(
         [line.replace("ID/2026-03-02.json", f"kept/{file.name}") for line in last], answer="y\n"
     )

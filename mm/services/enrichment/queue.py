@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from peewee import JOIN, Case, Expression, InterfaceError, ModelSelect, OperationalError, fn
 
-from mm import clock, config, log, models
+from mm import clock, config, log, models, stored_settings
 from mm.clock import DAY, HOUR
 from mm.database import chunks, db
 from mm.models import Movie, Title, TmdbLink, Tombstone
@@ -199,8 +199,11 @@ def forget_tmdb(imdb_id: str) -> None:
 def check_language() -> None:
     """Make all titles due again when TMDB_LANGUAGE was changed, unless they were to be kept.
 
-    A renewal that was asked for while the clock was ahead counts as asked for now.
+    A renewal that was asked for while the clock was ahead counts as asked for now. While
+    settings.json cannot be read, nobody knows the language: that is no change.
     """
+    if stored_settings.fault():
+        return
     language, now = config.current.tmdb_language, clock.now()
     renewal = models.setting(RENEWAL)
     if renewal and renewal["language"] == language and (renewal["before"] or 0) <= now:
@@ -224,6 +227,8 @@ def keep_titles(language: str) -> None:
 def renew_what_was_stored_meanwhile() -> None:
     """For a run that has just noticed another language: its last answers were still in the old
     one, and may be younger than the change."""
+    if stored_settings.fault():
+        return
     check_language()
     with db.atomic():
         renewal = models.setting(RENEWAL)

@@ -126,7 +126,7 @@ def _coming(users: Sequence[OriginalUser]) -> _Coming:
 def _administrator(coming: _Coming, admin: str | None, dry_run: bool) -> OriginalUser | None:
     """None where the server has one and nobody new is named, and where nobody comes."""
     active = [user for user in coming.users if user.is_active]
-    has_one = User.select().where(User.is_admin & User.is_active).exists()
+    has_one = accounts.has_administrator()
     if not coming.users:
         return None
     if admin:
