@@ -28,7 +28,7 @@ def init_app(app: Flask) -> None:
 @click.option(
     "--backups",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="The original's backups; by default the folder backups beside the file, if it is there.",
+    help="The original's backups; by default the backups folder beside the file, if there is one.",
 )
 @dry_run_option
 @yes_option
@@ -37,7 +37,7 @@ def init_app(app: Flask) -> None:
 def adopt_command(
     file: Path, admin: str | None, backups: Path | None, dry_run: bool, yes: bool
 ) -> None:
-    """Take over all accounts of the original Movie Manager from FILE, its app.db: with passwords,
+    """Import all accounts of the original Movie Manager from FILE, its app.db: with passwords,
     libraries and backups. FILE is not changed; stop the original first. Exit code 1 when somebody
     was left out."""
     beside = file.absolute().parent / "backups"
@@ -45,7 +45,7 @@ def adopt_command(
     found = original.inspect(file, file.name, backups)
     _say_found(found, backups)
     if not dry_run and not yes:
-        click.confirm("Take them over?", abort=True)
+        click.confirm("Import them?", abort=True)
         admin = admin or _asked_for(found)
     taken = adopt.adopt(file, admin=admin, backups=backups, dry_run=dry_run)
     _say(taken, dry_run)
@@ -68,7 +68,7 @@ def _say_found(found: Found, backups: Path | None) -> None:
     if backups:
         click.echo(f"{backups}: {plural(found.backups, 'backup')}")
     else:
-        click.echo("No folder backups lies beside it; --backups names another one.")
+        click.echo("There is no backups folder beside it; name one with --backups.")
     for warning in found.warnings:
         click.echo(plain(f"warning: {warning}"), err=True)
 
@@ -83,7 +83,9 @@ def _asked_for(found: Found) -> str | None:
 
 
 def _say(taken: TakenOver, dry_run: bool) -> None:
-    click.echo("With --dry-run nothing was changed. It would be:" if dry_run else "Taken over:")
+    click.echo(
+        "Nothing was changed. Without --dry-run this would be imported:" if dry_run else "Imported:"
+    )
     for user in taken.users:
         _say_user(user)
     for sentence in taken.left_out:

@@ -33,7 +33,7 @@ def save(provider: str) -> Response:
         changed = key_forms.save_typed(*FORMS[provider])
     except UserError as error:
         return _page(problems=_problems(error), status=error.status)
-    htmx.toast("Saved. It is in force now." if changed else "Nothing has changed.")
+    htmx.toast("Saved. It takes effect at once." if changed else "Nothing has changed.")
     return htmx.go(url_for(".index"))
 
 
@@ -68,7 +68,7 @@ def save_language() -> Response:
     if changed:
         auth.log_action("settings.changed", names=LANGUAGE)
         tasks.start_enrichment()
-    htmx.toast("Saved. It is in force now." if changed else "Nothing has changed.")
+    htmx.toast("Saved. It takes effect at once." if changed else "Nothing has changed.")
     return htmx.go(url_for(".index"))
 
 

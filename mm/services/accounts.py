@@ -51,7 +51,7 @@ REHASH_SECONDS = 1
 # Compared for an unknown name, so that it takes as long as a wrong password.
 _DECOY = generate_password_hash(uuid.uuid4().hex)
 _ORIGINAL_DECOY = f"{'0' * 64}${'0' * 64}"
-SET_UP_MEANWHILE = "This server was set up a moment ago. Nothing more was added: log in."
+SET_UP_MEANWHILE = "Somebody has just set up this server, so nothing was added. Log in."
 # The database of which this process knows that it has an account.
 _inhabited: object = None
 

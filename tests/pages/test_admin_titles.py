@@ -126,7 +126,7 @@ def test_thousands_are_paged_with_few_queries(admin, alice):
 def test_try_again_puts_it_first_and_wakes_the_worker(admin, lost):
     answer = admin.post(f"/admin/titles/{LOST}/retry?show=tmdb-missing&page=2", headers=PARTIAL)
     assert f'id="title-{LOST}"' in answer.text
-    assert "It is tried again soon." in answer.text
+    assert "It will be tried again soon." in answer.text
     assert answer.headers["HX-Replace-Url"] == "/admin/titles?show=tmdb-missing&page=2"
     with db.connection_context():
         assert jobs.active("enrich")

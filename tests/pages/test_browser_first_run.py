@@ -101,10 +101,10 @@ def test_make_run_and_a_browser_are_all_it_takes(made_run, visit, size, scheme):
     page.goto(made_run.url)
     expect(page).to_have_url(f"{made_run.url}/setup")
     assert visitor.accessibility_faults() == []
-    page.get_by_label("Your name").fill(NAME)
+    page.get_by_label("Username").fill(NAME)
     page.get_by_label("Email").fill(EMAIL)
     page.get_by_label("Password").fill(PASSWORD)
-    hand.click(page.get_by_role("button", name="Create and go on"))
+    hand.click(page.get_by_role("button", name="Create account"))
 
     # A wrong key is told from a right one, in the provider's own words.
     key = page.get_by_label("TMDB key")
@@ -171,7 +171,7 @@ def test_everybody_comes_back_from_an_export_of_all_libraries(made_run, visit, t
         assert old.flask("export-all", str(exported)).returncode == 0
     page = choose(visit("phone", "light"), made_run, exported)
     expect(page.locator("dl")).to_contain_text("12")
-    page.get_by_role("button", name="Take it over").click()
+    page.get_by_role("button", name="Import").click()
     expect(page.get_by_role("region", name="Who came")).to_contain_text("bea")
     page.get_by_role("link", **LOG_IN).click()
     log_in(page, "bea", f"{PASSWORD} of bea")
@@ -192,7 +192,7 @@ def test_the_original_moves_in(made_run, visit, tmp_path, version):
     users = list(made["users"].values())
     page.get_by_role("radio", name=users[1]["username"]).check()
     assert visitor.accessibility_faults() == []
-    page.get_by_role("button", name="Take it over").click()
+    page.get_by_role("button", name="Import").click()
     expect(page.get_by_role("region", name="Who came")).to_contain_text(users[0]["username"])
     assert visitor.accessibility_faults() == []
     told = page.locator("main").inner_text()

@@ -122,7 +122,7 @@ def test_a_masked_field_tests_the_key_that_is_stored(admin, standin):
 
 def test_a_test_without_a_key_asks_nobody(admin, standin):
     assert "Enter a key first." in ask(admin, tmdb_api_key="").text
-    assert "A key of spaces is none" in ask(admin, tmdb_api_key="  ").text
+    assert "These are only spaces" in ask(admin, tmdb_api_key="  ").text
     assert ask(admin, "imdb", tmdb_api_key=KEY).status_code == 404
     assert standin.tmdb.asked == []
 

@@ -542,7 +542,10 @@ def test_a_backup_that_cannot_be_read_is_named_and_the_others_come(connected, fi
     assert user.backups == 3
     text = "\n".join(all_said(taken))
     assert "The backup 2026-02-10.json can’t be read and was left where it is" in text
-    assert "3 with other names were left: 2026-02-13.json, 2026-02-30.json, notes.txt" in text
+    assert (
+        "3 files with other names were left out: 2026-02-13.json, 2026-02-30.json, notes.txt"
+        in text
+    )
     assert "The backup 2026-02-14_07.json came along, but a test restore failed" in text
     assert "The backups in somebody belong to nobody" in text
     assert {entry.state for entry in backups.listing(user_id)} == {"verified", "damaged"}

@@ -21,7 +21,7 @@ from mm.services.server.first_run import (
 )
 from mm.services.server.first_run.kept import Kept
 
-BUSY = "The server is being set up by somebody else right now. Look again in a minute."
+BUSY = "Somebody else is setting up the server right now. Try again in a minute."
 CHOOSE_ADMINISTRATOR = "Choose who becomes the administrator."
 
 

@@ -106,10 +106,12 @@ def _user(row: dict[str, Any]) -> OriginalUser:
     if not accounts.is_username(username):
         username = UNPRINTABLE.sub("-", username).strip("-")[: accounts.NAME_MAX - MARK_MAX]
         username = username or f"user-{row['rowid']}"
-        warnings.append(f"{place}: the name {wanted[0]!r} can’t be one here; it is now {username}.")
+        warnings.append(
+            f"{place}: the name {wanted[0]!r} can’t be used here; it is now {username}."
+        )
     if not accounts.is_email(email):
         email = f"user-{user_id[:8]}@example.invalid"
-        why = f"{wanted[1]!r} is no email address; it is now {email}."
+        why = f"{wanted[1]!r} isn’t an email address; it is now {email}."
         warnings.append(f"{place} ({username}): {why}")
     if own_id is None:
         warnings.append(f"{place} ({username}): has a new id, {user_id}.")
