@@ -15,6 +15,7 @@ FORMS = {
     "omdb": ("OMDB_API_KEY", "OMDB_DAILY_LIMIT", "OMDB_PACE"),
 }
 LANGUAGE = "TMDB_LANGUAGE"
+LANGUAGE_FIELD = config.VARIABLES[LANGUAGE]
 
 bp = Blueprint("admin_providers", __name__, url_prefix="/admin/providers")
 
@@ -60,7 +61,7 @@ def try_again(provider: str) -> Response:
 @bp.post("/language")
 @auth.admin_required
 def save_language() -> Response:
-    typed = request.form.get(config.VARIABLES[LANGUAGE], "")
+    typed = request.form.get(LANGUAGE_FIELD, "")
     try:
         changed = language.change(typed, again="again" in request.form)
     except UserError as error:
@@ -88,7 +89,7 @@ def _page(results: dict | None = None, problems: dict | None = None, status: int
         calls=pauses.omdb_calls(),
         limit=config.current.omdb_daily_limit,
         filled=queue.filled(),
-        again="again" in request.form or request.method == "GET",
+        again="again" in request.form or LANGUAGE_FIELD not in request.form,
     )
 
 

@@ -241,6 +241,13 @@ class TestLanguage:
         admin.post("/admin/providers/language", data={"tmdb_language": "fr", "again": "1"})
         assert self.due() == 1
 
+    def test_the_tick_stays_where_another_form_was_refused(self, admin):
+        ticked = 'name="again" value="1" checked'
+        answer = admin.post("/admin/providers/omdb", data={"omdb_daily_limit": "x"})
+        assert ticked in " ".join(answer.text.split())
+        answer = admin.post("/admin/providers/language", data={"tmdb_language": "Klingon!"})
+        assert ticked not in " ".join(answer.text.split())
+
     def test_one_that_is_none_is_refused(self, admin):
         answer = admin.post("/admin/providers/language", data={"tmdb_language": "Klingon!"})
         assert answer.status_code == 422
