@@ -399,7 +399,7 @@ def _hash_anew(user: User, password: str) -> None:
         with waiting_at_most(db.obj, REHASH_SECONDS), db.atomic():
             User.update(password_hash=password_hash).where(same).execute()
     except (UserError, *starting.DATABASE_ERRORS) as error:
-        log.warning("password.not_hashed_anew", user=user.id, reason=starting.reason(error))
+        log.warning("password.not_rehashed", user=user.id, reason=starting.reason(error))
 
 
 def _insert(email: str, username: str, **values: object) -> User:

@@ -75,8 +75,9 @@ def test_somebody_is_invited_creates_an_account_and_adds_a_film(
     server, admin, visit, way, newcomer
 ):
     page = admin.page
-    page.get_by_label("For whom").fill(newcomer)
+    page.get_by_label("Who it is for").fill(newcomer)
     page.get_by_role("button", name="Create invitation").click()
+    expect(page.get_by_label("Link", exact=True)).to_be_focused()
     link = page.get_by_label("Link", exact=True).input_value()
     expect(page.get_by_label(f"Revoke the invitation for {newcomer}")).to_be_visible()
     assert faults(admin, way) == []

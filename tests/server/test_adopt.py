@@ -349,7 +349,13 @@ def test_what_no_account_can_have_here_is_replaced_and_told(connected, file):
     assert row.email == f"user-{row.id[:8]}@example.invalid"
     assert (row.is_active, accounts.log_in("a-b", "plain")) == (False, None)
     text = "\n".join(user.warnings)
-    for words in ("the name 'a@b'", "'nobody' isn’t an email", "new id", "no password", "created_at"):
+    for words in (
+        "the name 'a@b'",
+        "'nobody' isn’t an email",
+        "new id",
+        "no password",
+        "created_at",
+    ):
         assert words in text
 
 
@@ -755,7 +761,9 @@ def test_the_command_asks_does_and_tells(run, file, folder):
 
 def test_the_command_changes_nothing_when_dry_or_not_confirmed(run, file):
     make_original(file, films=2)
-    assert "Nothing was changed. Without --dry-run this would be imported:" in run(file, "--dry-run")
+    assert "Nothing was changed. Without --dry-run this would be imported:" in run(
+        file, "--dry-run"
+    )
     run(file, input="n\n", exit_code=1)
     said = run(file, "--yes", exit_code=1)
     assert "Choose which of its accounts becomes one" in said

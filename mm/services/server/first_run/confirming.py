@@ -43,7 +43,7 @@ def take_over(waiting: Kept, typed: Mapping[str, str]) -> str:
     account by now; nothing is then changed."""
     with _alone():
         taken = _taken(waiting, typed)
-        log.warning("setup.taken_over", kind=waiting.found.kind, users=len(taken.users))
+        log.warning("setup.imported", kind=waiting.found.kind, users=len(taken.users))
         token = outcome.store(taken)
         kept.forget()
         code.forget()

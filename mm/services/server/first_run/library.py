@@ -26,7 +26,7 @@ def take_over(
         portable.apply(plan)
         result = portable.result(plan, None)
     films = sum(film.values.status != "deleted" for film in incoming.films)
-    log.info("setup.library_taken", user=user.id, films=films, left_out=len(plan.errors))
+    log.info("setup.library_imported", user=user.id, films=films, left_out=len(plan.errors))
     problems = [_named(plan, problem) for problem in plan.errors]
     taken = TakenUser(user.username, user.email, films, problems=problems, warnings=result.warnings)
     return TakenOver(users=[taken])
