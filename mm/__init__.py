@@ -1,6 +1,7 @@
 """Movie Manager: a household's film libraries, kept safe."""
 
-from flask import Flask, request
+from flask import Flask, Response, make_response, request
+from werkzeug.exceptions import BadRequest
 
 from mm import config as configuration
 from mm import (
@@ -39,6 +40,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]
     from mm import api, auth, cli, cli_first_run, cli_server, cli_startup, routes
 
+    app.before_request(_refuse_unusable_hosts)
     app.before_request(stored_settings.refresh)
     # Before anything else is asked of a request, or read of it.
     app.before_request(_refuse_changes_during_maintenance)
@@ -52,6 +54,16 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     cli_server.init_app(app)
     cli_startup.init_app(app)
     return app
+
+
+def _refuse_unusable_hosts() -> Response | None:
+    """A Host that can be none. No address can be made with it, so no page of ours either."""
+    from mm import auth
+
+    error = request.routing_exception
+    if isinstance(error, BadRequest) and not auth.is_api():
+        return make_response(error.get_response())
+    return None
 
 
 def _refuse_changes_during_maintenance() -> None:

@@ -239,7 +239,8 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Config:
 def backup_minutes(text: str) -> tuple[int, int]:
     """ "03:00" -> (3, 0)."""
     hour, _, minute = text.partition(":")
-    if hour.isdecimal() and minute.isdecimal() and int(hour) < 24 and int(minute) < 60:
+    is_time = text.isascii() and hour.isdecimal() and minute.isdecimal()
+    if is_time and int(hour) < 24 and int(minute) < 60:
         return int(hour), int(minute)
     raise ConfigError(f"BACKUP_TIME is {text!r}: it takes a time of day such as 03:00")
 

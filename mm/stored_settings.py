@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -62,20 +63,10 @@ def fault() -> str | None:
     return _fault
 
 
-def read() -> dict[str, str]:
-    """What the file says, by variable. Raises UnavailableError where it cannot be read."""
-    path = config.base.settings_file
-    try:
-        with path.open("rb") as file:
-            body = file.read(FILE_MAX + 1)
-        if len(body) > FILE_MAX:
-            raise UnavailableError(UNREADABLE)
-        found = msgspec.json.decode(body, type=_File)
-    except FileNotFoundError:
-        return {}
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnavailableError(UNREADABLE) from error
-    return found.settings
+def read(path: Path | None = None) -> dict[str, str]:
+    """What the file says, by variable; that at `path` if it is another one. Raises UnavailableError
+    where it cannot be read."""
+    return msgspec.convert(_content(path or config.base.settings_file), _File).settings
 
 
 def write(texts: Mapping[str, str | None]) -> None:
@@ -83,9 +74,10 @@ def write(texts: Mapping[str, str | None]) -> None:
     UnavailableError where the file cannot be read, and NoRoomError; nothing is then changed."""
     _protect(texts)
     with _writing():
-        stored = {**read(), **texts}
+        found = _content(config.base.settings_file)
+        stored = {**found["settings"], **texts}
         kept = {name: text for name, text in stored.items() if text is not None}
-        _replace(msgspec.json.format(msgspec.json.encode(_File(VERSION, kept))) + b"\n")
+        _replace(msgspec.json.format(msgspec.json.encode({**found, "settings": kept})) + b"\n")
     refresh()
 
 
@@ -109,6 +101,22 @@ def put_back(copy: Path) -> None:
         else:
             config.base.settings_file.unlink(missing_ok=True)
     refresh()
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """All of the file, of which this version may not know everything."""
+    try:
+        with path.open("rb") as file:
+            body = file.read(FILE_MAX + 1)
+        if len(body) > FILE_MAX:
+            raise UnavailableError(UNREADABLE)
+        found = msgspec.json.decode(body, type=dict[str, Any])
+        msgspec.convert(found, _File)
+    except FileNotFoundError:
+        return {"version": VERSION, "settings": {}}
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnavailableError(UNREADABLE) from error
+    return found
 
 
 def _writing() -> contextlib.AbstractContextManager[None]:

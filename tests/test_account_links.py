@@ -223,6 +223,7 @@ def test_links_outlive_the_end_of_an_ordinary_account(database, alice, bob):
     assert account_links.find(powerful, "invite")
 
 
+@pytest.mark.sqlite
 def test_the_database_and_exports_hold_no_token(database, settings, alice):
     tokens = [account_links.invite("Dora"), account_links.reset(alice)]
     parts = []

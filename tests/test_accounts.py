@@ -191,6 +191,7 @@ class TestAUsableHash:
             "scrypt:99999999999999999999:8:1$salt$" + "0" * 128,
             "scrypt:٣٢٧٦٨:8:1$salt$" + "0" * 128,
             "pbkdf2:sha256:9999999$salt$" + "0" * 64,
+            "pbkdf2:sha512:4000000$salt$" + "0" * 128,
             "pbkdf2:sha256:0$salt$" + "0" * 64,
             "pbkdf2:md5:1000$salt$" + "0" * 64,
             "pbkdf2:sha256:1000$" + "s" * 101 + "$" + "0" * 64,

@@ -126,6 +126,16 @@ def test_a_damaged_file_leaves_the_environment_in_force_and_is_named(client, pat
     assert (config.current.omdb_daily_limit, stored_settings.fault()) == (10, None)
 
 
+def test_what_a_newer_version_has_put_into_the_file_stays_there(app, path):
+    newer = {"version": 2, "settings": {"TZ": "Asia/Tokyo", "NEWER": "x"}, "more": [1]}
+    path.write_text(json.dumps(newer))
+    stored_settings.refresh()
+    stored_settings.write({"TZ": "Europe/Berlin"})
+    newer["settings"]["TZ"] = "Europe/Berlin"
+    assert json.loads(path.read_text()) == newer
+    assert config.current.timezone == "Europe/Berlin"
+
+
 def test_a_folder_in_place_of_the_file_is_named_too(client, path):
     path.mkdir()
     assert client.get("/setup").status_code == 200
@@ -229,6 +239,7 @@ def test_of_a_short_key_nothing_is_shown(app):
         ("TZ", "U" * 5000, settings.WORDS["TZ"]),
         ("BACKUP_TIME", "24:00", settings.WORDS["BACKUP_TIME"]),
         ("BACKUP_TIME", "*/5 * * * *", settings.WORDS["BACKUP_TIME"]),
+        ("BACKUP_TIME", "٠٣:٠٠", settings.WORDS["BACKUP_TIME"]),
         ("TMDB_LANGUAGE", "English", settings.WORDS["TMDB_LANGUAGE"]),
         ("TMDB_LANGUAGE", "en-US&x=1", settings.WORDS["TMDB_LANGUAGE"]),
         ("TMDB_PACE", "0", settings.WORDS["TMDB_PACE"]),

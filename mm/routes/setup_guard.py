@@ -19,8 +19,10 @@ from mm.services.server.first_run import code
 ADDRESS = "/setup"
 # The API answers programs; the others are the same for everybody.
 OTHERS = ("/api", "/static", "/docs", "/style", "/restored", "/welcome")
-# What a proxy adds to a request that it passes on, as the environ of WSGI names it.
-PASSED_ON = re.compile("HTTP_(FORWARDED|X_FORWARDED.*|X_REAL_IP|VIA)")
+# What proxies add to a request that they pass on, as the environ of WSGI names it.
+PASSED_ON = re.compile(
+    "HTTP_(FORWARDED.*|VIA|CF_.*|X_(FORWARDED|REAL|ORIGINAL|PROXY)_.*|X_FORWARDED|.*CLIENT_IP)"
+)
 OWN_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d*)?", re.IGNORECASE | re.ASCII)
 ASKING = ("setup.index", "setup.check_code")
 SESSION_KEY = "setup"
@@ -47,6 +49,7 @@ def _opens_unasked() -> bool:
         and not config.current.trusted_proxies
         and _is_loopback(environ.get("REMOTE_ADDR", ""))
         and not any(PASSED_ON.fullmatch(name) for name in environ)
+        and _comes_as_from_a_browser(environ)
         and OWN_HOST.fullmatch(environ.get("HTTP_HOST", "")) is not None
     )
 
@@ -98,6 +101,14 @@ def _mark() -> str:
     key = str(current_app.config["SECRET_KEY"]).encode()
     answer = config.current.admin_token or code.ensure()
     return hmac.new(key, f"setup {answer}".encode(), hashlib.sha256).hexdigest()
+
+
+def _comes_as_from_a_browser(environ: dict) -> bool:
+    """nginx that is told no more than `proxy_pass http://127.0.0.1:8000` adds no header and sends
+    that address as Host. But it speaks HTTP/1.0 or closes each connection, or is told to ask for
+    another protocol; browsers do none of that here."""
+    keeps_connection = environ.get("HTTP_CONNECTION", "keep-alive").lower() == "keep-alive"
+    return environ.get("SERVER_PROTOCOL") == "HTTP/1.1" and keeps_connection
 
 
 def _is_loopback(address: str) -> bool:

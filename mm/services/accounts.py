@@ -26,7 +26,8 @@ LOG_IN_SECONDS = 30 * clock.DAY
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
 EMAIL_MAX = 254
 USER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# What werkzeug's hashes may cost at most: four times the usual, half a second and 128 MB.
+# What werkzeug's hashes may cost at most: of scrypt four times the usual and 128 MB, of pbkdf2 half
+# as much again. Few are checked at a time, and a costly one would make others wait.
 SCRYPT = re.compile(
     r"scrypt(:(?P<n>\d{1,7}):(?P<r>\d{1,2}):(?P<p>\d{1,2}))?\$[^$\s]{1,100}\$[0-9a-f]{128}",
     re.ASCII,
@@ -37,7 +38,7 @@ SCRYPT_N = tuple(2**bits for bits in range(10, 18))
 PBKDF2 = re.compile(
     r"pbkdf2(:sha(1|256|512)(:(?P<rounds>\d{1,7}))?)?\$[^$\s]{1,100}\$[0-9a-f]{40,128}", re.ASCII
 )
-PBKDF2_MAX = 4_000_000
+PBKDF2_MAX = 1_500_000
 # What the original Movie Manager kept: the salt, as text, and the hash.
 ORIGINAL = re.compile(r"(?P<salt>[0-9a-f]{64})\$(?P<hash>[0-9a-f]{64})", re.ASCII)
 ORIGINAL_LENGTH = 129
@@ -102,6 +103,8 @@ def create(
     _check_username(username)
     check_new_password(password)
     password_hash = generate_password_hash(password)
+    # Sessions and tokens of a lost account with this id are worth nothing.
+    lost = {"id": user_id, "token_version": secrets.randbelow(FIRST_VERSIONS)} if user_id else {}
     with db.atomic():
         if first:
             first()
@@ -111,7 +114,7 @@ def create(
         if User.select().where(User.username_key == fold(username)).exists():
             raise _name_taken()
         return _insert(
-            **({"id": user_id} if user_id else {}),
+            **lost,
             email=email,
             username=username,
             password_hash=password_hash,
@@ -176,7 +179,7 @@ def check_added(user_id: str, email: str, username: str, created_at: float) -> N
 def naming(account: str | int) -> Iterator[None]:
     """For accounts of another server: says which account it is that an InvalidError or a
     ConflictError is about. `account`: its name, or its place in a file."""
-    name = f"number {account}" if isinstance(account, int) else repr(account)
+    name = f"number {account}" if isinstance(account, int) else repr(account[:NAME_MAX])
     try:
         yield
     except InvalidError as error:
@@ -417,7 +420,7 @@ def _insert(email: str, username: str, **values: object) -> User:
 
 def _check_email(email: str) -> None:
     if not is_email(email):
-        raise _invalid("email", f"{email!r} is not an email address.")
+        raise _invalid("email", f"{email[:EMAIL_MAX]!r} is not an email address.")
 
 
 def _check_username(username: str) -> None:

@@ -1,8 +1,12 @@
 """Providers that may not be asked: wrong keys, daily limits, outages, no keys at all."""
 
+import hashlib
+import json
+
 import pytest
 
 from mm import clock, models
+from mm.database import db
 from mm.models import Title
 from mm.providers import client, limits
 from mm.services.enrichment import pauses
@@ -24,6 +28,19 @@ def test_a_wrong_tmdb_key_stops_only_tmdb_and_shows_a_notice(alice, standin):
     )
     assert "standin-tmdb-key" not in notice + str(models.setting("provider.tmdb"))
     assert enrichment_runner.start_if_due() is None
+
+
+def test_what_the_database_keeps_of_a_key_cannot_be_tried_out(alice, standin):
+    """OMDb's keys have eight characters: whoever has a copy of the database, such as an archive,
+    could compute the digests of all of them."""
+    change(omdb_api_key="1a2b3c4d")
+    with db.atomic():
+        pauses.count_omdb_calls(3)
+        pauses.pause("omdb", "Over the limit", 60)
+    kept = json.dumps([models.setting("omdb.calls"), models.setting("provider.omdb")])
+    assert pauses.omdb_calls() == 3
+    for name in hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}:
+        assert hashlib.new(name, b"1a2b3c4d").hexdigest()[:8] not in kept
 
 
 def test_a_changed_key_is_used_at_once(alice, standin, frozen_clock):

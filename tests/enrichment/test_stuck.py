@@ -196,6 +196,8 @@ def test_the_address_of_a_season_finds_its_series():
         ("https://www.imdb.com/title/tt0137523/", "IMDb ID"),
         ("0", "no number 0"),
         ("9" * 400, "no number 9"),
+        ("0" * 19 + "1" * 20, "no number 0"),
+        ("0" * 19 + "1" * 5000, "no number 0"),
         ("٥٠٠٠", "neither a number"),
     ],
 )

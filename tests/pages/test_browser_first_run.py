@@ -172,7 +172,7 @@ def test_everybody_comes_back_from_an_export_of_all_libraries(made_run, visit, t
     page = choose(visit("phone", "light"), made_run, exported)
     expect(page.locator("dl")).to_contain_text("12")
     page.get_by_role("button", name="Import").click()
-    expect(page.get_by_role("region", name="Who came")).to_contain_text("bea")
+    expect(page.get_by_role("region", name="Imported users")).to_contain_text("bea")
     page.get_by_role("link", **LOG_IN).click()
     log_in(page, "bea", f"{PASSWORD} of bea")
     assert len(films_of(made_run, "bea", f"{PASSWORD} of bea")) == 12
@@ -187,22 +187,26 @@ def test_the_original_moves_in(made_run, visit, tmp_path, version):
     visitor = visit("desk" if version == "head" else "phone")
     page = visitor.page
     page.goto(made_run.url)
-    page.get_by_role("button", name="Look at: Database of the original Movie Manager").click()
+    page.get_by_role("button", name="Open: Database of the original Movie Manager").click()
     expect(page.get_by_role("heading", name="original Movie Manager")).to_be_visible()
     users = list(made["users"].values())
     page.get_by_role("radio", name=users[1]["username"]).check()
     assert visitor.accessibility_faults() == []
     page.get_by_role("button", name="Import").click()
-    expect(page.get_by_role("region", name="Who came")).to_contain_text(users[0]["username"])
+    expect(page.get_by_role("region", name="Imported users")).to_contain_text(users[0]["username"])
     assert visitor.accessibility_faults() == []
-    told = page.locator("main").inner_text()
+    # Folded, where there are many.
+    told = page.locator("main").text_content()
     for beginning in made["named"]:
         assert beginning in told
     page.get_by_role("link", **LOG_IN).click()
     log_in(page, users[0]["email"], users[0]["password"])
     for number, user in enumerate(users):
         api = Api(made_run.url, user["email"], user["password"])
-        assert statuses(api.ask("GET", "/backup/export")) == statuses(user["library"])
+        # The first one's hostile rows come beside them, as far as they can be used.
+        here, there = statuses(api.ask("GET", "/backup/export")), statuses(user["library"])
+        assert there.items() <= here.items()
+        assert number == 0 or here == there
         listed = api.ask("GET", "/backup/list")["backups"]
         assert len(listed) == len(made["backups"][user["id"]])
         assert {entry["state"] for entry in listed} == {"verified"}

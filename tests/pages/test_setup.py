@@ -136,22 +136,29 @@ FROM_ELSEWHERE = {
     "an empty X-Forwarded-Proto": {"HTTP_X_FORWARDED_PROTO": ""},
     "Forwarded": {"HTTP_FORWARDED": "for=127.0.0.1"},
     "Via": {"HTTP_VIA": "1.1 cache"},
+    "X-Forwarded": {"HTTP_X_FORWARDED": "for=1.2.3.4"},
+    "X-Original-Host": {"HTTP_X_ORIGINAL_HOST": "films.example.org"},
+    "CF-Connecting-IP": {"HTTP_CF_CONNECTING_IP": "1.2.3.4"},
+    "True-Client-IP": {"HTTP_TRUE_CLIENT_IP": "1.2.3.4"},
+    # What nginx sends that is told only where to pass requests on to.
+    "HTTP/1.0": {"SERVER_PROTOCOL": "HTTP/1.0"},
+    "a connection that closes": {"HTTP_CONNECTION": "close"},
+    "a connection for WebSockets": {"HTTP_CONNECTION": "upgrade"},
     "X-Real-IP": {"HTTP_X_REAL_IP": "127.0.0.1"},
 }
 
 
 @pytest.mark.parametrize("environ", FROM_ELSEWHERE.values(), ids=FROM_ELSEWHERE)
 def test_everybody_else_is_asked_for_the_code(browser, environ):
-    browser.environ_base.update(environ)
-    shown = browser.get("/setup").text
+    shown = browser.get("/setup", environ_overrides=environ).text
     assert "Set-up code" in shown
     assert str(config.current.setup_code_file) in shown
     assert "Create the administrator" not in shown
     assert code.ensure() not in shown
     for address in ("/setup", "/setup/file", "/setup/offer", "/setup/found"):
-        answer = browser.post(address, data=ACCOUNT, headers={"Sec-Fetch-Site": "same-origin"})
+        answer = browser.post(address, data=ACCOUNT, environ_overrides=environ)
         assert (answer.status_code, answer.location) == (303, "/setup")
-    assert browser.get("/setup/found").location == "/setup"
+    assert browser.get("/setup/found", environ_overrides=environ).location == "/setup"
     assert users() == []
 
 
@@ -165,6 +172,15 @@ def test_under_another_name_it_asks_too(browser, host):
     assert shown.status_code == 400 or "Set-up code" in shown.text
     assert browser.post("/setup", data=ACCOUNT, headers={"Host": host}).status_code != 200
     assert users() == []
+
+
+@pytest.mark.parametrize("host", ["x" * 64, "x" * 3000, "x..y"])
+@pytest.mark.parametrize("address", ["/setup", "/login", "/setup/file", "/static/favicon.svg"])
+def test_a_host_that_can_be_none_is_the_senders_error(browser, lines, host, address):
+    for method in ("GET", "POST"):
+        answer = browser.open(address, method=method, headers={"Host": host})
+        assert answer.status_code == 400
+    assert [line for line in lines() if "ERROR" in line] == []
 
 
 def test_a_server_behind_a_proxy_that_it_knows_always_asks(browser):

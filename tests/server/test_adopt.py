@@ -316,6 +316,29 @@ def test_a_film_without_a_row_of_its_status_is_watched_where_it_has_a_watch(conn
 # Accounts that cannot be as they were.
 
 
+def test_of_a_name_as_long_as_a_book_only_the_beginning_is_repeated(connected, file):
+    make_original(file, users=1, films=1)
+    changed(file, f"UPDATE users SET username = '{'a' * 10**6}', email = '{'b' * 10**6}'")
+    [warning, about_email] = original.inspect(file, "app.db").warnings
+    assert "can’t be one here" in warning
+    assert "is no email address" in about_email
+    assert max(len(warning), len(about_email)) < 600
+
+
+@pytest.mark.parametrize("what", ["id", "email"])
+def test_who_is_called_what_identifies_somebody_else_is_not_taken_for_them(connected, file, what):
+    make_original(file, users=2, films=1)
+    changed(
+        file,
+        "UPDATE users SET created_at = 1000 WHERE username = 'user1'",
+        f"UPDATE users SET username = (SELECT {what} FROM users WHERE username = 'user0') "
+        "WHERE username = 'user1'",
+    )
+    meant = next(one for one in original.inspect(file, "").users if one.username == "user0")
+    adopt.adopt(file, admin=getattr(meant, what))
+    assert [user.username for user in User.select().where(User.is_admin)] == ["user0"]
+
+
 def test_twins_that_differ_by_case_both_come_and_are_named(connected, file):
     made = make_original(file, films=2)
     changed(
@@ -736,6 +759,24 @@ def test_a_file_that_another_process_writes_is_refused_until_it_has_ended(connec
         assert ("app.db-wal" in beside) == (mode == "wal")
         print(file=process.stdin, flush=True)
     assert not any(config.current.tmp_dir.glob("upload-*"))
+
+
+def test_a_file_whose_log_may_have_been_left_behind_is_told_so(connected, file, tmp_path):
+    """A browser sends one file, and a log beside it would hold the last changes."""
+    make_original(file, users=1, films=2)
+    assert original.inspect(file, "app.db").warnings == []
+    writer = sqlite3.connect(file)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("UPDATE users SET username = 'changed'")
+    writer.commit()
+    alone = tmp_path / "alone.db"
+    shutil.copy(file, alone)
+    assert original.inspect(file, "app.db").warnings == []
+    found = original.inspect(alone, "app.db")
+    assert found.users[0].username == "user0"
+    assert found.warnings == [original.WITHOUT_LOG]
+    assert adopt.adopt(alone, dry_run=True).warnings == [original.WITHOUT_LOG]
+    writer.close()
 
 
 # The command.

@@ -92,6 +92,13 @@ def nothing_was_changed():
     return not any(table.select().exists() for table in tables) and not models.epoch()
 
 
+def test_of_a_name_as_long_as_a_book_only_the_beginning_is_repeated(app, take):
+    with db.connection_context():
+        too_long = row("bob", username="b" * 10**6), row("cai", email="c" * 10**6)
+        taken = take(row("ann"), *too_long)
+    assert [len(text) < 600 for text in taken.left_out] == [True, True]
+
+
 class TestARoundTrip:
     """A server with everything it can hold, its disk lost but for the export."""
 

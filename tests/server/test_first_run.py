@@ -5,14 +5,16 @@ import json
 import os
 import signal
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from peewee import fn
 
-from mm import config
+from mm import clock, config
 from mm.database import db
 from mm.errors import ConflictError, InvalidError, NotFoundError, TooLargeError, UnusableFileError
-from mm.models import Movie, User
+from mm.models import Movie, Person, User
 from mm.schemas import Problem
 from mm.schemas.first_run import Found, TakenOver, TakenUser
 from mm.services import accounts
@@ -20,6 +22,7 @@ from mm.services.backup import backups
 from mm.services.library import movies
 from mm.services.server import all_users, archive_files, archives
 from mm.services.server.first_run import code, confirming, found, kept, library, offers, outcome
+from mm.services.sync import feed
 from tests.conftest import PASSWORD
 from tests.support.libraries import as_bytes, document, many
 from tests.support.original import make_original
@@ -243,7 +246,8 @@ def test_a_damaged_archive_is_not_offered(left):
 
 def test_the_outcome_is_at_its_address_for_a_week(app, frozen_clock):
     taken = TakenOver([TakenUser("ann", "ann@example.org", 3, problems=[Problem("a", "b")])])
-    token = outcome.store(taken)
+    token = outcome.new_token()
+    outcome.store(taken, token)
     assert outcome.read(token) == taken
     path = config.current.data_dir / "first_run.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -298,6 +302,51 @@ def test_everybody_of_the_original_comes_with_the_administrator_that_was_chosen(
     assert [user.id for user in User.select().where(User.is_admin)] == [chosen.id]
     assert made
     assert all(accounts.log_in(f"user{number}", f"old pass {number}") for number in range(2))
+
+
+def test_who_comes_back_from_a_backup_logs_in_again_and_phones_load_everything_anew(left, as_user):
+    """The database is lost, the key of the server is not."""
+    offer = offers.find(left[0])
+    phone = as_user(User(id=left[0], token_version=0))
+    known = clock.now()
+    kept.keep_in_place(offer.path, found.look_at(offer.path, offer.path.name), offer.user_id)
+    confirming.take_over(kept.waiting(), {**ACCOUNT, "admin": ""})
+    assert User.get().id == left[0]
+    assert feed.everything_since(left[0], known).feed.reset
+    assert Person.select(fn.MIN(Person.id)).scalar() > known
+    # Which opens a connection of its own.
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(phone.get, "/api/movies").result().status_code == 401
+
+
+@pytest.mark.parametrize("kind", ["library", "all-users", "original"])
+def test_nobody_comes_where_it_cannot_be_kept_who_came_and_what_was_left_out(left, file, kind):
+    app_db = file(b"", "app.db")
+    make_original(app_db, users=1, films=4)
+    path = {
+        "library": file(as_bytes(document(**many(5)))),
+        "all-users": config.current.startup_dir / all_users.LATEST,
+        "original": app_db,
+    }[kind]
+    kept.keep_in_place(path, found.look_at(path, path.name))
+    in_the_way = config.current.data_dir / "first_run.json"
+    in_the_way.mkdir()
+    typed = {**ACCOUNT, "admin": "user0"}
+    with pytest.raises(OSError):
+        confirming.take_over(kept.waiting(), typed)
+    assert not User.select().exists()
+    assert not Movie.select().exists()
+    in_the_way.rmdir()
+    token = confirming.take_over(kept.waiting(), typed)
+    assert len(outcome.read(token).users) == User.select().count() > 0
+
+
+def test_what_came_of_the_settings_of_all_libraries_is_told_too(left):
+    path = config.current.startup_dir / all_users.LATEST
+    path.write_text(path.read_text().replace('"settings":{', '"settings":{"NEWER":7,', 1))
+    kept.keep_in_place(path, found.look_at(path, path.name))
+    told = outcome.read(confirming.take_over(kept.waiting(), {**ACCOUNT, "admin": ""}))
+    assert "Settings that this version cannot use were left out: unknown ones." in told.warnings
 
 
 @pytest.mark.processes

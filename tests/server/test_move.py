@@ -86,8 +86,8 @@ def test_every_row_of_every_table_is_as_it_was(moved):
         assert there or table in MAY_BE_EMPTY, f"{table} was empty before"
 
 
-# Links end with a restore; a film at TMDB is chosen by hand only for few.
-MAY_BE_EMPTY = ("account_link", "tmdb_link")
+# Links end with a restore.
+MAY_BE_EMPTY = ("account_link",)
 
 
 def test_phones_are_sent_the_rows_in_the_order_they_had(moved):

@@ -7,12 +7,13 @@ import itertools
 import json
 import shutil
 import sqlite3
+import stat
 import threading
 import zipfile
 
 import pytest
 
-from mm import config, disk, locks, maintenance, models, tasks
+from mm import config, disk, locks, maintenance, models, stored_settings, tasks
 from mm.clock import DAY
 from mm.database import db
 from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError, UserError
@@ -238,6 +239,45 @@ def test_settings_are_restored_only_if_chosen(library):
     job, _ = restore.request(archive.timestamp)
     do(job)
     assert settings.archives().keep_last == 3
+
+
+def test_settings_that_cannot_be_written_beside_a_damaged_file_are_said_before_anything_is_done(
+    library, alice, bob
+):
+    stored_settings.write({"OMDB_DAILY_LIMIT": "500"})
+    archive = archives.create("manual", posters=True)
+    change_everything(alice, bob)
+    config.current.settings_file.write_text("{")
+    before = rows()
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "failed"
+    shown = restore_state.read().shown
+    assert (shown.step, shown.message) == ("check", stored_settings.UNREADABLE)
+    assert rows() == before
+    assert config.current.settings_file.read_text() == "{"
+    job, _ = restore.request(archive.timestamp, settings=False)
+    assert do(job).state == "done"
+
+
+def test_a_key_that_an_archive_replaces_is_kept_beside_the_settings(library):
+    """No archive holds it: the one that is made before a restore has no keys."""
+    stored_settings.write({"TMDB_API_KEY": "the-key-of-the-archive"})
+    archive = archives.create(secrets=True)
+    stored_settings.write({"TMDB_API_KEY": "the-key-of-now", "OMDB_API_KEY": "another-one"})
+    job, _ = restore.request(archive.timestamp)
+    do(job)
+    assert config.current.tmdb_api_key == "the-key-of-the-archive"
+    [kept] = config.current.data_dir.glob("settings.before-*.json")
+    texts = stored_settings.read(kept)
+    assert texts == {"TMDB_API_KEY": "the-key-of-now", "OMDB_API_KEY": "another-one"}
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    [warning] = restore_state.read().shown.warnings
+    assert str(kept) in warning
+    assert "the-key" not in warning
+    # The same ones again replace nothing.
+    job, _ = restore.request(archive.timestamp)
+    do(job)
+    assert [kept] == list(config.current.data_dir.glob("settings.before-*.json"))
 
 
 def test_marks_of_rows_are_new_dense_and_in_the_old_order(library, alice):

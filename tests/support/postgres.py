@@ -50,6 +50,7 @@ MODULES = {
     "sync.test_live",
     "sync.test_queue",
     "sync.test_replace_feed",
+    "test_account_links",
     "test_jobs",
     "test_locks",
     "test_tasks",

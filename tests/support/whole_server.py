@@ -17,6 +17,7 @@ from mm.models import (
     Movie,
     SyncAction,
     Title,
+    TmdbLink,
     Tombstone,
     User,
     UserSetting,
@@ -213,6 +214,9 @@ def rest_of_the_tables(users):
                 user=user.id, action_key=f"{user.id}-1", answer=answer, created_at=now
             )
         EndedSession.create(key="ended", ended_at=now)
+        # Two films whose page at TMDB was chosen by hand.
+        for title in Title.select(Title.imdb_id, Title.tmdb_id).order_by(Title.imdb_id).limit(2):
+            TmdbLink.create(title=title.imdb_id, tmdb_id=title.tmdb_id, media_type="movie")
 
 
 def rows_of(path):

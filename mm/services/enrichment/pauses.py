@@ -6,8 +6,11 @@ reserve, limit (OMDb's daily one at that time)}; `omdb.calls` holds {day, counts
 counts by the key's digest.
 """
 
+import functools
 import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from mm import clock, config, log, models
 from mm.dates import PLAIN, Style
@@ -181,8 +184,16 @@ def _put(
 
 
 def digest(key: str) -> str:
-    """What is kept of a key in the database."""
-    return hashlib.sha256(key.encode()).hexdigest()[:16]
+    """What is kept of a key in the database. Without the server's secret, which is not there,
+    nobody can try out which key it is: OMDb's have eight characters."""
+    return _digest(key, config.current.data_dir)
+
+
+@functools.lru_cache(maxsize=16)
+def _digest(key: str, data_dir: Path) -> str:
+    """`data_dir`: where the secret lies, which is read once."""
+    secret = config.current.secret_key().encode()
+    return hmac.new(secret, f"provider key {key}".encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def _omdb_counts() -> dict[str, int]:

@@ -259,7 +259,8 @@ def _link(text: str) -> Link:
         raise _wrong("This is the page of a person. Use the page of a film or series.")
     if kind not in KINDS:
         raise _wrong(NOT_AN_ADDRESS)
-    if not 0 < int(number[:20]) <= mapping.INTEGER_MAX:
+    # Of thousands of digits Python makes no number.
+    if len(number) > 20 or not 0 < int(number) <= mapping.INTEGER_MAX:
         raise _wrong(f"TMDB has no number {number[:20]}.")
     return Link(kind, int(number))
 

@@ -4,6 +4,7 @@ setting of the server with where its value comes from.
 A settings.json may come from anywhere: what this version does not know or cannot use is left out.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,12 @@ def put(file: SettingsFile) -> int:
     return len(usable) + len(variables)
 
 
+def require_puttable(file: SettingsFile) -> None:
+    """Raises UnavailableError where `put` would, because settings.json here is damaged."""
+    if _usable_variables(file):
+        stored_settings.read()
+
+
 def keep_for_later(folder: Path) -> None:
     """What `put` is about to change, for `put_back`. Done again, it keeps what it has."""
     if (folder / KEPT_FILE).exists():
@@ -136,6 +143,24 @@ def put_back(folder: Path, rows: bool) -> None:
             for key, value in kept.items():
                 models.put_setting(key, value)
     stored_settings.put_back(folder / KEPT_FILE)
+
+
+def keep_replaced_keys(folder: Path) -> Path | None:
+    """After a `put` that has replaced a key: settings.json as it was before, beside the one of now,
+    since no archive that was not asked for holds a key. Done again, it is the same file. Raises
+    NoRoomError."""
+    kept = folder / KEPT_FILE
+    if not kept.exists() or not kept.stat().st_size:
+        return None
+    before, now = stored_settings.read(kept), stored_settings.read()
+    if all(before.get(name) in (None, now.get(name)) for name in config.KEYS):
+        return None
+    path = config.current.settings_file.with_name(f"settings.before-{folder.name}.json")
+    with files.draft(path.parent) as draft:
+        files.write(draft, kept.read_bytes())
+        os.replace(draft, path)
+        files.sync_folder(path.parent)
+    return path
 
 
 def _usable_variables(file: SettingsFile) -> dict[str, str]:

@@ -47,11 +47,13 @@ NOT_IN_ARCHIVE = "The archive has no {}: this server keeps its own."
 UNSAVED = (
     "The database was too damaged to be saved before the restore, so there is no safety archive."
 )
+KEYS_REPLACED = "The archive’s keys are in force. The settings as they were before: {}"
 ARCHIVE_GONE = "The archive is gone, so nothing was changed."
 
 
 def check(report: Reporter) -> None:
-    """Unpack the archive; every byte is compared on the way. Raises InvalidError, NoRoomError."""
+    """Unpack the archive; every byte is compared on the way. Raises InvalidError, NoRoomError, and
+    UnavailableError where settings.json of this server cannot be read."""
     record = report.record
     report.begin("check", "Checking the archive")
     if not Path(record.path).is_file():
@@ -84,6 +86,7 @@ def check(report: Reporter) -> None:
         with (record.folder / "settings.json").open("rb") as file:
             os.fsync(file.fileno())
         settings, warnings = effective.read(record.folder / "settings.json")
+        effective.require_puttable(settings)
         record.shown.differences = effective.differences(settings)
         for warning in warnings:
             report.warn(warning)
@@ -244,6 +247,9 @@ def finish(report: Reporter) -> None:
     """The outcome is said before the folder with the old posters goes."""
     record = report.record
     shown = record.shown
+    with log.isolated("restore.keys_not_kept"):
+        if path := effective.keep_replaced_keys(record.folder):
+            report.warn(KEYS_REPLACED.format(path))
     shown.step, shown.state, shown.finished_at = "finish", "done", clock.now()
     shown.message = "The server is restored."
     if record.has_database:

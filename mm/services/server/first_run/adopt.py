@@ -5,7 +5,7 @@ Backups come first, then all accounts and libraries in one transaction. Whoever 
 end leaves a server without them, and the next attempt finds those backups that are there already.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,12 +49,16 @@ class _Coming(NamedTuple):
 
 
 def adopt(
-    path: Path, admin: str | None = None, backups: Path | None = None, dry_run: bool = False
+    path: Path,
+    admin: str | None = None,
+    backups: Path | None = None,
+    dry_run: bool = False,
+    last: Callable[[TakenOver], None] | None = None,
 ) -> TakenOver:
     """Take over everybody in the app.db at `path`, or nobody where anything goes wrong. `admin`:
     the id, name or email address of who becomes an administrator; `backups`: the original's folder
     of that name, if it is there. `dry_run`: do the same and take it back, without an administrator
-    if none is named.
+    if none is named. `last` is called at the end of the transaction.
 
     Raises UnusableFileError for a file that cannot be read, InvalidError where no account would be
     an administrator, ConflictError where another account takes a name meanwhile, and NoRoomError.
@@ -71,27 +75,29 @@ def adopt(
         with db.atomic():
             if not User.select().exists():
                 phones.begin_anew()
-            taken = [
-                _bring(user, library, copied[user.id], user is administrator)
-                for user, library in zip(coming.users, libraries, strict=True)
-            ]
+            taken = TakenOver(
+                users=[
+                    _bring(user, library, copied[user.id], user is administrator)
+                    for user, library in zip(coming.users, libraries, strict=True)
+                ],
+                left_out=[
+                    *coming.left_out,
+                    *(_of_here(user, copied[user.id]) for user in coming.here),
+                    *rows.nobodys,
+                    *original_backups.strangers(backups, _keys(rows)),
+                ],
+                warnings=rows.warnings,
+            )
             if dry_run:
                 raise _RehearsedError
+            if last:
+                last(taken)
     except _RehearsedError:
         pass
     else:
-        films = sum(user.films for user in taken)
-        log.info("original.adopted", users=len(taken), films=films)
-    return TakenOver(
-        users=taken,
-        left_out=[
-            *coming.left_out,
-            *(_of_here(user, copied[user.id]) for user in coming.here),
-            *rows.nobodys,
-            *original_backups.strangers(backups, _keys(rows)),
-        ],
-        warnings=rows.warnings,
-    )
+        films = sum(user.films for user in taken.users)
+        log.info("original.adopted", users=len(taken.users), films=films)
+    return taken
 
 
 def _keys(rows: Rows) -> list:

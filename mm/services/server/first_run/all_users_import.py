@@ -1,5 +1,6 @@
 """Bringing everybody back from an export of all libraries, to a server without an account."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,12 @@ def inspect(path: Path, name: str) -> Found:
     return found
 
 
-def take_over(path: Path, settings: bool = True) -> TakenOver:
+def take_over(
+    path: Path, settings: bool = True, last: Callable[[TakenOver], None] | None = None
+) -> TakenOver:
     """Everybody in the file, in one transaction: all of them, but those who cannot be used and are
-    named, or nobody. `settings`: fill in the server's settings of the file too.
+    named, or nobody. `settings`: fill in the server's settings of the file too, after that. `last`
+    is called at the end of the transaction.
 
     Raises ConflictError where this server has an account, InvalidError where nobody can be taken
     over."""
@@ -90,6 +94,8 @@ def take_over(path: Path, settings: bool = True) -> TakenOver:
             raise InvalidError(_nobody(taken.left_out))
         if sentence := _make_administrator():
             taken.warnings.append(sentence)
+        if last:
+            last(taken)
     if settings:
         _fill_in_settings(taken, head)
     if trusted and (taken.left_out or any(user.problems for user in taken.users)):

@@ -1,6 +1,6 @@
 """Taking over the file that waits, once somebody has seen what it holds and confirmed it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from mm import locks, log
@@ -41,10 +41,15 @@ def take_over(waiting: Kept, typed: Mapping[str, str]) -> str:
 
     Raises InvalidError for what was typed, UnusableFileError, and ConflictError where there is an
     account by now; nothing is then changed."""
+    token = outcome.new_token()
     with _alone():
-        taken = _taken(waiting, typed)
+        # Within the transaction: nobody comes without the sentences about what was left out.
+        taken = _taken(waiting, typed, lambda taken: outcome.store(taken, token))
         log.warning("setup.imported", kind=waiting.found.kind, users=len(taken.users))
-        token = outcome.store(taken)
+        # What came of the settings, which follow the accounts.
+        with log.isolated("setup.outcome"):
+            if outcome.read(token) != taken:
+                outcome.store(taken, token)
         kept.forget()
         code.forget()
     return token
@@ -63,19 +68,21 @@ def begin_restore(waiting: Kept) -> tuple[Job, str]:
     return job, token
 
 
-def _taken(waiting: Kept, typed: Mapping[str, str]) -> TakenOver:
+def _taken(waiting: Kept, typed: Mapping[str, str], last: Callable[[TakenOver], None]) -> TakenOver:
     path, name = waiting.file, waiting.found.source
     match waiting.found.kind:
         case "all-users":
-            return all_users_import.take_over(path)
+            return all_users_import.take_over(path, last=last)
         case "original":
             if not typed["admin"]:
                 problem = Problem("admin", CHOOSE_ADMINISTRATOR)
                 raise InvalidError(CHOOSE_ADMINISTRATOR, [problem])
-            return adopt.adopt(path, typed["admin"], found.backups_beside(path))
+            beside = found.backups_beside(path)
+            return adopt.adopt(path, typed["admin"], beside, last=last)
         case _:
             account = typed["email"], typed["username"], typed["password"]
-            return library.take_over(path, name, *account, user_id=waiting.user_id)
+            user_id = waiting.user_id
+            return library.take_over(path, name, *account, user_id=user_id, last=last)
 
 
 @contextmanager

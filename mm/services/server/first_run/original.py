@@ -85,6 +85,8 @@ LONGEST = 32 * 2**20
 RESERVED_BYTE = 0x40000001
 LOG_BYTES = (120, 121)
 LOG_LOCKS = "-shm"
+# Where the header of a file says whether it is written by way of a log.
+WRITE_VERSION, BY_LOG = 18, 2
 # What SQLite keeps beside a file whose last changes are not in it yet.
 LOGS = ("-wal", "-journal")
 FAULTS_MAX = 100_000
@@ -105,6 +107,11 @@ IN_USE = "This app.db is being written to. Stop the original Movie Manager, then
 DAMAGED = (
     "This app.db is damaged or incomplete ({}). Stop the original Movie Manager and copy the file "
     "again, with app.db-wal and app.db-journal if they are beside it."
+)
+WITHOUT_LOG = (
+    "This app.db was used with a log, app.db-wal, which is not beside it. If the original Movie "
+    "Manager was stopped when the file was copied, nothing is missing. If it was running, the last "
+    "changes may be: stop it, copy the file again, and begin anew with it."
 )
 NOBODY = "This app.db holds no accounts, so there is nothing to import."
 UNREADABLE = "This file can’t be read: {}."
@@ -166,6 +173,8 @@ def read(path: Path) -> Rows:
         raise UnusableFileError(UNREADABLE.format(error.strerror or error)) from error
     if not rows.users:
         raise UnusableFileError(NOBODY)
+    if _lacks_its_log(path):
+        rows.warnings.append(WITHOUT_LOG)
     return rows
 
 
@@ -238,6 +247,16 @@ def _share(file: BinaryIO, byte: int) -> None:
         # A file system without locks.
         if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL):
             raise
+
+
+def _lacks_its_log(path: Path) -> bool:
+    """Whether a log that held its last changes could have been left behind. One that is stopped
+    puts them into the file and removes the log."""
+    path = Path(os.path.realpath(path))
+    with path.open("rb") as file:
+        file.seek(WRITE_VERSION)
+        by_log = file.read(1) == bytes([BY_LOG])
+    return by_log and not files.is_file(path.with_name(f"{path.name}-wal"))
 
 
 def _bytes_in(path: Path) -> int:

@@ -47,12 +47,20 @@ def known(rows: list[dict[str, Any]]) -> tuple[list[OriginalUser], list[str]]:
 
 
 def named(users: list[OriginalUser], text: str) -> OriginalUser:
-    """By id, name or email address, as they are here or were there. Raises InvalidError."""
+    """By id, email address or name, as they are here or were there; in this order, because somebody
+    may be called what another one's id or address is. Raises InvalidError."""
+    kinds: tuple[Callable[[OriginalUser], tuple], ...] = (
+        lambda user: (user.id,),
+        lambda user: (str(user.key),),
+        lambda user: (user.email,),
+        lambda user: (user.username,),
+        lambda user: user.wanted,
+    )
     for form in (str, fold):
-        for user in users:
-            names = (user.id, str(user.key), user.username, user.email, *user.wanted)
-            if form(text) in (form(name) for name in names):
-                return user
+        for names in kinds:
+            for user in users:
+                if form(text) in map(form, names(user)):
+                    return user
     reason = f"Nobody who comes has the name or email address {text!r}."
     raise InvalidError(reason, [Problem("admin", reason)])
 
@@ -106,12 +114,12 @@ def _user(row: dict[str, Any]) -> OriginalUser:
     if not accounts.is_username(username):
         username = UNPRINTABLE.sub("-", username).strip("-")[: accounts.NAME_MAX - MARK_MAX]
         username = username or f"user-{row['rowid']}"
-        warnings.append(
-            f"{place}: the name {wanted[0]!r} can’t be used here; it is now {username}."
-        )
+        told = wanted[0][: accounts.NAME_MAX]
+        warnings.append(f"{place}: the name {told!r} can’t be used here; it is now {username}.")
     if not accounts.is_email(email):
         email = f"user-{user_id[:8]}@example.invalid"
-        why = f"{wanted[1]!r} isn’t an email address; it is now {email}."
+        told = wanted[1][: accounts.EMAIL_MAX]
+        why = f"{told!r} isn’t an email address; it is now {email}."
         warnings.append(f"{place} ({username}): {why}")
     if own_id is None:
         warnings.append(f"{place} ({username}): has a new id, {user_id}.")

@@ -25,15 +25,18 @@ class _File(Struct):
     taken: TakenOver
 
 
-def store(taken: TakenOver) -> str:
-    """Returns the token of its address."""
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+def new_token() -> str:
+    """Of the address of one that is to be stored."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def store(taken: TakenOver, token: str) -> None:
+    """In place of the one before. Raises NoRoomError."""
     path = _path()
     with files.draft(path.parent) as draft:
         files.write(draft, msgspec.json.encode(_File(_digest(token), clock.now(), taken)))
         os.replace(draft, path)
     files.sync_folder(path.parent)
-    return token
 
 
 def read(token: str) -> TakenOver:
