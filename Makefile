@@ -6,7 +6,7 @@ BIN = .venv/bin
 
 run: .venv/ready
 	@$(BIN)/flask --app mm upgrade
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho run sh -c 'echo "Movie Manager: http://$${MM_BIND:-127.0.0.1:8000}  (Ctrl-C ends it)"'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho run sh -c 'echo "Movie Manager: http://$${MM_BIND:-127.0.0.1:8000}  (Ctrl-C stops it)"'
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
 
 # Two at a time. A test of servers and browsers that fails beside another one is tried once more

@@ -156,22 +156,22 @@ def user_delete(name: str, yes: bool) -> None:
 @click.option("--note", default="", help="Whom it is for, for the list of invitations.")
 @command
 def user_invite(admin: bool, note: str) -> None:
-    """Make a link with which somebody creates their own account, once, within 7 days."""
-    _say_link("invite", account_links.invite(note, admin), "for 7 days")
+    """Make a link that lets somebody create their own account, once, within 7 days."""
+    _say_link("invite", account_links.invite(note, admin), "within 7 days")
 
 
 @user_group.command("reset-link")
 @click.argument("name")
 @command
 def user_reset_link(name: str) -> None:
-    """Make a link with which somebody sets a new password, once, within 24 hours."""
-    _say_link("reset", account_links.reset(accounts.find(name)), "for 24 hours")
+    """Make a link that lets somebody set a new password, once, within 24 hours."""
+    _say_link("reset", account_links.reset(accounts.find(name)), "within 24 hours")
 
 
 @user_group.command("invites")
 @command
 def user_invites() -> None:
-    """Every open invitation: its id, until when it is good, and whom it is for."""
+    """Every open invitation: its id, when it expires, and whom it is for."""
     for link in account_links.open_invites():
         until = clock.local(link.expires_at, config.current.zone)
         mark = "admin " * link.is_admin
@@ -183,7 +183,7 @@ def user_invites() -> None:
 @click.argument("invite_id")
 @command
 def user_revoke(invite_id: str) -> None:
-    """Take an invitation back, by its id of `user invites`."""
+    """Revoke an invitation, by its id from `user invites`."""
     digests = [link.digest for link in account_links.open_invites()]
     matching = [digest for digest in digests if digest.startswith(invite_id)]
     if len(matching) != 1 or len(invite_id) < INVITE_ID:
@@ -419,8 +419,8 @@ def enrich_command(retry_failed: bool, refresh_all: bool) -> None:
 def _say_link(path: str, token: str, how_long: str) -> None:
     click.echo(f"http://{config.current.bind}/{path}/{token}")
     click.echo(
-        f"Good once, {how_long}. http://{config.current.bind} must be the address that people use: "
-        "put theirs in its place where it is another.",
+        f"It works once, {how_long}. Where people reach this server at another address, put that "
+        f"in place of http://{config.current.bind}.",
         err=True,
     )
 

@@ -32,7 +32,7 @@ def init_app(app: Flask) -> None:
 @click.option(
     "--backups",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="The original's backups; by default the folder backups beside the file, if it is there.",
+    help="The original's backups; by default the backups folder beside the file, if there is one.",
 )
 @dry_run_option
 @yes_option
@@ -41,7 +41,7 @@ def init_app(app: Flask) -> None:
 def adopt_command(
     file: Path, admin: str | None, backups: Path | None, dry_run: bool, yes: bool
 ) -> None:
-    """Take over all accounts of the original Movie Manager from FILE, its app.db: with passwords,
+    """Import all accounts of the original Movie Manager from FILE, its app.db: with passwords,
     libraries and backups. FILE is not changed; stop the original first. Exit code 1 when somebody
     was left out."""
     beside = file.absolute().parent / "backups"
@@ -51,12 +51,12 @@ def adopt_command(
     if backups:
         click.echo(f"{backups}: {plural(found.backups, 'backup')}")
     else:
-        click.echo("No folder backups lies beside it; --backups names another one.")
+        click.echo("There is no backups folder beside it; name one with --backups.")
     names = [] if admin else _to_choose_from(found)
     if names and yes and not dry_run:
         raise InvalidError(WHO)
     if not dry_run and not yes:
-        click.confirm("Take them over?", abort=True)
+        click.confirm("Import them?", abort=True)
         if names:
             question = "Which of them becomes an administrator?"
             admin = click.prompt(question, type=click.Choice(names))
@@ -84,7 +84,7 @@ def import_all(file: Path, no_settings: bool, yes: bool) -> None:
         raise ConflictError(all_users_import.HAS_ACCOUNTS)
     _say_found(all_users_import.inspect(file, file.name))
     if not yes:
-        click.confirm("Bring these accounts and their libraries to this server?", abort=True)
+        click.confirm("Import these accounts and their libraries?", abort=True)
     taken = all_users_import.take_over(file, settings=not no_settings)
     code.forget()
     tasks.start_enrichment()
@@ -117,9 +117,9 @@ def _say_adopted(taken: TakenOver, dry_run: bool) -> None:
     if dry_run:
         click.echo("With --dry-run nothing was changed.")
     if taken.users:
-        click.echo("These would be taken over:" if dry_run else "Taken over:")
+        click.echo("These would be imported:" if dry_run else "Imported:")
     else:
-        click.echo("Nobody would be taken over." if dry_run else "Nobody was taken over.")
+        click.echo("Nobody would be imported." if dry_run else "Nobody was imported.")
     for user in taken.users:
         _say_user(user)
     for sentence in taken.left_out:

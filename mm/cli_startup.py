@@ -17,8 +17,7 @@ from mm.spoken import plural
 
 OPEN = "Open {} in a browser to set up Movie Manager."
 BY_CODE = (
-    "On another machine, or through a proxy, it asks for this code, which also stands in {}:\n"
-    "    {}"
+    "On another machine, or through a proxy, it asks for this code, which is also in {}:\n    {}"
 )
 BY_TOKEN = "It asks for the ADMIN_TOKEN of this server."
 

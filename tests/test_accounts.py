@@ -266,7 +266,7 @@ class TestAPasswordOfTheOriginal:
             assert accounts.log_in("dan", self.PASSWORD).id == dan.id
             other.rollback()
         assert User.get_by_id(dan.id).password_hash == accounts_before
-        [line] = [line for line in lines() if "password.not_hashed_anew" in line]
+        [line] = [line for line in lines() if "password.not_rehashed" in line]
         assert f"user={dan.id}" in line
         assert dan.password_hash not in line
 

@@ -103,8 +103,8 @@ def test_an_invitation_is_made_listed_and_revoked(run):
     printed = run("user", "invite", "--admin", "--note", "Grandma")
     address, _, words = printed.partition("\n")
     assert address.startswith("http://127.0.0.1:8000/invite/")
-    assert "Good once, for 7 days." in words
-    assert "must be the address that people use" in words
+    assert "It works once, within 7 days." in words
+    assert "at another address" in words
     token = address.rpartition("/")[2]
     assert services(account_links.find, token, "invite").is_admin
     [line] = run("user", "invites").splitlines()
@@ -126,7 +126,7 @@ def test_a_note_that_cannot_be_one_is_one_line_and_exit_code_1(run):
 def test_a_link_for_a_new_password_is_printed(run, alice):
     printed = run("user", "reset-link", "alice")
     address, _, words = printed.partition("\n")
-    assert "Good once, for 24 hours." in words
+    assert "It works once, within 24 hours." in words
     token = address.rpartition("/reset/")[2]
     assert services(account_links.use_reset, token, "another good password") == alice
     assert "No account has the name" in run("user", "reset-link", "nobody", exit_code=1)

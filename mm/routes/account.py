@@ -28,7 +28,7 @@ def rename() -> Response:
         user = accounts.rename(auth.account(), request.form.get("username", ""))
     except UserError as error:
         return _page(problems_of(error, "username"))
-    htmx.toast("Name changed to {name}.", name=user.username)
+    htmx.toast("Username changed to {name}.", name=user.username)
     return htmx.go(url_for(".show"))
 
 

@@ -115,4 +115,4 @@ def _reason(job: Job) -> str:
         return f"Something went wrong on the server. The log has the details (code {code[1]})."
     if not job.user_id or job.message.startswith(GENERAL):
         return job.message
-    return f"{job.user.username} can see why on their page Data & Backup."
+    return f"{job.user.username} can see why on their Data & Backup page."

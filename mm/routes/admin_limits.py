@@ -32,7 +32,7 @@ def save() -> Response:
         return _page(typed, problems_of(error, ""), error.status)
     if changed:
         auth.log_action("settings.changed", names=", ".join(sorted(changed)))
-    htmx.toast("Saved. It is in force from now on." if changed else "Nothing was changed.")
+    htmx.toast("Saved. It takes effect at once." if changed else "Nothing has changed.")
     return htmx.go(url_for(".index"))
 
 

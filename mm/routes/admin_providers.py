@@ -15,6 +15,7 @@ FORMS = {
     "omdb": ("OMDB_API_KEY", "OMDB_DAILY_LIMIT", "OMDB_PACE"),
 }
 LANGUAGE = "TMDB_LANGUAGE"
+LANGUAGE_FIELD = config.VARIABLES[LANGUAGE]
 # What stands on the page beside the keys.
 OTHERS = ("TMDB_PACE", "OMDB_DAILY_LIMIT", "OMDB_PACE", LANGUAGE)
 
@@ -35,7 +36,7 @@ def save(provider: str) -> Response:
         changed = key_forms.save_typed(*FORMS[provider])
     except UserError as error:
         return _page(problems=problems_of(error, ""), status=error.status)
-    htmx.toast("Saved. It is in force now." if changed else "Nothing has changed.")
+    htmx.toast("Saved. It takes effect at once." if changed else "Nothing has changed.")
     return htmx.go(url_for(".index"))
 
 
@@ -62,7 +63,7 @@ def try_again(provider: str) -> Response:
 @bp.post("/language")
 @auth.admin_required
 def save_language() -> Response:
-    typed = request.form.get(config.VARIABLES[LANGUAGE], "")
+    typed = request.form.get(LANGUAGE_FIELD, "")
     try:
         changed = language.change(typed, again="again" in request.form)
     except UserError as error:
@@ -70,7 +71,7 @@ def save_language() -> Response:
     if changed:
         auth.log_action("settings.changed", names=LANGUAGE)
         tasks.start_enrichment()
-    htmx.toast("Saved. It is in force now." if changed else "Nothing has changed.")
+    htmx.toast("Saved. It takes effect at once." if changed else "Nothing has changed.")
     return htmx.go(url_for(".index"))
 
 
@@ -91,7 +92,7 @@ def _page(
         calls=pauses.omdb_calls(),
         limit=config.current.omdb_daily_limit,
         filled=queue.filled(),
-        again="again" in request.form or request.method == "GET",
+        again="again" in request.form or LANGUAGE_FIELD not in request.form,
     )
 
 

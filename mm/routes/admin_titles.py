@@ -61,7 +61,7 @@ def show(imdb_id: str) -> Response:
 def retry(imdb_id: str) -> Response:
     stuck.retry(imdb_id)
     tasks.start_enrichment()
-    htmx.toast("It is the next to be looked up.")
+    htmx.toast("It will be looked up next.")
     entry = stuck.get(imdb_id)
     return htmx.fragment("admin/_title.html", _home(), entry=entry, providers=pauses.NAMES)
 
@@ -89,7 +89,7 @@ def unlink(imdb_id: str) -> Response:
     stuck.unlink(imdb_id)
     auth.log_action("title.unlinked", title=imdb_id)
     tasks.start_enrichment()
-    htmx.toast("Removed. TMDB is asked for the IMDb ID again.")
+    htmx.toast("Removed. TMDB will be asked for the IMDb ID again.")
     return htmx.go(url_for(".index"))
 
 

@@ -27,8 +27,8 @@ OWN_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d*)?", re.IGNORECASE 
 ASKING = ("setup.index", "setup.check_code")
 SESSION_KEY = "setup"
 NO_PAGE = "This page doesn’t exist."
-WRONG_CODE = "This isn’t the code. Copy it from the terminal of the server."
-WRONG_TOKEN = "This isn’t the admin token of the server."
+WRONG_CODE = "That isn’t the code. Copy it from the server’s terminal."
+WRONG_TOKEN = "That isn’t the server’s admin token."
 
 
 def init_app(app: Flask) -> None:

@@ -52,7 +52,7 @@ REHASH_SECONDS = 1
 # Compared for an unknown name, so that it takes as long as a wrong password.
 _DECOY = generate_password_hash(uuid.uuid4().hex)
 _ORIGINAL_DECOY = f"{'0' * 64}${'0' * 64}"
-SET_UP_MEANWHILE = "This server was set up a moment ago. Nothing more was added: log in."
+SET_UP_MEANWHILE = "Somebody has just set up this server, so nothing was added. Log in."
 # The database of which this process knows that it has an account.
 _inhabited: object = None
 
@@ -407,7 +407,7 @@ def _hash_anew(user: User, password: str) -> None:
         with waiting_at_most(db.obj, REHASH_SECONDS), db.atomic():
             User.update(password_hash=password_hash).where(same).execute()
     except (UserError, *starting.DATABASE_ERRORS) as error:
-        log.warning("password.not_hashed_anew", user=user.id, reason=starting.reason(error))
+        log.warning("password.not_rehashed", user=user.id, reason=starting.reason(error))
 
 
 def _insert(email: str, username: str, **values: object) -> User:

@@ -38,8 +38,8 @@ WORDS = {
     "OMDB_PACE": "write a whole number from 1 to 10",
 }
 WHOLE_NUMBER = "write a whole number"
-BLANK_KEY = "a key of spaces is none: enter the key, or leave the field empty"
-BROKEN_KEY = "a key has no spaces, line ends or special characters in it"
+BLANK_KEY = "these are only spaces: enter the key, or leave the field empty"
+BROKEN_KEY = "a key has no spaces, line breaks or special characters"
 LONG_KEY = "this is longer than any key"
 
 

@@ -12,7 +12,7 @@ PARTS = {
     "tidy.titles": ("Deleting titles that no library holds", enrichment_queue.sweep),
     "tidy.posters": ("Deleting posters of no title", posters.sweep),
     "tidy.sessions": ("Forgetting ended log-ins", accounts.sweep),
-    "tidy.links": ("Forgetting invitations that ran out", account_links.sweep),
+    "tidy.links": ("Forgetting invitations that have expired", account_links.sweep),
 }
 
 

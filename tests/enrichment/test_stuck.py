@@ -353,7 +353,7 @@ def test_an_answer_to_the_question_before_the_choice_does_not_count(alice, stand
 def test_nothing_is_chosen_for_a_title_that_nobody_holds_or_that_is_well(alice):
     lost(alice, FILM)
     for imdb_id in (UNKNOWN, FILM):
-        with pytest.raises(NotFoundError, match="not stuck any more"):
+        with pytest.raises(NotFoundError, match="no longer stuck"):
             stuck.link(imdb_id, str(NUMBER))
     assert TmdbLink.select().count() == 0
 

@@ -48,7 +48,7 @@ def chosen(text):
 def test_the_name_is_changed(page, alice):
     assert page.post("/account/name", data={"username": " Ada "}).location == "/account"
     assert User.get_by_id(alice.id).username == "Ada"
-    assert "Name changed to Ada." in page.get("/account").text
+    assert "Username changed to Ada." in page.get("/account").text
 
 
 @pytest.mark.parametrize(

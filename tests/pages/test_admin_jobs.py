@@ -134,7 +134,7 @@ def test_a_reason_that_may_speak_of_a_library_is_for_its_owner(admin, alice, kin
         job = jobs.create(kind, alice.id, params)
         jobs.fail(job, f"“{FILE}” can’t be read: the list “Lovers” does not exist.")
     text = words(admin.get("/admin/jobs"))
-    assert "alice can see why on their page Data &amp; Backup." in text
+    assert "alice can see why on their Data &amp; Backup page." in text
     assert "Grandma" not in text
     assert "Lovers" not in text
 

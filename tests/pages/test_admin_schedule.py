@@ -55,7 +55,7 @@ def test_the_page_says_when_the_next_backups_are_made_and_for_how_many_accounts(
     assert "tomorrow at 03:00" in text
     assert "On for 1 of 3 accounts" in text
     assert "12:00 in UTC" in text
-    assert "One time for all users; cron strings are not taken." in text
+    assert "One time for all users; cron expressions aren’t accepted." in text
     assert 'href="/admin#archive-schedule"' in text
 
 
@@ -177,7 +177,7 @@ def test_with_postgresql_the_page_does_not_speak_of_the_archives_schedule(admin,
 
 def test_limits_are_shown_with_their_defaults_and_what_nought_means(admin):
     text = admin.get("/admin/limits").text
-    for words in ("Default: 50.", "Default: 1000.", "Default: 20 GB.", "0 is no limit."):
+    for words in ("Default: 50.", "Default: 1000.", "Default: 20 GB.", "0 means no limit."):
         assert words in text
 
 
@@ -189,7 +189,7 @@ def test_limits_that_are_saved_are_in_force_at_once(admin):
     assert (now.manual_backups_max, now.manual_backups_mb, now.backup_by_default) == (7, 0, True)
     assert now.archive_max_bytes == 500 * 10**6
     text = admin.get("/admin/limits").text
-    assert "Saved. It is in force from now on." in text
+    assert "Saved. It takes effect at once." in text
     assert 'value="7"' in text
     assert " checked" in text
     admin.post("/admin/limits", data=sent)
@@ -201,7 +201,7 @@ def test_limits_that_are_saved_are_in_force_at_once(admin):
     [
         ("manual_backups_max", "-1", "How many: write a whole number."),
         ("manual_backups_max", "ten", "How many: write a whole number."),
-        ("manual_backups_mb", "1.5", "How many MB together: write a whole number."),
+        ("manual_backups_mb", "1.5", "Size in MB: write a whole number."),
         ("archive_max", "20", "Largest archive: write a size such as 500 MB or 20 GB."),
         ("archive_max", "0 GB", "Largest archive: write a size such as 500 MB or 20 GB."),
     ],

@@ -130,7 +130,7 @@ class TestInvitations:
         answer = admin.post("/admin/users/invites", data={"note": "Grandma", "is_admin": "1"})
         link = shown_link(answer.text)
         assert link.startswith("http://localhost/invite/")
-        assert "It is good once, for 7 days." in answer.text
+        assert "It works once, within 7 days." in answer.text
         assert answer.headers["Cache-Control"] == "no-store"
         again = admin.get("/admin/users").text
         assert link not in again
@@ -188,7 +188,7 @@ class TestResetLinks:
         address = f"/admin/users/{alice.id}/reset-link"
         older, answer = shown_link(admin.post(address).text), admin.post(address)
         newer = shown_link(answer.text)
-        assert "It is good once, for 24 hours" in answer.text
+        assert "It works once, within 24 hours" in answer.text
         assert "<bdi>alice</bdi>" in answer.text
         assert newer not in admin.get("/admin/users").text
         client = admin.application.test_client()

@@ -77,7 +77,7 @@ def test_keys_can_be_left_for_later_and_the_page_says_what_works_without(admin):
     text = admin.get("/admin/begin/keys").text
     assert "Skip for now" in text
     assert 'href="/admin/begin/schedule"' in text
-    assert "Without them you add films by their IMDb id" in " ".join(text.split())
+    assert "Without keys you add films by their IMDb ID" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("javascript", [True, False])

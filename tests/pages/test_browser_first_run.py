@@ -101,10 +101,10 @@ def test_make_run_and_a_browser_are_all_it_takes(made_run, visit, size, scheme):
     page.goto(made_run.url)
     expect(page).to_have_url(f"{made_run.url}/setup")
     assert visitor.accessibility_faults() == []
-    page.get_by_label("Your name").fill(NAME)
+    page.get_by_label("Username").fill(NAME)
     page.get_by_label("Email").fill(EMAIL)
     page.get_by_label("Password").fill(PASSWORD)
-    hand.click(page.get_by_role("button", name="Create and go on"))
+    hand.click(page.get_by_role("button", name="Create account"))
 
     # A wrong key is told from a right one, in the provider's own words.
     key = page.get_by_label("TMDB key")
@@ -171,8 +171,8 @@ def test_everybody_comes_back_from_an_export_of_all_libraries(made_run, visit, t
         assert old.flask("export-all", str(exported)).returncode == 0
     page = choose(visit("phone", "light"), made_run, exported)
     expect(page.locator("dl")).to_contain_text("12")
-    page.get_by_role("button", name="Take it over").click()
-    expect(page.get_by_role("region", name="Who came")).to_contain_text("bea")
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("region", name="Imported users")).to_contain_text("bea")
     page.get_by_role("link", **LOG_IN).click()
     log_in(page, "bea", f"{PASSWORD} of bea")
     assert len(films_of(made_run, "bea", f"{PASSWORD} of bea")) == 12
@@ -187,13 +187,13 @@ def test_the_original_moves_in(made_run, visit, tmp_path, version):
     visitor = visit("desk" if version == "head" else "phone")
     page = visitor.page
     page.goto(made_run.url)
-    page.get_by_role("button", name="Look at: Database of the original Movie Manager").click()
+    page.get_by_role("button", name="Open: Database of the original Movie Manager").click()
     expect(page.get_by_role("heading", name="original Movie Manager")).to_be_visible()
     users = list(made["users"].values())
     page.get_by_role("radio", name=users[1]["username"]).check()
     assert visitor.accessibility_faults() == []
-    page.get_by_role("button", name="Take it over").click()
-    expect(page.get_by_role("region", name="Who came")).to_contain_text(users[0]["username"])
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("region", name="Imported users")).to_contain_text(users[0]["username"])
     assert visitor.accessibility_faults() == []
     # Folded, where there are many.
     told = page.locator("main").text_content()

@@ -297,10 +297,10 @@ def test_name_email_dates_and_password_are_changed(visitor, server, alice):
     visitor.allowed.append("422")
     page = visitor.page
     go(visitor, server, "/account")
-    page.get_by_label("Name", exact=True).fill("bad@name")
-    page.get_by_role("button", name="Save name").click()
+    page.get_by_label("Username", exact=True).fill("bad@name")
+    page.get_by_role("button", name="Save username").click()
     expect(page.locator("#wrong-username")).to_contain_text("no @")
-    expect(page.get_by_label("Name", exact=True)).to_have_value("bad@name")
+    expect(page.get_by_label("Username", exact=True)).to_have_value("bad@name")
     change = page.locator("#email")
     change.get_by_label("Email", exact=True).fill("new" + alice.email)
     change.get_by_label("Current password").fill("wrong password")

@@ -71,10 +71,10 @@ def test_from_nothing_to_the_first_film_in_less_than_ten_clicks(server, visit, j
     visitor = visit(javascript=javascript)
     page, clicks = visitor.page, 0
     page.goto(server.url)
-    page.get_by_label("Your name").fill("ann")
+    page.get_by_label("Username").fill("ann")
     page.get_by_label("Email").fill("ann@example.org")
     page.get_by_label("Password").fill(PASSWORD)
-    for button in ("Create and go on", "Continue"):
+    for button in ("Create account", "Continue"):
         page.get_by_role("button", name=button).click()
         clicks += 1
     expect(page.get_by_label("Back up my library")).to_be_checked()
@@ -99,9 +99,9 @@ def test_an_archive_of_a_server_comes_by_its_page(server, visit, brought):
 def test_an_export_of_all_users_comes_by_its_page(server, visit, brought):
     page = visit().page
     bring(page, server, brought / "all.json")
-    expect(page.get_by_text("All libraries of a server")).to_be_visible()
-    page.get_by_role("button", name="Take it over").click()
-    expect(page.get_by_role("heading", name="The libraries are here")).to_be_visible()
+    expect(page.get_by_text("An export of all users")).to_be_visible()
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("heading", name="The libraries have been imported")).to_be_visible()
     log_in(page, "bob", PASSWORD)
     assert [films_of(server, name) for name in NAMES] == [40, 40]
 
@@ -112,8 +112,8 @@ def test_a_database_of_the_original_comes_by_its_page(server, visit, tmp_path, v
     page = visit().page
     bring(page, server, tmp_path / "app.db")
     page.get_by_label("user1").check()
-    page.get_by_role("button", name="Take it over").click()
-    expect(page.get_by_role("heading", name="The libraries are here")).to_be_visible()
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("heading", name="The libraries have been imported")).to_be_visible()
     for user in made["users"].values():
         page.goto(f"{server.url}/")
         page.get_by_label("Email or username").fill(user["username"])
@@ -129,12 +129,12 @@ def test_one_users_file_comes_by_its_page(server, visit, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"version": 2, "movies": films}))
     page = visit().page
     bring(page, server, tmp_path / "a.json")
-    expect(page.get_by_role("heading", name="Whose library is it?")).to_be_visible()
-    page.get_by_label("Your name").fill("ann")
+    expect(page.get_by_role("heading", name="Create your account")).to_be_visible()
+    page.get_by_label("Username").fill("ann")
     page.get_by_label("Email").fill("ann@example.org")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Take it over").click()
-    expect(page.get_by_role("heading", name="Your library is here")).to_be_visible()
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("heading", name="Your library has been imported")).to_be_visible()
     log_in(page, "ann", PASSWORD)
     assert films_of(server, "ann") == 40
 
@@ -148,6 +148,6 @@ def test_a_wrong_file_is_said_at_the_field_and_another_may_follow(server, visit,
         visitor.page.get_by_text("Invalid JSON file. Please select a valid backup file.")
     ).to_be_visible()
     visitor.page.locator("input[type=file]").set_input_files(brought / "all.json")
-    expect(visitor.page.get_by_text("All libraries of a server")).to_be_visible()
+    expect(visitor.page.get_by_text("An export of all users")).to_be_visible()
     with db.connection_context():
         assert not User.select().exists()

@@ -75,8 +75,9 @@ def test_somebody_is_invited_creates_an_account_and_adds_a_film(
     server, admin, visit, way, newcomer
 ):
     page = admin.page
-    page.get_by_label("For whom").fill(newcomer)
+    page.get_by_label("Who it is for").fill(newcomer)
     page.get_by_role("button", name="Create invitation").click()
+    expect(page.get_by_label("Link", exact=True)).to_be_focused()
     link = page.get_by_label("Link", exact=True).input_value()
     expect(page.get_by_label(f"Revoke the invitation for {newcomer}")).to_be_visible()
     assert faults(admin, way) == []
@@ -87,7 +88,7 @@ def test_somebody_is_invited_creates_an_account_and_adds_a_film(
     theirs = visit(**way)
     theirs.page.goto(link)
     assert faults(theirs, way) == []
-    theirs.page.get_by_label("Name").fill(newcomer)
+    theirs.page.get_by_label("Username").fill(newcomer)
     theirs.page.get_by_label("Email").fill(f"{newcomer}@example.org")
     theirs.page.get_by_label("Password").fill(PASSWORD)
     theirs.page.get_by_role("button", name="Create account").click()
@@ -122,7 +123,7 @@ def test_a_forgotten_password_is_set_anew(server, admin, visit, way, newcomer):
     row.locator("summary").click()
     page.get_by_label(f"Link for a new password: {newcomer}").click()
     link = page.get_by_label("Link", exact=True).input_value()
-    expect(page.get_by_text("It is good once, for 24 hours")).to_be_visible()
+    expect(page.get_by_text("It works once, within 24 hours")).to_be_visible()
 
     elsewhere = visit(**way)
     elsewhere.log_in(server.url, newcomer, PASSWORD)

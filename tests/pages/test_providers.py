@@ -122,7 +122,7 @@ def test_a_masked_field_tests_the_key_that_is_stored(admin, standin):
 
 def test_a_test_without_a_key_asks_nobody(admin, standin):
     assert "Enter a key first." in ask(admin, tmdb_api_key="").text
-    assert "A key of spaces is none" in ask(admin, tmdb_api_key="  ").text
+    assert "These are only spaces" in ask(admin, tmdb_api_key="  ").text
     assert ask(admin, "imdb", tmdb_api_key=KEY).status_code == 404
     assert standin.tmdb.asked == []
 
@@ -240,6 +240,13 @@ class TestLanguage:
         # Only that one change was to be kept.
         admin.post("/admin/providers/language", data={"tmdb_language": "fr", "again": "1"})
         assert self.due() == 1
+
+    def test_the_tick_stays_where_another_form_was_refused(self, admin):
+        ticked = 'name="again" value="1" checked'
+        answer = admin.post("/admin/providers/omdb", data={"omdb_daily_limit": "x"})
+        assert ticked in " ".join(answer.text.split())
+        answer = admin.post("/admin/providers/language", data={"tmdb_language": "Klingon!"})
+        assert ticked not in " ".join(answer.text.split())
 
     def test_one_that_is_none_is_refused(self, admin):
         answer = admin.post("/admin/providers/language", data={"tmdb_language": "Klingon!"})

@@ -208,7 +208,7 @@ def test_the_answer_of_an_old_code_is_worth_nothing(far, the_code):
 def test_a_wrong_code_is_said_and_logged_and_too_many_are_held_up(far, the_code, lines):
     browser = far()
     answer = browser.post("/setup/code", data={"code": "AAAA-AAAA-AAAA"})
-    assert (answer.status_code, "This isn’t the code." in answer.text) == (422, True)
+    assert (answer.status_code, "That isn’t the code." in answer.text) == (422, True)
     assert any("login.refused" in line and "setup" in line for line in lines())
     for _ in range(9):
         browser.post("/setup/code", data={"code": ""})
@@ -300,7 +300,7 @@ def test_who_comes_a_moment_late_gets_a_page_that_says_so(browser, monkeypatch):
     monkeypatch.setattr(accounts, "exist", lambda: False)
     answer = browser.post("/setup", data={**ACCOUNT, "username": "bob"})
     assert answer.status_code == 409
-    assert "This server was set up a moment ago." in answer.text
+    assert "Somebody has just set up this server" in answer.text
     assert [user.username for user in users()] == ["ann"]
 
 
@@ -317,7 +317,7 @@ def test_who_comes_a_moment_late_gets_a_page_that_says_so(browser, monkeypatch):
         (b'{"version": 9, "movies": []}', "a.json", "newer version"),
         (b"\x89PNG\r\n\x1a\n1234", "a.png", "a picture"),
         (b"const,your rating,date rated\n1,2,3", "ratings.csv", "IMDb"),
-        (b"random words", "a.txt", "This is no file of Movie Manager."),
+        (b"random words", "a.txt", "This isn’t a Movie Manager file."),
         (b"PK\x03\x04watched.csv watchlist.csv diary.csv", "l.zip", "Letterboxd"),
         (b"PK\x03\x04 photos", "photos.zip", "ZIP"),
     ],
@@ -363,7 +363,7 @@ def test_one_library_is_told_of_before_anything_happens(browser):
     assert "One user’s library" in shown
     assert "films.json" in shown
     assert "Sun 1 Mar 2026" in shown
-    assert "1 problem in its rows. They are named when it is taken over." in shown
+    assert "1 problem in its rows. You’ll see each of them after the import." in shown
     assert users() == []
 
 
@@ -399,7 +399,7 @@ def test_only_the_file_that_was_looked_at_is_confirmed(browser):
     send(browser, {**LIBRARY, "movies": []} | {"people": [{"name": "Eve"}]})
     answer = browser.post("/setup/found", data={"choice": first, **ACCOUNT})
     assert answer.status_code == 409
-    assert "Another file was chosen meanwhile." in answer.text
+    assert "Another file was chosen in the meantime." in answer.text
     assert users() == []
     assert len(list(kept.folder().iterdir())) == 2
 
@@ -419,7 +419,7 @@ def test_while_somebody_takes_over_a_file_another_one_waits(browser):
     with locks.hold("setup"):
         answer = confirm(browser, **ACCOUNT)
     assert answer.status_code == 409
-    assert "set up by somebody else" in answer.text
+    assert "Somebody else is setting up the server" in answer.text
     assert users() == []
 
 
@@ -448,7 +448,7 @@ def test_an_archive_is_told_of_and_restored_by_a_job(browser, archive):
     assert send(browser, data, "from-home.zip").location == "/setup/found"
     shown = browser.get("/setup/found").text
     assert "An archive of a whole server" in shown
-    assert "Everybody logs in with the password from then." in shown
+    assert "Everybody logs in with the password they had at the time." in shown
     answer = confirm(browser)
     assert answer.location.startswith("/restored/")
     assert "Restoring the server" in browser.get(answer.location).text

@@ -320,8 +320,8 @@ def test_of_a_name_as_long_as_a_book_only_the_beginning_is_repeated(connected, f
     make_original(file, users=1, films=1)
     changed(file, f"UPDATE users SET username = '{'a' * 10**6}', email = '{'b' * 10**6}'")
     [warning, about_email] = original.inspect(file, "app.db").warnings
-    assert "can’t be one here" in warning
-    assert "is no email address" in about_email
+    assert "can’t be used here" in warning
+    assert "isn’t an email address" in about_email
     assert max(len(warning), len(about_email)) < 600
 
 
@@ -372,7 +372,13 @@ def test_what_no_account_can_have_here_is_replaced_and_told(connected, file):
     assert row.email == f"user-{row.id[:8]}@example.invalid"
     assert (row.is_active, accounts.log_in("a-b", "plain")) == (False, None)
     text = "\n".join(user.warnings)
-    for words in ("the name 'a@b'", "'nobody' is no email", "new id", "no password", "created_at"):
+    for words in (
+        "the name 'a@b'",
+        "'nobody' isn’t an email",
+        "new id",
+        "no password",
+        "created_at",
+    ):
         assert words in text
 
 
@@ -565,7 +571,10 @@ def test_a_backup_that_cannot_be_read_is_named_and_the_others_come(connected, fi
     assert user.backups == 3
     text = "\n".join(all_said(taken))
     assert "The backup 2026-02-10.json can’t be read and was left where it is" in text
-    assert "3 with other names were left: 2026-02-13.json, 2026-02-30.json, notes.txt" in text
+    assert (
+        "3 files with other names were left out: 2026-02-13.json, 2026-02-30.json, notes.txt"
+        in text
+    )
     assert "The backup 2026-02-14_07.json came along, but a test restore failed" in text
     assert "The backups in somebody belong to nobody" in text
     assert {entry.state for entry in backups.listing(user_id)} == {"verified", "damaged"}
@@ -621,7 +630,7 @@ def test_an_id_leads_to_no_other_folder(folder, key):
     "content, words",
     [
         (b"", "empty"),
-        (b"not a database at all", "no SQLite database"),
+        (b"not a database at all", "isn’t an SQLite database"),
         (b"SQLite format 3\0" + b"\xff" * 4096, "damaged"),
     ],
 )
@@ -793,7 +802,9 @@ def test_the_command_asks_does_and_tells(run, file, folder):
 
 def test_the_command_changes_nothing_when_dry_or_not_confirmed(run, file):
     make_original(file, films=2)
-    assert "With --dry-run nothing was changed." in run(file, "--dry-run")
+    assert "Nothing was changed. Without --dry-run this would be imported:" in run(
+        file, "--dry-run"
+    )
     run(file, input="n\n", exit_code=1)
     assert "--admin NAME" in run(file, "--dry-run")
     assert "--admin NAME" in run(file, "--yes", exit_code=1)

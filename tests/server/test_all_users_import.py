@@ -259,7 +259,7 @@ class TestAFile:
 
     def test_of_another_form_may_be_so_large_and_no_larger(self, put, monkeypatch):
         monkeypatch.setattr(all_users_file, "WHOLE_MAX", 10)
-        with pytest.raises(InvalidError, match="larger than 128 MB and has not one account a line"):
+        with pytest.raises(InvalidError, match="larger than 128 MB and is not laid out"):
             all_users_import.take_over(put(json.dumps(export(row("ann", film(1))))))
 
     @pytest.mark.parametrize("form", [in_lines, json.dumps])

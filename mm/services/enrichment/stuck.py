@@ -33,7 +33,7 @@ NOT_AN_ADDRESS = (
     "This is neither a number nor the address of a film or series at TMDB, such as "
     "https://www.themoviedb.org/movie/550."
 )
-GONE = "This title is not stuck any more, or no library holds it."
+GONE = "This title is no longer stuck, or no library holds it."
 
 
 class Trouble(NamedTuple):

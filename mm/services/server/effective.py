@@ -206,7 +206,7 @@ def _difference_of_secret(name: str, was_set: bool, text: str | None, here: str)
         enter = "enter it here on Server › Providers" if name in config.KEYS else "set it here, too"
         return f"{name} was set there; {enter}.{where}"
     if text and text != here:
-        return f"{name} is not the one it was there.{where}"
+        return f"{name} is not the same as it was there.{where}"
     return None
 
 

@@ -39,8 +39,8 @@ SPACE = b" \t\r\n"
 OTHER_KIND = "This file is not an export of all libraries of a server."
 INCOMPLETE = "This file ends too early, so part of it is missing. Take another copy of it."
 TOO_LARGE = (
-    f"This file is larger than {WHOLE_MAX >> 20} MB and has not one account a line, as the server "
-    "writes it. Take the file as the server wrote it."
+    f"This file is larger than {WHOLE_MAX >> 20} MB and is not laid out one account a line. Use "
+    "the file exactly as the server wrote it."
 )
 TOO_MANY_PARTS = "This file has more brackets or commas than accounts with libraries have."
 
@@ -265,7 +265,7 @@ def _created_at(members: dict[str, list[Raw]], warnings: list[str]) -> float:
     except FieldError:
         found = None
     if found is None or not 0 <= found <= now:
-        warnings.append("When the account was created is not known; it is today now.")
+        warnings.append("The file doesn’t say when the account was created; it is dated today.")
         return now
     return found
 
@@ -279,5 +279,5 @@ def _retention(members: dict[str, list[Raw]], warnings: list[str]) -> Policy:
     except (msgspec.ValidationError, FieldError):
         pass
     usual = policies.words(Policy())
-    warnings.append(f"How many backups stay cannot be read; it is {usual} now.")
+    warnings.append(f"How many backups to keep can’t be read; {usual} are kept now.")
     return Policy()

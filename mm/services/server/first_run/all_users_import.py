@@ -19,7 +19,9 @@ from mm.services.server import effective, startup_copies
 from mm.services.server.first_run import all_users_file, phones
 from mm.services.server.first_run.all_users_file import Account, Head
 
-HAS_ACCOUNTS = "This server has accounts already. All libraries can only come to an empty one."
+HAS_ACCOUNTS = (
+    "This server has accounts already. All libraries can only be brought to an empty one."
+)
 NO_ACCOUNTS = "This file holds no accounts."
 NOBODY = "No account of this file can be used. {}"
 # A name that no export has, so that it is never deleted.

@@ -21,7 +21,7 @@ from mm.services.server.first_run import (
 )
 from mm.services.server.first_run.kept import Kept
 
-BUSY = "The server is being set up by somebody else right now. Look again in a minute."
+BUSY = "Somebody else is setting up the server right now. Try again in a minute."
 CHOOSE_ADMINISTRATOR = "Choose who becomes the administrator."
 
 
@@ -45,7 +45,7 @@ def take_over(waiting: Kept, typed: Mapping[str, str]) -> str:
     with _alone():
         # Within the transaction: nobody comes without the sentences about what was left out.
         taken = _taken(waiting, typed, lambda taken: outcome.store(taken, token))
-        log.warning("setup.taken_over", kind=waiting.found.kind, users=len(taken.users))
+        log.warning("setup.imported", kind=waiting.found.kind, users=len(taken.users))
         # What came of the settings, which follow the accounts.
         with log.isolated("setup.outcome"):
             if outcome.read(token) != taken:

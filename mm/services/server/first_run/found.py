@@ -20,11 +20,11 @@ from mm.spoken import plural
 INVALID_JSON = "Invalid JSON file. Please select a valid backup file."
 EMPTY = "This file is empty. Choose another one."
 NEITHER = (
-    "This is no file of Movie Manager. Choose an archive of a server (.zip), an export or a backup "
+    "This isn’t a Movie Manager file. Choose an archive of a server (.zip), an export or a backup "
     "(.json), or the app.db of the original."
 )
 NO_ACCOUNTS = (
-    "This archive holds no accounts, so nobody could log in after it. Choose one with the database."
+    "This archive holds no accounts, so nobody could log in afterwards. Choose one that has them."
 )
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 SQLITE = b"SQLite format 3\0"
@@ -127,7 +127,7 @@ def _library(path: Path, name: str, head: bytes) -> Found:
     # A file that does not say when it was made is read as one of now.
     made_at = incoming.exported_at if incoming.exported_at < begun else None
     left_out = len(incoming.errors)
-    rows = f"{plural(left_out, 'problem')} in its rows. They are named when it is taken over."
+    rows = f"{plural(left_out, 'problem')} in its rows. You’ll see each of them after the import."
     return Found(
         kind="library",
         source=name,

@@ -15,7 +15,7 @@ from mm.schemas.first_run import Found
 
 KEEP_SECONDS = clock.DAY
 GONE = "The file is gone. Choose it again."
-ANOTHER = "Another file was chosen meanwhile. Look at it, then confirm."
+ANOTHER = "Another file was chosen in the meantime. Check what it holds, then confirm."
 
 
 class Kept(Struct):

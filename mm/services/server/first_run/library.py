@@ -40,7 +40,7 @@ def take_over(
         taken = TakenOver(users=[whose])
         if last:
             last(taken)
-    log.info("setup.library_taken", user=user.id, films=films, left_out=len(plan.errors))
+    log.info("setup.library_imported", user=user.id, films=films, left_out=len(plan.errors))
     return taken
 
 

@@ -93,27 +93,27 @@ FAULTS_MAX = 100_000
 # What its check says of values that are not what a column asks for: they are looked at one by one.
 ABOUT_VALUES = ("NULL value in ", "CHECK constraint failed", "NUMERIC value in ", "TEXT value in ")
 EMPTY = "This file is empty."
-NO_DATABASE = "This file is not the original Movie Manager’s app.db: it is no SQLite database."
+NO_DATABASE = "This file is not the original Movie Manager’s app.db: it isn’t an SQLite database."
 OURS = (
     "This is a database of this program, not of the original. To move a server here, make an "
     "archive on its Server page (or: flask --app mm server-backup create) and bring that file."
 )
 FOREIGN = "This is a database of another program. The original Movie Manager’s is called app.db."
 OTHER_VERSION = (
-    "This app.db is of a version of the original Movie Manager that is not known here: it has no "
+    "This app.db is from a version of the original Movie Manager that is not known here: it has no "
     "{}. Start the newest version of the original once, stop it, and bring the file again."
 )
-IN_USE = "This app.db is being written. Stop the original Movie Manager, then try again."
+IN_USE = "This app.db is being written to. Stop the original Movie Manager, then try again."
 DAMAGED = (
     "This app.db is damaged or incomplete ({}). Stop the original Movie Manager and copy the file "
-    "again, with app.db-wal and app.db-journal where they lie beside it."
+    "again, with app.db-wal and app.db-journal if they are beside it."
 )
 WITHOUT_LOG = (
     "This app.db was used with a log, app.db-wal, which is not beside it. If the original Movie "
     "Manager was stopped when the file was copied, nothing is missing. If it was running, the last "
     "changes may be: stop it, copy the file again, and begin anew with it."
 )
-NOBODY = "This app.db holds no accounts, so there is nothing to take over."
+NOBODY = "This app.db holds no accounts, so there is nothing to import."
 UNREADABLE = "This file can’t be read: {}."
 
 
@@ -146,7 +146,7 @@ def inspect(path: Path, name: str, backups: Path | None = None) -> Found:
     if rows.nobodys:
         count = len(rows.nobodys)
         belong = "belongs" if count == 1 else "belong"
-        warnings.append(f"{plural(count, 'row')} {belong} to no user and can’t be taken over.")
+        warnings.append(f"{plural(count, 'row')} {belong} to no user and can’t be imported.")
     found = [FoundUser(user.id, user.username, user.email, films_of(rows, user)) for user in users]
     version = "with rankings" if rows.has_rankings else "without rankings"
     return Found(

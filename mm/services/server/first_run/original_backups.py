@@ -21,6 +21,7 @@ from mm.services.backup import backups, verification
 from mm.services.backup import files as backup_files
 from mm.services.backup.quotas import FROM_THE_ORIGINAL
 from mm.services.portable import Incoming
+from mm.spoken import plural
 
 NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})(_(?P<hour>[01]\d|2[0-3]))?\.json", re.ASCII)
 WRITTEN_AT = re.compile(rb'"exported_at"\s*:\s*[0-9.eE+-]+')
@@ -65,7 +66,8 @@ def copy(folder: Path | None, key: Any, user_id: str, dry_run: bool = False) -> 
     if others:
         shown = ", ".join(others[:SHOWN_NAMES]) + (", …" if len(others) > SHOWN_NAMES else "")
         left = "was left" if len(others) == 1 else "were left"
-        others = [f"In its backups folder {len(others)} with other names {left}: {shown}."]
+        count = plural(len(others), "file")
+        others = [f"In its backups folder {count} with other names {left} out: {shown}."]
     if not names:
         return Copied(0, others)
     taken, said = 0, list(others)

@@ -115,11 +115,11 @@ def _user(row: dict[str, Any]) -> OriginalUser:
         username = UNPRINTABLE.sub("-", username).strip("-")[: accounts.NAME_MAX - MARK_MAX]
         username = username or f"user-{row['rowid']}"
         told = wanted[0][: accounts.NAME_MAX]
-        warnings.append(f"{place}: the name {told!r} can’t be one here; it is now {username}.")
+        warnings.append(f"{place}: the name {told!r} can’t be used here; it is now {username}.")
     if not accounts.is_email(email):
         email = f"user-{user_id[:8]}@example.invalid"
         told = wanted[1][: accounts.EMAIL_MAX]
-        why = f"{told!r} is no email address; it is now {email}."
+        why = f"{told!r} isn’t an email address; it is now {email}."
         warnings.append(f"{place} ({username}): {why}")
     if own_id is None:
         warnings.append(f"{place} ({username}): has a new id, {user_id}.")

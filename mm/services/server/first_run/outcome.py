@@ -14,7 +14,7 @@ from mm.schemas.first_run import TakenOver
 
 TOKEN_BYTES = 32
 KEEP_SECONDS = 7 * clock.DAY
-UNKNOWN = "There is nothing at this address, or no more: it is shown for a week."
+UNKNOWN = "There is nothing here, or not any longer: a result is kept for a week."
 
 
 class _File(Struct):
