@@ -802,7 +802,7 @@ def test_the_command_asks_does_and_tells(run, file, folder):
 
 def test_the_command_changes_nothing_when_dry_or_not_confirmed(run, file):
     make_original(file, films=2)
-    assert "Nothing was changed. Without --dry-run this would be imported:" in run(
+    assert "These would be imported:" in run(
         file, "--dry-run"
     )
     run(file, input="n\n", exit_code=1)
@@ -817,7 +817,7 @@ def test_the_command_ends_with_1_where_somebody_was_left_out(run, file):
     assert "Everybody logs in" in run(file, "--yes", "--admin", "user0")
     said = run(file, "--yes", exit_code=1)
     assert "left out: user0 is here already" in said
-    assert "Nobody was taken over." in said
+    assert "Nobody was imported." in said
 
 
 def test_names_of_the_file_do_not_reach_the_terminal_as_they_are(run, file):
