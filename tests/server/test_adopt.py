@@ -802,9 +802,7 @@ def test_the_command_asks_does_and_tells(run, file, folder):
 
 def test_the_command_changes_nothing_when_dry_or_not_confirmed(run, file):
     make_original(file, films=2)
-    assert "These would be imported:" in run(
-        file, "--dry-run"
-    )
+    assert "These would be imported:" in run(file, "--dry-run")
     run(file, input="n\n", exit_code=1)
     assert "--admin NAME" in run(file, "--dry-run")
     assert "--admin NAME" in run(file, "--yes", exit_code=1)
