@@ -431,6 +431,8 @@ def test_who_starts_a_restore_sees_its_outcome_without_a_log_in(admin, archive, 
     work("server-restore")
     outcome = client.get(address, headers=PARTIAL).text
     assert "The server is restored" in outcome
+    # The administrator's next step, by the log-in.
+    assert 'href="/admin/begin/keys"' in outcome
     assert "2 accounts with 3 films" in outcome
     assert "hx-get" not in outcome
     assert 'href="/login"' in outcome
