@@ -92,6 +92,7 @@ def _page(
         calls=pauses.omdb_calls(),
         limit=config.current.omdb_daily_limit,
         filled=queue.filled(),
+        languages=language.COMMON,
         again="again" in request.form or LANGUAGE_FIELD not in request.form,
     )
 

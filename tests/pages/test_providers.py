@@ -8,7 +8,7 @@ from mm import clock, config, models, stored_settings
 from mm.database import db
 from mm.models import Title
 from mm.services import settings as server_settings
-from mm.services.enrichment import lookups, pauses
+from mm.services.enrichment import language, lookups, pauses
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment.lookup_slots import silent_providers
 from tests.support.libraries import document, film, put
@@ -260,3 +260,10 @@ class TestLanguage:
         with db.connection_context():
             enrichment_queue.check_language()
         assert self.due() == 1
+
+
+def test_the_common_languages_are_offered_and_each_can_be_saved(admin):
+    text = admin.get("/admin/providers").text
+    for code, called in language.COMMON.items():
+        assert f'<option value="{code}">{called}</option>' in text
+        assert server_settings.problem_of("TMDB_LANGUAGE", code) is None

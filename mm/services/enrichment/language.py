@@ -5,6 +5,36 @@ from mm.services import settings
 from mm.services.enrichment import queue
 
 VARIABLE = "TMDB_LANGUAGE"
+# Those in which TMDB has most titles, by their own names. It takes any other, too.
+COMMON = {
+    "cs-CZ": "Čeština",
+    "da-DK": "Dansk",
+    "de-DE": "Deutsch",
+    "en-US": "English",
+    "es-ES": "Español",
+    "es-MX": "Español (Latinoamérica)",
+    "fr-FR": "Français",
+    "it-IT": "Italiano",
+    "hu-HU": "Magyar",
+    "nl-NL": "Nederlands",
+    "no-NO": "Norsk",
+    "pl-PL": "Polski",
+    "pt-BR": "Português (Brasil)",
+    "pt-PT": "Português (Portugal)",
+    "ro-RO": "Română",
+    "fi-FI": "Suomi",
+    "sv-SE": "Svenska",
+    "tr-TR": "Türkçe",
+    "el-GR": "Ελληνικά",
+    "ru-RU": "Русский",
+    "uk-UA": "Українська",
+    "he-IL": "עברית",
+    "ar-SA": "العربية",
+    "ja-JP": "日本語",
+    "zh-CN": "中文（简体）",
+    "zh-TW": "中文（繁體）",
+    "ko-KR": "한국어",
+}
 
 
 def change(text: str, again: bool) -> bool:
