@@ -664,6 +664,7 @@ def test_a_strange_sidecar_neither_hangs_nor_fails_the_listing_a_backup_or_a_nig
     assert not (folder(alice) / entry.filename).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leave", [*LEFT, None], ids=lambda leave: leave.__name__ if leave else "file"
 )

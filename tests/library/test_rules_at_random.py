@@ -131,6 +131,7 @@ def assert_rules_hold(user):
             assert film["imdb_id"] in on_lists[film["custom_list_id"]]
 
 
+@pytest.mark.slow
 def test_the_rules_between_films_and_lists_hold_whatever_is_done(home, frozen_clock):
     chance = random.Random(2)
     acts, done, tokens, late = Acts(home, chance), set(), [], 0

@@ -1,5 +1,5 @@
 """The set-up in a real browser, with web and worker, from an empty folder: an administrator, and
-each kind of file that can be brought."""
+files that are brought. test_browser_first_run.py has what else can be brought."""
 
 import json
 
@@ -10,32 +10,24 @@ from mm.database import db
 from mm.models import User
 from mm.services import accounts
 from mm.services.library import movies
-from mm.services.server import all_users, archive_files, archives
+from mm.services.server import all_users
 from tests.conftest import PASSWORD
 from tests.support.original import make_original
 from tests.support.processes import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.slow]
-NAMES = ("alice", "bob")
 
 
 @pytest.fixture(scope="module")
-def brought(tmp_path_factory):
-    """Files of a server with two users: an archive, and the export of all libraries."""
-    folder = tmp_path_factory.mktemp("brought")
+def exported(tmp_path_factory):
+    """The export of all libraries of a server with one user."""
+    folder = tmp_path_factory.mktemp("exported")
     with running(folder / "data"):
         with db.connection_context():
-            for name in NAMES:
-                user = accounts.create(
-                    f"{name}@example.org", name, PASSWORD, is_admin=name == "alice"
-                )
-                for number in range(40):
-                    movies.add(user.id, f"tt{1000000 + number}")
-            entry = archives.create("manual")
+            movies.add(accounts.create("bob@example.org", "bob", PASSWORD).id, "tt1000000")
             all_users.write(folder / "all.json")
-        (archive_files.folder() / entry.filename).rename(folder / "server.zip")
         db.obj.release()
-    return folder
+    return folder / "all.json"
 
 
 @pytest.fixture
@@ -86,29 +78,8 @@ def test_from_nothing_to_the_first_film_in_less_than_ten_clicks(server, visit, j
     visitor.allowed.append("404")
 
 
-def test_an_archive_of_a_server_comes_by_its_page(server, visit, brought):
-    page = visit().page
-    bring(page, server, brought / "server.zip")
-    expect(page.get_by_text("An archive of a whole server")).to_be_visible()
-    page.get_by_role("button", name="Restore this archive").click()
-    expect(page.get_by_role("heading", name="The server is restored")).to_be_visible()
-    log_in(page, "bob", PASSWORD)
-    assert [films_of(server, name) for name in NAMES] == [40, 40]
-
-
-def test_an_export_of_all_users_comes_by_its_page(server, visit, brought):
-    page = visit().page
-    bring(page, server, brought / "all.json")
-    expect(page.get_by_text("An export of all users")).to_be_visible()
-    page.get_by_role("button", name="Import").click()
-    expect(page.get_by_role("heading", name="The libraries have been imported")).to_be_visible()
-    log_in(page, "bob", PASSWORD)
-    assert [films_of(server, name) for name in NAMES] == [40, 40]
-
-
-@pytest.mark.parametrize("version", ["head", "0bb39be"])
-def test_a_database_of_the_original_comes_by_its_page(server, visit, tmp_path, version):
-    made = make_original(tmp_path / "app.db", version=version)
+def test_an_uploaded_database_of_the_original_comes(server, visit, tmp_path):
+    made = make_original(tmp_path / "app.db")
     page = visit().page
     bring(page, server, tmp_path / "app.db")
     page.get_by_label("user1").check()
@@ -139,7 +110,9 @@ def test_one_users_file_comes_by_its_page(server, visit, tmp_path):
     assert films_of(server, "ann") == 40
 
 
-def test_a_wrong_file_is_said_at_the_field_and_another_may_follow(server, visit, tmp_path, brought):
+def test_a_wrong_file_is_said_at_the_field_and_another_may_follow(
+    server, visit, tmp_path, exported
+):
     (tmp_path / "wrong.json").write_text('{"version": 2, "movies": [')
     visitor = visit()
     visitor.allowed.append("422")
@@ -147,7 +120,7 @@ def test_a_wrong_file_is_said_at_the_field_and_another_may_follow(server, visit,
     expect(
         visitor.page.get_by_text("Invalid JSON file. Please select a valid backup file.")
     ).to_be_visible()
-    visitor.page.locator("input[type=file]").set_input_files(brought / "all.json")
+    visitor.page.locator("input[type=file]").set_input_files(exported)
     expect(visitor.page.get_by_text("An export of all users")).to_be_visible()
     with db.connection_context():
         assert not User.select().exists()

@@ -30,7 +30,10 @@ def test_a_script_moves_a_server_to_another_machine(tmp_path):
         ended = wait_for(server.url + answer.json()["outcome_url"])
         assert (ended["state"], ended["users"]) == ("done", 1)
         [difference] = ended["differences"]
-        assert difference["text"] == "TZ was Europe/Berlin there; here it is UTC."
+        assert (
+            difference["text"]
+            == "CORS_ORIGINS was https://films.example.org there; here it is not set."
+        )
         assert script.get(f"{server.url}{SYSTEM}/backup/list").status_code == 401
         sent = {"email": "alice@example.org", "password": PASSWORD}
         assert requests.post(f"{server.url}/api/auth/login", json=sent, timeout=SECONDS).ok
@@ -38,7 +41,8 @@ def test_a_script_moves_a_server_to_another_machine(tmp_path):
 
 def made_on_one_server(folder):
     """(the bytes of an archive, its file name). It was downloaded in two parts."""
-    with running(folder / "data", ADMIN_TOKEN=ADMIN_TOKEN, TZ="Europe/Berlin") as server:
+    environment = {"ADMIN_TOKEN": ADMIN_TOKEN, "CORS_ORIGINS": "https://films.example.org"}
+    with running(folder / "data", TZ="Europe/Berlin", **environment) as server:
         server.start("web", "worker")
         script = logged_in(server)
         new = {"email": "alice@example.org", "username": "alice", "password": PASSWORD}

@@ -103,6 +103,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", SETTINGS)
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_a_setting_of_a_wrong_kind_stops_nothing(hostile, client, key, is_lost):

@@ -161,6 +161,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "moment"), MOMENTS, ids=lambda text: text)
 def test_killed_in_a_step_it_is_abandoned_or_finished(server, step, moment, monkeypatch):
     timestamp, old, new = server

@@ -121,6 +121,7 @@ def change_everything(user):
     lists.delete(user.id, "l1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 7, 500])
 @pytest.mark.parametrize("kind", [CountingPhone, OldPhone])
 def test_two_phones_and_a_newcomer_end_with_the_servers_library(
@@ -161,6 +162,7 @@ def pages(ask, limit, since=0.0, offset=""):
         offset = page["next_offset"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [1, 3, 5, 8])
 @pytest.mark.parametrize("knew_the_library", [False, True])
 def test_a_restore_between_two_pages_skips_no_row(
