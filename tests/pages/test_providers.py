@@ -150,7 +150,7 @@ def test_a_key_whose_calls_are_used_up_is_a_right_one(admin, standin):
 
 @pytest.mark.parametrize(
     ("provider", "fault", "seconds"),
-    [("tmdb", "hang", 8), ("tmdb", "trickle", 2), ("omdb", "hang", 2)],
+    [("tmdb", "hang", 8), ("tmdb", "trickle", 2), ("omdb", "hang", 2), ("omdb", "trickle", 2)],
 )
 @pytest.mark.slow
 def test_a_provider_that_hangs_is_said_within_eight_seconds(
