@@ -10,16 +10,19 @@ run: .venv/ready
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
 
 # Two at a time. A test of servers and browsers that fails beside another one is tried once more
-# with the machine to itself: then the machine was too slow, and not the program.
+# with the machine to itself: then the machine was too slow, and not the program. Those of one file
+# share servers, and stay together.
 test: .venv/ready browser lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes and not browser"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not processes and not browser"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "processes or browser" || \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
-# What runs in under a minute: no processes, no browser, no PostgreSQL.
+# What runs in about a minute: of each test the first case, and no processes, no browser, no
+# PostgreSQL, no archives and restores of the whole server.
 quick: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile \
-	  -m "not slow and not processes and not browser and not postgres"
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cases 1 \
+	  -m "not slow and not processes and not browser and not postgres" \
+	  --ignore=tests/server --ignore-glob="*/test_browser_*" --ignore=tests/api/test_schemathesis.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -34,6 +37,8 @@ bench: .venv/ready
 	$(BIN)/python -m tests.bench.bench_archives
 	$(BIN)/python -m tests.bench.bench_movies
 	$(BIN)/python -m tests.bench.bench_pages
+	$(BIN)/python -m tests.bench.bench_catalogue
+	$(BIN)/python -m tests.bench.bench_catalogue_fill
 
 # Debian's Chromium and nginx, where they may be installed; without them pytest says which tests
 # it left out.

@@ -62,6 +62,7 @@ class Config:
     omdb_base_url: str = "https://www.omdbapi.com/"
     omdb_daily_limit: WholeNumber = 1000
     omdb_pace: Annotated[int, msgspec.Meta(ge=1, le=10)] = 10
+    imdb_datasets_url: str = "https://datasets.imdbws.com"
     log_level: LogLevel = "INFO"
     allow_root: bool = False
     # The names of the VARIABLES that were set; the others have their defaults.
@@ -106,6 +107,16 @@ class Config:
     @property
     def tmp_dir(self) -> Path:
         return self.data_dir / "tmp"
+
+    @property
+    def catalogue_file(self) -> Path:
+        """Films and series of IMDb's datasets, which any server can fetch again: in no backup."""
+        return self.data_dir / "catalogue.db"
+
+    @property
+    def datasets_dir(self) -> Path:
+        """The datasets while they are fetched and read."""
+        return self.data_dir / "datasets"
 
     @property
     def locks_dir(self) -> Path:
@@ -178,6 +189,7 @@ VARIABLES = {
     "OMDB_BASE_URL": "omdb_base_url",
     "OMDB_DAILY_LIMIT": "omdb_daily_limit",
     "OMDB_PACE": "omdb_pace",
+    "IMDB_DATASETS_URL": "imdb_datasets_url",
     "MM_LOG_LEVEL": "log_level",
     "MM_ALLOW_ROOT": "allow_root",
 }

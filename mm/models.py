@@ -80,7 +80,11 @@ class User(Table):
 
 
 class Title(Table):
-    """One row for each film, shared by all users; only the server's look-ups write it."""
+    """One row for each film, shared by all users; only the server writes it.
+
+    `source`: who describes it, tmdb, omdb or imdb (the catalogue); null while nobody does.
+    `imdb_votes`: how many people the IMDb rating is the average of.
+    """
 
     imdb_id = TextField(primary_key=True)
     tmdb_id = IntegerField(null=True)
@@ -113,6 +117,8 @@ class Title(Table):
     # Last, because SQLite reads a row up to the last column of a query, and these are long.
     tmdb_body = JSONField(null=True)
     omdb_body = JSONField(null=True)
+    source = TextField(null=True, index=True)
+    imdb_votes = IntegerField(null=True)
 
     class Meta:
         indexes = (

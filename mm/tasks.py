@@ -21,7 +21,8 @@ from mm.database import connect, db
 from mm.models import Job
 from mm.services import health, heartbeat, jobs, problems, tidying
 from mm.services.backup import backups, imports, nightly, recheck, schedule, uploads
-from mm.services.enrichment import posters, title_json
+from mm.services.catalogue import updates
+from mm.services.enrichment import offline_titles, posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
 from mm.services.server import all_users, archive_schedule, archive_uploads, archives, restore
 from mm.services.server.first_run import kept, outcome
@@ -57,6 +58,7 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "posters": (posters.run, _name_failure),
     "tidying": (tidying.run, _name_failure),
     "all-users": (all_users.run, _name_failure),
+    "catalogue": (offline_titles.update, _name_failure),
 }
 
 
@@ -228,8 +230,10 @@ def enqueue(job: Job) -> None:
 
 def start_enrichment() -> None:
     """After anything that may have added titles, which are saved by then: when the database is too
-    busy for one row more, the minute tick starts it."""
+    busy for one row more, the minute tick starts it. What the catalogue knows of them is there at
+    once."""
     try:
+        offline_titles.fill_new()
         _enrich_if_due()
     except OperationalError as error:
         log.warning("enrichment.waits", error=repr(error))
@@ -243,6 +247,11 @@ def _enrich_if_due() -> None:
 def start_posters() -> None:
     """Once titles tell what theirs are."""
     if job := posters.start_if_due():
+        enqueue(job)
+
+
+def start_catalogue() -> None:
+    if job := updates.start_if_due():
         enqueue(job)
 
 
@@ -325,12 +334,15 @@ PARTS = {
     "lost": ("Finding lost tasks", enqueue_lost),
     "schedule.lost": ("Taking up interrupted jobs", take_up_interrupted),
     "due": ("Starting what is due", enqueue_due),
+    "titles.new": ("Taking titles from the catalogue", offline_titles.fill_new),
     "enrichment": ("Starting the look-up of titles", _enrich_if_due),
     "posters": ("Starting the download of posters", start_posters),
+    "catalogue": ("Starting the update of the catalogue", start_catalogue),
     "titles": ("Preparing titles for phones", title_json.build_missing),
     "sweep.uploads": ("Deleting old uploads", uploads.sweep),
     "sweep.archives": ("Deleting what is left of archives", archives.sweep),
     "sweep.archive-uploads": ("Deleting old uploads of archives", archive_uploads.sweep),
+    "sweep.catalogue": ("Deleting what is left of updates of the catalogue", updates.sweep),
     "sweep.setup": ("Deleting old files of the set-up", _sweep_setup),
     "sweep.sync": ("Deleting old answers to phones", sync_queue.sweep),
     "sweep.jobs": ("Deleting old jobs", jobs.sweep),
@@ -362,5 +374,6 @@ def take_over() -> None:
     with db.connection_context():
         health.lost_accounts()
         problems.attempt("sweep.backups", "Tidying the backup folders", backups.sweep)
+        problems.attempt("sweep.catalogue", *PARTS["sweep.catalogue"])
         for job in jobs.waiting_for_a_worker(seconds=0):
             enqueue(job)

@@ -11,6 +11,9 @@ MEMORY = Path("/dev/shm")
 
 # Servers that a test starts import this package too; they were told where their data is.
 if "pytest" in sys.modules:
+    # Each server and command would compile the whole program again: half a second of it.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
         tempfile.tempdir = str(MEMORY)
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

@@ -3,6 +3,7 @@ administers."""
 
 import functools
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mm.services import accounts
 from tests import RUN_FOLDER
 from tests.support import markup, postgres
 from tests.support.browser import chromium, visit  # noqa: F401
+from tests.support.datasets import datasets_fixture  # noqa: F401
 from tests.support.postgres import postgres_url  # noqa: F401
 from tests.support.standin import standin_fixture  # noqa: F401
 
@@ -28,8 +30,28 @@ READ_WHEN_USED = (
     "tmdb_base_url",
     "tmdb_image_url",
     "omdb_base_url",
+    "imdb_datasets_url",
     *(config.VARIABLES[name] for name in config.CHANGEABLE),
 )
+
+
+def pytest_addoption(parser):
+    parser.addoption("--cases", type=int, help="run only the first so many cases of each test")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """After -m, so that what it leaves out takes no place."""
+    most = config.getoption("cases")
+    if most is None:
+        return
+    counts, kept, left_out = Counter(), [], []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        counts[test] += 1
+        (left_out if counts[test] > most else kept).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 def pytest_generate_tests(metafunc):

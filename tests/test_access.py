@@ -137,6 +137,7 @@ TABLE = {
     "GET /backup/jobs/<job_id>/left-out.<form>": only_alice(200),
     "POST /undo/<token>": own_library(REDIRECT),
     "GET /add": own_library(200),
+    "GET /add/catalogue": own_library(REDIRECT),
     "GET /add/pick": own_library(200, query_string={"imdb": "tt0111161"}),
     "POST /add": own_library(REDIRECT, data={"imdb": "tt0111161", "where": "toWatch"}),
     "GET /people": own_library(200),
@@ -187,11 +188,19 @@ TABLE = {
     "POST /admin/schedule": only_administrators(REDIRECT, data={"backup_time": "04:00"}),
     "GET /admin/limits": only_administrators(200),
     "POST /admin/limits": only_administrators(REDIRECT, data={"archive_max": "30 GB"}),
+    "GET /admin/catalogue": only_administrators(REDIRECT),
+    "GET /admin/catalogue/needs": only_administrators(REDIRECT),
+    "POST /admin/catalogue/update": only_administrators(REDIRECT, data={"chosen": "1"}),
+    "POST /admin/catalogue/options": only_administrators(REDIRECT, data={"akas": "1"}),
+    "GET /admin/catalogue/remove": only_administrators(200),
+    "POST /admin/catalogue/remove": only_administrators(REDIRECT),
     "GET /admin/begin/keys": only_administrators(200),
     "POST /admin/begin/keys": only_administrators(REDIRECT, data={"omdb_api_key": ""}),
     "POST /admin/begin/keys/<provider>/test": only_administrators(200),
     "GET /admin/begin/schedule": only_administrators(200),
     "POST /admin/begin/schedule": only_administrators(REDIRECT, data={"library": "1"}),
+    "GET /admin/begin/catalogue": only_administrators(200),
+    "POST /admin/begin/catalogue": only_administrators(REDIRECT),
     "GET /admin/jobs": only_administrators(200),
     "GET /admin/archives": only_administrators(REDIRECT),
     "POST /admin/archives": only_administrators(REDIRECT),
@@ -271,8 +280,8 @@ TABLE = {
     "POST /api/sync/batch": own_library(200, json=lambda: {"actions": [an_action()]}),
     # This server has no keys for the providers.
     "GET /api/external/tmdb/search": own_library(503, query_string={"q": "x"}),
-    "GET /api/external/tmdb/movie/<int:tmdb_id>": own_library(503),
-    "GET /api/external/tmdb/tv/<int:tmdb_id>": own_library(503),
+    "GET /api/external/tmdb/movie/<int(signed=True):tmdb_id>": own_library(503),
+    "GET /api/external/tmdb/tv/<int(signed=True):tmdb_id>": own_library(503),
     "GET /api/external/tmdb/discover/genre": own_library(503, query_string={"q": "x"}),
     "GET /api/external/tmdb/discover/person": own_library(503, query_string={"q": "x"}),
     "GET /api/external/tmdb/discover/list": own_library(503, query_string={"kind": "popular"}),
@@ -437,7 +446,9 @@ def path_of(key):
     if key.endswith("/static/<path:filename>"):
         return "/static/vendor/pico.min.css"
     return re.sub(
-        r"<(?:\w+:)?(\w+)>", lambda match: str(examples[match[1]]()), key.partition(" ")[2]
+        r"<(?:\w+(?:\(.*?\))?:)?(\w+)>",
+        lambda match: str(examples[match[1]]()),
+        key.partition(" ")[2],
     )
 
 

@@ -21,6 +21,7 @@ FORBIDDEN = {
     "routes": ("mm.api", "mm.cli", "mm.providers", "requests"),
     "api": ("mm.routes", "mm.cli", "mm.providers", "mm.htmx", "requests"),
     "cli.py": ("mm.routes", "mm.api", "mm.htmx"),
+    "cli_catalogue.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_first_run.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_server.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_startup.py": ("mm.routes", "mm.api", "mm.htmx"),
@@ -57,7 +58,8 @@ FORBIDDEN = {
 # folder or module of the services -> the others that it may import
 ALLOWED = {
     "sync": {"library", "validation"},
-    "library": {"enrichment", "validation", "ranking_order", "shown_titles"},
+    "catalogue": {"jobs"},
+    "library": {"catalogue", "enrichment", "validation", "ranking_order", "shown_titles"},
     "backup": {
         "portable",
         "jobs",
@@ -78,9 +80,9 @@ ALLOWED = {
         "settings",
         "validation",
     },
-    "portable": {"validation", "ranking_order", "shown_titles"},
-    "enrichment": {"jobs", "heartbeat", "settings"},
-    "health": {"backup", "heartbeat", "problems", "server"},
+    "portable": {"catalogue", "validation", "ranking_order", "shown_titles"},
+    "enrichment": {"catalogue", "jobs", "heartbeat", "settings"},
+    "health": {"backup", "catalogue", "heartbeat", "problems", "server"},
     "settings": set(),
     "tidying": {"account_links", "accounts", "enrichment", "problems"},
     "jobs": set(),

@@ -365,6 +365,7 @@ class TestAdminToken:
             headers = self.headers(client)
             assert client.get("/api/auth/admin/users", headers=headers).status_code == 200
 
+    @pytest.mark.slow
     def test_it_is_not_called_wrong_while_the_database_does_not_answer(self, client, monkeypatch):
         headers = self.headers(client)
 
@@ -427,11 +428,13 @@ class TestFailedLogIns:
         self.guess_from_everywhere(client, 50)
         assert api_log_in(client, environ_base={"REMOTE_ADDR": "192.0.2.99"}).status_code == 429
 
+    @pytest.mark.slow
     def test_both_names_of_an_account_count_as_one(self, client, alice):
         self.guess_from_everywhere(client, 25)
         self.guess_from_everywhere(client, 25, email="ALICE")
         assert api_log_in(client, environ_base={"REMOTE_ADDR": "192.0.2.99"}).status_code == 429
 
+    @pytest.mark.slow
     def test_where_its_owner_has_logged_in_before_an_account_stays_open(self, client, alice, bob):
         home = {"REMOTE_ADDR": "198.51.100.7"}
         assert api_log_in(client, environ_base=home).status_code == 200

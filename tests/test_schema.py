@@ -22,6 +22,7 @@ MIGRATIONS = [
     "0003_notes_and_several_lists",
     "0004_retention",
     "0005_links",
+    "0006_sources",
 ]
 
 

@@ -45,23 +45,27 @@ class ListQuery(Struct):
 @auth.account_required
 @api.validate(resp=answers(401, 403, 502, 503, HTTP_200=list[SearchResult]), tags=["External"])
 def search(query: SearchQuery):
-    """Films, series and people by name."""
+    """Films, series and people by name.
+
+    Without a TMDB key, or while TMDB does not answer or finds no film, from the catalogue, if the
+    server has it: films and series with an `imdb_id` and an `id` below zero.
+    """
     return lookups.search(query.q, query.year, auth.account().id)
 
 
-@bp.get("/tmdb/movie/<int:tmdb_id>")
+@bp.get("/tmdb/movie/<int(signed=True):tmdb_id>")
 @auth.account_required
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=TmdbData), tags=["External"])
 def movie(tmdb_id: int):
-    """A film by TMDB's id."""
+    """A film by TMDB's id; one below zero is that of a search result from the catalogue."""
     return lookups.movie(tmdb_id, auth.account().id)
 
 
-@bp.get("/tmdb/tv/<int:tmdb_id>")
+@bp.get("/tmdb/tv/<int(signed=True):tmdb_id>")
 @auth.account_required
 @api.validate(resp=answers(401, 403, 404, 502, 503, HTTP_200=TmdbData), tags=["External"])
 def series(tmdb_id: int):
-    """A series by TMDB's id."""
+    """A series by TMDB's id; one below zero is that of a search result from the catalogue."""
     return lookups.series(tmdb_id, auth.account().id)
 
 

@@ -205,7 +205,7 @@ def films(user_id: str, ids: list[int]) -> Iterator[bytes]:
 def _imdb_id(new: NewMovie, user_id: str) -> str:
     if new.imdb_id is not None:
         return new.imdb_id
-    if new.tmdb_id is None:
+    if not new.tmdb_id:
         raise _invalid("imdb_id", "is missing: send imdb_id or tmdb_id")
     kind = "tv" if new.media_type in compat.SERIES else "movie"
     imdb_id = lookups.imdb_id_of(new.tmdb_id, kind, user_id)

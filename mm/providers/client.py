@@ -142,7 +142,7 @@ def get(
                 url, params=params, headers=headers, timeout=timeout, stream=True
             ) as response:
                 body = read_body(response, ends_at, BYTES_MAX)
-                pause = _retry_after_seconds(response.headers.get("Retry-After", ""))
+                pause = retry_after_seconds(response.headers.get("Retry-After", ""))
                 return Answer(response.status_code, body, pause)
     except NoSlotError:
         problem: Error = NotAskedError(slow(provider))
@@ -261,7 +261,7 @@ def _over_limit(error: TemporaryError, seconds: float) -> OverLimitError:
     return over
 
 
-def _retry_after_seconds(header: str) -> float | None:
+def retry_after_seconds(header: str) -> float | None:
     """A Retry-After header is a number of seconds or a date."""
     if header.strip().isdecimal():
         return float(header)

@@ -3,14 +3,16 @@
 from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 
-from mm import config, htmx, tasks
-from mm.errors import InvalidError, ProviderError, UnavailableError, UserError
-from mm.routes.contexts import today
+from mm import htmx, tasks
+from mm.errors import InvalidError, ProviderError, UnavailableError
+from mm.routes import catalogue_contexts
+from mm.routes.contexts import sources_context, today
 from mm.routes.filters import place_label
 from mm.routes.forms import problems_of
+from mm.services.catalogue import store
 from mm.services.library import add as add_films
 from mm.services.library import lists, people
-from mm.services.library.add import Candidate, Choice
+from mm.services.library.add import Candidate, Choice, Found
 
 # People shown at once; the others are one tap away.
 SHOWN = 12
@@ -25,20 +27,29 @@ bp = Blueprint("add", __name__, url_prefix="/add")
 @login_required
 def index() -> Response:
     text = request.args.get("q", "").strip()
-    found: list[Candidate] = []
-    problem: UserError | None = None
+    found = Found([])
     if text:
         try:
             found = add_films.search(current_user.id, text)
         except (ProviderError, UnavailableError) as error:
-            problem = error
+            found = Found([], problem=error)
     return htmx.render(
         "add/index.html",
         "add/_results.html",
         q=text,
         found=found,
-        problem=problem,
-        has_key=bool(config.current.tmdb_api_key),
+        **sources_context(),
+        fetching=catalogue_contexts.fetching(),
+    )
+
+
+@bp.get("/catalogue")
+@login_required
+def catalogue() -> Response:
+    """How far the first catalogue is; `add/_catalogue.html` asks again by itself."""
+    fetching, has_catalogue = catalogue_contexts.fetching(), store.is_there()
+    return htmx.fragment(
+        "add/_catalogue.html", url_for(".index"), fetching=fetching, has_catalogue=has_catalogue
     )
 
 

@@ -25,6 +25,8 @@ STATES = {
     "failed": ("Failed", "bad"),
 }
 IN_MEGABYTES = (*jobs.OF_THE_SERVER, "archives")
+# Jobs of several steps, each from 0 to 100 %: the time left cannot be estimated.
+IN_PERCENT = ("catalogue",)
 # Reasons that say nothing of a library, by how they begin.
 GENERAL = (jobs.GIVEN_UP, staging.ENDED, "Not enough disk space", disk.FULL)
 # The counts of a result, in the order in which they are told: one of them, several, and what
@@ -35,6 +37,9 @@ COUNTED = {
     "lists_imported": ("list", "lists", ""),
     "users": ("account", "accounts", ""),
     "films": ("film", "films", ""),
+    "series": ("series", "series", ""),
+    "renewed": ("title", "titles", " renewed"),
+    "filled": ("title", "titles", " filled"),
     "movies": ("film", "films", ""),
     "linked": ("library", "libraries", " without a change"),
     "tmdb_ready": ("title", "titles", " from TMDB"),
@@ -75,7 +80,15 @@ def _running(job: Job) -> dict:
     context = progress_context(job)
     message = "" if job.user_id else context["reason"]
     unit = " MB" if job.kind in IN_MEGABYTES else ""
-    return {**_line(job), "left": context["left"], "message": message, "unit": unit}
+    in_percent = job.kind in IN_PERCENT
+    left = None if in_percent else context["left"]
+    return {
+        **_line(job),
+        "left": left,
+        "message": message,
+        "unit": unit,
+        "in_percent": in_percent,
+    }
 
 
 def _ended(job: Job, result: dict) -> dict:

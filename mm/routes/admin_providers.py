@@ -4,7 +4,7 @@ from flask import Blueprint, Response, abort, request, url_for
 
 from mm import auth, config, htmx, tasks
 from mm.errors import UserError
-from mm.routes import key_forms, setting_fields
+from mm.routes import catalogue_contexts, key_forms, setting_fields
 from mm.routes.forms import problems_of
 from mm.services.enrichment import language, pauses, queue
 from mm.services.enrichment.keys import KeyTest
@@ -94,6 +94,7 @@ def _page(
         filled=queue.filled(),
         languages=language.COMMON,
         again="again" in request.form or LANGUAGE_FIELD not in request.form,
+        **catalogue_contexts.card_context(),
     )
 
 

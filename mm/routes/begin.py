@@ -1,13 +1,14 @@
-"""What an administrator decides right after the first account was created: keys, then backups. Then
-the first film."""
+"""What an administrator decides right after the first account was created: keys, backups, then the
+catalogue. Then the first film."""
 
 from flask import Blueprint, Response, request, url_for
 
 from mm import auth, htmx, tasks
 from mm.errors import UserError
-from mm.routes import key_forms, setting_fields
+from mm.routes import admin_catalogue, catalogue_contexts, key_forms, setting_fields
 from mm.routes.forms import problems_of
 from mm.routes.schedule_contexts import time_context, time_words
+from mm.services.catalogue import updates
 from mm.services.enrichment.keys import KeyTest
 from mm.services.server import backup_time, databases
 
@@ -58,11 +59,22 @@ def finish() -> Response:
     if job:
         tasks.enqueue(job)
     auth.log_action("server.begun", names=", ".join(sorted(changed)), archives=archives)
-    htmx.toast(
-        f"All set: your library is backed up every night at {time_words()}. Add your first film."
-        if library
-        else "All set. Add your first film."
-    )
+    if library:
+        htmx.toast(f"Your library is backed up every night at {time_words()}.")
+    return htmx.go(url_for(".catalogue"))
+
+
+@bp.get("/catalogue")
+@auth.admin_required
+def catalogue() -> Response:
+    context = catalogue_contexts.choice_context(updates.choice())
+    return htmx.render("begin/catalogue.html", **context)
+
+
+@bp.post("/catalogue")
+@auth.admin_required
+def get_catalogue() -> Response:
+    admin_catalogue.begin()
     return htmx.go(url_for("add.index"))
 
 

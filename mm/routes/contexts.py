@@ -10,7 +10,8 @@ from mm.routes.filters import dates_of_reader
 from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs, validation
 from mm.services.backup import backups, history, ledger, policies, state
-from mm.services.enrichment import runner
+from mm.services.catalogue import store
+from mm.services.enrichment import pauses, runner
 
 # Too early to tell how long the rest will take.
 GUESS_AFTER = 3
@@ -89,7 +90,7 @@ def told_by_toast(context: dict) -> bool:
 
 def enrichment_context() -> dict:
     """For `library/_enrichment.html`. `filling`: details are being fetched, so that asking again
-    soon shows more."""
+    soon shows more. `lacking`: what is said of films that are not found."""
     progress = runner.progress(current_user.id, dates_of_reader())
     filling = bool(progress.waiting and config.current.tmdb_api_key)
     if filling:
@@ -98,7 +99,16 @@ def enrichment_context() -> dict:
         headline = "Waiting for details"
     else:
         headline = "All details fetched"
-    return {"enrichment": progress, "filling": filling, "headline": headline}
+    sources = sources_context()
+    is_offline = sources["has_catalogue"] and not sources["has_key"]
+    lacking = "not in IMDb’s catalogue" if is_offline else "not on TMDB"
+    context = {"enrichment": progress, "filling": filling, "headline": headline}
+    return {**context, "lacking": lacking, **sources}
+
+
+def sources_context() -> dict:
+    """Where titles come from."""
+    return {"has_key": bool(pauses.key("tmdb")), "has_catalogue": store.is_there()}
 
 
 def health_context() -> dict:

@@ -6,10 +6,9 @@ from flask_login import current_user, login_required
 
 from mm import auth, htmx, tasks
 from mm.errors import InvalidError
-from mm.routes.contexts import enrichment_context
+from mm.routes.contexts import enrichment_context, sources_context
 from mm.routes.filters import plural, status_label
 from mm.services.backup import nightly
-from mm.services.enrichment import pauses
 from mm.services.library import browse, bulk, lists, people, saved_views
 
 PAGE_SIZE = 60
@@ -55,7 +54,7 @@ def index() -> Response:
         sorts=SORTS | LIST_SORTS if library.query.list else SORTS,
         active_filters=_active_filters(library),
         elsewhere=[tab for tab in library.tabs if tab.films and tab.status != "all"],
-        has_key=bool(pauses.key("tmdb")),
+        **sources_context(),
         waiting=browse.is_waiting(current_user.id),
         offer_nightly=not library.has_films and nightly.is_undecided(auth.account()),
         not_backed_up=not current_user.backup_enabled and _films_in(library) >= HINT_FROM,

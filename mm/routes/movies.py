@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from mm import clock, config, htmx, tasks
 from mm.errors import InvalidError
 from mm.models import Watch
-from mm.routes.contexts import today
+from mm.routes.contexts import sources_context, today
 from mm.routes.filters import plural, status_label
 from mm.schemas import Problem
 from mm.services import validation
@@ -44,20 +44,23 @@ def want(imdb_id: str) -> Response:
 def about(imdb_id: str) -> Response:
     """Asked for again by a film whose details are on their way."""
     film = film_details.find(current_user.id, imdb_id)
-    return htmx.fragment("movies/_about.html", _home(film), film=film, filling=_is_filling(film))
+    context = {"film": film, "filling": _is_filling(film), **sources_context()}
+    return htmx.fragment("movies/_about.html", _home(film), **context)
 
 
 @bp.get("/card")
 @login_required
 def card(imdb_id: str) -> Response:
     """As the grid shows it, which may show a tab that the film has left. `waiting`: nothing while
-    it has no details."""
+    it lacks that."""
     query = browse.parse(request.args.to_dict(flat=False))
     found = browse.card(current_user.id, validation.imdb_id_or_404(imdb_id))
-    if "waiting" in request.args and found and not found.has_details:
+    if found and found.lacks and found.lacks == request.args.get("waiting"):
         return Response(status=204)
     home = url_for(".show", imdb_id=imdb_id)
-    return htmx.fragment("library/_card.html", home, card=found, query=query, part=True)
+    return htmx.fragment(
+        "library/_card.html", home, card=found, query=query, part=True, **sources_context()
+    )
 
 
 @bp.post("/status")
@@ -225,7 +228,7 @@ def _context(film: FilmDetails) -> dict:
         "on_lists": {row.id for row in lists.of_film(film.movie)},
         "people": people.by_last_use(current_user.id),
         "filling": _is_filling(film),
-        "has_key": bool(pauses.key("tmdb")),
+        **sources_context(),
         "today": today(),
     }
 

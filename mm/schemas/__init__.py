@@ -60,6 +60,7 @@ from mm.schemas.backups import (
     Undoable,
     UndoRequest,
 )
+from mm.schemas.catalogue import CatalogueAbout, CatalogueChoice
 from mm.schemas.enrichment import EnrichmentProgress
 from mm.schemas.external import CacheInfo, OmdbData, Refreshed, SearchResult, TmdbData, Updated
 from mm.schemas.lists import (

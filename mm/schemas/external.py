@@ -6,8 +6,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 
 class SearchResult(Struct):
-    """`id` is TMDB's. Only a person has `name`, which repeats `title`, and `knownFor`, titles of
-    films."""
+    """`id` is TMDB's. One from the server's catalogue has an `imdb_id`, and its number below zero
+    as `id`; its votes are IMDb's. Only a person has `name`, which repeats `title`, and `knownFor`,
+    titles of films."""
 
     id: int
     title: str
@@ -20,11 +21,12 @@ class SearchResult(Struct):
     voteCount: int | None
     knownFor: list[str] | UnsetType = UNSET
     name: str | UnsetType = UNSET
+    imdb_id: str | UnsetType = UNSET
 
 
 class TmdbData(Struct):
     """A film or a series as TMDB describes it; `runtime` in minutes. A series has seasons and
-    episodes."""
+    episodes. From the server's catalogue: without `tmdbId`, plot and cast, with IMDb's votes."""
 
     tmdbId: int | None
     imdbId: str | None
@@ -46,7 +48,8 @@ class TmdbData(Struct):
 
 class OmdbData(Struct):
     """A film as OMDb describes it. `imdbRating` of 10; `rtRating` (Rotten Tomatoes) and `metascore`
-    in percent; what OMDb does not have is null."""
+    in percent; what OMDb does not have is null. Of a film that OMDb was not asked for, IMDb's
+    catalogue may have the `imdbRating`."""
 
     imdbId: str | None
     title: str | None

@@ -18,6 +18,7 @@ from mm.schemas.types import (
     Rating,
     RowId,
     Text,
+    TmdbId,
 )
 
 # Older clients also send "1", "true" or 1.
@@ -119,10 +120,11 @@ class MovieFilters(Struct):
 
 
 class NewMovie(Struct):
-    """`imdb_id` or `tmdb_id`; `recommender` is one more of the `recommenders`."""
+    """`imdb_id` or `tmdb_id`, which is not looked at beside the other and may be the `id` of any
+    search result; `recommender` is one more of the `recommenders`."""
 
     imdb_id: ImdbId | None = None
-    tmdb_id: RowId | None = None
+    tmdb_id: TmdbId | None = None
     media_type: Text | None = None
     status: Status | None = None
     custom_list_id: str | None = None

@@ -73,6 +73,8 @@ Moment = Annotated[
 # These msgspec checks.
 Rating = Annotated[float, Meta(ge=RATING_MIN, le=RATING_MAX)]
 RowId = Annotated[int, Meta(ge=1, le=NUMBER_MAX)]
+# Below zero it is that of a search result from the catalogue.
+TmdbId = Annotated[int, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 Position = Annotated[int, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 Year = Annotated[int, Meta(ge=FIRST_YEAR, le=LAST_YEAR)]
 KeepDaily = Annotated[int, Meta(ge=0, le=KEEP_MAX["daily"])]

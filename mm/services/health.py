@@ -15,6 +15,7 @@ from mm.models import User
 from mm.services import heartbeat, problems
 from mm.services.backup import files as backup_files
 from mm.services.backup import recheck, schedule
+from mm.services.catalogue import updates
 from mm.services.server import archive_files
 
 # Anybody may ask, so the database is probed at most once in so many seconds.
@@ -126,6 +127,8 @@ def _problems() -> Iterator[str]:
     if damaged := recheck.still_damaged():
         backups = "1 backup is" if damaged == 1 else f"{damaged:,} backups are"
         yield f"{backups} damaged. The page Data & Backup of the account says which."
+    if old := updates.problem():
+        yield old
     yield from _archives()
     yield from problems.texts()
 

@@ -147,6 +147,11 @@ KINDS = {
     "enrich": Kind("The look-up of titles", is_long=True),
     "posters": Kind("The download of posters", is_long=True),
     "tidying": Kind("The nightly tidying"),
+    "catalogue": Kind(
+        "The update of the catalogue",
+        is_long=True,
+        went_wrong="Something went wrong on the server.",
+    ),
 }
 # The kinds that a user's page shows. Only one of them runs at a time for the same user.
 OF_A_USER = tuple(name for name, kind in KINDS.items() if kind.words and not kind.is_of_server)

@@ -92,7 +92,9 @@ const isInUse = (card) => card.matches(":focus-within") || card.querySelector(":
 const redrawStubs = () => {
   const stubs = [...document.querySelectorAll("[data-stub]")];
   const shown = stubs.filter((card) => isSeen(card) && !isInUse(card));
-  for (const card of shown.slice(0, REDRAWN_AT_ONCE)) redraw(card.id.slice(2), "&waiting=1");
+  for (const card of shown.slice(0, REDRAWN_AT_ONCE)) {
+    redraw(card.id.slice(2), `&waiting=${card.dataset.stub}`);
+  }
 };
 document.addEventListener("htmx:after:swap", ({ target, detail }) => {
   const swapped = detail.ctx?.target;

@@ -38,7 +38,7 @@ def refs(node):
 
 def test_the_document_has_every_route_of_the_api_and_no_other(app, document):
     routes = {
-        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        (method, re.sub(r"<(?:\w+(?:\(.*?\))?:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith("/api")
         for method in rule.methods - {"HEAD", "OPTIONS"}

@@ -6,6 +6,7 @@ from mm import clock, config
 from mm.models import Title
 from mm.services.enrichment import interactive
 from mm.services.library import movies
+from tests.support import catalogue
 from tests.support import standin as stand
 from tests.support.enriching import HOUR
 
@@ -125,6 +126,51 @@ class TestWithoutKeys:
             "OMDb API key not configured",
         )
         assert client.get("/api/external/cache/info").status_code == 200
+
+    def test_the_catalogue_answers_where_there_is_one(self, client, alice):
+        catalogue.put()
+        Title.create(imdb_id="tt0114709", poster_path="/toys.png")
+        toy_story, the_toy = client.get("/api/external/tmdb/search?q=toy").json
+        assert the_toy == {
+            "id": -84809,
+            "imdb_id": "tt0084809",
+            "title": "The Toy",
+            "year": 1982,
+            "mediaType": "movie",
+            "poster": None,
+            "posterSmall": None,
+            "overview": None,
+            "voteAverage": 5.9,
+            "voteCount": 18000,
+        }
+        assert toy_story["posterSmall"].endswith("/w185/toys.png")
+        assert client.get("/api/external/tmdb/search?q=nosuchfilm").json == []
+        assert [film["year"] for film in search(client, "matrix", 1993)] == [1993]
+
+    def test_a_hit_of_the_catalogue_is_shown_and_added_by_its_id(self, client):
+        catalogue.put()
+        film = client.get("/api/external/tmdb/movie/-133093").json
+        assert (film["tmdbId"], film["imdbId"], film["poster"]) == (None, "tt0133093", None)
+        assert (film["title"], film["runtime"], film["voteAverage"]) == ("The Matrix", 136, 8.7)
+        assert film["director"] == "Lana Wachowski, Lilly Wachowski"
+        series = client.get("/api/external/tmdb/tv/-903747").json
+        assert (series["mediaType"], series["numberOfSeasons"]) == ("tv", None)
+        for wrong in ("movie/-903747", "tv/-133093", "movie/-1", f"tv/-{10**30}"):
+            assert client.get(f"/api/external/tmdb/{wrong}").status_code == 404
+
+        added = client.post("/api/movies", json={"tmdb_id": -903747, "media_type": "tv"})
+        assert (added.status_code, added.json["imdb_id"]) == (201, "tt0903747")
+        both = client.post("/api/movies", json={"tmdb_id": -903747, "imdb_id": "tt0133093"})
+        assert (both.status_code, both.json["imdb_id"]) == (201, "tt0133093")
+
+    def test_lists_of_films_stay_tmdbs(self, client):
+        catalogue.put()
+        answer = client.get("/api/external/tmdb/discover/genre?q=comedy")
+        assert detail(answer) == (503, "TMDB API key not configured")
+
+
+def search(client, text, year):
+    return client.get("/api/external/tmdb/search", query_string={"q": text, "year": year}).json
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

@@ -108,7 +108,8 @@ class TestAdding:
             ({"imdb_id": FILM, "recommenders": ["Eve", 7]}, ["recommenders", 1]),
             ({"imdb_id": FILM, "recommenders": ["Eve", "."]}, ["recommenders", 1]),
             ({"imdb_id": FILM, "recommender": ".."}, ["recommender"]),
-            ({"tmdb_id": -1}, ["tmdb_id"]),
+            ({"tmdb_id": 0}, ["imdb_id"]),
+            ({"tmdb_id": -(2**31)}, ["tmdb_id"]),
             ({"imdb_id": FILM, "media_type": "x" * 501}, ["media_type"]),
         ],
     )

@@ -6,10 +6,11 @@ from mm import config, models
 from mm.database import db
 from mm.models import Movie, Tombstone
 from mm.providers import limits
-from mm.services.enrichment import interactive
+from mm.services.enrichment import interactive, offline_titles
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.library import lists, movies, saved_views
 from tests.conftest import PASSWORD
+from tests.support import catalogue
 from tests.support import standin as stand
 from tests.support import strict_clients as strict
 from tests.support.libraries import T, custom_list, document, film, person, put, ranking, seen, vote
@@ -17,6 +18,7 @@ from tests.support.phones import require_rules, server_library
 from tests.support.strict_clients import CLIENTS, PHONES, REACT, MismatchError, array, decode
 
 FULL, SECOND = stand.FILM_IDS[:2]
+OF_CATALOGUE, SERIES_OF_CATALOGUE = "tt0133093", "tt0903747"
 STUB, DOWNVOTED, LISTED, GONE = "tt0000001", "tt0000002", "tt0000003", "tt0000004"
 # Watched without a rating, by the status that the film has now.
 UNRATED = {
@@ -35,8 +37,8 @@ def settings(tmp_path, standin):
 @pytest.fixture
 def phone(frozen_clock, monkeypatch, as_user, alice):
     """Alice's library: films with all that the providers tell, a series, one with every field
-    empty, one that OMDb alone knows, a stub; votes up and down; a watch with a rating, also of
-    films that were moved on."""
+    empty, one that OMDb alone knows, one of the catalogue, a stub; votes up and down; a watch with
+    a rating, also of films that were moved on."""
     monkeypatch.setattr("mm.providers.client.sleep", lambda _: None)
     for name in ("tmdb_interactive", "omdb_interactive"):
         monkeypatch.setattr(limits, name, limits.RateLimiter(2000, ceiling=2000))
@@ -48,6 +50,8 @@ def phone(frozen_clock, monkeypatch, as_user, alice):
         named(film(1), stand.SERIES_ID, media_type="tv"),
         named(film(1), stand.EMPTY_ID),
         named(film(1), stand.OMDB_ONLY_ID),
+        named(film(1), OF_CATALOGUE),
+        named(film(1), SERIES_OF_CATALOGUE, media_type="tv"),
         film(1, media_type=None),
         film(2, recommendations=[vote("Eve", up=False)]),
         seen(3, rating=3, **kept, recommendations=[vote("Eve")]),
@@ -62,6 +66,7 @@ def phone(frozen_clock, monkeypatch, as_user, alice):
 
 def fill_titles():
     """What the worker would have done by now."""
+    catalogue.put()
     tmdb = {
         FULL: stand.tmdb_film(FULL) | {"media_type": "movie"},
         SECOND: stand.tmdb_film(SECOND) | {"media_type": "movie"},
@@ -71,6 +76,7 @@ def fill_titles():
     with db.atomic():
         for imdb_id, body in tmdb.items():
             enrichment_queue.fill("tmdb", imdb_id, body)
+        offline_titles.fill([OF_CATALOGUE, SERIES_OF_CATALOGUE])
         for imdb_id in (FULL, SECOND, stand.OMDB_ONLY_ID):
             enrichment_queue.fill("omdb", imdb_id, stand.omdb_body(imdb_id))
 
@@ -121,6 +127,8 @@ PLACES = {
     "a watched film": (f"/api/movies/{FULL}", lambda client: client.film),
     "a series": (f"/api/movies/{stand.SERIES_ID}", lambda client: client.film),
     "a film with every field empty": (f"/api/movies/{stand.EMPTY_ID}", lambda client: client.film),
+    "a film of the catalogue": (f"/api/movies/{OF_CATALOGUE}", lambda client: client.film),
+    "a series of it": (f"/api/movies/{SERIES_OF_CATALOGUE}", lambda client: client.film),
     "a stub": (f"/api/movies/{STUB}", lambda client: client.film),
     "a person's films": ("/api/people/Eve/stats", lambda client: client.stats),
     "a list's films": ("/api/lists/list-1/movies", lambda client: client.films),
@@ -143,6 +151,9 @@ def test_the_library_of_these_tests_has_every_difficult_film(phone):
     assert films[stand.SERIES_ID]["tmdb_data"]["numberOfSeasons"] == 3
     assert films[stand.EMPTY_ID]["tmdb_data"]["poster"] is None
     assert films[stand.OMDB_ONLY_ID]["tmdb_data"] is None
+    assert films[OF_CATALOGUE]["tmdb_data"]["title"] == "The Matrix"
+    assert films[OF_CATALOGUE]["tmdb_data"]["tmdbId"] is None
+    assert films[SERIES_OF_CATALOGUE]["tmdb_data"]["numberOfSeasons"] is None
     assert films[stand.OMDB_ONLY_ID]["omdb_data"]["year"] == 1949
     assert (films[STUB]["tmdb_data"], films[STUB]["media_type"]) == (None, None)
     assert films[DOWNVOTED]["recommendations"][0]["vote_type"] is False

@@ -103,6 +103,7 @@ def test_a_renewal_asked_for_then_ends(ahead, alice, standin):
     assert ids_due() == []
 
 
+@pytest.mark.slow
 def test_opening_a_title_looked_up_in_the_future_looks_it_up_again(ahead, alice, standin):
     hold(alice, FILM, stand.FILM_IDS[1])
     with ahead():

@@ -237,6 +237,7 @@ def test_an_import_is_refused_before_it_writes_or_done_at_every_level_of_the_dis
     assert outcomes[-1] == "done"
 
 
+@pytest.mark.slow
 def test_an_import_that_runs_out_of_room_takes_its_safety_backup_back(
     app, alice, library, fill, monkeypatch
 ):

@@ -31,7 +31,7 @@ from tests.support.libraries import as_bytes, document, export, many, put, seen
 from tests.support.processes import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
-KILLS = int(os.environ.get("MM_TEST_KILLS", "5"))
+KILLS = int(os.environ.get("MM_TEST_KILLS", "3"))
 USERS = 4
 # Longer than the worker needs for its backups after its first look, so that some kills come before,
 # some after.

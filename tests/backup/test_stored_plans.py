@@ -373,6 +373,7 @@ def test_of_two_restores_at_once_one_is_told_to_wait(alice):
     assert run(first).state == "done"
 
 
+@pytest.mark.slow
 def test_one_plan_is_as_quick_to_open_as_another(alice):
     """The first page of a stored plan of 50,000 films with a vote and a watch each: the bound is
     150 ms of the server's time."""

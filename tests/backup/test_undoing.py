@@ -353,6 +353,7 @@ def test_confirms_that_wrote_nothing_push_no_copy_out(alice, imported, monkeypat
     assert names == [imported[1].safety_backup]
 
 
+@pytest.mark.slow
 def test_the_copy_just_made_outlasts_a_clock_that_was_set_back(alice, frozen_clock):
     put(alice, document([seen(1)]))
     frozen_clock.move(0.9 * DAY)

@@ -62,6 +62,7 @@ def test_a_right_key_lifts_the_stop_for_a_wrong_one_within_the_same_run(alice, s
     assert pauses.in_force() == {}
 
 
+@pytest.mark.slow
 def test_a_late_answer_to_the_old_key_does_not_stop_the_new_one(alice, standin, at_store):
     # Several are on their way when the first is refused.
     standin.tmdb.latency = 0.2

@@ -7,10 +7,11 @@ import pytest
 from msgspec import UNSET
 
 from mm.database import db
-from mm.errors import ProviderError, UnavailableError
+from mm.errors import NotFoundError, ProviderError, UnavailableError
 from mm.providers import cache, client, limits
 from mm.services.enrichment import interactive, lookup_slots, lookups, pauses
 from mm.services.enrichment.refresh import refresh_title
+from tests.support import catalogue
 from tests.support import standin as stand
 from tests.support.enriching import (  # noqa: F401
     DAY,
@@ -41,6 +42,38 @@ def test_a_search_finds_films_series_and_people(standin):
     assert [row.mediaType for row in lookups.search("meanwhile")] == ["tv"]
     [person] = lookups.search("Dora")
     assert (person.mediaType, person.title, person.knownFor) == ("person", "Dora Fenn", [TITLE])
+
+
+def test_the_catalogue_is_asked_only_for_what_tmdb_does_not_find(standin):
+    catalogue.put([*catalogue.FILMS, catalogue.film(1, TITLE, 1994)])
+    assert [film.id for film in lookups.search("lighthouse")] == [5000]
+    assert [film.id for film in lookups.search("reloaded")] == [-234215]
+    assert [film.imdb_id for film in lookups.search("alien", 1979)] == ["tt0078748"]
+    assert lookups.find("lighthouse").films == {}
+
+
+def test_of_a_search_that_fails_the_catalogue_finds_what_it_can(standin):
+    catalogue.put()
+    standin.tmdb.fault = "wrong_key"
+    found = lookups.find("reloaded")
+    assert [film.title for film in found.films.values()] == ["The Matrix Reloaded"]
+    assert isinstance(found.problem, ProviderError)
+    with pytest.raises(ProviderError):
+        lookups.find("nosuchfilm")
+
+
+def test_people_are_not_what_somebody_looks_for_in_the_catalogue():
+    catalogue.put([catalogue.film(1, "Dora and Her Sister")])
+    assert [row.mediaType for row in lookups.search("Dora")] == ["person", "movie"]
+
+
+def test_an_id_of_the_catalogue_is_not_asked_of_tmdb(standin):
+    catalogue.put()
+    assert lookups.movie(-133093).title == "The Matrix"
+    assert lookups.imdb_id_of(-903747, "tv") == "tt0903747"
+    with pytest.raises(NotFoundError):
+        lookups.series(-1)
+    assert standin.tmdb.asked == []
 
 
 def test_a_year_narrows_a_search_and_no_film_is_listed_twice():

@@ -82,6 +82,7 @@ def test_a_stored_body_keeps_only_the_cast_and_crew_that_are_shown():
 def test_ratings_are_read_from_strings():
     body = {
         "imdbRating": "8.3",
+        "imdbVotes": "1,234,567",
         "Metascore": "96",
         "Ratings": [
             {"Source": "Rotten Tomatoes", "Value": "100%"},
@@ -89,13 +90,19 @@ def test_ratings_are_read_from_strings():
         ],
     }
 
-    assert mapping.ratings(body) == {"imdb_rating": 8.3, "rotten_tomatoes": 100, "metacritic": 95}
+    assert mapping.ratings(body) == {
+        "imdb_rating": 8.3,
+        "imdb_votes": 1_234_567,
+        "rotten_tomatoes": 100,
+        "metacritic": 95,
+    }
 
 
 def test_missing_and_impossible_ratings_are_null():
-    none = {"imdb_rating": None, "rotten_tomatoes": None, "metacritic": None}
+    none = dict.fromkeys(("imdb_rating", "imdb_votes", "rotten_tomatoes", "metacritic"))
     odd = {
         "imdbRating": "11.0",
+        "imdbVotes": "many",
         "Metascore": "N/A",
         "Ratings": ["x", {"Source": "Rotten Tomatoes", "Value": "101%"}],
     }

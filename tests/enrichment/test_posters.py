@@ -161,6 +161,7 @@ def silent_host():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("different", [False, True])
 def test_only_a_few_requests_wait_for_a_silent_host(alice, silent_host, monkeypatch, different):
     monkeypatch.setattr("mm.providers.images.READ_SECONDS", 1.2)

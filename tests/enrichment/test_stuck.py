@@ -108,6 +108,7 @@ def test_two_users_who_hold_it_are_one_row(alice, bob):
     assert stuck.listing().counts["all"] == len(stuck.listing().entries) == 1
 
 
+@pytest.mark.slow
 def test_thousands_are_paged(alice):
     hold(alice, *(f"tt{number:07}" for number in range(1, 3001)))
     Title.update(tmdb_state="missing", tmdb_retry_at=clock.now() + DAY).execute()

@@ -6,11 +6,12 @@ import pytest
 from playhouse.test_utils import count_queries
 
 from mm import config
-from mm.models import Movie, Person
+from mm.models import Movie, Person, Title, User
 from mm.providers import limits
 from mm.services.enrichment import interactive
 from mm.services.library import lists, movies, people
 from tests.conftest import put_in_force
+from tests.support import catalogue
 from tests.support.libraries import document, film, many, person, put, vote
 from tests.support.standin import FILM_IDS, SERIES_ID, UNKNOWN_ID
 
@@ -110,9 +111,92 @@ def test_whatever_is_searched_for_is_shown_as_text(page, text):
     assert "<script>" not in answer.text
 
 
-def test_without_a_key_the_page_says_what_one_would_add(page, without_key):
-    assert "an administrator enters a key on Server › Providers" in page.get("/add").text
-    assert "Searching by title needs a TMDB key" in page.get("/add?q=lighthouse").text
+def test_without_a_key_and_a_catalogue_the_page_says_how_to_get_either(page, without_key, alice):
+    assert "IMDb’s catalogue or a TMDB key: ask an administrator" in page.get("/add").text
+    assert "You can’t search by title yet" in page.get("/add?q=lighthouse").text
+    User.update(is_admin=True).where(User.id == alice.id).execute()
+    assert '/admin/providers#catalogue">get IMDb’s catalogue</a>' in page.get("/add").text
+
+
+# Searching the catalogue.
+
+
+def rows(page, text):
+    """Of each result: its title, and what stands below it."""
+    answer = page.get("/add", query_string={"q": text}, headers=PARTIAL).text
+    texts = re.findall(r'class="row-text">(.*?)</span>\s*<span class="film-row', answer, re.DOTALL)
+    return [re.sub(r"(\s|<[^>]+>)+", " ", text).strip() for text in texts]
+
+
+def test_without_a_key_three_letters_find_the_film_without_warnings(page, without_key):
+    catalogue.put()
+    assert rows(page, "toy") == [
+        "Toy Story 1995 IMDb 8.3 John Lasseter",
+        "The Toy 1982 IMDb 5.9 Comedy",
+    ]
+    for address in ("/add", "/add?q=toy", "/add?q=nosuchfilm"):
+        assert 'class="note' not in page.get(address).text
+    assert "Titles from IMDb" in page.get("/add?q=toy").text
+    assert "IMDb’s catalogue has no film or series called" in page.get("/add?q=nosuchfilm").text
+
+
+def test_only_the_film_of_the_library_is_marked_and_not_the_other_hits(page, without_key):
+    catalogue.put()
+    page.post("/add", data={"imdb": "tt0078748", "where": "toWatch"})
+    assert rows(page, "alien")[0].startswith("Alien 1979")
+    assert page.get("/add?q=alien", headers=PARTIAL).text.count("To watch</bdi>") == 1
+
+
+def test_a_hit_shows_its_original_title_and_that_it_is_a_series(page, without_key):
+    catalogue.put()
+    [amelie] = rows(page, "le fabuleux")
+    assert amelie.startswith("Amélie 2001 IMDb 8.3 Le fabuleux destin d&#39;Amélie Poulain")
+    assert rows(page, "breaking")[0].startswith("Breaking Bad 2008 Series IMDb 9.5")
+
+
+def test_a_hit_is_picked_and_added_by_its_imdb_id(page, without_key):
+    catalogue.put()
+    [address] = re.findall(r'href="(/add/pick[^"]+)"', page.get("/add?q=reloaded").text)
+    shown = page.get(address.replace("&amp;", "&")).text
+    assert "The Matrix Reloaded" in shown
+    assert "138 min" in shown
+    assert "You can still add it by its ID" not in shown
+    page.post("/add", data={"imdb": "tt0234215", "where": "toWatch"})
+    assert the_film("tt0234215").status == "toWatch"
+    assert "To watch" in page.get("/add?q=reloaded").text
+
+
+@pytest.mark.parametrize("text", ["tt0133093", "https://m.imdb.com/title/tt0133093/reviews"])
+def test_without_a_key_an_address_is_shown_with_its_title(page, without_key, text):
+    catalogue.put()
+    assert rows(page, text) == ["The Matrix 1999 IMDb 8.7 Lana Wachowski, Lilly Wachowski"]
+
+
+def test_the_poster_of_a_film_that_somebody_has_is_shown(page, without_key):
+    catalogue.put()
+    Title.create(imdb_id="tt0114709", poster_path="/toys.png")
+    assert "/posters/w154/toys.png" in page.get("/add?q=toy").text
+
+
+@pytest.mark.parametrize("fault", ["error", "html", "wrong_key"])
+def test_where_tmdb_does_not_answer_the_catalogue_does_and_it_is_said(
+    page, standin, fault, monkeypatch
+):
+    monkeypatch.setattr(interactive, "TRIES", 1)
+    catalogue.put()
+    standin.tmdb.fault = fault
+    answer = page.get("/add?q=alien 1979").text
+    assert "TMDB isn’t answering right now" in answer
+    assert "These results are from IMDb’s catalogue, without posters" in answer
+    assert rows(page, "alien 1979") == ["Alien 1979 IMDb 8.5 Horror, Sci-Fi"]
+    assert "Search isn’t working right now" in page.get("/add?q=nosuchfilm").text
+
+
+def test_what_tmdb_does_not_find_is_looked_for_in_the_catalogue(page):
+    catalogue.put()
+    assert len(rows(page, "the lighthouse")) == 1
+    assert rows(page, "reloaded") == ["The Matrix Reloaded 2003 IMDb 7.2 Action"]
+    assert "isn’t answering" not in page.get("/add?q=reloaded").text
 
 
 # Adding.
@@ -201,6 +285,13 @@ def test_a_film_that_is_there_stays_where_it_is_and_gets_its_recommenders(page, 
 def test_a_series_is_added_by_its_own_id(page):
     page.post("/add", data={"tv": 7001, "where": "toWatch"})
     assert the_film(SERIES_ID).title.media_type == "tv"
+
+
+def test_without_a_key_a_tmdb_link_is_not_looked_for_as_a_title(page, without_key):
+    catalogue.put()
+    text = page.get("/add?q=https://www.themoviedb.org/movie/603").text
+    assert "A TMDB link can’t be looked up without a TMDB key." in text
+    assert "Nothing found" not in text
 
 
 def test_a_film_without_an_imdb_id_is_refused_and_the_page_says_so_before(page):

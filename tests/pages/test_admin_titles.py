@@ -244,6 +244,7 @@ def test_what_cannot_be_used_is_said_at_the_field(admin, lost, method, typed, st
     assert links() == []
 
 
+@pytest.mark.slow
 def test_a_provider_that_does_not_answer_is_said_at_the_field(admin, lost, standin, monkeypatch):
     monkeypatch.setattr(lookup_slots, "DEADLINE_SECONDS", 1.5)
     standin.tmdb.fault = "hang"

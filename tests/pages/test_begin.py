@@ -1,4 +1,4 @@
-"""After the first account: keys, then backups, then the first film."""
+"""After the first account: keys, backups, IMDb's catalogue, then the first film."""
 
 import re
 from dataclasses import replace
@@ -12,6 +12,7 @@ from mm.models import Job, User
 from mm.schemas import ArchiveSchedule
 from mm.services import settings as server_settings
 from mm.services.backup import nightly
+from mm.services.catalogue import updates
 from mm.services.server import archive_schedule, databases
 
 KEY = "a-right-key-of-some-length"
@@ -77,7 +78,9 @@ def test_keys_can_be_left_for_later_and_the_page_says_what_works_without(admin):
     text = admin.get("/admin/begin/keys").text
     assert "Skip for now" in text
     assert 'href="/admin/begin/schedule"' in text
-    assert "Without keys you add films by their IMDb ID" in " ".join(text.split())
+    text = " ".join(text.split())
+    assert "without keys, search and titles come from IMDb’s catalogue" in text
+    assert "IMDb ID" not in text
 
 
 @pytest.mark.parametrize("javascript", [True, False])
@@ -117,11 +120,11 @@ def test_both_kinds_of_backup_are_offered_already_ticked(admin, frozen_clock):
     assert "Keep an archive of the whole server" in text
 
 
-def test_finish_sets_everything_and_leads_to_the_first_film(admin, carol, frozen_clock):
+def test_continue_sets_everything_and_leads_to_the_catalogue(admin, carol, frozen_clock):
     answer = finish(admin, **EVERYTHING)
-    assert (answer.status_code, answer.location) == (303, "/add")
-    assert "your library is backed up every night at 04:30 (Europe/Berlin)" in (
-        admin.get("/add").text
+    assert (answer.status_code, answer.location) == (303, "/admin/begin/catalogue")
+    assert "Your library is backed up every night at 04:30 (Europe/Berlin)" in (
+        admin.get("/admin/begin/catalogue").text
     )
     assert user(carol).backup_enabled
     # Time to add the first films before the first backup.
@@ -194,12 +197,46 @@ def test_a_time_and_a_zone_of_the_environment_stay(admin):
 def test_with_postgresql_archives_are_not_offered(admin, carol, monkeypatch):
     monkeypatch.setattr(databases, "is_sqlite", lambda: False)
     assert "Keep an archive" not in admin.get("/admin/begin/schedule").text
-    assert finish(admin, **EVERYTHING).location == "/add"
+    assert finish(admin, **EVERYTHING).location == "/admin/begin/catalogue"
     assert user(carol).backup_enabled
     assert not archives().enabled
 
 
-def test_neither_step_is_for_users(page):
-    for path in ("/admin/begin/keys", "/admin/begin/schedule"):
+# The catalogue.
+
+
+def test_the_catalogue_is_offered_with_its_terms_and_its_needs(admin):
+    text = " ".join(admin.get("/admin/begin/catalogue").text.split())
+    assert re.search(r'aria-current="step"\s*>\s*Titles', text)
+    assert "IMDb’s data is for personal and non-commercial use" in text
+    assert "Information courtesy of IMDb (<a" in text
+    assert "Used with permission." in text
+    assert re.search(r"downloads <strong>\d+ MB</strong>", text)
+    assert re.search(r"<strong>\d+ MB</strong> of disk space", text)
+    assert re.search(r"about \d+ minutes", text)
+    assert 'href="/add">Skip for now' in text
+    with db.connection_context():
+        assert updates.choice() is None
+
+
+def test_nothing_is_fetched_until_somebody_asks_for_it(admin):
+    admin.get("/admin/begin/catalogue")
+    with db.connection_context():
+        assert updates.start_if_due() is None
+        assert Job.select().count() == 0
+
+
+def test_get_the_catalogue_starts_it_and_leads_to_the_first_film(admin):
+    answer = admin.post("/admin/begin/catalogue", data={"chosen": "1", "akas": "1"})
+    assert (answer.status_code, answer.location) == (303, "/add")
+    assert "The catalogue is being fetched" in admin.get("/add").text
+    with db.connection_context():
+        chosen = updates.choice()
+        assert (chosen.akas, chosen.directors, chosen.adult) == (True, False, False)
+        assert [(job.kind, job.state) for job in Job.select()] == [("catalogue", "queued")]
+
+
+def test_no_step_is_for_users(page):
+    for path in ("/admin/begin/keys", "/admin/begin/schedule", "/admin/begin/catalogue"):
         assert page.get(path).status_code == 403
         assert page.post(path).status_code == 403

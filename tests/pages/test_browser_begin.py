@@ -1,4 +1,7 @@
-"""Keys and backups after the first account, and the pages Schedule and Limits, in a browser."""
+"""Keys, backups and the catalogue after the first account, and the pages Schedule and Limits, in a
+browser."""
+
+import contextlib
 
 import pytest
 from playwright.sync_api import expect
@@ -6,21 +9,44 @@ from playwright.sync_api import expect
 from mm.database import db
 from mm.services import accounts
 from tests.conftest import PASSWORD
+from tests.support import standin as providers
 from tests.support.processes import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.slow]
 
 CAROL = "carol@example.org"
-PAGES = ("/admin/begin/keys", "/admin/begin/schedule", "/admin/schedule", "/admin/limits")
+PAGES = (
+    "/admin/begin/keys",
+    "/admin/begin/schedule",
+    "/admin/begin/catalogue",
+    "/admin/schedule",
+    "/admin/limits",
+)
+
+
+@contextlib.contextmanager
+def carols(folder, standin):
+    """Without keys; the providers are the stand-in."""
+    with running(folder / "data", **standin.environ) as server:
+        with db.connection_context():
+            accounts.create(CAROL, "carol", PASSWORD, is_admin=True)
+        server.start("web")
+        yield server
 
 
 @pytest.fixture
 def server(tmp_path, standin):
-    """Without keys; the providers are the stand-in."""
-    with running(tmp_path / "data", **standin.environ) as server:
-        with db.connection_context():
-            accounts.create(CAROL, "carol", PASSWORD, is_admin=True)
-        server.start("web")
+    with carols(tmp_path, standin) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    """For tests that only look."""
+    with (
+        providers.running() as standin,
+        carols(tmp_path_factory.mktemp("begin"), standin) as server,
+    ):
         yield server
 
 
@@ -29,7 +55,7 @@ def live_in(page, zone):
     session.send("Emulation.setTimezoneOverride", {"timezoneId": zone})
 
 
-def test_two_clicks_lead_from_the_first_account_to_the_first_film(server, visit):
+def test_three_clicks_lead_from_the_first_account_to_the_first_film(server, visit):
     visitor = visit("phone")
     visitor.log_in(server.url, CAROL, PASSWORD)
     page = visitor.page
@@ -39,9 +65,11 @@ def test_two_clicks_lead_from_the_first_account_to_the_first_film(server, visit)
     expect(page.get_by_label("Time zone")).to_have_value("Asia/Tokyo")
     expect(page.get_by_label("Back up my library every night")).to_be_checked()
     expect(page.get_by_label("Keep an archive of the whole server")).to_be_checked()
-    page.get_by_role("button", name="Finish").click()
-    expect(page).to_have_url(f"{server.url}/add")
+    page.get_by_role("button", name="Continue").click()
+    expect(page).to_have_url(f"{server.url}/admin/begin/catalogue")
     expect(page.locator("#toasts")).to_contain_text("every night at 03:00 (Asia/Tokyo)")
+    page.get_by_role("link", name="Skip for now").click()
+    expect(page).to_have_url(f"{server.url}/add")
     # What was chosen stays, wherever the next browser is.
     abroad = visit("desk")
     abroad.log_in(server.url, CAROL, PASSWORD)
@@ -78,7 +106,10 @@ def test_it_works_without_javascript(server, visit):
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_label("Time zone")).to_have_value("UTC")
     page.get_by_label("Time zone").select_option("Pacific/Auckland")
-    page.get_by_role("button", name="Finish").click()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("button", name="Get the catalogue")).to_be_visible()
+    page.get_by_role("link", name="Skip for now").click()
+    expect(page).to_have_url(f"{server.url}/add")
     page.goto(f"{server.url}/admin/schedule")
     expect(page.locator("main")).to_contain_text("in Pacific/Auckland")
     page.get_by_label("Time", exact=True).fill("22:15")
@@ -88,11 +119,11 @@ def test_it_works_without_javascript(server, visit):
 
 @pytest.mark.parametrize("size", ["phone", "desk"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_sticks_out_and_everybody_can_use_it(server, visit, size, scheme):
+def test_nothing_sticks_out_and_everybody_can_use_it(untouched, visit, size, scheme):
     visitor = visit(size, scheme)
-    visitor.log_in(server.url, CAROL, PASSWORD)
+    visitor.log_in(untouched.url, CAROL, PASSWORD)
     page = visitor.page
     for path in PAGES:
-        page.goto(f"{server.url}{path}")
+        page.goto(f"{untouched.url}{path}")
         assert visitor.accessibility_faults() == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path

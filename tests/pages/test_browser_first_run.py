@@ -121,7 +121,14 @@ def test_make_run_and_a_browser_are_all_it_takes(made_run, visit, size, scheme):
     for box in page.get_by_role("checkbox").all():
         expect(box).to_be_checked()
     assert visitor.accessibility_faults() == []
-    hand.click(page.get_by_role("button", name="Finish"))
+    hand.click(page.get_by_role("button", name="Continue"))
+
+    # Nothing is fetched unasked, and what it takes stands there before one asks.
+    expect(page.get_by_role("main")).to_contain_text("personal and non-commercial use")
+    assert visitor.accessibility_faults() == []
+    hand.click(page.get_by_role("link", name="Skip for now"))
+    expect(page).to_have_url(f"{made_run.url}/add")
+    assert not (made_run.data_dir / "datasets").exists()
 
     page.get_by_role("searchbox").fill(TITLE)
     hand.click(page.get_by_role("link", name=TITLE))

@@ -231,7 +231,7 @@ def test_a_film_that_was_changed_is_redrawn_while_others_wait_for_their_details(
     """The answers about the others are held back until the film was changed."""
     page = open_library(visit, server, user).page
     held = []
-    page.route("**/card?*waiting=1", lambda route: held.append(route))
+    page.route("**/card?*waiting=details", lambda route: held.append(route))
     page.goto(f"{server.url}/")
     first = page.locator(".film-card:not([data-stub])").first
     # Not inner_text(), which is empty as long as the card is off the screen.

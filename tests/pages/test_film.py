@@ -8,12 +8,14 @@ from playhouse.test_utils import count_queries
 
 from mm.models import Movie, Title, Watch
 from mm.services.library import lists, movies
+from tests.support import catalogue
 from tests.support.libraries import T
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 FILM = "tt0000001"
 ADDRESS = f"/movies/{FILM}"
+MATRIX = "tt0133093"
 TOO_LONG = "ö" * 10_001
 
 
@@ -49,6 +51,28 @@ def ticked(text):
 
 def typed_into(text, field):
     return re.search(rf'<textarea id="{field}"[^>]*>([^<]*)</textarea>', text)[1]
+
+
+# Where its details are from.
+
+
+def test_a_film_of_the_catalogue_says_so_and_shows_how_many_voted(page, alice):
+    catalogue.put()
+    movies.add(alice.id, MATRIX)
+    text = " ".join(page.get(f"/movies/{MATRIX}").text.split())
+    for part in ("The Matrix", "1999", "Lana Wachowski", "2,100,000 votes"):
+        assert part in text
+    assert "From IMDb’s catalogue. A TMDB key adds the poster, plot and cast." in text
+    assert "No title" not in text
+    Title.update(source="tmdb", tmdb_state="ready").execute()
+    assert "From IMDb’s catalogue" not in page.get(f"/movies/{MATRIX}").text
+
+
+def test_a_film_that_the_catalogue_lacks_says_so(page, alices_film):
+    catalogue.put()
+    Title.update(title=None, tmdb_state="stub").execute()
+    text = " ".join(page.get(ADDRESS).text.split())
+    assert "this server has no TMDB key, and IMDb’s catalogue doesn’t have this film." in text
 
 
 # The note.

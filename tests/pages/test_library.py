@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 from playhouse.test_utils import count_queries
 
-from mm import config, models
+from mm import config, models, tasks
 from mm.models import Movie, Person, SavedView, Title, Watch
 from mm.services.backup import imports
 from mm.services.library import film_details, lists, movies, people, saved_views
 from tests.conftest import PASSWORD
+from tests.support import catalogue
 from tests.support.libraries import T, document, film, hint, many, put, seen
 
 PARTIAL = {
@@ -297,7 +298,57 @@ def test_a_view_from_a_file_may_hold_anything(page, alice):
 
 
 def test_without_a_tmdb_key_the_library_says_what_a_key_would_add(page, alices_films):
-    assert "An administrator can enter it on Server › Providers." in page.get("/").text
+    text = page.get("/").text
+    assert "An administrator can enter it on Server&nbsp;›&nbsp;Providers" in text
+    assert "IMDb’s catalogue" in text
+
+
+def test_an_empty_library_says_how_films_are_found_by_their_titles(page, alice):
+    assert "ask an administrator" in page.get("/").text
+    models.User.update(is_admin=True).execute()
+    assert 'href="/admin/providers#catalogue"' in page.get("/").text
+    catalogue.put()
+    assert "To search by title" not in page.get("/").text
+
+
+def test_films_from_the_catalogue_show_no_warnings(page, alice):
+    put(alice, document([film(133093), film(114709, title="My own title")]))
+    catalogue.put()
+    tasks.start_enrichment()
+    text = page.get("/").text
+    for part in ("The Matrix", "1999", "IMDb 8.7", "Toy Story"):
+        assert part in text
+    for alarm in ("needs", "need a free TMDB key", "No details yet", "Waiting", "data-stub"):
+        assert alarm not in text
+    assert cards(page.get("/?q=wachowski").text) == [133093]
+    progress = page.get("/enrichment", headers=PARTIAL).text
+    assert "2 of 2" in progress
+    assert "waiting" not in progress
+
+
+def test_a_card_from_the_catalogue_is_drawn_again_once_tmdb_was_asked(page, alice):
+    catalogue.put()
+    put(alice, {"version": 2, "movies": [{"imdb_id": "tt0133093", "status": "toWatch"}]})
+    tasks.start_enrichment()
+    assert "data-stub" not in page.get("/").text
+    config.use(replace(config.current, tmdb_api_key="k"))
+    assert 'data-stub="poster"' in page.get("/").text
+    address = "/movies/tt0133093/card?waiting=poster"
+    assert page.get(address, headers=PARTIAL).status_code == 204
+    Title.update(tmdb_state="ready", poster_path="/matrix.jpg").execute()
+    known = page.get(address, headers=PARTIAL).text
+    assert "matrix.jpg" in known
+    assert "data-stub" not in known
+
+
+def test_films_that_the_catalogue_lacks_do_not_wait_for_ever(page, alice):
+    catalogue.put()
+    put(alice, document([film(133093), film(7654321)]))
+    tasks.start_enrichment()
+    progress = " ".join(page.get("/enrichment", headers=PARTIAL).text.split())
+    assert "1 not in IMDb’s catalogue" in progress
+    assert "waiting" not in progress
+    assert "A TMDB key would add posters, plots and cast." in progress
 
 
 # Saved views.
@@ -423,9 +474,9 @@ def test_a_card_with_a_title_of_the_user_still_waits_for_the_details(page, alice
     text = page.get(address, headers=PARTIAL).text
     for part in ("Alien", "1979", "No details yet", "data-stub"):
         assert part in text
-    assert page.get(f"{address}&waiting=1", headers=PARTIAL).status_code == 204
+    assert page.get(f"{address}&waiting=details", headers=PARTIAL).status_code == 204
     Title.update(title="Alien 2").execute()
-    known = page.get(f"{address}&waiting=1", headers=PARTIAL).text
+    known = page.get(f"{address}&waiting=details", headers=PARTIAL).text
     assert "Alien 2" in known
     assert "data-stub" not in known
 
@@ -695,11 +746,11 @@ def test_a_page_weighs_less_than_100_kb(page, alices_films):
 
 def test_a_card_is_drawn_anew_only_once_its_details_are_there(page, alices_films):
     address = f"/movies/{FILM}/card?status=watched"
-    assert page.get(f"{address}&waiting=1", headers=PARTIAL).status_code == 204
+    assert page.get(f"{address}&waiting=details", headers=PARTIAL).status_code == 204
     assert 'class="film-card"' in page.get(address, headers=PARTIAL).text
     assert (
         'class="film-card film-card--moved"'
         in page.get(f"/movies/{FILM}/card?status=toWatch", headers=PARTIAL).text
     )
     Title.update(title="Alien").where(Title.imdb_id == FILM).execute()
-    assert "Alien" in page.get(f"{address}&waiting=1", headers=PARTIAL).text
+    assert "Alien" in page.get(f"{address}&waiting=details", headers=PARTIAL).text

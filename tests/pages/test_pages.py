@@ -591,6 +591,6 @@ def test_a_finished_job_wakes_the_history_and_asks_no_more(page, alice):
 
 def test_without_a_tmdb_key_the_library_says_what_a_key_would_add(page, alices_films):
     text = page.get("/").text
-    assert "An administrator can enter it on Server › Providers." in text
+    assert "An administrator can enter it on Server&nbsp;›&nbsp;Providers" in text
     assert "free TMDB key" in text
     assert "every 2s" not in text

@@ -187,6 +187,7 @@ def test_people_can_be_narrowed(page, alice, zoe, show):
     assert ("Google Search" in shown) == (show != "trusted")
 
 
+@pytest.mark.slow
 def test_a_page_of_many_asks_little_of_the_database_and_weighs_little(page, alice):
     put(alice, many(3000, votes_each=3))
     put(alice, document([], [person(f"Somebody {number}") for number in range(600)]))

@@ -8,9 +8,10 @@ import re
 import pytest
 
 from mm import tasks
-from mm.models import Job, Movie, Person
+from mm.models import Job, Movie, Person, Title
 from mm.services.backup import backups, imports, large_files, stored_plans, undoing, uploads
 from mm.services.library import movies
+from tests.support import catalogue
 from tests.support.libraries import as_bytes, document, film, person, put, seen, vote
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -490,3 +491,28 @@ def test_a_group_whose_rows_were_all_fetched_stays_so(page, alice):
     page.get(address)
     more = f"{address}/rows?group=movie-new:100-200&from=0"
     assert 'value="movie-new:0-150"' in page.get(more, headers=PARTIAL).text
+
+
+# Titles.
+
+
+def test_new_films_are_named_by_the_catalogue(alice, page):
+    catalogue.put()
+    put(alice, document([film(1)]))
+    shown = words(
+        page.get(upload(page, film(133093), film(114709, title="My Toys"), film(7654321)))
+    )
+    assert "The Matrix" in shown
+    assert "Toy Story" in shown
+    assert "tt7654321" in shown
+
+
+def test_an_import_that_is_done_has_its_titles_and_says_once_what_a_key_would_add(alice, page):
+    catalogue.put()
+    address = upload(page, film(133093), film(7654321))
+    page.get(address)
+    done = words(confirmed(page, address))
+    title = Title.get_by_id("tt0133093")
+    assert (title.title, title.imdb_rating) == ("The Matrix", 8.7)
+    assert "A TMDB key would add posters, plots and cast." in done
+    assert "waiting" not in done

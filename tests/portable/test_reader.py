@@ -224,6 +224,7 @@ def test_an_empty_library_is_a_library():
     assert portable.read(as_bytes(document())).errors == []
 
 
+@pytest.mark.slow
 def test_a_file_of_nothing_but_bad_rows_is_given_up_before_their_list_fills_the_memory():
     with pytest.raises(InvalidError, match="More than 100,000 rows can’t be used"):
         portable.read(

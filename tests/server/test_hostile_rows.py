@@ -105,18 +105,30 @@ SETTINGS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", SETTINGS)
-@pytest.mark.parametrize("is_lost", [False, True])
-def test_a_setting_of_a_wrong_kind_stops_nothing(hostile, client, key, is_lost):
-    """`is_lost`: nothing of this server's own settings is there to be kept."""
+def test_a_setting_of_a_wrong_kind_stops_nothing(hostile, client, key):
     for value in SETTINGS[key]:
-        path = hostile(f"INSERT OR REPLACE INTO setting VALUES ('{key}', '{value}')")
-        if is_lost:
-            db.close()
-            db.obj.release()
-            for ending in ("", "-wal", "-shm"):
-                (config.current.data_dir / f"mm.db{ending}").unlink(missing_ok=True)
-        restored(path)
+        restored(hostile(with_setting(key, value)))
         works(client)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", range(max(map(len, SETTINGS.values()))))
+def test_settings_of_a_wrong_kind_stop_nothing_where_the_servers_own_are_lost(
+    hostile, client, turn
+):
+    """One of each setting at a time: which of them it was, the failure shows."""
+    values = {key: odd[turn] for key, odd in SETTINGS.items() if turn < len(odd)}
+    path = hostile(*(with_setting(key, value) for key, value in values.items()))
+    db.close()
+    db.obj.release()
+    for ending in ("", "-wal", "-shm"):
+        (config.current.data_dir / f"mm.db{ending}").unlink(missing_ok=True)
+    restored(path)
+    works(client)
+
+
+def with_setting(key, value):
+    return f"INSERT OR REPLACE INTO setting VALUES ('{key}', '{value}')"
 
 
 def test_a_setting_that_is_left_out_is_named(hostile):

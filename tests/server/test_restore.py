@@ -13,13 +13,14 @@ import zipfile
 
 import pytest
 
-from mm import config, disk, locks, maintenance, models, stored_settings, tasks
+from mm import clock, config, disk, locks, maintenance, models, stored_settings, tasks
 from mm.clock import DAY
 from mm.database import db
 from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError, UserError
 from mm.models import AccountLink, Job, Movie, Person, Setting, TmdbLink, Tombstone, UndoStep, User
 from mm.schemas import ArchiveSchedule
 from mm.services import account_links, accounts, heartbeat, jobs, settings
+from mm.services.catalogue import store, updates
 from mm.services.server import (
     archive_files,
     archives,
@@ -29,6 +30,7 @@ from mm.services.server import (
     restore_state,
     restore_steps,
 )
+from tests.support import catalogue
 from tests.support.archived import poster_files, put_poster, rows
 from tests.support.libraries import export, many, put
 
@@ -218,6 +220,22 @@ def test_what_tells_of_this_server_stays(archive, alice):
     do(job)
     assert {key: models.setting(key) for key in live} == live
     assert heartbeat.last_beat() == seen_at
+
+
+def test_of_the_catalogue_only_the_choice_is_in_an_archive(library):
+    chosen = updates.choose(akas=True, directors=False, adult=False)
+    models.put_setting(updates.CHECKED, clock.now())
+    catalogue.put()
+    archive = archives.create()
+    with zipfile.ZipFile(archive_files.path_of(archive.timestamp)) as file:
+        assert file.namelist() == ["metadata.json", "database.db", "settings.json"]
+    updates.remove()
+    job, _ = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert updates.choice() == chosen
+    assert not store.is_there()
+    # Not what was true of another server: it is fetched at once.
+    assert updates.start_if_due()
 
 
 def test_what_the_archive_tells_of_its_server_is_left_out(library, alice):

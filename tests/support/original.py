@@ -5,6 +5,7 @@
 tables and rows that a sentence must be about.
 """
 
+import functools
 import hashlib
 import json
 import random
@@ -21,6 +22,7 @@ STATUSES = ("toWatch", "watched", "custom", "deleted")
 QUICK = (("youtube", "Random YouTube Video"), ("oscar", "Oscar Winner/Nominee"))
 
 
+@functools.cache
 def password_hash(password, salt):
     """As the original made it: both halves are 64 hex characters, and the salt is used as text."""
     found = hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), 100_000)

@@ -31,6 +31,8 @@ MODULES = {
     "backup.test_schedule",
     "backup.test_state",
     "deployment.test_health",
+    "enrichment.test_offline_at_random",
+    "enrichment.test_offline_titles",
     "enrichment.test_runner",
     "enrichment.test_sweeps",
     "enrichment.test_title_json",

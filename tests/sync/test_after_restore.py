@@ -210,6 +210,7 @@ def test_a_sync_that_was_broken_off_in_the_middle_of_a_reset_goes_on_without_ano
     assert phone.resets == 1
 
 
+@pytest.mark.slow
 def test_each_of_two_restores_in_a_row_is_one_reset(asked, archive, restore, alice):
     make_library(alice)
     ask = asked(alice)

@@ -164,12 +164,21 @@ def log_in(server, name):
     ]
 
 
+class Phone(Client):
+    """Reads what comes in one packet with the answer to its handshake, as it does on a busy
+    machine; `Client` would leave it lying until the next packet."""
+
+    def handshake(self):
+        super().handshake()
+        self.connected = self._handle_events()
+
+
 def connect(url, headers):
     """Those of the test before may not have ended yet."""
     deadline = time.monotonic() + 5
     while True:
         try:
-            return Client.connect(url, headers=headers)
+            return Phone.connect(url, headers=headers)
         except ConnectionError:
             if time.monotonic() > deadline:
                 raise

@@ -1,17 +1,21 @@
 """What users and clients look up at TMDB and OMDb: searches, lists of films, and single titles.
 
-Everything here may raise ProviderError and UnavailableError, as `interactive` says.
+Everything here may raise ProviderError and UnavailableError, as `interactive` says. The
+catalogue is asked where TMDB cannot be, or finds nothing.
 `user_id` is only for sharing the slots among users.
 """
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mm import clock, config
 from mm.database import fold
+from mm.errors import ProviderError, UnavailableError
 from mm.schemas import CacheInfo, OmdbData, SearchResult, TmdbData
-from mm.services.enrichment import interactive, mapping
+from mm.services.catalogue import store
+from mm.services.catalogue.store import Film
+from mm.services.enrichment import interactive, mapping, offline_lookups, pauses
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment.interactive import cache, cache_key, title_key, tmdb_page
 from mm.services.enrichment.lookup_slots import LookUp
@@ -27,9 +31,49 @@ LIST_PATHS = {
 BY_POPULARITY = {"sort_by": "popularity.desc", "include_adult": "false"}
 
 
+class Found(NamedTuple):
+    """`films`: for results from the catalogue, all that it says about them, by their ids.
+    `problem`: why TMDB was not asked or did not answer; its words are for users. If there is a
+    catalogue, a missing key is not a problem."""
+
+    results: list[SearchResult]
+    films: dict[int, Film]
+    problem: ProviderError | UnavailableError | None = None
+
+
 def search(text: str, year: int | None = None, user_id: str = "") -> list[SearchResult]:
-    """Films, series and people. With `year` only those of that year; of films also what
-    TMDB's own search by year adds, which it has for nothing else."""
+    """The results of `find`."""
+    return find(text, year, user_id).results
+
+
+def find(text: str, year: int | None = None, user_id: str = "") -> Found:
+    """Films, series and people; from the catalogue, which has no people, where TMDB does not answer
+    or knows no film of these words.
+
+    Raises what TMDB's look-up did where the catalogue finds nothing either, unless TMDB only lacks
+    its key and there is a catalogue.
+    """
+    results: list[SearchResult] = []
+    problem: ProviderError | UnavailableError | None = None
+    try:
+        results = _search_tmdb(text, year, user_id)
+    except (ProviderError, UnavailableError) as error:
+        problem = error
+    if any(result.mediaType != "person" for result in results):
+        return Found(results, {})
+    if not pauses.key("tmdb") and store.is_there():
+        problem = None
+    films = offline_lookups.search(text, year)
+    if problem and not films:
+        raise problem
+    offline = offline_lookups.results(films)
+    by_id = {result.id: film for result, film in zip(offline, films, strict=True)}
+    return Found(results + offline, by_id, problem)
+
+
+def _search_tmdb(text: str, year: int | None, user_id: str) -> list[SearchResult]:
+    """With `year` only those of that year; of films also what TMDB's own search by year adds, which
+    it has for nothing else."""
     with LookUp(user_id, is_search=True) as look_up:
         body = tmdb_page(look_up, "/search/multi", query=text, include_adult="false")
         results = mapping.search_results(body)
@@ -43,11 +87,19 @@ def search(text: str, year: int | None = None, user_id: str = "") -> list[Search
 
 
 def movie(tmdb_id: int, user_id: str = "") -> TmdbData:
-    return mapping.tmdb_data(details(tmdb_id, "movie", user_id))
+    return _title(tmdb_id, "movie", user_id)
 
 
 def series(tmdb_id: int, user_id: str = "") -> TmdbData:
-    return mapping.tmdb_data(details(tmdb_id, "tv", user_id))
+    return _title(tmdb_id, "tv", user_id)
+
+
+def _title(tmdb_id: int, media_type: str, user_id: str) -> TmdbData:
+    """An id below zero is that of a result from the catalogue. Raises NotFoundError for one that
+    the catalogue does not have."""
+    if tmdb_id < 0:
+        return offline_lookups.details(tmdb_id, media_type)
+    return mapping.tmdb_data(details(tmdb_id, media_type, user_id))
 
 
 def details(tmdb_id: int, media_type: str, user_id: str = "") -> dict:
@@ -76,7 +128,10 @@ def by_imdb_id(imdb_id: str, user_id: str = "") -> dict:
 
 
 def imdb_id_of(tmdb_id: int, media_type: str = "movie", user_id: str = "") -> str | None:
-    """None when TMDB has none: such a film cannot be added."""
+    """None when TMDB has none: such a film cannot be added. The id of a result from the catalogue
+    contains it."""
+    if tmdb_id < 0:
+        return offline_lookups.imdb_id_of(tmdb_id)
     return mapping.imdb_id_of(details(tmdb_id, media_type, user_id))
 
 

@@ -1,16 +1,22 @@
 """From the providers' bodies to the columns of a title, and to what the API's clients read.
 
 Pure functions. Nothing in a body is relied on: what is missing or of another type
-becomes null. The order: TMDB's body to columns, OMDb's body to columns, bodies to API
-structs, and the readers of single values.
+becomes null. The order: TMDB's body to columns, OMDb's body to columns, the catalogue's films to
+columns, bodies and columns to API structs, and the readers of single values.
 """
 
+import functools
 import re
 import sys
+from collections.abc import Mapping
+
+import msgspec
 
 from mm import config
 from mm.database import fold
 from mm.schemas import OmdbData, SearchResult, TmdbData
+from mm.services.catalogue import store
+from mm.services.catalogue.store import Film
 
 CAST_MAX = 10
 TEXT_MAX = 5000
@@ -74,8 +80,9 @@ def imdb_id_of(body: dict) -> str | None:
 # OMDb's body to columns.
 
 
-def from_omdb(body: dict) -> dict:
-    """As `from_tmdb`, for a title that TMDB does not have or was never asked for."""
+def from_omdb(body: dict, known: Mapping | None = None) -> dict:
+    """As `from_tmdb`, for a title that TMDB does not have or was never asked for. `known`: columns
+    that stay where OMDb has nothing."""
     columns = {
         "media_type": OMDB_MEDIA_TYPES.get(_omdb_text(body, "Type") or ""),
         "title": _omdb_text(body, "Title"),
@@ -87,6 +94,8 @@ def from_omdb(body: dict) -> dict:
         "cast": _omdb_list(body, "Actors")[:CAST_MAX],
         "overview": _omdb_text(body, "Plot"),
     }
+    if known:
+        columns = {name: value or known.get(name) or value for name, value in columns.items()}
     return {**columns, "search_text": search_text(columns)}
 
 
@@ -99,7 +108,11 @@ def ratings(body: dict) -> dict:
     }
     if columns["metacritic"] is None:
         columns["metacritic"] = _percent(_omdb_text(body, "Metascore"))
-    return {"imdb_rating": _out_of_ten(_omdb_text(body, "imdbRating")), **columns}
+    return {
+        "imdb_rating": _out_of_ten(_omdb_text(body, "imdbRating")),
+        "imdb_votes": _votes(_omdb_text(body, "imdbVotes")),
+        **columns,
+    }
 
 
 def search_text(columns: dict) -> str:
@@ -115,7 +128,28 @@ def search_text(columns: dict) -> str:
     return fold(" ".join(dict.fromkeys(filter(None, texts))))
 
 
-# Bodies to API structs.
+# The catalogue's films to columns.
+
+
+def from_catalogue(film: Film) -> dict:
+    """Every descriptive column that the catalogue has."""
+    columns = {
+        "media_type": film.kind,
+        "title": film.title,
+        "original_title": film.original_title,
+        "year": film.year,
+        "runtime": film.runtime,
+        "genres": film.genres,
+        "directors": film.directors,
+    }
+    return {**columns, "search_text": search_text({**columns, "cast": []})}
+
+
+def catalogue_ratings(film: Film) -> dict:
+    return {"imdb_rating": film.rating, "imdb_votes": film.votes}
+
+
+# Bodies and columns to API structs.
 
 
 def tmdb_data(body: dict, imdb_id: str | None = None) -> TmdbData:
@@ -171,6 +205,38 @@ def omdb_data(body: dict) -> OmdbData:
     )
 
 
+def bare_tmdb_data(imdb_id: str, **known) -> TmdbData:
+    """For a film that TMDB has not described: every field is there, and empty unless `known`."""
+    nothing: dict = {
+        "tmdbId": None,
+        "title": None,
+        "year": None,
+        "mediaType": None,
+        "poster": None,
+        "posterSmall": None,
+        "plot": None,
+        "genres": [],
+        "cast": [],
+        "director": None,
+        "runtime": None,
+        "voteAverage": None,
+        "voteCount": None,
+    }
+    if known.get("mediaType") == "tv":
+        nothing |= {"numberOfSeasons": None, "numberOfEpisodes": None}
+    return TmdbData(imdbId=imdb_id, **(nothing | known))
+
+
+def bare_omdb_data(imdb_id: str, imdb_rating: float) -> OmdbData:
+    """For a film that OMDb has not described, with the catalogue's rating."""
+    return msgspec.structs.replace(_empty_omdb_data(), imdbId=imdb_id, imdbRating=imdb_rating)
+
+
+@functools.cache
+def _empty_omdb_data() -> OmdbData:
+    return omdb_data({})
+
+
 def search_results(body: dict, media_type: str | None = None) -> list[SearchResult]:
     """The rows of a page of TMDB's results that can be used. `media_type`: of rows
     that do not say it themselves."""
@@ -198,6 +264,40 @@ def search_results(body: dict, media_type: str | None = None) -> list[SearchResu
             result.knownFor = [film.title for film in known_for]
         results.append(result)
     return results
+
+
+def result_of_film(film: Film, poster_path: str | None) -> SearchResult:
+    """From the catalogue, which has no posters: `poster_path` is that of the title, if any."""
+    return SearchResult(
+        # TMDB's is not known.
+        id=-(store.tconst_of(film.imdb_id) or 0),
+        imdb_id=film.imdb_id,
+        title=film.title,
+        year=film.year,
+        mediaType=film.kind,  # type: ignore[arg-type]
+        poster=poster_url(poster_path),
+        posterSmall=poster_url(poster_path, SMALL_POSTER_SIZE),
+        overview=None,
+        voteAverage=film.rating,
+        voteCount=film.votes,
+    )
+
+
+def data_of_film(film: Film, poster_path: str | None) -> TmdbData:
+    """As `result_of_film`."""
+    return bare_tmdb_data(
+        film.imdb_id,
+        title=film.title,
+        year=film.year,
+        mediaType=film.kind,
+        poster=poster_url(poster_path),
+        posterSmall=poster_url(poster_path, SMALL_POSTER_SIZE),
+        genres=film.genres,
+        director=", ".join(film.directors) or None,
+        runtime=film.runtime,
+        voteAverage=film.rating,
+        voteCount=film.votes,
+    )
 
 
 def directed_films(credits: dict) -> list[dict]:
@@ -270,6 +370,12 @@ def _omdb_text(body: dict, key: str) -> str | None:
 def _omdb_list(body: dict, key: str) -> list[str]:
     names = (name.strip() for name in (_omdb_text(body, key) or "").split(","))
     return list(dict.fromkeys(filter(None, names)))
+
+
+def _votes(text: str | None) -> int | None:
+    """From "1,234,567"."""
+    digits = (text or "").replace(",", "")
+    return _positive_int(int(digits)) if re.fullmatch("[0-9]{1,10}", digits) else None
 
 
 def _minutes(text: str) -> int | None:

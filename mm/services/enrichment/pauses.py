@@ -29,7 +29,9 @@ ADDS = {
     "tmdb": "titles, years, genres, cast and posters",
     "omdb": "the ratings of IMDb, Rotten Tomatoes and Metacritic",
 }
-WHERE = "An administrator can enter it on Server › Providers."
+# Read by administrators, too.
+WHERE = "Administrators can enter it on Server\N{NO-BREAK SPACE}›\N{NO-BREAK SPACE}Providers."
+WITH_CATALOGUE = "Titles are from IMDb’s catalogue. A TMDB key would add posters, plots and cast."
 WITHOUT_KEY = {
     provider: f"No {name} key is set. It adds {ADDS[provider]}. {WHERE}"
     for provider, name in NAMES.items()

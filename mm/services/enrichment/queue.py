@@ -15,6 +15,7 @@ from mm.clock import DAY, HOUR
 from mm.database import chunks, db
 from mm.models import Movie, Title, TmdbLink, Tombstone
 from mm.providers import tmdb
+from mm.services.catalogue import store
 from mm.services.enrichment import mapping, title_json
 
 # After the first, second, third and every later failure.
@@ -36,6 +37,17 @@ KEEP_UNHELD = 30 * DAY
 SWEEP_MAX = 20_000
 SWEEP_BATCH = 500
 LINK = (TmdbLink.media_type, TmdbLink.tmdb_id)
+# What the catalogue says of a title, and OMDb where TMDB does not describe it.
+CATALOGUE_DESCRIBES = (
+    Title.media_type,
+    Title.title,
+    Title.original_title,
+    Title.year,
+    Title.runtime,
+    Title.genres,
+    Title.directors,
+)
+OMDB_DESCRIBES = (*CATALOGUE_DESCRIBES, Title.cast, Title.overview)
 # The reason of a title whose look-up met something unforeseen; the code leads to the log.
 UNEXPECTED = "Something went wrong (details in the log, code {})."
 
@@ -124,16 +136,20 @@ def prioritize(imdb_id: str) -> None:
 
 def fill(provider: str, imdb_id: str, body: dict) -> None:
     """Store a provider's body and the columns made from it. Call inside a transaction."""
-    is_title = Title.imdb_id == imdb_id
+    is_title, has_no_tmdb = Title.imdb_id == imdb_id, Title.tmdb_body.is_null()
     if provider == "tmdb":
-        columns = {**mapping.from_tmdb(body), "tmdb_body": mapping.trimmed(body)}
+        columns = {
+            **mapping.from_tmdb(body),
+            "tmdb_body": mapping.trimmed(body),
+            "source": "tmdb",
+        }
     else:
         columns = {**mapping.ratings(body), "omdb_body": body}
         # TMDB's description goes before OMDb's.
-        has_no_tmdb = is_title & Title.tmdb_body.is_null()
-        Title.update(**mapping.from_omdb(body)).where(has_no_tmdb).execute()
+        if before := Title.select(*OMDB_DESCRIBES).where(is_title & has_no_tmdb).dicts().first():
+            columns |= {**mapping.from_omdb(body, before), "source": "omdb"}
     Title.update(**columns, **{f"{provider}_fetched_at": clock.now()}).where(is_title).execute()
-    title_json.rebuild(imdb_id)
+    title_json.rebuild([imdb_id])
     _mark(provider, imdb_id, "ready", reason=None, wait=REFRESH_AFTER)
 
 
@@ -185,14 +201,16 @@ def retry_now(provider: str, titles: Expression) -> None:
 
 
 def forget_tmdb(imdb_id: str) -> None:
-    """Take out what TMDB sent, as if the title had never been looked up there; what OMDb sent
-    describes it again. Call inside a transaction."""
-    columns = {**mapping.from_tmdb({}), "tmdb_body": None, "tmdb_fetched_at": None}
+    """Take out what TMDB sent, as if the title had never been looked up there; what OMDb sent, or
+    the catalogue, describes it again. Call inside a transaction."""
+    columns = {**mapping.from_tmdb({}), "tmdb_body": None, "tmdb_fetched_at": None, "source": None}
+    if film := store.films_by_id([imdb_id]).get(imdb_id):
+        columns |= {**mapping.from_catalogue(film), "source": "imdb"}
     if omdb_body := Title.get_by_id(imdb_id).omdb_body:
-        columns |= mapping.from_omdb(omdb_body)
+        columns |= {**mapping.from_omdb(omdb_body, columns), "source": "omdb"}
     Title.update(columns).where(Title.imdb_id == imdb_id).execute()
     _mark("tmdb", imdb_id, "stub", reason=None, wait=0)
-    title_json.rebuild(imdb_id)
+    title_json.rebuild([imdb_id])
     Movie.update(updated_at=models.next_update(db.obj)).where(Movie.title == imdb_id).execute()
 
 

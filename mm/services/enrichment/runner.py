@@ -20,6 +20,7 @@ from mm.models import Job, Movie, Title
 from mm.providers import client, limits, omdb, tmdb
 from mm.schemas import EnrichmentProgress
 from mm.services import jobs
+from mm.services.catalogue import store
 from mm.services.enrichment import pauses
 from mm.services.enrichment import queue as enrichment_queue
 
@@ -76,7 +77,10 @@ class ProviderRun:
 
 def progress(user_id: str, style: Style = PLAIN) -> EnrichmentProgress:
     """Counts this user's films by their TMDB state; `notices` are sentences for the page.
-    `style`: of the dates in them."""
+    `style`: of the dates in them. With a catalogue but no TMDB key, films with a title are
+    `ready`, and those that the catalogue lacks are `missing`."""
+    if not pauses.key("tmdb") and store.is_there():
+        return _progress_of_catalogue(user_id)
     rows = (
         Movie.select(Title.tmdb_state, fn.COUNT(Movie.id), fn.MIN(Title.tmdb_retry_at))
         .join(Title)
@@ -100,6 +104,20 @@ def progress(user_id: str, style: Style = PLAIN) -> EnrichmentProgress:
         missing=counts["missing"],
         failed=counts["failed"],
         notices=notices,
+    )
+
+
+def _progress_of_catalogue(user_id: str) -> EnrichmentProgress:
+    counts = fn.COUNT(Movie.id), fn.COUNT(Title.title)
+    films = Movie.select(*counts).join(Title).where(Movie.user == user_id)
+    total, ready = films.tuples().get()
+    return EnrichmentProgress(
+        total=total,
+        ready=ready,
+        waiting=0,
+        missing=total - ready,
+        failed=0,
+        notices=[f"{pauses.WITH_CATALOGUE} {pauses.WHERE}"],
     )
 
 

@@ -3,15 +3,16 @@ filled, and copied into each answer as it is. Decoding the providers' bodies for
 answer took most of its time."""
 
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Raw
-from peewee import JOIN, Case, Field, ModelSelect
+from peewee import JOIN, Case, ModelSelect, Node
 
 from mm import config, models
-from mm.database import chunks, db, insert_rows
+from mm.database import chunks, db, delete_rows, insert_rows
 from mm.models import Title, TitleJson
-from mm.schemas import TmdbData
+from mm.schemas import OmdbData, TmdbData
 from mm.services.enrichment import mapping
 
 # Raise it whenever `mapping` makes something else of the same body.
@@ -28,10 +29,11 @@ def version() -> str:
     return f"{REVISION}-{images}"
 
 
-def rebuild(imdb_id: str) -> None:
-    """From the title's bodies as they are now. Call inside the transaction that changes them."""
-    bodies = Title.select(*_bodies()).where(Title.imdb_id == imdb_id).tuples().get()
-    _store([(imdb_id, *bodies)])
+def rebuild(imdb_ids: Iterable[str]) -> None:
+    """From these titles as they are now. Call inside the transaction that changes them."""
+    for part in chunks(imdb_ids):
+        made_of = Title.select(Title.imdb_id, *_made_of()).where(Title.imdb_id.in_(part))
+        _store(list(db.execute(made_of)))
 
 
 def build_missing() -> int:
@@ -43,8 +45,9 @@ def build_missing() -> int:
     if models.setting(ALL_BUILT) == version():
         return 0
     has_body = Title.tmdb_body.is_null(False) | Title.omdb_body.is_null(False)
-    missing = join_current(Title.select(Title.imdb_id, *_bodies()))
-    rows = list(missing.where(has_body & TitleJson.title.is_null()).limit(BATCH).tuples())
+    is_described = has_body | Title.source.is_null(False)
+    missing = join_current(Title.select(Title.imdb_id, *_made_of()))
+    rows = list(missing.where(is_described & TitleJson.title.is_null()).limit(BATCH).tuples())
     with db.atomic():
         _store(rows)
         if not rows:
@@ -59,21 +62,22 @@ def join_current(query: ModelSelect) -> ModelSelect:
 
 
 def columns() -> tuple:
-    """For `from_row`: the JSON of TMDB and of OMDb, and both bodies where that is not built yet."""
+    """For `from_row`: the JSON of TMDB and of OMDb, and what it is made of where that is not built
+    yet."""
     is_missing = TitleJson.title.is_null()
     return (
         TitleJson.tmdb,
         TitleJson.omdb,
-        *(Case(None, [(is_missing, body)]) for body in _bodies()),
+        *(Case(None, [(is_missing, column)]) for column in _made_of()),
     )
 
 
 def from_row(
-    imdb_id: str, tmdb: str | None, omdb: str | None, tmdb_body: str | None, omdb_body: str | None
+    imdb_id: str, tmdb: str | None, omdb: str | None, *made_of
 ) -> tuple[Raw | None, Raw | None]:
     """The JSON of TMDB and of OMDb, from a row of `columns`."""
-    if tmdb_body or omdb_body:
-        tmdb, omdb = _build(imdb_id, tmdb_body, omdb_body)
+    if not tmdb and not omdb:
+        tmdb, omdb = _build(imdb_id, *made_of)
     return tmdb and Raw(tmdb), omdb and Raw(omdb)  # type: ignore[return-value]
 
 
@@ -83,52 +87,89 @@ def with_hint(
     """The JSON of TMDB with the title and the year that a film's hint gives it. Where TMDB has
     nothing on the film, all the rest is empty, but none of it is missing."""
     if tmdb is None:
-        data = TmdbData(
-            tmdbId=None,
-            imdbId=imdb_id,
-            title=title,
-            year=year,
-            mediaType=media_type,
-            poster=None,
-            posterSmall=None,
-            plot=None,
-            genres=[],
-            cast=[],
-            director=None,
-            runtime=None,
-            voteAverage=None,
-            voteCount=None,
-        )
+        data = mapping.bare_tmdb_data(imdb_id, title=title, year=year, mediaType=media_type)
     else:
         known = msgspec.json.decode(tmdb, type=TmdbData)
         data = msgspec.structs.replace(known, title=title, year=year)
     return Raw(msgspec.json.encode(data))
 
 
-def _bodies() -> tuple[Field, Field]:
-    """As text: Peewee would decode them."""
-    return Title.tmdb_body.cast("TEXT"), Title.omdb_body.cast("TEXT")
+def names(text: str | None) -> list[str]:
+    """Of a column of a title, which may hold anything in a database that was restored: without any,
+    where they cannot be read."""
+    try:
+        return msgspec.json.decode(text or "[]", type=list[str])
+    except msgspec.MsgspecError:
+        return []
+
+
+def _made_of() -> tuple[Node, ...]:
+    """What `_build` takes; JSON as text, which Peewee would decode."""
+    is_from_catalogue, is_described = Title.source == "imdb", Title.source.is_null(False)
+    return (
+        Title.tmdb_body.cast("TEXT"),
+        Title.omdb_body.cast("TEXT"),
+        Case(None, [(is_from_catalogue, Title.title)]),
+        Case(None, [(is_described, Title.imdb_rating)]),
+        Title.year,
+        Title.media_type,
+        Title.genres.cast("TEXT"),
+        Title.directors.cast("TEXT"),
+        Title.runtime,
+    )
 
 
 def _build(
-    imdb_id: str, tmdb_body: str | None, omdb_body: str | None
+    imdb_id: str,
+    tmdb_body: str | None,
+    omdb_body: str | None,
+    title: str | None,
+    imdb_rating: float | None,
+    *description,
 ) -> tuple[str | None, str | None]:
-    """The clients' JSON of each body, None without one."""
-    tmdb = omdb = None
+    """The clients' JSON of TMDB and of OMDb, None without anything of it. What the catalogue knows
+    stands where they read it: they know no other place."""
+    tmdb: TmdbData | None = None
+    omdb: OmdbData | None = None
     if tmdb_body:
-        tmdb_data = mapping.tmdb_data(msgspec.json.decode(tmdb_body), imdb_id)
-        tmdb = msgspec.json.encode(tmdb_data).decode()
+        tmdb = mapping.tmdb_data(msgspec.json.decode(tmdb_body), imdb_id)
+    elif title:
+        tmdb = _from_catalogue(imdb_id, title, *description)
     if omdb_body:
-        omdb_data = mapping.omdb_data(msgspec.json.decode(omdb_body))
-        omdb = msgspec.json.encode(omdb_data).decode()
-    return tmdb, omdb
+        omdb = mapping.omdb_data(msgspec.json.decode(omdb_body))
+    elif imdb_rating is not None:
+        omdb = mapping.bare_omdb_data(imdb_id, imdb_rating)
+    return _text(tmdb), _text(omdb)
 
 
-def _store(rows: list[tuple[str, str | None, str | None]]) -> None:
-    """Build and replace the JSON of titles. `rows`: (imdb_id, TMDB's body, OMDb's body)."""
+def _from_catalogue(
+    imdb_id: str,
+    title: str,
+    year: int | None,
+    media_type: str | None,
+    genres: str,
+    directors: str,
+    runtime: int | None,
+) -> TmdbData:
+    return mapping.bare_tmdb_data(
+        imdb_id,
+        title=title,
+        year=year,
+        mediaType=media_type,
+        genres=names(genres),
+        director=", ".join(names(directors)) or None,
+        runtime=runtime,
+    )
+
+
+def _text(data: TmdbData | OmdbData | None) -> str | None:
+    return msgspec.json.encode(data).decode() if data else None
+
+
+def _store(rows: list[tuple]) -> None:
+    """Build and replace the JSON of titles. `rows`: imdb_id and `_made_of`."""
     current = version()
-    for imdb_ids in chunks(row[0] for row in rows):
-        TitleJson.delete().where(TitleJson.title.in_(imdb_ids)).execute()
+    delete_rows(db.obj, [TitleJson.title], ((row[0],) for row in rows))
     fields = [TitleJson.title, TitleJson.version, TitleJson.tmdb, TitleJson.omdb]
-    values = ((imdb_id, current, *_build(imdb_id, *bodies)) for imdb_id, *bodies in rows)
+    values = ((imdb_id, current, *_build(imdb_id, *made_of)) for imdb_id, *made_of in rows)
     insert_rows(db.obj, fields, values)

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from peewee import JOIN
 
-from mm.errors import ConflictError, InvalidError, ProviderError, UnavailableError
+from mm.errors import ConflictError, InvalidError, ProviderError, UnavailableError, UserError
 from mm.models import CustomList, Movie, Title
+from mm.schemas import SearchResult
 from mm.services import validation
-from mm.services.enrichment import lookups, mapping, pauses, posters
+from mm.services.catalogue.store import Film
+from mm.services.enrichment import lookups, mapping, offline_lookups, pauses, posters
 from mm.services.library import lists, movies, people, undo
 
 IMDB_ID = re.compile(r"(?<![a-z0-9])tt[0-9]{7,10}(?![0-9])", re.IGNORECASE)
@@ -32,19 +34,22 @@ class Place(NamedTuple):
 @dataclass(frozen=True)
 class Candidate:
     """A film or series that can be added once its `imdb_id` is known; a search
-    tells only TMDB's id. `kind`: movie or tv; `poster`: the name of its file;
-    `note`: why there are no details."""
+    at TMDB tells only TMDB's id. `kind`: movie or tv; `original_title` is None where
+    it is the same; `poster`: the name of its file; `rating`: IMDb's, of 10; `note`:
+    why there are no details."""
 
     kind: str = "movie"
     tmdb_id: int | None = None
     imdb_id: str | None = None
     title: str | None = None
+    original_title: str | None = None
     year: int | None = None
     poster: str | None = None
     overview: str | None = None
     runtime: int | None = None
     genres: list[str] = field(default_factory=list)
     directors: list[str] = field(default_factory=list)
+    rating: float | None = None
     place: Place | None = None
     note: str | None = None
 
@@ -52,6 +57,14 @@ class Candidate:
     def key(self) -> dict[str, int | str | None]:
         """The parameter of an address that names it, and the argument of `find`."""
         return {self.kind: self.tmdb_id} if self.tmdb_id else {"imdb": self.imdb_id}
+
+
+class Found(NamedTuple):
+    """`is_offline`: from the catalogue; `problem`: as in `lookups.Found`."""
+
+    films: list[Candidate]
+    is_offline: bool = False
+    problem: UserError | None = None
 
 
 class Choice(NamedTuple):
@@ -67,29 +80,23 @@ class Choice(NamedTuple):
     new_list: str | None = None
 
 
-def search(user_id: str, text: str) -> list[Candidate]:
+def search(user_id: str, text: str) -> Found:
     """Raises ProviderError or UnavailableError, but not for an IMDb id: that
     can be added unseen."""
     if match := IMDB_ID.search(text):
-        return [find(user_id, imdb=match[0])]
+        return Found([find(user_id, imdb=match[0])])
     if match := TMDB_ADDRESS.search(text):
         tmdb_id = int(match[2])
         is_movie = match[1].lower() == "movie"
-        return [find(user_id, movie=tmdb_id) if is_movie else find(user_id, tv=tmdb_id)]
-    results = [
-        Candidate(
-            result.mediaType,
-            result.id,
-            title=result.title,
-            year=result.year,
-            poster=_file_name(result.posterSmall),
-            overview=result.overview,
-        )
-        for result in lookups.search(text[:QUERY_MAX], user_id=user_id)
+        return Found([find(user_id, movie=tmdb_id) if is_movie else find(user_id, tv=tmdb_id)])
+    found = lookups.find(text[:QUERY_MAX], user_id=user_id)
+    films = [
+        _from_result(result, found.films.get(result.id))
+        for result in found.results
         if result.mediaType != "person"
     ]
-    _offer_posters(results)
-    return with_places(user_id, results)
+    _offer_posters(films)
+    return Found(with_places(user_id, films), bool(found.films), found.problem)
 
 
 def find(
@@ -163,7 +170,10 @@ def with_places(user_id: str, films: list[Candidate]) -> list[Candidate]:
     )
     places: dict[object, Place] = {}
     for kind, tmdb_id, *place in rows:
-        places[kind, tmdb_id] = places[place[0]] = Place(*place)
+        places[place[0]] = Place(*place)
+        # Films from the catalogue have none, and would all be found by it.
+        if tmdb_id:
+            places[kind, tmdb_id] = Place(*place)
     return [
         replace(film, place=places.get(film.imdb_id) or places.get((film.kind, film.tmdb_id)))
         for film in films
@@ -175,22 +185,54 @@ def _by_imdb_id(user_id: str, imdb_id: str) -> Candidate:
     if title is not None:
         return Candidate(
             title.media_type or "movie",
-            None,
-            title.imdb_id,
-            title.title,
-            title.year,
-            _file_name(title.poster_path),
-            title.overview,
-            title.runtime,
-            title.genres,
-            title.directors,
+            imdb_id=title.imdb_id,
+            title=title.title,
+            original_title=_if_other(title.original_title, title.title),
+            year=title.year,
+            poster=_file_name(title.poster_path),
+            overview=title.overview,
+            runtime=title.runtime,
+            genres=title.genres,
+            directors=title.directors,
+            rating=title.imdb_rating,
         )
     try:
         return replace(_from_tmdb(lookups.by_imdb_id(imdb_id, user_id)), imdb_id=imdb_id)
     except (ProviderError, UnavailableError) as problem:
+        if film := offline_lookups.find(imdb_id):
+            return _from_catalogue(film)
         has_key = bool(pauses.key("tmdb"))
         note = problem.message if has_key else pauses.WITHOUT_KEY["tmdb"]
         return Candidate(imdb_id=imdb_id, note=note)
+
+
+def _from_result(result: SearchResult, film: Film | None) -> Candidate:
+    """`film`: what the catalogue says, where the result is from there."""
+    poster = _file_name(result.posterSmall)
+    if film:
+        return replace(_from_catalogue(film), poster=poster)
+    return Candidate(
+        result.mediaType,
+        result.id,
+        title=result.title,
+        year=result.year,
+        poster=poster,
+        overview=result.overview,
+    )
+
+
+def _from_catalogue(film: Film) -> Candidate:
+    return Candidate(
+        film.kind,
+        imdb_id=film.imdb_id,
+        title=film.title,
+        original_title=film.original_title,
+        year=film.year,
+        runtime=film.runtime,
+        genres=film.genres,
+        directors=film.directors,
+        rating=film.rating,
+    )
 
 
 def _from_tmdb(body: dict) -> Candidate:
@@ -199,14 +241,19 @@ def _from_tmdb(body: dict) -> Candidate:
         columns["media_type"],
         columns["tmdb_id"],
         mapping.imdb_id_of(body),
-        columns["title"],
-        columns["year"],
-        _file_name(columns["poster_path"]),
-        columns["overview"],
-        columns["runtime"],
-        columns["genres"],
-        columns["directors"],
+        title=columns["title"],
+        original_title=_if_other(columns["original_title"], columns["title"]),
+        year=columns["year"],
+        poster=_file_name(columns["poster_path"]),
+        overview=columns["overview"],
+        runtime=columns["runtime"],
+        genres=columns["genres"],
+        directors=columns["directors"],
     )
+
+
+def _if_other(original_title: str | None, title: str | None) -> str | None:
+    return original_title if original_title != title else None
 
 
 def _offer_posters(films: list[Candidate]) -> None:

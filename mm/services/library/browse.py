@@ -102,6 +102,13 @@ class Card(NamedTuple):
     votes: tuple[Vote, ...] = ()
     list_ids: tuple[str, ...] = ()
 
+    @property
+    def lacks(self) -> str:
+        """What a look-up may bring: "details", or "poster" where the catalogue describes it."""
+        if not self.has_details:
+            return "details"
+        return "poster" if self.tmdb_state == "stub" and not self.poster_path else ""
+
 
 class Tab(NamedTuple):
     """`status` and `list_id` are the parameters that lead there; `films` counts

@@ -24,6 +24,7 @@ TITLE = (
     Title.overview,
     Title.poster_path,
     Title.imdb_rating,
+    Title.imdb_votes,
     Title.rotten_tomatoes,
     Title.metacritic,
     Title.tmdb_state,
@@ -32,6 +33,7 @@ TITLE = (
     Title.tmdb_fetched_at,
     Title.omdb_state,
     Title.omdb_reason,
+    Title.source,
 )
 
 

@@ -19,6 +19,7 @@ from mm.maintenance import MaintenanceError
 from mm.models import CustomList, Movie, Person, Ranking, Recommendation, Title, Watch
 from mm.schemas import NAMES_MAX, Problem, Refreshed
 from mm.services import shown_titles, validation
+from mm.services.enrichment import offline_titles
 from mm.services.enrichment import queue as enrichment_queue
 from mm.services.enrichment.refresh import fill_from_cache, refresh_title
 from mm.services.library import list_films, lists, people, watches
@@ -334,6 +335,8 @@ def _get_or_create(change: Write, imdb_id: str, media_type: str | None) -> Movie
     media_type = validation.trimmed_text(media_type, "media_type")
     models.ensure_titles(db.obj, [imdb_id])
     enrichment_queue.prioritize(imdb_id)
+    # First, for the rating: what the cache has describes the film better.
+    offline_titles.fill([imdb_id])
     if fill_from_cache(imdb_id):
         Movie.update(updated_at=change.updated_at).where(Movie.title == imdb_id).execute()
     movie = _get_or_none(change.user_id, imdb_id)

@@ -11,6 +11,7 @@ from mm.models import Movie, Watch
 from mm.schemas import Change, Counts, ImportResult, Kind
 from mm.schemas import PlanView as View
 from mm.services import shown_titles
+from mm.services.catalogue import store
 from mm.services.portable.planner import count, kind_of
 from mm.services.portable.plans import (
     LEFT_OUT,
@@ -62,8 +63,8 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
     counts = Counts(movies=imported["movie"], people=imported["person"], lists=imported["list"])
     # Every film of the file whose title is not yet filled, in the file's order.
     filled: set[str] = set()
-    known = models.Title
-    titles = known.select(known.imdb_id).where(known.tmdb_state == "ready")
+    table = models.Title
+    titles = table.select(table.imdb_id).where(table.tmdb_state == "ready")
     # A replace has steps for the library's other films too.
     films = [
         film.imdb_id
@@ -71,7 +72,7 @@ def result(plan: Plan, safety_backup: str | None) -> ImportResult:
         if film.outcome != "removed" and (plan.mode == "merge" or film.outcome != "kept")
     ]
     for part in chunks(films):
-        ready = titles.where(known.imdb_id.in_(part))
+        ready = titles.where(table.imdb_id.in_(part))
         filled.update(imdb_id for (imdb_id,) in ready.tuples())
     unfilled = [imdb_id for imdb_id in films if imdb_id not in filled]
     return ImportResult(
@@ -167,17 +168,20 @@ def _change(
 
 
 def _titles(plan: Plan) -> dict[str, Title]:
-    """By imdb_id, of the films of the plan and of the library: as the server knows them, else
-    as the user or the file does."""
+    """By imdb_id, of the films of the plan and of the library: as the server knows them, new ones
+    also from the catalogue, else as the user or the file does."""
     hints = ((film.imdb_id, film.hint) for film in plan.films if film.hint)
     titles = {imdb_id: Title(hint.title, hint.year) for imdb_id, hint in hints if hint.title}
     mine = Movie.select(Movie.title, shown_titles.TITLE, shown_titles.YEAR).join(models.Title)
     rows = mine.where(Movie.user == plan.user_id)
+    new = [film.imdb_id for film in plan.films if film.outcome == "new"]
+    named = store.films_by_id(new).values()
+    titles |= {film.imdb_id: Title(film.title, film.year) for film in named}
     titles |= {imdb_id: Title(title, year) for imdb_id, title, year in rows.tuples() if title}
     # Other users of this server may have the new ones.
-    known = models.Title.select(models.Title.imdb_id, models.Title.title, models.Title.year)
-    known = known.where(models.Title.title.is_null(False))
-    for part in chunks(film.imdb_id for film in plan.films if film.outcome == "new"):
-        rows = known.where(models.Title.imdb_id.in_(part))
+    shared = models.Title.select(models.Title.imdb_id, models.Title.title, models.Title.year)
+    shared = shared.where(models.Title.title.is_null(False))
+    for part in chunks(new):
+        rows = shared.where(models.Title.imdb_id.in_(part))
         titles |= {imdb_id: Title(title, year) for imdb_id, title, year in rows.tuples()}
     return titles

@@ -28,7 +28,7 @@ KEPT_SETTINGS = (
     schedule.TIDIED,
     recheck.DAMAGED,
 )
-KEPT_PREFIXES = ("provider.", "problem.", "archives.")
+KEPT_PREFIXES = ("provider.", "problem.", "archives.", "catalogue.")
 # The server's own settings, of which an archive may bring others.
 SETTINGS_PREFIX = "server."
 CLOCK = "clock"

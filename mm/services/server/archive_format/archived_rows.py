@@ -19,7 +19,7 @@ from peewee import Field
 from mm import log
 from mm.database import Table
 from mm.models import EPOCH, TABLES, Job, Setting, Title, TitleJson, UndoStep, User
-from mm.schemas import ArchiveSchedule
+from mm.schemas import ArchiveSchedule, CatalogueChoice
 from mm.services import jobs, settings
 from mm.services.backup.files import USER_ID
 from mm.services.enrichment import posters, queue, title_json
@@ -42,6 +42,7 @@ SETTINGS: dict[str, Any] = {
     posters.RETRY_AT: float | None,
     title_json.ALL_BUILT: str | None,
     "deletions_forgotten": dict[str, float],
+    "catalogue": CatalogueChoice,
     EPOCH: float,
 }
 JOB_STATES = (*jobs.ACTIVE, "waiting", "done", "failed")
