@@ -51,6 +51,9 @@ def test_a_killed_process_frees_its_lock(other_process):
     assert locks.is_held("work")
     other_process.kill()
     other_process.wait()
+    # PostgreSQL needs a moment to see that its client is gone.
+    with locks.wait_for("work", 10):
+        pass
     assert not locks.is_held("work")
 
 
