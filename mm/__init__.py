@@ -38,7 +38,17 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     app.teardown_request(lambda _error: db.close())
     # Our handlers of unexpected errors log them, without the path.
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]
-    from mm import api, auth, cli, cli_catalogue, cli_first_run, cli_server, cli_startup, routes
+    from mm import (
+        api,
+        auth,
+        cli,
+        cli_catalogue,
+        cli_collections,
+        cli_first_run,
+        cli_server,
+        cli_startup,
+        routes,
+    )
 
     app.before_request(_refuse_unusable_hosts)
     app.before_request(stored_settings.refresh)
@@ -51,6 +61,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     api.init_app(app)
     cli.init_app(app)
     cli_catalogue.init_app(app)
+    cli_collections.init_app(app)
     cli_first_run.init_app(app)
     cli_server.init_app(app)
     cli_startup.init_app(app)

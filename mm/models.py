@@ -224,6 +224,20 @@ class ListFilm(Table):
         indexes = ((("custom_list", "movie"), True), (("custom_list", "position"), False))
 
 
+class ListShare(Table):
+    """A link that shows a list to whoever has it, without a log-in. `token` is the end of its
+    address; without `expires_at` it works until it is revoked. `shows_notes`: with the list's
+    description and its notes on films."""
+
+    token = TextField(primary_key=True)
+    custom_list = ForeignKeyField(
+        CustomList, unique=True, column_name="custom_list_pk", on_delete="CASCADE"
+    )
+    shows_notes = BooleanField(default=False)
+    created_at = DoubleField()
+    expires_at = DoubleField(null=True)
+
+
 class Watch(Table):
     """Where `day_known` is false, `date_watched` is when the watch was noted down, and nobody knows
     when it was."""
@@ -404,6 +418,7 @@ TABLES: list[type[Table]] = [
     CustomList,
     Movie,
     ListFilm,
+    ListShare,
     Watch,
     Ranking,
     Person,

@@ -22,6 +22,7 @@ from mm.models import Job
 from mm.services import health, heartbeat, jobs, problems, tidying
 from mm.services.backup import backups, imports, nightly, recheck, schedule, uploads
 from mm.services.catalogue import updates
+from mm.services.collections import importing
 from mm.services.enrichment import offline_titles, posters, title_json
 from mm.services.enrichment import runner as enrichment_runner
 from mm.services.server import all_users, archive_schedule, archive_uploads, archives, restore
@@ -47,6 +48,7 @@ WORK: dict[str, tuple[jobs.Work, jobs.Failed | None]] = {
     "unchanged": (nightly.run_unchanged, _name_failure),
     "verify": (backups.run_verify, None),
     "import": (imports.run, imports.failed),
+    "collection": (importing.run, importing.failed),
     "restore": (imports.run, imports.failed),
     "undo": (imports.run, imports.failed),
     "server-restore": (restore.run, None),

@@ -22,6 +22,7 @@ FORBIDDEN = {
     "api": ("mm.routes", "mm.cli", "mm.providers", "mm.htmx", "requests"),
     "cli.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_catalogue.py": ("mm.routes", "mm.api", "mm.htmx"),
+    "cli_collections.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_first_run.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_server.py": ("mm.routes", "mm.api", "mm.htmx"),
     "cli_startup.py": ("mm.routes", "mm.api", "mm.htmx"),
@@ -59,6 +60,16 @@ FORBIDDEN = {
 ALLOWED = {
     "sync": {"library", "validation"},
     "catalogue": {"jobs"},
+    "collections": {
+        "backup",
+        "date_style",
+        "jobs",
+        "library",
+        "portable",
+        "shown_titles",
+        "user_settings",
+        "validation",
+    },
     "library": {"catalogue", "enrichment", "validation", "ranking_order", "shown_titles"},
     "backup": {
         "portable",

@@ -23,6 +23,7 @@ MIGRATIONS = [
     "0004_retention",
     "0005_links",
     "0006_sources",
+    "0007_list_shares",
 ]
 
 

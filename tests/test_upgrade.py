@@ -24,7 +24,7 @@ from tests.test_schema import shape
 
 # The migration that changes what older versions wrote, and those after it.
 THIRD = "0003_notes_and_several_lists"
-LAST = "0006_sources"
+LAST = "0007_list_shares"
 JSON_COLUMNS = {"filters", "genres", "directors", "cast", "tmdb_body", "omdb_body", "params"}
 PAGES = (
     "/",
@@ -317,7 +317,7 @@ def test_a_third_migration_that_fails_at_its_end_leaves_the_older_database(
 
 def require_older(tables):
     """As before the third migration; the second one may have been applied."""
-    assert schema.pending() == [THIRD, "0004_retention", "0005_links", LAST]
+    assert schema.pending() == [THIRD, "0004_retention", "0005_links", "0006_sources", LAST]
     assert not {"list_film", "user_setting"} & set(db.get_tables())
     new = {"note", "hint_title", "hint_year", "day_known", "description", "pk"}
     for table in ("movie", "watch", "saved_view"):
@@ -360,7 +360,7 @@ def test_an_upgrade_killed_half_way_leaves_the_older_database_whole(folder, stat
     with db.connection_context():
         require_older(tables)
         assert db.execute_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert schema.upgrade() == [THIRD, "0004_retention", "0005_links", LAST]
+    assert schema.upgrade() == [THIRD, "0004_retention", "0005_links", "0006_sources", LAST]
     with db.connection_context():
         require_all(tables)
         assert ListFilm.select().count() == FILMS + 6

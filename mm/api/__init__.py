@@ -8,6 +8,7 @@ from mm.api import (
     accounts,
     auth,
     backup,
+    collections,
     compat,
     docs,
     errors,
@@ -38,6 +39,7 @@ BLUEPRINTS = (
     compat.bp,
     external.bp,
     backup.bp,
+    collections.bp,
     system.bp,
 )
 CORS_METHODS = "GET, POST, PUT, DELETE"

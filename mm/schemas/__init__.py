@@ -61,6 +61,27 @@ from mm.schemas.backups import (
     UndoRequest,
 )
 from mm.schemas.catalogue import CatalogueAbout, CatalogueChoice
+from mm.schemas.collections import (
+    COLLECTION_VERSION,
+    CollectedFilm,
+    Collection,
+    CollectionConflict,
+    CollectionExport,
+    CollectionImport,
+    CollectionKind,
+    CollectionMetadata,
+    CollectionPreview,
+    CollectionResult,
+    ImportedItem,
+    ItemError,
+    ItemOutcome,
+    ListItem,
+    PersonItem,
+    PlannedItem,
+    Resolution,
+    SettingItem,
+    ViewItem,
+)
 from mm.schemas.enrichment import EnrichmentProgress
 from mm.schemas.external import CacheInfo, OmdbData, Refreshed, SearchResult, TmdbData, Updated
 from mm.schemas.lists import (

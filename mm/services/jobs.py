@@ -91,6 +91,12 @@ KINDS = {
         is_awaited=True,
         adds_titles=True,
     ),
+    "collection": Kind(
+        "An import of a collection",
+        Words("Import", "Importing", "Import finished", "The import failed"),
+        is_awaited=True,
+        adds_titles=True,
+    ),
     "restore": Kind(
         "A restore",
         Words("Restore", "Restoring", "Restore finished", "The restore failed"),

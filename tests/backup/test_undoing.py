@@ -14,6 +14,7 @@ from mm.services.backup import (
     backups,
     imports,
     ledger,
+    safety,
     stored_plans,
     undoing,
     uploads,
@@ -265,7 +266,7 @@ def test_what_was_written_is_offered_though_the_process_died_right_after(
 
     before = export(alice)
     with monkeypatch.context() as patched:
-        patched.setattr(imports, "_complete", kill)
+        patched.setattr(safety, "complete", kill)
         with pytest.raises(Killed):
             imports.import_bytes(alice, as_bytes(many(3, start=800)))
     assert len(undoing.available(alice)) == 2

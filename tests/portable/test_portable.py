@@ -630,6 +630,7 @@ ENTRIES = {
 # progress.
 NOT_THE_LIBRARY = {
     "account_link",
+    "list_share",
     "tmdb_link",
     "user",
     "user_setting",

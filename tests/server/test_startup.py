@@ -143,7 +143,7 @@ def test_a_copy_older_than_a_day_is_followed_by_a_new_one(run, current, monkeypa
     change(current, "UPDATE user SET library_version = library_version + 1")
     run("upgrade")
     assert len(copies()) == 2
-    assert {name[-7:] for name in copies()} == {"0006.db"}
+    assert {name[-7:] for name in copies()} == {"0007.db"}
 
 
 def test_a_server_that_starts_again_and_again_with_a_failing_upgrade_keeps_its_older_copies(
@@ -432,7 +432,7 @@ def test_an_upgraded_database_goes_back_to_the_copy_and_only_its_marks_differ(ru
     assert epoch < min(marks)
     assert max(marks) < float(settings["clock"])
     assert order(now) == order(before)
-    assert [name[-7:] for name in copies()] == ["0006.db", "0001.db"]
+    assert [name[-7:] for name in copies()] == ["0007.db", "0001.db"]
     run("upgrade")
     with db.connection_context():
         assert accounts.log_in("ann", older.PASSWORD)
@@ -520,7 +520,7 @@ def test_going_back_can_be_undone_by_going_back_again(run, first):
     upgraded = older.tables(first)["movie"][0]
     run("restore-startup", "--yes")
     said = run("restore-startup", "--yes")
-    assert "-0006.db. Everybody logs in again." in said
+    assert "-0007.db. Everybody logs in again." in said
     assert older.tables(first)["movie"][0] == upgraded
 
 

@@ -88,7 +88,7 @@ def page(user: User, number: int = 1, style: Style = PLAIN) -> Page:
 
 def waiting(user_id: str, style: Style = PLAIN) -> Waiting | None:
     """The plan that its user has yet to confirm."""
-    mine = (Job.user == user_id) & (Job.state == uploads.WAITING)
+    mine = (Job.user == user_id) & (Job.state == uploads.WAITING) & Job.kind.in_(uploads.KINDS)
     job = Job.select().where(mine).order_by(Job.created_at.desc()).first()
     if job is None:
         return None

@@ -114,7 +114,7 @@ def at_once(
     with backups.holding(user.id, sentence=jobs.KINDS[action].went_wrong):
         with safety.backed_up(user, action, len(data), source) as back_up:
             result = _as_it_is_by_then(user, incoming, conflicts, mode, back_up, library_version)
-        _complete(user.id, result)
+        safety.complete(user.id, result.safety_backup)
     _log_done(action, user.id, result, time.monotonic() - begun)
     return result
 
@@ -285,7 +285,7 @@ def _run_held(job: Job) -> dict:
             incoming = _incoming(job, data, job.params.get("fixes", {}))
             rule = job.params["conflicts"]
             result = _as_it_is_by_then(user, incoming, rule, "merge", back_up, job=job)
-    _complete(user.id, result)
+    safety.complete(user.id, result.safety_backup)
     _log_done(job.kind, user.id, result, time.monotonic() - begun)
     return _stored(result)
 
@@ -374,20 +374,6 @@ def _apply(plan: Plan, safety_backup: str | None, job: Job | None) -> ImportResu
         if job:
             jobs.finish(job, _stored(result))
     return result
-
-
-def _complete(user_id: str, result: ImportResult) -> None:
-    """Tell the safety copy's sidecar what the transaction has noted: the files also outlive the
-    database."""
-    if result.safety_backup is None:
-        return
-    with log.isolated("safety_backup.not_completed", user=user_id):
-        path = backup_files.path_of(user_id, result.safety_backup)
-        sidecar = backup_files.read_sidecar(path)
-        done_at = ledger.written(user_id).get(path.name)
-        if sidecar and sidecar.before and done_at:
-            sidecar.before.done_at = done_at
-            backup_files.write_sidecar(path, sidecar)
 
 
 def _stored(result: ImportResult) -> dict:

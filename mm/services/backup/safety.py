@@ -7,9 +7,9 @@ from typing import Protocol
 from mm import clock, config, files, log
 from mm.errors import ConflictError, NoRoomError
 from mm.models import CustomList, Movie, Person, SavedView, User
-from mm.schemas import Action, BackupKind, Before
-from mm.services.backup import backups, quotas
-from mm.services.portable import Plan
+from mm.schemas import Action, BackupKind, Before, Mode
+from mm.services.backup import backups, ledger, quotas
+from mm.services.backup import files as backup_files
 
 KINDS: dict[Action, BackupKind] = {
     "import": "before-import",
@@ -20,8 +20,18 @@ KINDS: dict[Action, BackupKind] = {
 DATABASE_ROOM = 3
 
 
+class AnyPlan(Protocol):
+    """Of a whole library, or of a collection."""
+
+    mode: Mode
+
+    def is_empty(self) -> bool: ...
+
+    def films_written(self) -> int: ...
+
+
 class BackUp(Protocol):
-    def __call__(self, plan: Plan, verify_later: bool = False) -> str | None: ...
+    def __call__(self, plan: AnyPlan, verify_later: bool = False) -> str | None: ...
 
 
 @contextlib.contextmanager
@@ -40,11 +50,11 @@ def backed_up(
     names: list[str] = []
     unverified = False
 
-    def back_up(plan: Plan, verify_later: bool = False) -> str | None:
+    def back_up(plan: AnyPlan, verify_later: bool = False) -> str | None:
         nonlocal unverified
         if _is_needed(user, plan, action, size_bytes):
             beside = DATABASE_ROOM * size_bytes
-            before = Before(action, plan.mode, source, clock.now(), _films_written(plan))
+            before = Before(action, plan.mode, source, clock.now(), plan.films_written())
             if verify_later:
                 names.append(backups.keep_held(user, KINDS[action], beside, before))
             else:
@@ -76,11 +86,7 @@ def backed_up(
                 drop_former()
 
 
-def _films_written(plan: Plan) -> int:
-    return sum(film.outcome in ("new", "changed", "removed") for film in plan.films)
-
-
-def _is_needed(user: User, plan: Plan, action: Action, size_bytes: int) -> bool:
+def _is_needed(user: User, plan: AnyPlan, action: Action, size_bytes: int) -> bool:
     if plan.is_empty():
         return False
     needed = DATABASE_ROOM * size_bytes
@@ -102,3 +108,17 @@ def is_empty(user: User) -> bool:
         SavedView.select().where(SavedView.user == user.id),
     )
     return not any(select.exists() for select in rows)
+
+
+def complete(user_id: str, safety_backup: str | None) -> None:
+    """After what the copy was made for: tell its sidecar what the transaction has noted in the
+    ledger. The files also outlive the database."""
+    if safety_backup is None:
+        return
+    with log.isolated("safety_backup.not_completed", user=user_id):
+        path = backup_files.path_of(user_id, safety_backup)
+        sidecar = backup_files.read_sidecar(path)
+        done_at = ledger.written(user_id).get(path.name)
+        if sidecar and sidecar.before and done_at:
+            sidecar.before.done_at = done_at
+            backup_files.write_sidecar(path, sidecar)

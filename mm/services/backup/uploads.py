@@ -19,6 +19,8 @@ from mm.services.portable import FILE_MAX
 
 KEEP_SECONDS = 86400
 KINDS = ("import", "restore", "undo")
+# Whose files wait here too, with a preview of their own: services/collections.
+OTHER_KINDS = ("collection",)
 # What a job has in data/tmp beside its file: see stored_plans.
 PLAN_SUFFIXES = (".plan", ".rows")
 WAITING = "waiting"
@@ -86,9 +88,9 @@ def keep(user: User, data: bytes, kind: str, params: dict) -> Job:
     return job
 
 
-def find(job_id: str, user_id: str) -> Job:
+def find(job_id: str, user_id: str, kinds: tuple[str, ...] = KINDS) -> Job:
     """An upload of this user, whatever became of it. Raises NotFoundError when it is gone."""
-    job = Job.get_or_none((Job.id == job_id) & (Job.user == user_id) & Job.kind.in_(KINDS))
+    job = Job.get_or_none((Job.id == job_id) & (Job.user == user_id) & Job.kind.in_(kinds))
     if job is None:
         raise NotFoundError(GONE)
     return job
@@ -150,7 +152,7 @@ def sweep() -> None:
     with db.atomic():
         Job.delete().where((Job.state == WAITING) & ~recent).execute()
     paths = [path for path in config.current.tmp_dir.iterdir() if FILE_NAME.fullmatch(path.name)]
-    uploads = Job.select(Job.id, Job.state).where(Job.kind.in_(KINDS))
+    uploads = Job.select(Job.id, Job.state).where(Job.kind.in_((*KINDS, *OTHER_KINDS)))
     states = {row.id: row.state for row in uploads}
     failures = []
     for path in paths:

@@ -199,6 +199,9 @@ class Plan(Struct):
         self.not_taken.append(NotTaken(kind, key, label))
         return True
 
+    def films_written(self) -> int:
+        return sum(film.outcome in WRITTEN for film in self.films)
+
     def is_empty(self) -> bool:
         """Nothing would be written."""
         groups: tuple[list, ...] = (

@@ -1,0 +1,147 @@
+"""The envelope that every collection travels in: who wrote it, when, of which kind it is, and its
+items.
+
+    {"metadata": {"version": "1.0.0", "mm_version", "export_type", "exported_at", "item_count"},
+     "items": [...]}
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from mm import __version__, clock, config
+from mm.errors import TooLargeError, UnusableFileError
+from mm.schemas import COLLECTION_VERSION, Collection, CollectionKind, CollectionMetadata
+from mm.services import portable
+
+# In bytes; a list of 100,000 films with titles takes about 9 MB.
+FILE_MAX = 16 * 2**20
+TOO_LARGE = f"This file is larger than the {FILE_MAX >> 20} MB limit. Nothing was changed."
+ITEMS_MAX = 10_000
+# A list of 100,000 films has as many brackets, and four times as many commas.
+BRACKETS_MAX = 250_000
+COMMAS_MAX = 1_200_000
+EMPTY = "This file is empty. Choose a file that was exported from Movie Manager."
+NO_COLLECTION = "This isn’t a Movie Manager file of {}: it has no {}."
+BOM = "\ufeff"
+# Characters of a value that a message repeats.
+SHOWN_MAX = 40
+# What to say of the program's other files.
+WHOLE_LIBRARY = "This file holds a whole library. Import it on Data & Backup."
+
+
+class Received(NamedTuple):
+    """A file that could be used. `items` are as they came: each is checked by its kind."""
+
+    kind: CollectionKind
+    items: list[Any]
+    version_warning: str | None
+    warnings: list[str]
+
+
+def written(kind: CollectionKind, items: Sequence[Struct]) -> Collection:
+    """The file of these items, as of now."""
+    moment = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="seconds")
+    metadata = CollectionMetadata(
+        version=COLLECTION_VERSION,
+        mm_version=__version__,
+        export_type=kind,
+        exported_at=moment.replace("+00:00", "Z"),
+        item_count=len(items),
+    )
+    return Collection(metadata, msgspec.to_builtins(list(items)))
+
+
+def encode(collection: Collection) -> bytes:
+    """Indented, for people who open it, unless it could not be imported then."""
+    data = msgspec.json.encode(collection)
+    pretty = msgspec.json.format(data, indent=2) + b"\n"
+    return data if len(pretty) > FILE_MAX else pretty
+
+
+def file_name(kind: CollectionKind) -> str:
+    """With today's date in the server's time zone."""
+    today = clock.local(clock.now(), config.current.zone).date()
+    return f"{kind}-export-{today}.json"
+
+
+def read(kind: CollectionKind, data: bytes) -> Received:
+    """Raises TooLargeError, or UnusableFileError with one sentence for what is no file of this
+    kind."""
+    if len(data) > FILE_MAX:
+        raise TooLargeError(TOO_LARGE)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnusableFileError(NO_COLLECTION.format(kind, "JSON")) from error
+    if not text.strip(f" \t\r\n\0{BOM}"):
+        raise UnusableFileError(EMPTY)
+    if portable.has_too_many_parts(data, BRACKETS_MAX, COMMAS_MAX):
+        raise UnusableFileError(
+            "This file has more brackets or commas than any collection. Is it the right file?"
+        )
+    try:
+        document = msgspec.json.decode(text.encode())
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnusableFileError(
+            f"This file can’t be read: {error}. It may be incomplete, or no Movie Manager file."
+        ) from error
+    return opened(kind, document)
+
+
+def opened(kind: CollectionKind, document: Any) -> Received:
+    """As `read`, of JSON that was decoded already."""
+    if not isinstance(document, dict):
+        raise UnusableFileError(NO_COLLECTION.format(kind, "`metadata` and `items`"))
+    metadata, items = document.get("metadata"), document.get("items")
+    if "movies" in document and metadata is None:
+        raise UnusableFileError(WHOLE_LIBRARY)
+    if not isinstance(metadata, dict):
+        raise UnusableFileError(NO_COLLECTION.format(kind, "`metadata`"))
+    found = metadata.get("export_type")
+    if found != kind:
+        raise UnusableFileError(f"export type mismatch: {_shown(found)} (expected {kind})")
+    version = metadata.get("version")
+    if version != COLLECTION_VERSION:
+        raise UnusableFileError(
+            f"unsupported export version: {_shown(version)} (expected {COLLECTION_VERSION})"
+        )
+    if not isinstance(items, list):
+        raise UnusableFileError(NO_COLLECTION.format(kind, "list of `items`"))
+    if len(items) > ITEMS_MAX:
+        raise UnusableFileError(
+            f"This file has {len(items):,} {kind}; the limit is {ITEMS_MAX:,} at once."
+        )
+    return Received(kind, items, _version_warning(metadata), _warnings(metadata, items))
+
+
+def _version_warning(metadata: dict) -> str | None:
+    theirs = metadata.get("mm_version")
+    if theirs == __version__:
+        return None
+    return (
+        f"This file was written by Movie Manager {_shown(theirs)}, and this is {__version__}. "
+        "Check the preview before you import it."
+    )
+
+
+def _warnings(metadata: dict, items: list) -> list[str]:
+    warnings = []
+    said = metadata.get("item_count")
+    if said != len(items) or isinstance(said, bool):
+        warnings.append(
+            f"The file says that it has {_shown(said)} items, and it has {len(items):,}. It may "
+            "be incomplete."
+        )
+    return warnings
+
+
+def _shown(value: object) -> str:
+    """What a file says, short and on one line."""
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else repr(value)
+    return "".join(filter(str.isprintable, text))[:SHOWN_MAX] or "nothing"

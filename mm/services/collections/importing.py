@@ -1,0 +1,194 @@
+"""The way of a collection into the library: kept while its user looks at the preview, and taken
+with a safety backup before it, as an import of a whole library is."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import IO
+
+import msgspec
+
+from mm import config, locks, log
+from mm.database import db
+from mm.errors import ConflictError, NotFoundError
+from mm.models import Job, User
+from mm.schemas import CollectionKind, CollectionResult
+from mm.services import jobs
+from mm.services.backup import backups, changed_since, ledger, quotas, safety, uploads
+from mm.services.collections import envelope, plans
+from mm.services.collections.envelope import Received
+from mm.services.collections.plans import CollectionPlan
+
+JOB = "collection"
+# So often the library may change under an import before nobody else may write.
+TRIES = 2
+CHANGED_SINCE = "Your library changed since this preview was made. Check it, then confirm again."
+
+
+def at_once(
+    user: User,
+    received: Received,
+    resolutions: Mapping[str, str] | None = None,
+    bulk_resolution: str | None = None,
+    source: str | None = None,
+    agreed: str | None = None,
+) -> CollectionResult:
+    """`source`: the file's name; `agreed`: the digest of the preview that the user has confirmed.
+
+    Raises InvalidError, BusyError, NoRoomError, and ConflictError where something else would happen
+    than `agreed`; nothing is changed then."""
+    with uploads.refusal_logged(user.id, JOB):
+        name = uploads.source_name(source)
+        return _run(user, received, resolutions, bulk_resolution, name, agreed)
+
+
+# Step by step, for the pages: the file waits with a job of its user.
+
+
+def receive(user: User, kind: CollectionKind, stream: IO[bytes], name: str | None = None) -> Job:
+    """An uploaded file, checked and kept for 24 hours in place of any earlier upload. Raises
+    TooLargeError, UnusableFileError or NoRoomError, with nothing kept."""
+    with uploads.refusal_logged(user.id, JOB):
+        data = stream.read(envelope.FILE_MAX + 1)
+        received = envelope.read(kind, data)
+        plans.plan(user.id, received)
+        quotas.require_reserve(config.current.tmp_dir, len(data))
+        params = {"kind": kind, "source": uploads.source_name(name)}
+        return uploads.keep(user, data, JOB, params)
+
+
+def find(job_id: str, user_id: str, kind: CollectionKind) -> Job:
+    """Raises NotFoundError when it is gone, or of another kind."""
+    job = uploads.find(job_id, user_id, (JOB,))
+    if job.params.get("kind") != kind:
+        raise NotFoundError(uploads.GONE)
+    return job
+
+
+def planned(job: Job) -> CollectionPlan:
+    """The plan of a waiting file as its user has chosen, for the library as it is now. Raises
+    NotFoundError when the file is gone."""
+    return plans.plan(job.user_id, _received(job), *_chosen(job))
+
+
+def choose(
+    job: Job, resolutions: Mapping[str, str], bulk_resolution: str | None = None
+) -> CollectionPlan:
+    """Keep what the user chose, and plan anew. Raises InvalidError for an unknown resolution."""
+    plan = plans.plan(job.user_id, _received(job), resolutions, bulk_resolution)
+    job.params = {**job.params, "resolutions": dict(resolutions), "bulk": bulk_resolution}
+    with db.atomic():
+        waiting = (Job.id == job.id) & (Job.state == uploads.WAITING)
+        Job.update(params=job.params).where(waiting).execute()
+    return plan
+
+
+def confirm(job: Job, agreed: str) -> Job:
+    """Queue the import; `agreed` is the digest of the preview that was shown. Raises ConflictError
+    where it is no longer true, or the file waits no longer."""
+    backups.require_idle(job.user_id)
+    if plans.digest(planned(job)) != agreed:
+        raise ConflictError(CHANGED_SINCE)
+    return uploads.queue(job, {**job.params, "agreed": agreed})
+
+
+def run(job: Job) -> dict:
+    """The work of a job of kind collection; the CollectionResult as builtins. Raises
+    jobs.UnconfirmedError where something else would happen than what was confirmed."""
+    user = User.get_by_id(job.user_id)
+    try:
+        result = _run(
+            user,
+            _received(job),
+            *_chosen(job),
+            job.params.get("source"),
+            job.params.get("agreed"),
+            job,
+        )
+    except locks.BusyError as busy:
+        raise jobs.StoppedError from busy
+    except ConflictError as changed:
+        raise jobs.UnconfirmedError(changed.message) from changed
+    uploads.delete(job)
+    return msgspec.to_builtins(result)
+
+
+def failed(job: Job, _message: str) -> None:
+    """The file of a job that has failed is of no more use."""
+    uploads.delete(job)
+
+
+def _received(job: Job) -> Received:
+    return envelope.read(job.params["kind"], uploads.data_of(job))
+
+
+def _chosen(job: Job) -> tuple[dict[str, str], str | None]:
+    return job.params.get("resolutions", {}), job.params.get("bulk")
+
+
+def _run(
+    user: User,
+    received: Received,
+    resolutions: Mapping[str, str] | None,
+    bulk_resolution: str | None,
+    source: str | None,
+    agreed: str | None,
+    job: Job | None = None,
+) -> CollectionResult:
+    begun = time.monotonic()
+
+    def make() -> CollectionPlan:
+        plan = plans.plan(user.id, received, resolutions, bulk_resolution)
+        if agreed is not None and plans.digest(plan) != agreed:
+            raise ConflictError(CHANGED_SINCE)
+        return plan
+
+    with backups.holding(user.id, sentence=jobs.KINDS[JOB].went_wrong):
+        if not plans.KINDS[received.kind].IN_LIBRARY:
+            with db.atomic():
+                result = _apply(make(), None, job)
+        else:
+            # About what the items take in the database.
+            size = len(msgspec.json.encode(received.items))
+            with safety.backed_up(user, "import", size, source) as back_up:
+                result = _with_safety_backup(make, back_up, job)
+            safety.complete(user.id, result.safety_backup)
+    log.info(
+        "collection.done",
+        user=user.id,
+        kind=received.kind,
+        imported=result.imported,
+        overwritten=result.overwritten,
+        renamed=result.renamed,
+        left_out=result.errors,
+        seconds=time.monotonic() - begun,
+    )
+    return result
+
+
+def _with_safety_backup(
+    make: Callable[[], CollectionPlan], back_up: safety.BackUp, job: Job | None
+) -> CollectionResult:
+    for _ in range(TRIES):
+        plan = make()
+        filename = back_up(plan)
+        # A phone may write in between, and then both are made anew.
+        with contextlib.suppress(ConflictError):
+            return _apply(plan, filename, job)
+    # Somebody writes several times a second: they wait until this is done.
+    with db.atomic():
+        plan = make()
+        return _apply(plan, back_up(plan, verify_later=True), job)
+
+
+def _apply(plan: CollectionPlan, safety_backup: str | None, job: Job | None) -> CollectionResult:
+    """One transaction with the end of the job, and with the note that the safety copy is one from
+    before something that was really done."""
+    with db.atomic():
+        result = plans.apply(plan, safety_backup)
+        if safety_backup:
+            mark = changed_since.mark(plan.user_id)
+            ledger.record_written(plan.user_id, safety_backup, mark)
+        if job:
+            jobs.finish(job, msgspec.to_builtins(result))
+    return result
