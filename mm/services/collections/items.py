@@ -18,11 +18,13 @@ class Choice(NamedTuple):
 
 class Entry(Struct):
     """An item of a file that can be used. `values`: a struct of its kind, checked; `notes`: what of
-    the item was left out, and why."""
+    the item was left out, and why; `overwrites`: mine that it is taken in place of, None where it
+    is new, or not taken."""
 
     name: str
     values: Any
     notes: list[str] = []
+    overwrites: "Here | None" = None
 
 
 class Here(Struct):
