@@ -62,17 +62,16 @@ def export(
     Without --name, all of them."""
     user = accounts.find(name)
     ids = _ids(user, kind, names)
-    filename, data = exporting.export(user.id, kind, ids, export_all=not names)
+    made = exporting.export(user.id, kind, ids, export_all=not names)
     if str(file) == STANDARD_OUTPUT:
         with click.open_file(STANDARD_OUTPUT, "wb") as target:
-            target.write(data)
+            target.write(made.data)
         return
-    path = file or Path(filename)
+    path = file or Path(made.filename)
     if path.exists() and not force:
         click.confirm(f"{plain(str(path))} exists. Overwrite it?", abort=True)
-    _write(path, data)
-    count = len(envelope.read(kind, data).items)
-    click.echo(f"Exported {_counted(kind, count)} to {plain(str(path))}")
+    _write(path, made.data)
+    click.echo(f"Exported {_counted(kind, made.count)} to {plain(str(path))}")
 
 
 @collection_group.command("preview")
@@ -123,7 +122,7 @@ def import_file(
         click.confirm(f"Import this for {user.username}?", abort=True)
     # Exactly what was printed, or nothing.
     agreed = plans.digest(plan)
-    result = importing.at_once(user, received, resolutions, conflicts, file.name, agreed)
+    result = importing.at_once(user, received, resolutions, conflicts, _source(file), agreed)
     _say_result(user, result)
     tasks.start_enrichment()
 
@@ -150,6 +149,12 @@ def _write(target: Path, data: bytes) -> None:
 
 def _read(kind: CollectionKind, file) -> Received:
     return envelope.read(kind, file.read(envelope.FILE_MAX + 1))
+
+
+def _source(file) -> str | None:
+    """The file's name, for the history. Standard input has none."""
+    name = getattr(file, "name", "<")
+    return None if name.startswith("<") else name
 
 
 def _resolutions(values: tuple[str, ...]) -> dict[str, str]:
@@ -180,10 +185,8 @@ def _say_plan(plan: CollectionPlan) -> None:
         before = "" if item.outcome == "overwritten" else "overwrite: "
         for line in (*(before + difference for difference in item.differences), *item.notes):
             click.echo(plain(" " * WIDTH + line))
-    counted = _counted(plan.kind, shown.total_items)
-    click.echo(
-        f"{counted}, {shown.new_items:,} new, {len(shown.conflicts):,} with a name that exists"
-    )
+    counted, known = _counted(plan.kind, shown.total_items), len(shown.conflicts)
+    click.echo(f"{counted}: {shown.new_items:,} new, {known:,} with a name that exists already")
     _warn(shown.version_warning, shown.warnings)
 
 

@@ -225,6 +225,9 @@ class TestPreviewAndImport:
         data = run("export", "people", *USER, "-")
         run("import", "people", "--user", "bob", "-", "--yes", input=data)
         assert names(bob) == ["EVE", "Finn"]
+        with db.connection_context():
+            [undoable] = undoing.available(bob)
+        assert undoable.source is None
 
     @pytest.mark.parametrize(
         "content, sentence",

@@ -29,9 +29,9 @@ NO_FILE = "Send the file as `export`, or the file alone as the body."
 def export(kind: CollectionKind, json: CollectionExport):
     """Some of your people, lists, views or settings, or all of them, as a file that another account
     can import. The quick recommenders are never in it."""
-    filename, data = exporting.export(auth.account().id, kind, json.ids, json.export_all)
-    response = Response(data, mimetype="application/json")
-    response.headers.set("Content-Disposition", "attachment", filename=filename)
+    made = exporting.export(auth.account().id, kind, json.ids, json.export_all)
+    response = Response(made.data, mimetype="application/json")
+    response.headers.set("Content-Disposition", "attachment", filename=made.filename)
     response.headers["Cache-Control"] = PRIVATE
     return response
 
