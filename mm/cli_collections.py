@@ -71,7 +71,7 @@ def export(
     if path.exists() and not force:
         click.confirm(f"{plain(str(path))} exists. Overwrite it?", abort=True)
     _write(path, made.data)
-    click.echo(f"Exported {_counted(kind, made.count)} to {plain(str(path))}")
+    click.echo(f"Exported {_counted(kind, made.item_count)} to {plain(str(path))}")
 
 
 @collection_group.command("preview")

@@ -11,11 +11,11 @@ NOTHING_CHOSEN = "Please select at least one item to export"
 
 
 class Exported(NamedTuple):
-    """`count`: of its items."""
+    """What goes out, ready to be written."""
 
     filename: str
     data: bytes
-    count: int
+    item_count: int
 
 
 def export(
