@@ -3,8 +3,10 @@ for people and JSON for programs."""
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from flask import Response
 
@@ -33,7 +35,7 @@ def of_library(table: Table) -> Response:
     today = clock.today(config.current.zone).isoformat()
     name = "-".join(filter(None, ("library", _in_file_name(table.name), today)))
     response = streaming.in_pieces(spreadsheets.csv_of(FILM_COLUMNS, table.batches), "text/csv")
-    response.headers.set("Content-Disposition", "attachment", filename=f"{name}.csv")
+    response.headers["Content-Disposition"] = _attachment(f"{name}.csv")
     return htmx.private(response)
 
 
@@ -82,6 +84,15 @@ def problem_words(path: str | None, reason: str | None) -> str:
     _, dot, field = (path or "").rpartition(".")
     label = field_label(field.partition("[")[0])
     return f"{label}: {reason}" if dot else reason or ""
+
+
+def _attachment(name: str) -> str:
+    """The header that names a file. Headers are ASCII, so another name stands there as RFC 5987
+    writes it, behind one for old programs."""
+    if name.isascii():
+        return f'attachment; filename="{name}"'
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _in_file_name(name: str) -> str:

@@ -1,15 +1,17 @@
 """The library as CSV: what a spreadsheet gets, and the link to it."""
 
+import contextlib
 import csv
 import gzip
 import io
 import json
 import re
+import sqlite3
 from html import unescape
 
 import pytest
 
-from mm import maintenance, streaming
+from mm import config, maintenance, streaming
 from mm.database import db
 from mm.models import Movie, Title
 from mm.services.backup import imports
@@ -67,7 +69,7 @@ def link_of(answer):
 def test_it_is_a_file_for_a_spreadsheet(page, alices_films, frozen_clock):
     answer = page.get("/library.csv?status=all")
     assert answer.content_type == "text/csv; charset=utf-8"
-    assert answer.headers["Content-Disposition"] == "attachment; filename=library-2026-03-01.csv"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="library-2026-03-01.csv"'
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert answer.data.startswith(b"\xef\xbb\xbfTitle,Original title,Year,")
     assert answer.data.endswith(b"\r\n")
@@ -142,7 +144,11 @@ def test_nonsense_in_the_address_is_no_error(page, alices_films, query):
     [
         ("Best of: 2020", "filename=library-Best-of-2020-2026-03-01.csv"),
         ("../../etc/passwd", "filename=library-etc-passwd-2026-03-01.csv"),
-        ("Élise 🎃", "filename*=UTF-8''library-%C3%89lise-%F0%9F%8E%83-2026-03-01.csv"),
+        (
+            "Élise 🎃",
+            "filename=library-Elise--2026-03-01.csv; "
+            "filename*=UTF-8''library-%C3%89lise-%F0%9F%8E%83-2026-03-01.csv",
+        ),
         ('"; x="\\', "filename=library-x=-2026-03-01.csv"),
         ("gpj\u202ecsv", "filename=library-gpjcsv-2026-03-01.csv"),
         ("...", "filename=library-2026-03-01.csv"),
@@ -174,12 +180,12 @@ def test_a_long_table_that_breaks_off_is_in_the_log(page, alices_films, monkeypa
     monkeypatch.setattr(table, "BATCH_SIZE", 20)
     answer = page.get("/library.csv?status=all")
     assert answer.is_streamed
-    db.connect(reuse_if_open=True)
-    version = db.execute_sql("PRAGMA user_version").fetchone()[0]
-    db.execute_sql(f"PRAGMA user_version = {version + 1}")
-    db.close()
+    with contextlib.closing(sqlite3.connect(config.current.data_dir / "mm.db")) as other:
+        [version] = other.execute("PRAGMA user_version").fetchone()
+        other.execute(f"PRAGMA user_version = {version + 1}")
     with pytest.raises(maintenance.RestoredError):
         b"".join(answer.iter_encoded())
+    assert "answer.broke_off" in caplog.text
     assert db.is_closed()
     db.connect()
 
