@@ -116,7 +116,7 @@ class TestTheFile:
             with pytest.raises(NotFoundError, match=f"no list with the id {list_id}"):
                 kind.export(user.id, [list_id])
 
-    def test_a_list_is_read_without_the_films_of_all_others(self, home):
+    def test_all_lists_are_read_in_two_queries(self, home):
         with count_queries() as counter:
             kind.export(home.id, None)
         assert counter.count == 2
