@@ -33,6 +33,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.bench.bench_portable
 	$(BIN)/python -m tests.bench.bench_plans
 	$(BIN)/python -m tests.bench.bench_lists
+	$(BIN)/python -m tests.bench.bench_collections
 	$(BIN)/python -m tests.bench.bench_nightly
 	$(BIN)/python -m tests.bench.bench_archives
 	$(BIN)/python -m tests.bench.bench_movies

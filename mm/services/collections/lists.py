@@ -325,11 +325,10 @@ def _write_films(change: Write, pairs: Sequence[tuple[int, Entry]]) -> None:
     """Each list by its key."""
     films = _new_films(entry for _, entry in pairs)
     held = new_films.held(change.user_id, films)
-    new_films.add(change, [film for key, film in films.items() if key not in held])
+    ids = {imdb_id: film.id for imdb_id, film in held.items()}
+    ids |= new_films.add(change, [film for key, film in films.items() if key not in held])
     new_films.bring_back(change, [key for key, film in held.items() if film.is_deleted])
-    ids = new_films.held(change.user_id, films)
     rows = {
-        pk: [(ids[film.imdb_id].id, film.note) for film in entry.values.films]
-        for pk, entry in pairs
+        pk: [(ids[film.imdb_id], film.note) for film in entry.values.films] for pk, entry in pairs
     }
     list_films.replace(change, rows)

@@ -224,9 +224,6 @@ def put_in_order(change: Write, list_pk: int, imdb_ids: Sequence[str]) -> None:
 
 def mark_changed(change: Write, list_pks: Collection[int], movie_ids: Collection[int]) -> None:
     """For the sync feed: a film's JSON names its lists, and a list is read anew with its films."""
-    for part in chunks(list_pks):
-        lists = CustomList.update(updated_at=change.updated_at)
-        lists.where(CustomList.pk.in_(part)).execute()
-    for part in chunks(movie_ids):
-        films = Movie.update(updated_at=change.updated_at)
-        films.where(Movie.id.in_(part)).execute()
+    for key, keys in ((CustomList.pk, list_pks), (Movie.id, movie_ids)):
+        rows = ((change.updated_at, each) for each in keys)
+        update_rows(db.obj, [key.model.updated_at], [key], rows)

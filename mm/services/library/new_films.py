@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from mm import models
 from mm.database import chunks, db, insert_rows
-from mm.models import Movie
+from mm.models import Movie, Tombstone
 from mm.services import shown_titles
 from mm.services.enrichment import offline_titles
 from mm.services.library import bulk
@@ -34,14 +34,17 @@ def held(user_id: str, imdb_ids: Iterable[str]) -> dict[str, Held]:
     }
 
 
-def add(change: Write, films: Sequence[NewFilm]) -> None:
-    """To watch, each of them; none is in the library yet. The caller looks whether there is room.
-    What nobody has described is looked up as soon as its turn comes."""
+def add(change: Write, films: Sequence[NewFilm]) -> dict[str, int]:
+    """To watch, each of them; none is in the library yet. Returns their keys. The caller looks
+    whether there is room. What nobody has described is looked up as soon as its turn comes."""
+    if not films:
+        return {}
     imdb_ids = [film.imdb_id for film in films]
     models.ensure_titles(db.obj, imdb_ids)
     for part in chunks(imdb_ids):
         offline_titles.fill(part)
-    remove_tombstones(change, "movie", *imdb_ids)
+    if Tombstone.select().where(Tombstone.user == change.user_id).exists():
+        remove_tombstones(change, "movie", *imdb_ids)
     columns = (
         Movie.user,
         Movie.title,
@@ -69,6 +72,10 @@ def add(change: Write, films: Sequence[NewFilm]) -> None:
         for film in films
     )
     insert_rows(db.obj, columns, rows)
+    # Those of this transaction: asking for thousands by name takes longer than writing them.
+    written = (Movie.user == change.user_id) & (Movie.updated_at == change.updated_at)
+    keys = dict(db.execute(Movie.select(Movie.title, Movie.id).where(written)))
+    return {imdb_id: keys[imdb_id] for imdb_id in imdb_ids}
 
 
 def bring_back(change: Write, imdb_ids: Iterable[str]) -> None:
