@@ -183,8 +183,7 @@ def _ignore(*_) -> None:
 _BEARER = SecuritySchemeData(type=SecureType.HTTP, scheme="bearer", bearer_format="JWT")
 api = _SpecTree(
     backend=_Plugin,
-    # spectree's own adapter does not fit its protocol either.
-    model_adapter=_Adapter(),  # type: ignore[arg-type]
+    model_adapter=_Adapter(),
     validation_error_model=ValidationDetail,
     naming_strategy=_schema_name,
     nested_naming_strategy=lambda _parent, child: child,
