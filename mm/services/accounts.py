@@ -1,6 +1,7 @@
 """Accounts: creating and removing them, their passwords, and ending their sessions."""
 
 import contextlib
+import functools
 import hashlib
 import hmac
 import re
@@ -49,8 +50,6 @@ FIRST_VERSIONS = 2**30
 NO_PASSWORD = ""
 # How long a log-in waits for others to write before it leaves the hash as it is.
 REHASH_SECONDS = 1
-# Compared for an unknown name, so that it takes as long as a wrong password.
-_DECOY = generate_password_hash(uuid.uuid4().hex)
 _ORIGINAL_DECOY = f"{'0' * 64}${'0' * 64}"
 SET_UP_MEANWHILE = "Somebody has just set up this server, so nothing was added. Log in."
 # The database of which this process knows that it has an account.
@@ -384,12 +383,21 @@ def _is_password(stored: str, password: str) -> bool:
     time that it takes must not tell who has an account."""
     original = ORIGINAL.fullmatch(stored)
     is_ours = original is None and usable_hash(stored)
-    matches = check_password_hash(stored if is_ours else _DECOY, password) and is_ours
+    # Asked for in either case, because the first time takes as long as a log-in.
+    decoy = _decoy()
+    matches = check_password_hash(stored if is_ours else decoy, password) and is_ours
     any_original = User.select().where(fn.LENGTH(User.password_hash) == ORIGINAL_LENGTH)
     if original or any_original.exists():
         matches_original = _is_original_password(stored if original else _ORIGINAL_DECOY, password)
         return matches_original if original else matches
     return matches
+
+
+@functools.cache
+def _decoy() -> str:
+    """A hash to compare for an unknown name, so that it takes as long as a wrong password. Not
+    made at the start, which would be a twelfth of a second later in every command."""
+    return generate_password_hash(uuid.uuid4().hex)
 
 
 def _is_original_password(stored: str, password: str) -> bool:

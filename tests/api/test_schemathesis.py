@@ -28,7 +28,7 @@ from mm.services import accounts, jobs
 from mm.services.backup import backups
 from mm.services.library import lists, movies, people, saved_views
 from mm.services.server import archives
-from tests.conftest import PASSWORD, QUICK_HASH
+from tests.conftest import DECOY, PASSWORD, QUICK_HASH
 from tests.support import standin as stand
 
 pytestmark = [
@@ -59,7 +59,7 @@ CHOSEN = CHECKS.get_by_names(
 def server(tmp_path_factory):
     with stand.running() as standin, pytest.MonkeyPatch.context() as patch:
         patch.setattr(accounts, "generate_password_hash", QUICK_HASH)
-        patch.setattr(accounts, "_DECOY", QUICK_HASH("decoy"))
+        patch.setattr(accounts, "_decoy", lambda: DECOY)
         patch.setattr(client, "sleep", lambda _: None)
         for name in ("tmdb_interactive", "omdb_interactive"):
             patch.setattr(limits, name, limits.RateLimiter(2000, ceiling=2000))

@@ -59,10 +59,10 @@ UNSEEN = re.compile(
 )
 # IMDb has come to 40 million, and adds 4 million a year.
 HIGHEST_NUMBER = 2**28 - 1
-# What a year and a number of minutes may be: looked up, because there are millions of them. The
-# longest film takes 857 hours.
+# What a year may be: looked up, because there are millions of them.
 YEARS = {NOTHING: None} | {str(year): year for year in range(1870, 2101)}
-RUNTIMES = {NOTHING: None} | {str(minutes): minutes for minutes in range(1, 60_000)}
+# The longest film takes 857 hours.
+LONGEST_MINUTES = 60_000
 MOST_VOTES = 2**28 - 1
 # A rating is from 1 to 10, with one decimal or none.
 TENTHS = {f"{tenths / 10:g}".encode(): tenths for tenths in range(10, 101)}
@@ -84,6 +84,7 @@ class Reader:
         self.places = [columns.index(column) for column in COLUMNS[name]]
         self.width = len(columns)
         self.pick = operator.itemgetter(*self.places)
+        self.runtimes = _runtimes()
         self.counts: Counter[str] = Counter()
 
     def fields(self, line: bytes) -> tuple[str, ...] | None:
@@ -116,10 +117,10 @@ class Reader:
         if original_title == title:
             original_title = None
         try:
-            numbers = YEARS[year], YEARS[end_year], RUNTIMES[runtime]
+            numbers = YEARS[year], YEARS[end_year], self.runtimes[runtime]
         except KeyError:
             years = self.number(year, YEARS), self.number(end_year, YEARS)
-            numbers = *years, self.number(runtime, RUNTIMES)
+            numbers = *years, self.number(runtime, self.runtimes)
         known_genres = genres_of(genres) if len(genres) <= LONGEST_GENRES else None
         return KINDS_OF_TEXT[type_name], title, original_title, *numbers, known_genres
 
@@ -140,6 +141,13 @@ class Reader:
             self.counts["rows"] += 1
             return None
         return tconst, count, tenths
+
+
+@functools.cache
+def _runtimes() -> dict[str, int | None]:
+    """What a number of minutes may be, to look it up as a year. Made for the first file, not for
+    every command."""
+    return {NOTHING: None} | {str(minutes): minutes for minutes in range(1, LONGEST_MINUTES)}
 
 
 def number_of(text: bytes, letters: bytes) -> int | None:

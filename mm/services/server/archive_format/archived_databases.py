@@ -26,6 +26,8 @@ UTF8 = 1
 WORD = re.compile(r"\w+")
 # What makes SQLite compute something, and no table or index of this program has.
 RULES = {"VIRTUAL", "CHECK", "GENERATED", "AS"}
+# Of the tables, by the names of the migrations that make them.
+_shapes: dict[tuple[str, ...], dict[str, Any]] = {}
 FOREIGN = "database.db is not a database of Movie Manager"
 
 
@@ -128,9 +130,14 @@ def _shape_of(connection: sqlite3.Connection, table: str) -> tuple[set, set, set
 
 
 def _shape_of_this_version(path: Path) -> dict[str, Any]:
-    fresh = path.with_name(f"{path.name}-fresh")
-    try:
-        schema.upgrade_file(fresh)
-        return _shape(fresh)
-    finally:
-        fresh.unlink(missing_ok=True)
+    """Found once in a process, from a database that is made beside `path`: applying all migrations
+    takes as long as the rest of an examination."""
+    names = tuple(schema.names())
+    if names not in _shapes:
+        fresh = path.with_name(f"{path.name}-fresh")
+        try:
+            schema.upgrade_file(fresh)
+            _shapes[names] = _shape(fresh)
+        finally:
+            fresh.unlink(missing_ok=True)
+    return _shapes[names]
