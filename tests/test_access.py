@@ -164,6 +164,7 @@ TABLE = {
     "POST /account/name": own_library(REDIRECT, data=lambda: {"username": f"name{next(numbers)}"}),
     # Accepted, it would change the address with which the others of this table log in.
     "POST /account/email": own_library(422, data={"email": "", "email_password": PASSWORD}),
+    "POST /account/library": own_library(REDIRECT, data={"size": "l", "sort": "title"}),
     "POST /account/dates": own_library(REDIRECT, data={"format": "iso", "language": "de"}),
     "POST /account/password": own_library(REDIRECT, data={"current": PASSWORD, "new": PASSWORD}),
     "POST /account/end-sessions": own_library(REDIRECT),

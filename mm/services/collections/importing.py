@@ -153,9 +153,8 @@ def _run(
             with db.atomic():
                 result = _apply(make(), None, job)
         else:
-            # About what the items take in the database.
-            size = len(msgspec.json.encode(received.items))
-            with safety.backed_up(user, "import", size, source) as back_up:
+            # The items take about as much in the database.
+            with safety.backed_up(user, "import", received.size, source) as back_up:
                 result = _with_safety_backup(make, back_up, job)
             safety.complete(user.id, result.safety_backup)
     log.info(
