@@ -8,9 +8,9 @@ import pytest
 from mm import config
 from mm.database import db
 from mm.services.backup import backups, undoing
-from mm.services.collections import envelope
+from mm.services.collections import envelope, plans
 from mm.services.library import people
-from tests.support.libraries import export
+from tests.support.libraries import export, hard_document, put
 
 FILE = "people-export-2026-03-01.json"
 USER = ("--user", "alice")
@@ -117,6 +117,7 @@ class TestPreviewAndImport:
         said = run("preview", *arguments)
         assert said.splitlines() == [
             "overwritten  Eve",
+            "             name: EVE → Eve",
             "             becomes trusted",
             "             emoji: none → 🦊",
             "imported     Finn",
@@ -133,8 +134,9 @@ class TestPreviewAndImport:
         run("export", "people", *USER)
         before = library(bob)
         said = run("import", "people", "--user", "bob", FILE, input="y\n").splitlines()
-        assert said[:3] == [
+        assert said[:4] == [
             "skipped      Eve",
+            "             overwrite: name: EVE → Eve",
             "             overwrite: becomes trusted",
             "             overwrite: emoji: none → 🦊",
         ]
@@ -272,6 +274,28 @@ class TestPreviewAndImport:
         with db.connection_context():
             assert backups.listing(bob.id) == []
             assert undoing.available(bob) == []
+
+
+@pytest.mark.parametrize("kind", ["people", "lists", "views", "settings"])
+def test_each_kind_travels_from_one_account_to_another(run, alice, bob, kind):
+    with db.connection_context():
+        put(alice, hard_document())
+        count = len(plans.KINDS[kind].choices(alice.id))
+    run("export", kind, *USER, "mine.json")
+    to_bob = (kind, "--user", "bob", "mine.json", "--conflicts", "overwrite")
+    previewed = run("preview", *to_bob)
+    assert run("import", *to_bob, "--yes").startswith(previewed.splitlines()[0])
+    run("export", kind, "--user", "bob", "theirs.json")
+    mine, theirs = (
+        json.loads((run.folder / name).read_text())["items"]
+        for name in ("mine.json", "theirs.json")
+    )
+    assert len(mine) == count > 0
+    with db.connection_context():
+        pinned = {person.name for person in people.listing(bob.id) if person.quick_key}
+    # A person of such a name is refused.
+    expected = [item["name"] for item in mine if kind != "people" or item["name"] not in pinned]
+    assert [item["name"] for item in theirs] == expected
 
 
 def test_the_commands_need_no_request_and_leave_the_folder_of_the_server_alone(run, cast):

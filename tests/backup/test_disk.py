@@ -2,6 +2,7 @@
 
 import gc
 import io
+import json
 import os
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from peewee import DatabaseError
 from mm import config, disk
 from mm.database import db
 from mm.errors import NoRoomError
-from mm.models import Job, Movie
+from mm.models import Job, Movie, Person
 from mm.services import jobs, portable
 from mm.services.backup import backups, imports, safety, uploads
+from mm.services.collections import envelope, importing, plans
 from mm.services.library import lists
 from tests.conftest import PASSWORD
 from tests.support import processes
@@ -281,6 +283,73 @@ def test_a_plan_that_does_not_fit_is_not_kept_and_the_file_can_be_planned_again(
         assert kept == [".json"]
         fill(7 * MIB)
         assert imports.prepare(job).counts["movie"] == {"new": 3000}
+
+
+def collection_of(count):
+    items = [{"name": f"Person {number} " + "x" * 150} for number in range(count)]
+    return envelope.Received("people", items, None, [])
+
+
+@pytest.mark.slow
+def test_a_collection_is_refused_before_it_writes_or_done_at_every_level_of_the_disk(
+    app, alice, library, fill
+):
+    outcomes = []
+    with db.connection_context():
+        before = export(alice)
+        for free in range(MIB, 12 * MIB, MIB):
+            fill(free)
+            try:
+                importing.at_once(alice, collection_of(5000))
+            except NoRoomError:
+                assert export(alice) == before
+                assert kinds(alice) == ["manual"]
+                outcomes.append("refused")
+            else:
+                outcomes.append("done")
+                break
+        assert Person.select().count() == 5004
+    assert outcomes[0] == "refused"
+    assert outcomes[-1] == "done"
+
+
+@pytest.mark.slow
+def test_a_collection_that_runs_out_of_room_takes_its_safety_backup_back(
+    app, as_user, alice, library, fill, monkeypatch
+):
+    monkeypatch.setattr(safety, "DATABASE_ROOM", 0)
+    apply = plans.apply
+
+    def apply_on_a_full_disk(*arguments):
+        fill()
+        return apply(*arguments)
+
+    monkeypatch.setattr(plans, "apply", apply_on_a_full_disk)
+    with db.connection_context():
+        before = export(alice)
+    metadata = {"version": "1.0.0", "export_type": "people"}
+    file = {"metadata": metadata, "items": collection_of(5000).items}
+    for _ in range(2):
+        fill(5 * MIB)
+        answer = as_user(alice).post("/api/v1/import/people", json={"export": file})
+        assert answer.status_code == 507
+        assert "disk is full" in answer.json["detail"]
+    fill(5 * MIB)
+    with db.connection_context():
+        assert export(alice) == before
+        assert kinds(alice) == ["manual"]
+        data = json.dumps(file).encode()
+        job = importing.receive(alice, "people", io.BytesIO(data))
+        job = importing.confirm(job, plans.digest(importing.planned(job)))
+        jobs.run(job.id, importing.run, importing.failed)
+        job = Job.get_by_id(job.id)
+        assert job.state == "waiting"
+        assert job.message.endswith(imports.NO_ROOM_YET)
+        assert kinds(alice) == ["manual"]
+        fill(MIB // 4)
+        with pytest.raises(NoRoomError):
+            importing.receive(alice, "people", io.BytesIO(data))
+        assert [path.name for path in config.current.tmp_dir.iterdir()] == [f"{job.id}.json"]
 
 
 def kinds(user):

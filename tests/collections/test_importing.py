@@ -33,7 +33,7 @@ ITEMS = {
     ],
 }
 # Those that are imported into the library.
-KINDS = ["people"]
+KINDS = ["people", "lists", "views"]
 
 
 def file_of(kind="people", items=None, **metadata):
