@@ -363,7 +363,7 @@ any_views = st.fixed_dictionaries(
     optional={"filters": any_filters, "position": st.none() | st.integers(-3, 9)},
 )
 few = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -1,4 +1,5 @@
-"""Account: name, email, password, how dates look, the end of all log-ins, and the page itself."""
+"""Account: name, email, password, how dates look, what the library opens with, the end of all
+log-ins, and the page itself."""
 
 import re
 
@@ -8,7 +9,8 @@ from mm.dates import Style
 from mm.models import User
 from mm.services import accounts, date_style
 from mm.services.backup import backups
-from mm.services.library import movies
+from mm.services.library import movies, usual
+from mm.services.library.usual import Usual
 from tests.conftest import PASSWORD
 
 NEW = "a quite different phrase"
@@ -41,8 +43,14 @@ def options(text, name):
     return dict(re.findall(r'<option value="(\w+)"[^>]*>([^<]*)</option>', field))
 
 
-def chosen(text):
-    return re.findall(r'<option value="(\w+)"[^>]* selected', text)
+def chosen(text, *names):
+    """The values that are chosen there."""
+    return [
+        value
+        for name in names
+        for field in re.findall(rf'<select name="{name}".*?</select>', text, re.DOTALL)
+        for value in re.findall(r'<option value="(\w+)"[^>]* selected', field)
+    ]
 
 
 def test_the_name_is_changed(page, alice):
@@ -145,13 +153,13 @@ def test_how_dates_look_is_chosen(page, alice, frozen_clock):
         "iso": "2026-03-01",
     }
     assert options(shown, "language")["de"] == "Deutsch"
-    assert chosen(shown) == ["day_month", "de"]
+    assert chosen(shown, "format", "language") == ["day_month", "de"]
 
 
 def test_until_it_is_chosen_dates_are_in_english(page, frozen_clock):
     shown = page.get("/account").text
     assert options(shown, "format")["day_month"] == "1 March 2026"
-    assert chosen(shown) == ["day_month", "en"]
+    assert chosen(shown, "format", "language") == ["day_month", "en"]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +178,39 @@ def test_an_unknown_format_or_language_is_said_at_its_field(page, alice, sent, w
     assert f'aria-describedby="wrong-{wrong}"' in answer.text
     assert f"Choose one of these {wrong}s." in answer.text
     assert date_style.of(alice.id) == Style("day_dots", "fr")
+
+
+def test_what_the_library_opens_with_is_chosen(page, alice):
+    shown = page.get("/account").text
+    assert options(shown, "size") == {"s": "Small", "m": "Medium", "l": "Large"}
+    assert options(shown, "sort")["my_rating"] == "My rating"
+    assert "order" not in options(shown, "sort")
+    assert chosen(shown, "size", "sort") == ["m", "added"]
+    answer = page.post("/account/library", data={"size": "l", "sort": "title"})
+    assert answer.location == "/account"
+    assert usual.of(alice.id) == Usual("l", "title")
+    shown = page.get("/account").text
+    assert "Your library now opens with large posters, sorted by Title." in shown
+    assert chosen(shown, "size", "sort") == ["l", "title"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "wrong"),
+    [
+        ({"size": "xl", "sort": "title"}, "size"),
+        ({"size": "l", "sort": "order"}, "order"),
+        ({"size": "l"}, "order"),
+        ({}, "size"),
+    ],
+)
+def test_an_unknown_size_or_order_is_said_at_its_field(page, alice, sent, wrong):
+    usual.choose(alice.id, Usual("s", "year"))
+    answer = page.post("/account/library", data=sent)
+    assert answer.status_code == 422
+    field = {"size": "size", "order": "sort"}[wrong]
+    assert f'aria-describedby="wrong-{field}"' in answer.text
+    assert f"Choose one of these {wrong}s." in answer.text
+    assert usual.of(alice.id) == Usual("s", "year")
 
 
 def test_a_new_password_ends_every_other_log_in_and_keeps_this_one(page, alice, elsewhere):

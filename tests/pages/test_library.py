@@ -13,7 +13,8 @@ from playhouse.test_utils import count_queries
 from mm import config, models, tasks
 from mm.models import Movie, Person, SavedView, Title, Watch
 from mm.services.backup import imports
-from mm.services.library import film_details, lists, movies, people, saved_views
+from mm.services.library import film_details, lists, movies, people, saved_views, usual
+from mm.services.library.usual import Usual
 from tests.conftest import PASSWORD
 from tests.support import catalogue
 from tests.support.libraries import T, document, film, hint, many, put, seen
@@ -208,6 +209,94 @@ def test_films_are_found_by_repeated_parameters_and_so_are_the_next_ones(page, a
     text = page.get("/?status=all&genre=Drama&genre=Crime").text
     further = page.get(FURTHER.search(text)[1].replace("&amp;", "&"), headers=PARTIAL).text
     assert len({*cards(text), *cards(further)}) == 100
+
+
+# What it opens with.
+
+ALPHABET = {"tt0000001": "Zulu", "tt0000002": "Alien", "tt0000003": "Metropolis"}
+
+
+@pytest.fixture
+def by_title(alice):
+    """Alice's library of three films, which opens with large posters by title."""
+    for imdb_id, title in ALPHABET.items():
+        movies.add(alice.id, imdb_id)
+        theirs = {"title": title, "search_text": title.lower(), "tmdb_state": "ready"}
+        Title.update(**theirs).where(Title.imdb_id == imdb_id).execute()
+    usual.choose(alice.id, Usual("l", "title"))
+    return alice
+
+
+def shown_as(text):
+    """The size, the order, and the films."""
+    [size] = re.findall(r"film-grid--(\w)", text)
+    sort = re.search(r'<select name="sort".*?<option value="(\w+)" selected', text, re.DOTALL)[1]
+    return size, sort, cards(text)
+
+
+def test_the_library_opens_as_its_user_has_chosen(page, by_title, bob):
+    assert shown_as(page.get("/").text) == ("l", "title", [2, 3, 1])
+    usual.choose(by_title.id, Usual("s", "added"))
+    usual.choose(bob.id, Usual("l", "year"))
+    assert shown_as(page.get("/").text) == ("s", "added", [3, 2, 1])
+
+
+@pytest.mark.parametrize("query", ["status=all", "q=a", "genre=", "sort=added", "size=m", "x=y"])
+def test_an_address_with_a_query_shows_what_it_says(page, by_title, query):
+    assert shown_as(page.get(f"/?{query}").text)[:2] == ("m", "added")
+
+
+def test_from_what_it_opens_with_each_size_and_order_can_be_chosen(page, by_title):
+    text = page.get("/").text
+    switch = re.search(r'class="size-switch".*?</nav>', text, re.DOTALL)[0]
+    addresses = [address.replace("&amp;", "&") for address in re.findall(r'href="(.+?)"', switch)]
+    assert [shown_as(page.get(address).text)[:2] for address in addresses] == [
+        ("s", "title"),
+        ("m", "title"),
+        ("l", "title"),
+    ]
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="(\w*)">', text))
+    fields.pop("film", None)
+    sent = fields | {"q": "", "sort": "added"}
+    assert shown_as(page.get("/", query_string=sent).text) == ("l", "added", [3, 2, 1])
+    [medium] = [address for address in addresses if "size" not in address]
+    changed = medium.replace("sort=title", "sort=added")
+    answer = page.get(changed, headers=PARTIAL | {"HX-Source": "form#view"})
+    assert shown_as(page.get(answer.headers["HX-Replace-Url"]).text)[:2] == ("m", "added")
+
+
+def test_what_it_opens_with_stays_while_one_looks_around(page, by_title):
+    lists.create(by_title.id, "Club")
+    text = page.get("/").text
+    tabs = re.search(r"data-tabs.*?</nav>", text, re.DOTALL)[0]
+    addresses = [address.replace("&amp;", "&") for address in re.findall(r'href="(.+?)"', tabs)]
+    assert len(addresses) == 4
+    assert all("size=l" in address and "sort=title" in address for address in addresses)
+
+
+def test_clearing_the_filters_leaves_the_size_and_the_order(page, by_title):
+    text = page.get("/?status=all&size=l&sort=title&q=a&kind=movie&not_genre=Drama").text
+    chips = re.sub(r"</?(span|bdi)[^>]*>", "", text)
+    [cleared] = re.findall(r'href="([^"]+)"[^>]*>\s*Clear all', chips)
+    assert cleared.replace("&amp;", "&") == "/?status=all&sort=title&size=l"
+
+
+def test_a_view_looks_as_it_was_saved_whatever_the_library_opens_with(page, by_title):
+    saved_views.create(by_title.id, "Newest first", {"sort": "added", "size": "m"})
+    text = page.get("/").text
+    chip = re.search(r'aria-label="Saved views".*?</nav>', text, re.DOTALL)[0]
+    address = re.search(r'href="(.+?)"', chip)[1].replace("&amp;", "&")
+    assert shown_as(page.get(address).text) == ("m", "added", [3, 2, 1])
+    [view] = saved_views.listing(by_title.id)
+    assert page.post(f"/views/{view.id}", data={"name": "Newest"}).location == address
+    sent = {"name": "Also", "view": "sort=added"}
+    assert page.post("/views", data=sent).location == address
+
+
+def test_opening_the_library_writes_nothing(page, by_title):
+    before = database_dump()
+    page.get("/")
+    assert database_dump() == before
 
 
 def test_a_list_can_be_sorted_in_its_own_order_and_nothing_else_can(page, alice):

@@ -70,6 +70,7 @@ LONG = {
     "test_a_file_that_cannot_be_read_does_not_keep_the_others_from_their_check",
     "test_a_file_that_somebody_removed_does_not_stop_the_nights",
     "test_a_job_whose_library_is_in_use_for_ten_minutes_has_one_task",
+    "test_a_preview_is_what_then_happens_and_all_that_is_stored_can_be_used",
     "test_a_seventh_of_the_distinct_contents_is_due_each_night_the_longest_unchecked_first",
     "test_a_strange_sidecar_neither_hangs_nor_fails_the_listing_a_backup_or_a_night",
     "test_each_column_of_the_library_has_its_key_in_an_export",
@@ -79,6 +80,7 @@ LONG = {
     "test_strange_leftovers_neither_hang_nor_fail_a_backup_or_the_start",
     "test_twenty_nights_leave_the_files_of_the_last_fifteen_days_with_their_reasons",
     "test_two_phones_replay_their_queues_and_both_end_with_the_library_of_the_server",
+    "test_views_come_back_the_same_from_another_household",
     "test_what_was_taken_in_comes_out_and_goes_in_again_the_same",
 }
 # What takes long takes as long there, and what is about SQLite itself has nothing to show.

@@ -4,7 +4,7 @@ means nothing in another library."""
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -50,12 +50,12 @@ VALUE_LABELS = {
 
 
 class Values(Struct):
-    """`filters`: those of the file that have the right shape, by name; `usable`: those that can be
-    stored here, by id, once they were looked at. `position`: None where the file has none."""
+    """`filters`: those of the file that have the right shape, by name. `position`: None where the
+    file has none. `query`: what the view asks for here, once it was looked at."""
 
     filters: dict[str, FilterValue]
     position: int | None
-    usable: dict[str, FilterValue] = {}
+    query: LibraryQuery | None = None
 
 
 class Named(NamedTuple):
@@ -124,14 +124,15 @@ def look_at(user_id: str, entries: Sequence[Entry]) -> None:
     require_room(user_id, SavedView, "saved views", len(entries))
     named = _named(user_id)
     for entry in entries:
-        entry.values.usable, notes = _usable(entry.values.filters, named)
+        entry.values.query, notes = _usable(entry.values.filters, named)
         entry.notes += notes
 
 
 def differences(entry: Entry, here: Here) -> list[str]:
     named = here.row.named
     mine = browse.parse(here.row.view.filters)
-    theirs = browse.parse(_usable(entry.values.filters, named)[0])
+    # Those that are skipped were not looked at.
+    theirs = entry.values.query or _usable(entry.values.filters, named)[0]
     return [
         f"{_label(name)}: {_said(mine, name, named)} → {_said(theirs, name, named)}"
         for name in browse.ALLOWED
@@ -196,22 +197,22 @@ def _by_name(view: SavedView, named: Named) -> dict[str, FilterValue]:
     return filters.replaced(found, filters.OF_LISTS, named.lists.get)
 
 
-def _usable(
-    given: Mapping[str, FilterValue], named: Named
-) -> tuple[dict[str, FilterValue], list[str]]:
-    """Those of a file's filters that a view of this user can have, with the ids of people and
-    lists; and in words, what it cannot have."""
+def _usable(given: Mapping[str, FilterValue], named: Named) -> tuple[LibraryQuery, list[str]]:
+    """What a view of this user with these filters of a file can ask for, and in words, what it
+    cannot."""
     notes = _unknown(sorted(name for name in given if name not in browse.ALLOWED))
     found = {name: given[name] for name in given if name in browse.ALLOWED and given[name]}
     notes += _ambiguous(found, named)
     found = _with_ids(found, filters.OF_PEOPLE, named.person_ids, "people", notes)
     found = _with_ids(found, filters.OF_LISTS, named.list_ids, "lists", notes)
     query = browse.parse(found)
-    for name, value in list(found.items()):
+    kept = dict(found)
+    for name, value in found.items():
         if unused := saved_views.unused(query, name, value):
-            found[name] = [text for text in filters.texts(value) if text.strip() not in unused]
-            notes.append(_unusable(name, sorted(unused), bool(found[name])))
-    return validation.filters(browse.parse(found).params()), list(dict.fromkeys(notes))
+            kept[name] = [text for text in filters.texts(value) if text.strip() not in unused]
+            notes.append(_unusable(name, sorted(unused), bool(kept[name])))
+    # A part of a text that is too long for a filter is none of it.
+    return query if kept == found else browse.parse(kept), list(dict.fromkeys(notes))
 
 
 def _with_ids(
@@ -296,5 +297,6 @@ def _place(entry: Entry) -> tuple[bool, int]:
     return position is None, position or 0
 
 
-def _text(entry: Entry) -> Any:
-    return json.dumps(entry.values.usable, ensure_ascii=False)
+def _text(entry: Entry) -> str:
+    """As a column has the filters."""
+    return json.dumps(validation.filters(entry.values.query.params()), ensure_ascii=False)
