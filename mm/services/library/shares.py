@@ -92,7 +92,7 @@ def find(token: str) -> ListShare:
 
 
 def count_films(shared: ListShare) -> int:
-    return list_films.of_list(shared.custom_list_id).count()
+    return list_films.of_list(shared.custom_list.pk).count()
 
 
 def films(shared: ListShare, page: int | None = None) -> list[SharedFilm]:
@@ -132,7 +132,7 @@ def _works() -> Expression:
 
 
 def _films_of(shared: ListShare) -> ModelSelect:
-    return list_films.of_list(shared.custom_list_id).switch(Movie).join(Title)
+    return list_films.of_list(shared.custom_list.pk).switch(Movie).join(Title)
 
 
 def _end_of(until: str) -> float | None:
