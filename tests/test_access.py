@@ -156,7 +156,7 @@ TABLE = {
     "POST /lists/<list_id>/move": only_alice(REDIRECT, data={"to": "up"}),
     "POST /lists/<list_id>/delete": only_alice(REDIRECT),
     "GET /lists/<list_id>/share": only_alice(200),
-    "POST /lists/<list_id>/share": only_alice(REDIRECT, data={"until": "2999-12-31"}),
+    "POST /lists/<list_id>/share": only_alice(REDIRECT, data={"until": "2098-12-31"}),
     # Whoever has the link, with an account or without one.
     "GET /shared/<token>": everybody(200),
     "GET /shared/<token>/posters/<size>/<file>": everybody(200),
