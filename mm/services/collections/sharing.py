@@ -1,10 +1,9 @@
 """A list that is shown by a link, as the file that whoever has the link may take along."""
 
 import io
-from typing import cast
 
 from mm.models import Job, ListShare, User
-from mm.schemas import Collection, CollectionKind, ListItem
+from mm.schemas import Collection, CollectionKind
 from mm.services.collections import envelope, importing, lists
 
 KIND: CollectionKind = "lists"
@@ -13,7 +12,7 @@ KIND: CollectionKind = "lists"
 def file_of(shared: ListShare) -> Collection:
     """The list alone; its description and its notes only where the link shows them."""
     row = shared.custom_list
-    items = cast(list[ListItem], lists.export(row.user_id, [row.id]))
+    items = lists.export(row.user_id, [row.id])
     if not shared.shows_notes:
         for item in items:
             item.description = None
