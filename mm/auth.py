@@ -41,8 +41,9 @@ from mm.errors import (
     UnavailableError,
     UserError,
 )
-from mm.models import AccountLink, User
+from mm.models import AccountLink, ListShare, User
 from mm.services import account_links, accounts
+from mm.services.library import shares
 
 LOG_IN_SECONDS = accounts.LOG_IN_SECONDS
 ADMIN_SECONDS = 12 * clock.HOUR
@@ -177,6 +178,20 @@ def open_link(token: str, kind: str) -> AccountLink:
             return account_links.find(token, kind)
         except NotFoundError:
             log.warning("link.refused", kind=kind, network=network)
+            raise
+
+
+def open_share(token: str) -> ListShare:
+    """The list that this token shows (see library.shares). Raises NotFoundError, and
+    TooManyRequestsError as `open_link`, for ten different tokens that show nothing."""
+    network = login_limits.network_of(request.remote_addr)
+    limiter: MovingWindowRateLimiter = current_app.extensions["failed_log_ins"]
+    guess = account_links.digest_of(token)
+    with login_limits.count_guess(limiter, guess, f"{network} by share", "attempts"):
+        try:
+            return shares.find(token)
+        except NotFoundError:
+            log.warning("link.refused", kind="share", network=network)
             raise
 
 

@@ -23,6 +23,8 @@ FAILED = RateLimitItemPerMinute(10, 15)
 # From all networks together. Higher, so that a stranger cannot lock an account with ten failures.
 FAILED_ANYWHERE = RateLimitItemPerMinute(50, 15)
 SUCCEEDED = RateLimitItemPerMinute(60, 15)
+# Remembers what was guessed: the pictures of a page whose link was revoked are no further guesses.
+GUESSED = RateLimitItemPerMinute(1, 15)
 # Remembers a network from which somebody has logged in to the account.
 KNOWN = RateLimitItemPerDay(1, 30)
 # gunicorn.conf.py adds up what may hold its threads.
@@ -66,6 +68,24 @@ def count_attempt(
             raise
         limiter.hit(SUCCEEDED, account)
         limiter.hit(KNOWN, account, network)
+
+
+@contextlib.contextmanager
+def count_guess(
+    limiter: MovingWindowRateLimiter, guess: str, network: str, what: str
+) -> Iterator[None]:
+    """Look in this block for what has the address `guess`, which takes no time worth waiting for; a
+    UserError in it is a failure, and the same guess again is none. Raises TooManyRequestsError when
+    the network had 10 failures within 15 minutes."""
+    _require_attempts_left(limiter, [(FAILED, f"address {network}")], what)
+    try:
+        yield
+    except UnavailableError:
+        raise
+    except UserError:
+        if limiter.hit(GUESSED, guess, network):
+            limiter.hit(FAILED, f"address {network}")
+        raise
 
 
 def network_of(address: str | None) -> str:

@@ -20,7 +20,7 @@ from mm.schemas import Before
 from mm.services import account_links, accounts, jobs
 from mm.services.backup import backups, imports, quotas, uploads
 from mm.services.backup import files as backup_files
-from mm.services.library import lists, movies, people, rankings, saved_views
+from mm.services.library import bulk, lists, movies, people, rankings, saved_views, shares
 from mm.services.server import archive_files, archives
 from tests.conftest import PASSWORD
 from tests.support.standin import picture
@@ -161,6 +161,13 @@ TABLE = {
     "POST /lists/<list_id>": only_alice(REDIRECT, data={"name": "Others"}),
     "POST /lists/<list_id>/move": only_alice(REDIRECT, data={"to": "up"}),
     "POST /lists/<list_id>/delete": only_alice(REDIRECT),
+    "GET /lists/<list_id>/share": only_alice(200),
+    "POST /lists/<list_id>/share": only_alice(REDIRECT, data={"until": "2098-12-31"}),
+    # Whoever has the link, with an account or without one.
+    "GET /shared/<token>": everybody(200),
+    "GET /shared/<token>/posters/<size>/<file>": everybody(200),
+    "GET /shared/<token>/list.json": everybody(200),
+    "POST /shared/<token>/add": own_library(REDIRECT),
     "GET /account": own_library(200),
     "POST /account/name": own_library(REDIRECT, data=lambda: {"username": f"name{next(numbers)}"}),
     # Accepted, it would change the address with which the others of this table log in.
@@ -422,6 +429,33 @@ def test_an_invitation_opens_no_other_page(server, key):
     assert_status(answer, TABLE[key].nobody, key, "invited")
 
 
+@pytest.mark.parametrize("key", TABLE)
+def test_a_link_to_a_list_opens_no_other_page(server, key):
+    """Who has one, and no account, is nobody everywhere else, wherever they put its token."""
+    token, client = a_share(), server.test_client()
+    assert client.get(f"/shared/{token}").status_code == 200
+    client.set_cookie("mm_session", token)
+    headers = {**OURS, "Authorization": f"Bearer {token}", "Referer": f"/shared/{token}"}
+    answer = send(client, key, path_of(key), headers)
+    assert_status(answer, TABLE[key].nobody, key, "with a link")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/shared/{}/posters/w342/kept.png", "/posters/w342/kept.png", "/lists/{}", "/invite/{}"],
+)
+def test_a_link_to_a_list_opens_nothing_of_another(server, path):
+    """The poster is that of a film on another list of the same owner, which has a link too."""
+    a_share()
+    token = shares.share(user(ALICE).id, a_list()).token
+    client = server.test_client()
+    assert client.get(f"/shared/{token}").status_code == 200
+    answer = client.get(path.format(token), headers={"Referer": f"/shared/{token}"})
+    assert answer.status_code in (302, REDIRECT, 404)
+    assert not answer.is_json
+    assert answer.mimetype == "text/html"
+
+
 @pytest.mark.parametrize("key", FORMS)
 def test_a_form_from_another_site_is_refused(server, key):
     answer = send(
@@ -466,7 +500,17 @@ def path_of(key):
 def a_link(key):
     if "/invite/" in key:
         return an_invite
+    if "/shared/" in key:
+        return a_share
     return a_reset_link if "/reset/" in key else lambda: "none"
+
+
+def a_share():
+    """Of a list whose one film has the poster that is kept here."""
+    imdb_id, list_id = a_watched_film(), a_list()
+    Title.update(poster_path=f"/{a_poster()}").where(Title.imdb_id == imdb_id).execute()
+    bulk.put_on_list(user(ALICE).id, [imdb_id], list_id)
+    return shares.share(user(ALICE).id, list_id).token
 
 
 def an_invite():

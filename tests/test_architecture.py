@@ -104,7 +104,7 @@ ALLOWED = {
     "enrichment": {"catalogue", "jobs", "heartbeat", "settings"},
     "health": {"backup", "catalogue", "heartbeat", "problems", "server"},
     "settings": set(),
-    "tidying": {"account_links", "accounts", "enrichment", "problems"},
+    "tidying": {"account_links", "accounts", "enrichment", "library", "problems"},
     "jobs": set(),
     "account_links": {"accounts"},
     "accounts": set(),

@@ -6,7 +6,7 @@ from flask_login import current_user, login_required
 from mm import htmx
 from mm.errors import ConflictError, InvalidError
 from mm.routes.forms import problems_of, typed
-from mm.services.library import lists, undo
+from mm.services.library import lists, shares, undo
 
 bp = Blueprint("lists", __name__, url_prefix="/lists")
 
@@ -90,7 +90,8 @@ def _page(problems: dict | None = None) -> Response:
 
 
 def _one(list_id: str, problems: dict | None = None) -> Response:
-    row = lists.view(lists.find(current_user.id, list_id))
+    found = lists.find(current_user.id, list_id)
+    row = lists.view(found)
     # The address may have spaces around the id.
     watched, unwatched = lists.films_by_destination(current_user.id)[row.id]
     films = lists.film_counts(current_user.id)[row.id]
@@ -103,6 +104,7 @@ def _one(list_id: str, problems: dict | None = None) -> Response:
         watched=watched,
         unwatched=unwatched,
         films=films,
+        is_shared=shares.of_list(found) is not None,
     )
 
 

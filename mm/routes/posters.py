@@ -17,6 +17,11 @@ bp = Blueprint("posters", __name__)
 @bp.get("/posters/<size>/<file>")
 @login_required
 def show(size: str, file: str) -> Response:
+    return picture(size, file)
+
+
+def picture(size: str, file: str) -> Response:
+    """The poster, or a drawn one. Raises NotFoundError for what is none."""
     path = posters.get_or_fetch(size, file)
     kind = posters.kind_of(path) if path else None
     if path is None or kind is None:

@@ -17,10 +17,22 @@ from mm import clock, config, disk, locks, maintenance, models, stored_settings,
 from mm.clock import DAY
 from mm.database import db
 from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError, UserError
-from mm.models import AccountLink, Job, Movie, Person, Setting, TmdbLink, Tombstone, UndoStep, User
+from mm.models import (
+    AccountLink,
+    Job,
+    ListShare,
+    Movie,
+    Person,
+    Setting,
+    TmdbLink,
+    Tombstone,
+    UndoStep,
+    User,
+)
 from mm.schemas import ArchiveSchedule
 from mm.services import account_links, accounts, heartbeat, jobs, settings
 from mm.services.catalogue import store, updates
+from mm.services.library import lists, shares
 from mm.services.server import (
     archive_files,
     archives,
@@ -128,6 +140,47 @@ def test_no_invitation_or_link_for_a_password_outlives_a_restore(library, alice)
     assert do(job).state == "done"
     assert AccountLink.select().count() == 0
     assert User.select().count() == 2
+
+
+def test_links_to_lists_outlive_a_restore_unless_they_were_revoked_since(library, alice, bob):
+    """Those of an account that this server does not know are of another server."""
+    kept, revoked, of_bob = (
+        lists.create(user.id, name)
+        for user, name in ((alice, "Kept"), (alice, "Revoked"), (bob, "Bob’s"))
+    )
+    tokens = {row.name: shares.share(row.user_id, row.id).token for row in (kept, revoked, of_bob)}
+    archive = archives.create("manual")
+    shares.revoke(alice.id, revoked.id)
+    of_today = shares.share(alice.id, revoked.id).token
+    accounts.remove(bob)
+    job, _token = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert {row.token for row in ListShare.select()} == {tokens["Kept"], tokens["Bob’s"]}
+    for token in (tokens["Revoked"], of_today):
+        with pytest.raises(NotFoundError):
+            shares.find(token)
+
+
+def test_nobody_knows_what_was_revoked_in_a_database_that_cannot_be_read(
+    library, alice, monkeypatch, tmp_path
+):
+    shares.share(alice.id, lists.create(alice.id, "Shared").id)
+    kept = live_database.kept()
+    assert len(kept.shares) == 1
+    damaged = tmp_path / "damaged.db"
+    monkeypatch.setattr(live_database, "live_path", lambda: damaged)
+    # On a new server nothing was revoked.
+    assert live_database.kept().shares == frozenset()
+    damaged.write_bytes(b"no database" * 1000)
+    assert live_database.kept().shares is None
+
+
+def test_links_made_since_the_archive_are_back_when_the_restore_fails(
+    archive, alice, bob, monkeypatch
+):
+    token = shares.share(alice.id, lists.create(alice.id, "Shared").id).token
+    test_a_failure_after_the_load_brings_everything_back(archive, alice, bob, monkeypatch)
+    assert [row.token for row in ListShare.select()] == [token]
 
 
 def test_what_was_chosen_at_tmdb_comes_back(library):

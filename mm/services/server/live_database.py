@@ -36,12 +36,14 @@ STOP_FIRST = (
 class Kept(NamedTuple):
     """What the restored data takes over from the data it replaces. `settings` are the values as
     they are stored; empty where the database could not be read. `last_person`: the largest id that
-    a person ever had."""
+    a person ever had. `shares`: the tokens of the links to lists; none where they cannot be read,
+    so that nobody knows which were revoked."""
 
     settings: dict[str, str]
     token_versions: dict[str, int]
     user_version: int
     last_person: int
+    shares: frozenset[str] | None
 
 
 def fault() -> str | None:
@@ -74,13 +76,21 @@ def kept() -> Kept:
     settings: dict[str, str] = {}
     token_versions: dict[str, int] = {}
     last_person = 0
+    # Where there is no database yet, nothing was revoked either.
+    tokens: frozenset[str] | None = None if live_path().exists() else frozenset()
     with contextlib.suppress(sqlite3.DatabaseError, OSError), opened(live_path()) as live:
         settings = dict(live.execute("SELECT key, value FROM setting"))
         token_versions = dict(live.execute("SELECT id, token_version FROM user"))
         [(last_person,)] = live.execute(
             "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'person'"
         )
-    return Kept(settings, token_versions, user_version() or 0, last_person)
+        tokens = shares_in(live)
+    return Kept(settings, token_versions, user_version() or 0, last_person, tokens)
+
+
+def shares_in(database: sqlite3.Connection) -> frozenset[str]:
+    """The tokens of the links to lists that a database of this version's schema holds."""
+    return frozenset(token for (token,) in database.execute("SELECT token FROM list_share"))
 
 
 def user_version() -> int | None:

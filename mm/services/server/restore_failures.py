@@ -6,6 +6,7 @@ from mm import clock, files, log, maintenance
 from mm.database import db
 from mm.services.server import (
     archive_files,
+    databases,
     effective,
     live_database,
     restore_state,
@@ -64,6 +65,10 @@ def _load_safety(record: RestoreRecord) -> None:
     before = folder / "database.db"
     staging.fit_pages(before, live_database.page_size())
     job = restore_state.own_job(record)
-    staging.keep_live_values(before, live_database.kept(), job, True, True)
+    with databases.opened(before) as saved:
+        # All that worked a moment ago: in the database in use they may be gone with what failed.
+        shares = live_database.shares_in(saved)
+    kept = live_database.kept()._replace(shares=shares)
+    staging.keep_live_values(before, kept, job, True, True)
     live_database.load(before)
     db.obj.accept_restored()

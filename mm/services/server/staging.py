@@ -66,12 +66,13 @@ def changing(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def take_over(staged: sqlite3.Connection, kept: Kept) -> int:
-    """End everybody's log-ins and links, and let phones and every process see that the data is
-    another. Returns the new user_version."""
+    """End everybody's log-ins, and the links that may have been used or revoked since; let phones
+    and every process see that the data is another. Returns the new user_version."""
     _end_sessions(staged, kept.token_versions)
     # Who was invited, or may set a new password, may have changed since the archive.
     if _columns(staged, "account_link"):
         staged.execute("DELETE FROM account_link")
+    _end_revoked_shares(staged, kept)
     epoch = _mark_anew(staged, kept.settings)
     _use_no_id_again(staged, kept.last_person, epoch)
     version = kept.user_version % USER_VERSION_MAX + 1
@@ -130,6 +131,22 @@ def _end_sessions(staged: sqlite3.Connection, live: dict[str, int]) -> None:
         "UPDATE user SET token_version = MAX(token_version, ?) WHERE id = ?",
         [(int(clock.now()), user_id) for user_id in ids],
     )
+
+
+def _end_revoked_shares(staged: sqlite3.Connection, kept: Kept) -> None:
+    """A link to a list stays where it works in the database in use too, and where that one does not
+    know its account: this is another server then."""
+    if not _columns(staged, "list_share"):
+        return
+    shares = staged.execute(
+        "SELECT token, user_id FROM list_share JOIN custom_list ON pk = custom_list_pk"
+    ).fetchall()
+    ended = [
+        (token,)
+        for token, user_id in shares
+        if kept.shares is None or (user_id in kept.token_versions and token not in kept.shares)
+    ]
+    staged.executemany("DELETE FROM list_share WHERE token = ?", ended)
 
 
 def _end_jobs(staged: sqlite3.Connection, own: dict | None) -> None:
