@@ -9,11 +9,13 @@ from mm.services.library.changes import Write
 
 
 class Choice(NamedTuple):
-    """Something that can be exported. `detail`: a few words about it, such as "12 films"."""
+    """Something that can be exported. `detail`: a few words about it, such as "12 films"; `row`:
+    what its face or its mark is drawn from, where it has one."""
 
     id: int | str
     name: str
     detail: str
+    row: Any = None
 
 
 class Entry(Struct):
