@@ -29,6 +29,11 @@ from tests.support.standin import picture
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 OURS = {"Sec-Fetch-Site": "same-origin"}
 numbers = itertools.count(1)
+COLLECTIONS = "<any(people, lists, views, settings):kind>"
+A_COLLECTION = {
+    "metadata": {"version": "1.0.0", "export_type": "people"},
+    "items": [{"name": "Ann"}],
+}
 LIBRARY = {"version": 2, "movies": [{"imdb_id": "tt0111161"}]}
 
 
@@ -171,6 +176,7 @@ TABLE = {
     "POST /account/name": own_library(REDIRECT, data=lambda: {"username": f"name{next(numbers)}"}),
     # Accepted, it would change the address with which the others of this table log in.
     "POST /account/email": own_library(422, data={"email": "", "email_password": PASSWORD}),
+    "POST /account/library": own_library(REDIRECT, data={"size": "l", "sort": "title"}),
     "POST /account/dates": own_library(REDIRECT, data={"format": "iso", "language": "de"}),
     "POST /account/password": own_library(REDIRECT, data={"current": PASSWORD, "new": PASSWORD}),
     "POST /account/end-sessions": own_library(REDIRECT),
@@ -312,6 +318,9 @@ TABLE = {
     "POST /api/backup/undo": only_alice(200, json=lambda: {"filename": something_to_undo()}),
     "PUT /api/backup/pin/<path:filename>": only_alice(200, json={"pinned": True}),
     "DELETE /api/backup/<path:filename>": only_alice(204),
+    f"POST /api/v1/export/{COLLECTIONS}": own_library(200, json={"export_all": True}),
+    f"POST /api/v1/import/{COLLECTIONS}/preview": own_library(200, json=A_COLLECTION),
+    f"POST /api/v1/import/{COLLECTIONS}": own_library(200, json=A_COLLECTION),
     "POST /api/v1/system/backup": only_administrators(202, json=lambda: an_idle_server()),
     "GET /api/v1/system/backup/list": only_administrators(200),
     "GET /api/v1/system/backup/<timestamp>/download": only_administrators(200),
@@ -443,6 +452,7 @@ def path_of(key):
         "timestamp": an_archive,
         "user_id": an_account,
         "imdb_id": a_film_for(key),
+        "kind": lambda: "people",
         "person": lambda: "Zoe",
         "name": a_person,
         "provider": lambda: "tmdb",

@@ -70,7 +70,14 @@ ALLOWED = {
         "user_settings",
         "validation",
     },
-    "library": {"catalogue", "enrichment", "validation", "ranking_order", "shown_titles"},
+    "library": {
+        "catalogue",
+        "enrichment",
+        "ranking_order",
+        "shown_titles",
+        "user_settings",
+        "validation",
+    },
     "backup": {
         "portable",
         "jobs",

@@ -21,7 +21,8 @@ MESSAGES = {
     408: "The body of the request took too long to arrive",
     413: (
         "The request is too large: "
-        "an import takes 64 MiB, a queue of actions or a list's order 16 MiB, anything else 1 MiB"
+        "an import of a library takes 64 MiB, a collection, a queue of actions or a list's order "
+        "16 MiB, anything else 1 MiB"
     ),
 }
 PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")

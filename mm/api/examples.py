@@ -24,6 +24,13 @@ from mm.schemas import (
     BegunRestore,
     CacheInfo,
     Change,
+    Collection,
+    CollectionConflict,
+    CollectionExport,
+    CollectionImport,
+    CollectionMetadata,
+    CollectionPreview,
+    CollectionResult,
     Counts,
     Credentials,
     Document,
@@ -32,7 +39,9 @@ from mm.schemas import (
     FieldProblem,
     FilmOrder,
     Health,
+    ImportedItem,
     ImportResult,
+    ItemError,
     LibraryView,
     ListChange,
     ListDetails,
@@ -60,6 +69,7 @@ from mm.schemas import (
     PersonStats,
     PersonView,
     PinChange,
+    PlannedItem,
     PlanView,
     Problem,
     RankingEntry,
@@ -312,6 +322,16 @@ ACTION = SyncAction(
     id="phone-1-0042",
 )
 ANSWER = SyncAnswer(success=True, last_modified=T)
+COLLECTION = Collection(
+    CollectionMetadata("1.0.0", "0.2.0", "people", "2026-02-13T16:26:40Z", 3),
+    [
+        {"name": "Eve", "is_trusted": True, "color": "#e11d48", "emoji": "🦊"},
+        {"name": "Finn", "is_trusted": False, "color": "#0ea5e9", "emoji": None},
+        {"name": "Zoe", "is_trusted": False, "color": "blue", "emoji": None},
+    ],
+)
+ZOES_COLOR = ItemError("Zoe", "color: 'blue' is not a colour like #0a84ff")
+
 EXAMPLES: tuple[Struct, ...] = (
     # Health and errors
     Health(
@@ -429,6 +449,49 @@ EXAMPLES: tuple[Struct, ...] = (
     BackupSettingsChange(keep_weekly=8, keep_monthly=12),
     PinChange(pinned=True),
     UndoRequest(filename="2026-02-13T16-26-40-before-import.json"),
+    # Collections
+    CollectionExport(ids=[5, 7]),
+    COLLECTION,
+    CollectionImport(
+        export=msgspec.to_builtins(COLLECTION),
+        resolutions={"Eve": "overwrite"},
+        bulk_resolution="rename",
+    ),
+    CollectionPreview(
+        total_items=3,
+        new_items=1,
+        conflicts=[CollectionConflict("Eve", 5, "eve", "overwrite")],
+        errors=[ZOES_COLOR],
+        version_warning=None,
+        warnings=[],
+        items=[
+            PlannedItem(
+                "Eve",
+                "overwritten",
+                existing_id=5,
+                existing_name="eve",
+                differences=["becomes trusted", "emoji: none → 🦊"],
+            ),
+            PlannedItem("Finn", "imported"),
+            PlannedItem("Zoe", "error", error=ZOES_COLOR.error),
+        ],
+    ),
+    CollectionResult(
+        total_items=3,
+        imported=1,
+        skipped=0,
+        overwritten=1,
+        renamed=0,
+        errors=1,
+        error_details=[ZOES_COLOR],
+        imported_items=[
+            ImportedItem("Eve", "Eve", 5, "overwritten"),
+            ImportedItem("Finn", "Finn", 11, "imported"),
+        ],
+        version_warning=None,
+        warnings=[],
+        safety_backup="2026-02-13T16-26-40-before-import.json",
+    ),
     BACKUP,
     BackupList(backups=[BACKUP], last_good=T, next_run=T + 86400, last_error=None),
     ArchiveRequest(include_posters=True),

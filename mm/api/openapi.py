@@ -22,6 +22,7 @@ from mm.api.errors import problems
 from mm.errors import TooLargeError
 from mm.schemas import (
     ArchiveRequest,
+    CollectionImport,
     ErrorDetail,
     FilmOrder,
     ListedFilmChange,
@@ -38,8 +39,8 @@ from mm.services import portable
 BODY_MAX = 2**20
 # A phone may have been offline for weeks, and older ones send all their data on each film along.
 QUEUE_MAX = 16 * 2**20
-# And a list may hold 200,000 films.
-LONG = (SyncAction, SyncBatch, FilmOrder)
+# And a list may hold 200,000 films, and a collection lists of as many.
+LONG = (SyncAction, SyncBatch, FilmOrder, CollectionImport)
 # Half as many again as in a queue of 16 MiB that has all of a phone's data on each film.
 BRACKETS_MAX = 500_000
 COMMAS_MAX = 2_000_000
@@ -84,7 +85,7 @@ def read_json(model: Any) -> Any:
     if request.mimetype and not request.is_json:
         raise UnsupportedMediaType("Send JSON, with Content-Type: application/json")
     if portable.has_too_many_parts(request.get_data(), BRACKETS_MAX, COMMAS_MAX):
-        raise TooLargeError("The body holds more brackets or commas than any list of actions.")
+        raise TooLargeError("The body holds more brackets or commas than any request needs.")
     try:
         return msgspec.json.decode(request.get_data(), type=model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

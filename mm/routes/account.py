@@ -1,5 +1,5 @@
-"""Account: name, email address, password, how dates look, the end of all log-ins, and what this
-is."""
+"""Account: name, email address, password, how dates look, what the library opens with, the end of
+all log-ins, and what this is."""
 
 from flask import Blueprint, Response, request, session, url_for
 from flask_login import current_user
@@ -11,6 +11,8 @@ from mm.routes.filters import dates_of_reader
 from mm.routes.forms import problems_of
 from mm.services import accounts, date_style
 from mm.services.backup import state
+from mm.services.library import browse, usual
+from mm.services.library.usual import Usual
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -81,6 +83,18 @@ def choose_dates() -> Response:
     return htmx.go(url_for(".show"))
 
 
+@bp.post("/library")
+@auth.account_required
+def choose_usual() -> Response:
+    chosen = Usual(request.form.get("size", ""), request.form.get("sort", ""))
+    try:
+        usual.choose(current_user.id, chosen)
+    except InvalidError as error:
+        return _page(problems_of(error))
+    htmx.toast(f"Your library now opens with {usual.words(chosen)}.")
+    return htmx.go(url_for(".show"))
+
+
 @bp.post("/end-sessions")
 @auth.account_required
 def end_sessions() -> Response:
@@ -107,6 +121,9 @@ def _page(problems: dict | None = None, error: UserError | None = None) -> Respo
         style=dates_of_reader(),
         previews=_previews(dates_of_reader().language),
         languages=dates.LANGUAGES,
+        usual=usual.of(current_user.id),
+        sizes=browse.SIZE_LABELS,
+        sorts=browse.SORT_LABELS,
         backups=backups,
         out_of_reach=out_of_reach,
         version=__version__,

@@ -11,8 +11,8 @@ from flask_login import current_user
 from mm import auth
 from mm.database import fold
 from mm.models import Job
-from mm.routes.contexts import progress_context
-from mm.schemas import CollectionKind
+from mm.routes.contexts import enrichment_context, progress_context
+from mm.schemas import CollectionKind, ItemOutcome
 from mm.services.backup import history, uploads
 from mm.services.collections import envelope, importing, plans
 from mm.services.collections.plans import CollectionPlan, Step
@@ -66,7 +66,7 @@ PLACES: dict[CollectionKind, Place] = {
     ),
 }
 # In the order of the page: what happens to one item, and to several.
-OUTCOMES = {
+OUTCOMES: dict[ItemOutcome, tuple[str, str]] = {
     "imported": ("is imported", "are imported"),
     "renamed": ("is renamed", "are renamed"),
     "overwritten": ("replaces yours", "replace yours"),
@@ -187,6 +187,8 @@ def job_context(job: Job) -> dict:
     }
     if job.state == "done":
         context["undo"] = history.safety_copy_of(job, auth.account())
+        if job.params["kind"] == "lists":  # their films may be new here
+            context |= enrichment_context()
     return context
 
 

@@ -61,7 +61,9 @@ def upload(kind: CollectionKind) -> Response:
         return _not_taken(kind, envelope.TOO_LARGE, 413)
     except envelope.OtherKindError as error:
         elsewhere = collection_pages.elsewhere_of(error)
-        return _not_taken(kind, error.message, error.status, elsewhere)
+        # That of a whole library says nothing but where to import it.
+        problem = f"{error.message}." if error.found else ""
+        return _not_taken(kind, problem, error.status, elsewhere)
     except UserError as error:
         return _not_taken(kind, error.message, error.status)
     return htmx.go(url_for(".show", kind=kind, job_id=job.id))

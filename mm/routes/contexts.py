@@ -1,6 +1,6 @@
 """What more than one page shows: jobs, the look-up of details, and the health of the backups."""
 
-from flask import request
+from flask import request, url_for
 from flask_login import current_user
 
 from mm import auth, clock, config, htmx, spoken
@@ -9,7 +9,7 @@ from mm.routes import downloads
 from mm.routes.filters import dates_of_reader
 from mm.schemas import BackupEntry
 from mm.services import heartbeat, jobs, validation
-from mm.services.backup import backups, history, ledger, policies, state
+from mm.services.backup import backups, history, ledger, policies, state, uploads
 from mm.services.catalogue import store
 from mm.services.enrichment import pauses, runner
 
@@ -39,7 +39,10 @@ def job_context(job: Job | None) -> dict:
     }
     if job.kind in history.ACTIONS:
         context["title"] = history.title_of(job, dates_of_reader())
-    if job.state == "done" and job.kind in history.ACTIONS:
+    if job.kind in uploads.OTHER_KINDS:
+        kind = job.params["kind"]
+        context["collection_url"] = url_for("collections.show", kind=kind, job_id=job.id)
+    if job.state == "done" and job.kind in (*history.ACTIONS, *uploads.OTHER_KINDS):
         context["undo"] = history.safety_copy_of(job, auth.account())
         context |= enrichment_context()
     if job.state == "done" and job.kind in ("backup", "verify"):

@@ -1,6 +1,6 @@
 """Long work as it runs and as it ended; `jobs/_job.html` asks again by itself until then."""
 
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response
 from flask_login import current_user, login_required
 
 from mm import htmx
@@ -9,7 +9,6 @@ from mm.routes import downloads
 from mm.routes.contexts import job_context, told_by_toast
 from mm.services import jobs
 from mm.services.backup import history
-from mm.services.collections import importing
 
 bp = Blueprint("jobs", __name__, url_prefix="/backup/jobs")
 
@@ -19,9 +18,6 @@ bp = Blueprint("jobs", __name__, url_prefix="/backup/jobs")
 def show(job_id: str) -> Response:
     job = jobs.get(job_id, current_user.id)
     if job.state not in jobs.ACTIVE:
-        if job.kind == importing.JOB:  # it has a page of its own
-            kind = job.params["kind"]
-            return htmx.go(url_for("collections.show", kind=kind, job_id=job.id))
         htmx.changed("backups")
     context = job_context(job)
     if htmx.wants_partial() and told_by_toast(context):

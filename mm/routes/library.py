@@ -9,23 +9,13 @@ from mm.errors import InvalidError
 from mm.routes.contexts import enrichment_context, sources_context
 from mm.routes.filters import plural, status_label
 from mm.services.backup import nightly
-from mm.services.library import browse, bulk, lists, people, saved_views
+from mm.services.library import browse, bulk, lists, people, saved_views, usual
 
 PAGE_SIZE = 60
 # From so many films on, the page says that automatic backups are off.
 HINT_FROM = 10
 # Keeps the offset within what a database takes.
 OFFSET_MAX = 10**7
-SORTS = {
-    "added": "Added",
-    "watched": "Watched",
-    "my_rating": "My rating",
-    "imdb": "IMDb rating",
-    "year": "Year",
-    "title": "Title",
-}
-LIST_SORTS = {browse.LIST_ORDER: "List order"}
-KINDS = {"movie": "Films", "tv": "Series"}
 # What a film may be given; on a list it is by the list.
 STATUSES = ("toWatch", "watched", "deleted")
 
@@ -36,22 +26,25 @@ bp = Blueprint("library", __name__)
 @login_required
 def index() -> Response:
     """With `after`, a position, htmx gets the cards that follow it; else all that a change of the
-    view changes. Addresses of earlier versions have an `offset` instead."""
-    query = browse.parse(request.args.to_dict(flat=False))
+    view changes. Addresses of earlier versions have an `offset` instead. Without any query, the
+    page is in the size and the order that its user has chosen."""
+    args = request.args.to_dict(flat=False)
+    query = browse.parse(args) if args else usual.query(current_user.id)
     offset = min(max(request.args.get("offset", 0, type=int), 0), OFFSET_MAX)
     after = browse.parse_position(request.args, query)
     library = browse.page(current_user.id, query, 0 if after else offset, PAGE_SIZE, after)
     part = "library/_cards.html" if offset or after else "library/_browse.html"
     # Read as an address is: a view may come from a file, and hold anything.
     saved = [
-        (view, browse.parse(view.filters).params()) for view in saved_views.listing(current_user.id)
+        (view, browse.parse(view.filters).address) for view in saved_views.listing(current_user.id)
     ]
     response = htmx.render(
         "library/index.html",
         part,
         library=library,
         saved=saved,
-        sorts=SORTS | LIST_SORTS if library.query.list else SORTS,
+        sorts=browse.SORT_LABELS | (browse.LIST_SORT_LABELS if library.query.list else {}),
+        sizes=browse.SIZE_LABELS,
         active_filters=_active_filters(library),
         elsewhere=[tab for tab in library.tabs if tab.films and tab.status != "all"],
         **sources_context(),
@@ -126,7 +119,7 @@ def _filters() -> dict:
         "genres": [(genre, genre) for genre in genres],
         "decades": [(str(decade), f"{decade}s") for decade in decades],
         "people": [(str(person.id), person.name) for person in people.listing(current_user.id)],
-        "kinds": list(KINDS.items()),
+        "kinds": list(browse.KIND_LABELS.items()),
         "ratings": [("10", "10"), *((str(least), f"{least} or more") for least in range(9, 4, -1))],
     }
 
@@ -144,13 +137,13 @@ def _filter_label(library: browse.LibraryPage, name: str, value: str) -> str:
     lists = {tab.list_id: tab.name for tab in library.tabs}
     labels = {
         "q": f"“{value}”",
-        "kind": KINDS.get(value, ""),
+        "kind": browse.KIND_LABELS.get(value, ""),
         "genre": value,
         "decade": f"{value}s",
         "person": f"From {person}",
         "trusted": "Trusted people",
         "rating": f"My rating {value} or more",
-        "not_kind": f"not {KINDS.get(value)}",
+        "not_kind": f"not {browse.KIND_LABELS.get(value)}",
         "not_genre": f"not {value}",
         "not_decade": f"not {value}s",
         "not_person": f"not from {person}",

@@ -15,10 +15,10 @@ bp = Blueprint("views", __name__, url_prefix="/views")
 @login_required
 def create() -> Response:
     """`view`: the query of the address that is to be kept."""
-    params = browse.parse(parse_qs(request.form.get("view", ""))).params()
-    saved = saved_views.create(current_user.id, request.form.get("name", ""), params)
+    query = browse.parse(parse_qs(request.form.get("view", "")))
+    saved = saved_views.create(current_user.id, request.form.get("name", ""), query.params())
     htmx.toast("View “{name}” saved.", name=saved.name)
-    return htmx.go(url_for("library.index", **params))
+    return htmx.go(url_for("library.index", **query.address))
 
 
 @bp.get("/<view_id>")
@@ -34,7 +34,7 @@ def rename(view_id: str) -> Response:
     changes = {"name": request.form.get("name", "")}
     saved = saved_views.change(current_user.id, view_id, changes)
     htmx.toast("View renamed to “{name}”.", name=saved.name)
-    return htmx.go(url_for("library.index", **browse.parse(saved.filters).params()))
+    return htmx.go(url_for("library.index", **browse.parse(saved.filters).address))
 
 
 @bp.post("/<view_id>/delete")

@@ -83,11 +83,14 @@ class CollectionExport(Struct):
 
 class CollectionImport(Struct):
     """`export`: the file. `resolutions`: by an item's name in the file, what to do where that name
-    exists already: skip, rename or overwrite; `bulk_resolution` for all others, by default skip."""
+    exists already: skip, rename or overwrite; `bulk_resolution` for all others, by default skip.
+    Without `export`, the body itself is the file, with its `metadata` and `items`."""
 
-    export: dict[str, Any]
+    export: dict[str, Any] | None = None
     resolutions: dict[str, str] = {}
     bulk_resolution: str | None = None
+    metadata: dict[str, Any] | None = None
+    items: list[Any] | None = None
 
 
 class CollectionConflict(Struct):

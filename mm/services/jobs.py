@@ -170,8 +170,15 @@ PAGE_SIZE = 30
 # Columns that may hold a row for each film of a library.
 LONG = ("params", "result")
 # Those whose results may hold a row for each film of a library; what of them is short.
-LIBRARY_CHANGES = ("import", "restore", "undo")
-WRITTEN = ("movies_imported", "people_imported", "lists_imported")
+LIBRARY_CHANGES = ("import", "restore", "undo", "collection")
+WRITTEN = (
+    "movies_imported",
+    "people_imported",
+    "lists_imported",
+    "imported",
+    "renamed",
+    "overwritten",
+)
 
 
 class Ended(NamedTuple):

@@ -131,6 +131,7 @@ def existing(name, value):
         "tmdb_id": lambda: next(tmdb_ids),
         "timestamp": an_archive,
         "job_id": a_job,
+        "kind": lambda: "people",
     }
     return made[name]() if name in made else value
 

@@ -30,6 +30,7 @@ MODULES = {
     "backup.test_older_versions",
     "backup.test_schedule",
     "backup.test_state",
+    "collections.test_views",
     "deployment.test_health",
     "enrichment.test_offline_at_random",
     "enrichment.test_offline_titles",

@@ -114,7 +114,10 @@ def safety_copy_of(job: Job, user: User) -> str | None:
 
 
 def left_out_of(job: Job) -> list[dict]:
-    """Rows of path and reason. Imports of version 0.1 kept them under `errors`."""
+    """Rows of path and reason. Imports of version 0.1 kept them under `errors`. A collection's page
+    names its own."""
+    if job.kind not in ACTIONS:
+        return []
     result = job.result or {}
     return result.get("problems") or result.get("errors") or []
 

@@ -239,7 +239,7 @@ def run(job: Job) -> dict:
         log.warning("import.plan_lost", user=job.user_id, job=job.id)
         raise _with_a_new_plan(job, PLAN_LOST_MEANWHILE) from gone
     except NoRoomError as full:
-        raise _back_to_its_user(job, full.message, NO_ROOM_YET) from full
+        raise back_to_its_user(job, full.message, NO_ROOM_YET) from full
     uploads.delete(job)
     return result
 
@@ -254,11 +254,12 @@ def _with_a_new_plan(job: Job, why: str) -> Exception:
     if not _newer_waits(job):
         with contextlib.suppress(NoRoomError):
             prepare(job)
-    return _back_to_its_user(job, why, SEE_THE_NEW_PLAN)
+    return back_to_its_user(job, why, SEE_THE_NEW_PLAN)
 
 
-def _back_to_its_user(job: Job, why: str, what_next: str) -> Exception:
-    """Each user has one waiting file: where a newer one waits, this one has failed."""
+def back_to_its_user(job: Job, why: str, what_next: str = "") -> Exception:
+    """To be raised by the work of a job whose file is to be confirmed again. Each user has one
+    waiting file: where a newer one waits, this one has failed."""
     if _newer_waits(job):
         return ConflictError(why + NEWER_WAITS)
     return jobs.UnconfirmedError(why + what_next)
@@ -369,11 +370,16 @@ def _apply(plan: Plan, safety_backup: str | None, job: Job | None) -> ImportResu
     with db.atomic():
         portable.apply(plan)
         if not plan.is_empty():
-            mark = changed_since.mark(plan.user_id)
-            ledger.record_written(plan.user_id, safety_backup or ledger.NO_COPY, mark)
+            note_written(plan.user_id, safety_backup)
         if job:
             jobs.finish(job, _stored(result))
     return result
+
+
+def note_written(user_id: str, safety_backup: str | None) -> None:
+    """In the transaction that writes the library: from now on its copy can be gone back to, or,
+    where there is none, an earlier one is no longer the last."""
+    ledger.record_written(user_id, safety_backup or ledger.NO_COPY, changed_since.mark(user_id))
 
 
 def _stored(result: ImportResult) -> dict:

@@ -52,7 +52,10 @@ def backed_up(
 
     def back_up(plan: AnyPlan, verify_later: bool = False) -> str | None:
         nonlocal unverified
-        if _is_needed(user, plan, action, size_bytes):
+        if plan.is_empty():
+            # An earlier plan may have had a copy: there is nothing to undo with it.
+            drop_all()
+        elif _is_needed(user, action, size_bytes):
             beside = DATABASE_ROOM * size_bytes
             before = Before(action, plan.mode, source, clock.now(), plan.films_written())
             if verify_later:
@@ -62,6 +65,10 @@ def backed_up(
                 drop_former()
             unverified = verify_later
         return names[-1] if names else None
+
+    def drop_all() -> None:
+        while names:
+            backups.delete_held(user.id, names.pop())
 
     def drop_former() -> None:
         while len(names) > 1:
@@ -74,8 +81,7 @@ def backed_up(
         # The disk may fill up in spite of all care, or the library change. Nothing was written
         # then, so the backup is taken back: with each try there would be one more, less room, and
         # one less of the copies that an undo needs.
-        while names:
-            backups.delete_held(user.id, names.pop())
+        drop_all()
         if isinstance(refused, NoRoomError):
             log.warning("import.no_room", user=user.id)
         raise
@@ -86,9 +92,7 @@ def backed_up(
                 drop_former()
 
 
-def _is_needed(user: User, plan: AnyPlan, action: Action, size_bytes: int) -> bool:
-    if plan.is_empty():
-        return False
+def _is_needed(user: User, action: Action, size_bytes: int) -> bool:
     needed = DATABASE_ROOM * size_bytes
     files.require_room(config.current.data_dir, needed)
     # An import leaves the reserve to the nightly backups; a restore may use it.

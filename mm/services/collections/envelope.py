@@ -5,7 +5,8 @@ items.
      "items": [...]}
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, get_args
 
@@ -16,6 +17,7 @@ from mm import __version__, clock, config
 from mm.errors import TooLargeError, UnusableFileError
 from mm.schemas import COLLECTION_VERSION, Collection, CollectionKind, CollectionMetadata
 from mm.services import portable
+from mm.services.validation import TYPE_NAMES
 
 # In bytes; a list of 100,000 films with titles takes about 9 MB.
 FILE_MAX = 16 * 2**20
@@ -42,12 +44,14 @@ class OtherKindError(UnusableFileError):
 
 
 class Received(NamedTuple):
-    """A file that could be used. `items` are as they came: each is checked by its kind."""
+    """A file that could be used. `items` are as they came: each is checked by its kind. `size`: of
+    the items, in bytes."""
 
     kind: CollectionKind
     items: list[Any]
     version_warning: str | None
     warnings: list[str]
+    size: int
 
 
 def written(kind: CollectionKind, items: Sequence[Struct]) -> Collection:
@@ -91,17 +95,15 @@ def read(kind: CollectionKind, data: bytes) -> Received:
         raise UnusableFileError(
             "This file has more brackets or commas than any collection. Is it the right file?"
         )
-    try:
-        document = msgspec.json.decode(text.encode())
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UnusableFileError(
-            f"This file can’t be read: {error}. It may be incomplete, or no Movie Manager file."
-        ) from error
-    return opened(kind, document)
+    mended: Counter[str] = Counter()
+    return opened(kind, portable.document(text.encode(), mended), mended)
 
 
-def opened(kind: CollectionKind, document: Any) -> Received:
-    """As `read`, of JSON that was decoded already."""
+def opened(
+    kind: CollectionKind, document: Any, mended: Mapping[str, int] | None = None
+) -> Received:
+    """As `read`, of JSON that was decoded already. `mended`: what was wrong with its characters,
+    and how often."""
     if not isinstance(document, dict):
         raise UnusableFileError(NO_COLLECTION.format(kind, "`metadata` and `items`"))
     metadata, items = document.get("metadata"), document.get("items")
@@ -111,7 +113,7 @@ def opened(kind: CollectionKind, document: Any) -> Received:
         raise UnusableFileError(NO_COLLECTION.format(kind, "`metadata`"))
     found = metadata.get("export_type")
     if found != kind:
-        mismatch = f"export type mismatch: {_shown(found)} (expected {kind})"
+        mismatch = f"export type mismatch: {shown(found)} (expected {kind})"
         for known in get_args(CollectionKind):
             if found == known:
                 raise OtherKindError(mismatch, known)
@@ -119,7 +121,7 @@ def opened(kind: CollectionKind, document: Any) -> Received:
     version = metadata.get("version")
     if version != COLLECTION_VERSION:
         raise UnusableFileError(
-            f"unsupported export version: {_shown(version)} (expected {COLLECTION_VERSION})"
+            f"unsupported export version: {shown(version)} (expected {COLLECTION_VERSION})"
         )
     if not isinstance(items, list):
         raise UnusableFileError(NO_COLLECTION.format(kind, "list of `items`"))
@@ -127,33 +129,48 @@ def opened(kind: CollectionKind, document: Any) -> Received:
         raise UnusableFileError(
             f"This file has {len(items):,} {kind}; the limit is {ITEMS_MAX:,} at once."
         )
-    return Received(kind, items, _version_warning(metadata), _warnings(metadata, items))
+    warnings = [f"{what}: {count:,}" for what, count in (mended or {}).items()]
+    warnings += _warnings(metadata, items)
+    return Received(kind, items, _version_warning(metadata), warnings, _size(items))
+
+
+def shown(value: object) -> str:
+    """What a file or a request says, short and on one line."""
+    if value is None:
+        return "none"
+    if isinstance(value, list | dict):
+        return TYPE_NAMES[type(value)]
+    return "".join(filter(str.isprintable, str(value)[:SHOWN_MAX])) or "nothing"
 
 
 def _version_warning(metadata: dict) -> str | None:
     theirs = metadata.get("mm_version")
     if theirs == __version__:
         return None
+    wrote = f"Movie Manager {shown(theirs)}" if theirs else "an unknown version of Movie Manager"
     return (
-        f"This file was written by Movie Manager {_shown(theirs)}, and this is {__version__}. "
-        "Check the preview before you import it."
+        f"This file was written by {wrote}, and this is {__version__}. Check the preview before "
+        "you import it."
     )
 
 
 def _warnings(metadata: dict, items: list) -> list[str]:
     warnings = []
     said = metadata.get("item_count")
-    if said != len(items) or isinstance(said, bool):
+    if said is None:
+        warnings.append("The file does not say how many items it has. It may be incomplete.")
+    elif said != len(items) or isinstance(said, bool):
         warnings.append(
-            f"The file says that it has {_shown(said)} items, and it has {len(items):,}. It may "
+            f"The file says that it has {shown(said)} items, and it has {len(items):,}. It may "
             "be incomplete."
         )
     return warnings
 
 
-def _shown(value: object) -> str:
-    """What a file says, short and on one line."""
-    if value is None:
-        return "none"
-    text = value if isinstance(value, str) else repr(value)
-    return "".join(filter(str.isprintable, text))[:SHOWN_MAX] or "nothing"
+def _size(items: list) -> int:
+    try:
+        return len(msgspec.json.encode(items))
+    except RecursionError as error:
+        raise UnusableFileError(
+            "This file can’t be read: it is nested too deeply. Is it the right file?"
+        ) from error

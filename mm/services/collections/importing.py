@@ -10,11 +10,11 @@ import msgspec
 
 from mm import config, locks, log
 from mm.database import db
-from mm.errors import ConflictError, NotFoundError
+from mm.errors import ConflictError, NoRoomError, NotFoundError
 from mm.models import Job, User
 from mm.schemas import CollectionKind, CollectionResult
 from mm.services import jobs
-from mm.services.backup import backups, changed_since, ledger, quotas, safety, uploads
+from mm.services.backup import backups, imports, quotas, safety, uploads
 from mm.services.collections import envelope, plans
 from mm.services.collections.envelope import Received
 from mm.services.collections.plans import CollectionPlan
@@ -86,12 +86,14 @@ def planned(job: Job) -> CollectionPlan:
 def choose(
     job: Job, resolutions: Mapping[str, str], bulk_resolution: str | None = None
 ) -> CollectionPlan:
-    """Keep what the user chose, and plan anew. Raises InvalidError for an unknown resolution."""
+    """Keep what the user chose, and plan anew. Raises InvalidError for an unknown resolution, and
+    ConflictError where the file waits no longer."""
     plan = plans.plan(job.user_id, _received(job), resolutions, bulk_resolution)
     job.params = {**job.params, "resolutions": dict(resolutions), "bulk": bulk_resolution}
     with db.atomic():
         waiting = (Job.id == job.id) & (Job.state == uploads.WAITING)
-        Job.update(params=job.params).where(waiting).execute()
+        if not Job.update(params=job.params).where(waiting).execute():
+            raise ConflictError(uploads.NOT_WAITING)
     return plan
 
 
@@ -106,7 +108,8 @@ def confirm(job: Job, agreed: str) -> Job:
 
 def run(job: Job) -> dict:
     """The work of a job of kind collection; the CollectionResult as builtins. Raises
-    jobs.UnconfirmedError where something else would happen than what was confirmed."""
+    jobs.UnconfirmedError where something else would happen than what was confirmed, or when there
+    is no room: the file stays, and can be confirmed again."""
     user = User.get_by_id(job.user_id)
     try:
         result = _run(
@@ -120,7 +123,9 @@ def run(job: Job) -> dict:
     except locks.BusyError as busy:
         raise jobs.StoppedError from busy
     except ConflictError as changed:
-        raise jobs.UnconfirmedError(changed.message) from changed
+        raise imports.back_to_its_user(job, changed.message) from changed
+    except NoRoomError as full:
+        raise imports.back_to_its_user(job, full.message, imports.NO_ROOM_YET) from full
     uploads.delete(job)
     return msgspec.to_builtins(result)
 
@@ -156,9 +161,8 @@ def _run(
             with db.atomic():
                 result = _apply(make(), None, job)
         else:
-            # About what the items take in the database.
-            size = len(msgspec.json.encode(received.items))
-            with safety.backed_up(user, "import", size, source) as back_up:
+            # The items take about as much in the database.
+            with safety.backed_up(user, "import", received.size, source) as back_up:
                 result = _with_safety_backup(make, back_up, job)
             safety.complete(user.id, result.safety_backup)
     log.info(
@@ -190,13 +194,11 @@ def _with_safety_backup(
 
 
 def _apply(plan: CollectionPlan, safety_backup: str | None, job: Job | None) -> CollectionResult:
-    """One transaction with the end of the job, and with the note that the safety copy is one from
-    before something that was really done."""
+    """One transaction with the end of the job, and with the note of what can be undone now."""
     with db.atomic():
         result = plans.apply(plan, safety_backup)
-        if safety_backup:
-            mark = changed_since.mark(plan.user_id)
-            ledger.record_written(plan.user_id, safety_backup, mark)
+        if plans.KINDS[plan.kind].IN_LIBRARY and not plan.is_empty():
+            imports.note_written(plan.user_id, safety_backup)
         if job:
             jobs.finish(job, msgspec.to_builtins(result))
     return result

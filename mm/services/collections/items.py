@@ -5,7 +5,11 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from mm.services.collections.envelope import SHOWN_MAX
 from mm.services.library.changes import Write
+
+# So many names are said in one sentence.
+NAMED_MAX = 3
 
 
 class Choice(NamedTuple):
@@ -20,11 +24,13 @@ class Choice(NamedTuple):
 
 class Entry(Struct):
     """An item of a file that can be used. `values`: a struct of its kind, checked; `notes`: what of
-    the item was left out, and why."""
+    the item was left out, and why; `overwrites`: mine that it is taken in place of, None where it
+    is new, or not taken."""
 
     name: str
     values: Any
     notes: list[str] = []
+    overwrites: "Here | None" = None
 
 
 class Here(Struct):
@@ -84,3 +90,17 @@ class Kind(Protocol):
     def overwrite(self, change: Write, pairs: Sequence[tuple[Entry, Here]]) -> None:
         """Give each of mine the values of the file; it keeps its id. As `create`."""
         ...
+
+
+def quoted(text: str) -> str:
+    """What a file says, in quotation marks, short and on one line."""
+    printable = "".join(filter(str.isprintable, text))
+    return f"“{printable[:SHOWN_MAX]}{'…' if len(printable) > SHOWN_MAX else ''}”"
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Such as “Ben”, “Zoe” and “Kim”; of more than NAMED_MAX, the number of the others."""
+    shown = [quoted(text) for text in texts[:NAMED_MAX]]
+    if len(texts) > NAMED_MAX:
+        shown.append(f"{len(texts) - NAMED_MAX:,} more")
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))

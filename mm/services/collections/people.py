@@ -62,13 +62,16 @@ def here(user_id: str) -> list[Here]:
 
 
 def look_at(user_id: str, entries: Sequence[Entry]) -> None:
-    """Nothing happens besides; checks the room, as if all of them were new."""
-    require_room(user_id, Person, NOUNS, len(entries))
+    """Nothing happens besides; checks the room for those that are new."""
+    if new := sum(entry.overwrites is None for entry in entries):
+        require_room(user_id, Person, NOUNS, new)
 
 
 def differences(entry: Entry, here: Here) -> list[str]:
     mine, theirs = here.row, entry.values
     words = []
+    if entry.name != mine.name:
+        words.append(f"name: {mine.name} → {entry.name}")
     if theirs.is_trusted != mine.is_trusted:
         words.append("becomes trusted" if theirs.is_trusted else "is no longer trusted")
     if theirs.color.lower() != mine.color.lower():

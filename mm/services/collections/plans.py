@@ -28,7 +28,7 @@ from mm.schemas import (
 from mm.schemas.types import TEXT_MAX
 from mm.services import portable
 from mm.services.collections import lists, people, settings, views
-from mm.services.collections.envelope import SHOWN_MAX, Received
+from mm.services.collections.envelope import Received, shown
 from mm.services.collections.items import Entry, Here, Kind
 from mm.services.library.changes import Write, write
 from mm.services.validation import FieldError
@@ -170,7 +170,7 @@ class _Choices:
         for value in (*resolutions.values(), *([bulk] if bulk is not None else [])):
             if value not in RESOLUTIONS:
                 raise InvalidError(
-                    f"unknown resolution: {value[:SHOWN_MAX]} (expected skip, rename or overwrite)"
+                    f"unknown resolution: {shown(value)} (expected skip, rename or overwrite)"
                 )
         self._exact = resolutions
         self._folded = {fold(name): value for name, value in resolutions.items()}
@@ -186,18 +186,24 @@ class _Names:
 
     def __init__(self, folded: Iterable[str]):
         self._taken = set(folded)
-        # For each name, the number that it was given last.
-        self._numbers: Counter[str] = Counter()
+        # The last number that was tried for what stands before it: nobody tries thousands again.
+        self._tried: Counter[str] = Counter()
 
     def free(self, name: str) -> str:
-        """ "Name (1)", or the next number that is free."""
+        """ "Name (1)", or the first number that is free. A long name becomes shorter for it, and
+        then two names may share their numbers."""
+        digits = 0
         while True:
-            self._numbers[name] += 1
-            ending = f" ({self._numbers[name]})"
-            renamed = name[: TEXT_MAX - len(ending)].rstrip() + ending
-            if fold(renamed) not in self._taken:
-                self._taken.add(fold(renamed))
-                return renamed
+            digits += 1
+            room = TEXT_MAX - len(" ()") - digits
+            start = name[:room].rstrip()
+            key = f"{digits} {fold(start)}"
+            for number in range(max(self._tried[key] + 1, 10 ** (digits - 1)), 10**digits):
+                self._tried[key] = number
+                renamed = f"{start} ({number})"
+                if fold(renamed) not in self._taken:
+                    self._taken.add(fold(renamed))
+                    return renamed
 
 
 def _read(kind: Kind, row: Any, number: int) -> Step:
@@ -243,9 +249,9 @@ def _meet(kind: Kind, steps: Sequence[Step], mine: Mapping[str, list[Here]]) -> 
         if place < len(same):
             step.here = same[place]
         if len(same) > 1 or place:
-            count = plural(len(same), kind.NOUN, kind.NOUNS)
-            which = f"number {place + 1:,} of them" if step.here else "one more"
-            step.entry.notes.append(f"You have {count} of this name: this is {which}.")
+            have = plural(len(same), kind.NOUN, kind.NOUNS)
+            which = f"this meets number {place + 1:,}" if step.here else "this is one more"
+            step.entry.notes.append(f"You have {have} of this name: {which}.")
 
 
 def _resolve(kind: Kind, step: Step, chosen: _Choices, names: _Names) -> None:
@@ -259,6 +265,8 @@ def _resolve(kind: Kind, step: Step, chosen: _Choices, names: _Names) -> None:
         step.entry.name = names.free(step.name)
     elif resolution == "overwrite" and step.here.protected:
         step.outcome, step.error = "error", step.here.protected
+    elif resolution == "overwrite":
+        step.entry.overwrites = step.here
 
 
 def _write(kind: Kind, plan: CollectionPlan) -> dict[int, int | str]:
@@ -273,8 +281,9 @@ def _write(kind: Kind, plan: CollectionPlan) -> dict[int, int | str]:
     with write(plan.user_id) if kind.IN_LIBRARY else nullcontext() as change:
         # What is no part of the library has no write of it.
         change = change or Write(plan.user_id, clock.now(), 0.0)
-        kind.overwrite(change, met)
+        # A film that comes back with a new list is taken off mine where the file says so.
         made = kind.create(change, [entry for _, entry in new])
+        kind.overwrite(change, met)
         if kind.IN_LIBRARY:
             models.spread_updates(db.obj, plan.user_id, change.updated_at)
     ids = {place: here.id for place, _, here in taken if here}

@@ -36,9 +36,21 @@ STATUS_LABELS = {
     "deleted": "Deleted",
 }
 TABS = ("toWatch", "watched", "all", "deleted")
-SORTS = ("added", "watched", "my_rating", "imdb", "year", "title")
+SORT_LABELS = {
+    "added": "Added",
+    "watched": "Watched",
+    "my_rating": "My rating",
+    "imdb": "IMDb rating",
+    "year": "Year",
+    "title": "Title",
+}
+SORTS = tuple(SORT_LABELS)
 # A list's own order, on its tab only.
 LIST_ORDER = "order"
+LIST_SORT_LABELS = {LIST_ORDER: "List order"}
+SIZE_LABELS = {"s": "Small", "m": "Medium", "l": "Large"}
+SIZES = tuple(SIZE_LABELS)
+KIND_LABELS = {"movie": "Films", "tv": "Series"}
 # The other orders have the latest and the best first.
 ASCENDING = ("title", LIST_ORDER)
 # A film passes with any of the values, and with none of the excluded ones.
@@ -53,14 +65,14 @@ ALLOWED = {
     "status": "|".join(TABS),
     "list": r"[^/\0]+",
     "q": r"[^\0]+",
-    "kind": "movie|tv",
+    "kind": "|".join(KIND_LABELS),
     "genre": r"[^\0]+",
     "decade": r"(18|19|20|21)[0-9]0",
     "person": "[0-9]{1,9}",
     "trusted": "1",
     "rating": r"[1-9](\.[0-9])?|10(\.0)?",
     "sort": "|".join((*SORTS, LIST_ORDER)),
-    "size": "s|m|l",
+    "size": "|".join(SIZES),
 }
 ALLOWED |= {name: ALLOWED[name.removeprefix("not_")] for name in EXCLUDED}
 # Each word is a condition of the query, and SQLite refuses one that is
@@ -162,6 +174,17 @@ class LibraryQuery:
         now = getattr(self, name)
         rest = "" if isinstance(now, str) else tuple(other for other in now if other != value)
         return self.params(**{name: rest})
+
+    @property
+    def address(self) -> dict:
+        """As `params`, and never empty: an address without a query opens as its user has chosen
+        (`usual`)."""
+        return self.params() or {"sort": self.sort, "size": self.size}
+
+    @property
+    def unfiltered(self) -> dict:
+        """The parameters of the same tab, order and size without any filter."""
+        return self.params(**{name: getattr(DEFAULT, name) for name in FILTERS})
 
     @property
     def pairs(self) -> Pairs:

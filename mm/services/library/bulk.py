@@ -61,10 +61,7 @@ def recommend(user_id: str, imdb_ids: Iterable[str], person_name: str) -> BulkRe
     name = validation.name(person_name, "person_name")
 
     def add_votes(change: Write, movies: Sequence[Movie]) -> None:
-        deleted = [movie for movie in movies if movie.status == "deleted"]
-        seen = {watch.movie_id for watch in Watch.select().where(_of(Watch, deleted))}
-        _move(change, [movie for movie in deleted if movie.id in seen], "watched")
-        _move(change, [movie for movie in deleted if movie.id not in seen], "toWatch")
+        bring_back(change, [movie for movie in movies if movie.status == "deleted"])
         [person] = people.get_or_create(change, [name])
         _add_votes(change, movies, person)
         _mark(change, movies)
@@ -83,6 +80,14 @@ def delete(user_id: str, imdb_ids: Iterable[str]) -> BulkResult:
         add_tombstones(change, "movie", *(movie.imdb_id for movie in movies))
 
     return _apply(user_id, imdb_ids, remove)
+
+
+def bring_back(change: Write, movies: Sequence[Movie]) -> None:
+    """Films of status deleted: to watched where they have a watch, else to watch. Inside the
+    transaction of a verb, as many as one IN takes."""
+    seen = {watch.movie_id for watch in Watch.select().where(_of(Watch, movies))}
+    _move(change, [movie for movie in movies if movie.id in seen], "watched")
+    _move(change, [movie for movie in movies if movie.id not in seen], "toWatch")
 
 
 def _apply(

@@ -6,12 +6,13 @@ goes to the first of its other lists, else back to watched or to watch. Being on
 of its own: it raises the film's and the list's `updated_at` and never a last_modified.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 from peewee import Case, Expression, ModelSelect, fn
 
-from mm.database import chunks, db, insert_rows, update_rows
+from mm.database import chunks, db, delete_rows, insert_rows, update_rows
 from mm.models import CustomList, ListFilm, Movie, Ranking, Watch
 from mm.services import validation
 from mm.services.library.changes import Write, require_list_room
@@ -83,6 +84,70 @@ def set_lists(change: Write, movie_id: int, list_pks: Sequence[int]) -> None:
 def remove(change: Write, list_pk: int, movie_ids: Sequence[int]) -> None:
     """Take the films off the list, and off the status custom with it."""
     _take_off(change, [list_pk], movie_ids)
+
+
+def replace(change: Write, films: Mapping[int, Sequence[tuple[int, str | None]]]) -> None:
+    """Of each of these lists, by its key, the films become exactly these, in this order: each the
+    key of a film and the list's note on it. Films of status deleted, which a list does not show,
+    stay on it behind the others. The caller looks whether there is room."""
+    before = _entries(films)
+    new, changed, gone = [], [], []
+    for list_pk, rows in films.items():
+        former = before.get(list_pk, {})
+        shown = [(key, entry.note) for key, entry in former.items() if not entry.is_hidden]
+        if shown == list(rows):
+            continue
+        named = {movie_id for movie_id, _ in rows}
+        off = [movie_id for movie_id in former if movie_id not in named]
+        hidden = [(key, former[key].note) for key in off if former[key].is_hidden]
+        gone += [(list_pk, key) for key in off if not former[key].is_hidden]
+        for place, (movie_id, note) in enumerate([*rows, *hidden]):
+            was = former.get(movie_id)
+            if was is None:
+                new.append((list_pk, movie_id, place, note))
+            elif (was.position, was.note) != (place, note):
+                changed.append((place, note, list_pk, movie_id))
+    pair = (ListFilm.custom_list, ListFilm.movie)
+    delete_rows(db.obj, pair, gone)
+    insert_rows(db.obj, (*pair, ListFilm.position, ListFilm.note), new)
+    update_rows(db.obj, (ListFilm.position, ListFilm.note), pair, changed)
+    _mark_replaced(change, before, new, changed, gone)
+
+
+def _mark_replaced(
+    change: Write,
+    before: Mapping[int, Mapping[int, "_Entry"]],
+    new: Sequence[tuple],
+    changed: Sequence[tuple],
+    gone: Sequence[tuple[int, int]],
+) -> None:
+    """The rows are as `replace` wrote them. A film of which only the place differs is as it was."""
+    noted = {
+        movie_id for _, note, list_pk, movie_id in changed if before[list_pk][movie_id].note != note
+    }
+    lists = {row[0] for row in (*new, *gone)} | {list_pk for _, _, list_pk, _ in changed}
+    mark_changed(change, lists, noted | {row[1] for row in (*new, *gone)})
+    for part in chunks({movie_id for _, movie_id in gone}):
+        give_up(change, Movie.id.in_(part))
+
+
+class _Entry(NamedTuple):
+    position: int
+    note: str | None
+    is_hidden: bool
+
+
+def _entries(list_pks: Iterable[int]) -> dict[int, dict[int, _Entry]]:
+    """By the keys of the list and of the film, in the order of each list."""
+    found: dict[int, dict[int, _Entry]] = {}
+    columns = (ListFilm.custom_list, ListFilm.movie, ListFilm.position, ListFilm.note, Movie.status)
+    for part in chunks(list_pks):
+        rows = ListFilm.select(*columns).join(Movie).where(ListFilm.custom_list.in_(part))
+        ordered = rows.order_by(ListFilm.position, ListFilm.id)
+        for list_pk, movie_id, position, note, status in db.execute(ordered):
+            entry = _Entry(position, note, status == "deleted")
+            found.setdefault(list_pk, {})[movie_id] = entry
+    return found
 
 
 def _put_last(change: Write, entries: Sequence[tuple[int, int]]) -> None:

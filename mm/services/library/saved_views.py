@@ -7,9 +7,10 @@ from peewee import ModelSelect
 from mm.database import chunks, db, fold
 from mm.errors import ConflictError, NotFoundError
 from mm.models import CustomList, Person, SavedView
-from mm.schemas import LibraryView
+from mm.schemas import FilterValue, LibraryView
 from mm.services import validation
 from mm.services.library import browse
+from mm.services.library.browse import LibraryQuery
 from mm.services.library.changes import (
     add_tombstones,
     later,
@@ -94,6 +95,14 @@ def remove(user_id: str, view_id: str) -> None:
         add_tombstones(change, "view", saved.id)
 
 
+def unused(query: LibraryQuery, name: str, value: FilterValue) -> set[str]:
+    """The texts of a filter, from which the query was parsed, that it does not have: the library
+    cannot use them."""
+    texts = {text.strip() for text in ([value] if isinstance(value, str) else value)}
+    used = getattr(query, name)
+    return texts - {"", *([used] if isinstance(used, str) else used)}
+
+
 def _checked(user_id: str, filters: object) -> dict[str, str | list[str]]:
     """As they will be stored. An address may hold anything, but nothing that a client asks
     to keep is dropped in silence."""
@@ -102,9 +111,7 @@ def _checked(user_id: str, filters: object) -> dict[str, str | list[str]]:
     for name, value in given.items():
         if name not in browse.ALLOWED:
             raise FieldError(f"filters.{name}", "the library has no such filter")
-        texts = {text.strip() for text in ([value] if isinstance(value, str) else value)}
-        used = getattr(query, name)
-        if lost := texts - {"", *([used] if isinstance(used, str) else used)}:
+        if lost := unused(query, name, value):
             raise FieldError(f"filters.{name}", f"“{min(lost)}” cannot be used here")
     people = Person.select(Person.id).where(Person.user == user_id)
     _require_known({*query.person, *query.not_person}, "person", people)

@@ -5,7 +5,7 @@ The format is the v2 document: `mm/schemas/portable.py` gives its shape, `export
 """
 
 from mm.services.portable.export import dump, encode, export_file
-from mm.services.portable.guards import has_too_many_parts
+from mm.services.portable.guards import document, has_too_many_parts
 from mm.services.portable.packing import pack, unpack
 from mm.services.portable.planner import count, plan
 from mm.services.portable.plans import Plan
@@ -22,6 +22,7 @@ __all__ = [
     "apply",
     "changes",
     "count",
+    "document",
     "dump",
     "encode",
     "export_file",
