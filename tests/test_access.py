@@ -462,7 +462,6 @@ def path_of(key):
         "token": a_link(key),
         "digest": lambda: account_links.digest_of(an_invite()),
         "form": lambda: "csv",
-        "kind": lambda: "people",
         "person_id": zoes_id if "votes" in key else a_persons_id,
         "view_id": a_view,
     }

@@ -364,7 +364,7 @@ def test_a_preview_is_not_shown_as_one_of_another_kind(page):
 
 def test_where_nothing_would_change_there_is_nothing_to_import(page, eve):
     answer = page.get(upload(page, a_file("Eve")).location)
-    assert "Nothing would change." in answer.text
+    assert "Nothing changes with these choices." in answer.text
     assert 'id="confirm"' not in answer.text
 
 
