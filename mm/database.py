@@ -294,6 +294,12 @@ def chunks(keys: Iterable, size: int = IN_CHUNK) -> Iterable[list]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
+def literal(ids: Iterable[int]) -> SQL:
+    """Ids from the database as one list: as parameters, Peewee would take longer to put a thousand
+    of them into a statement than the database takes to answer it."""
+    return SQL(f"({','.join(map(str, ids))})")
+
+
 def fold(text: str) -> str:
     """The form in which names, email addresses and searches are compared; SQLite's own lower() is
     ASCII only."""

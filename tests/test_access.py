@@ -88,6 +88,7 @@ TABLE = {
     "GET /": own_library(200),
     "GET /enrichment": own_library(REDIRECT),
     "GET /counts": own_library(REDIRECT),
+    "GET /library.csv": own_library(200),
     "GET /posters/<size>/<file>": own_library(200),
     "POST /selection": own_library(
         REDIRECT, data=lambda: {"do": "status:watched", "film": "tt0111161", "back": "/"}

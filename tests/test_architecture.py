@@ -35,6 +35,8 @@ FORBIDDEN = {
     "login_limits.py": ("mm.services", "mm.models", "mm.database", "flask"),
     "server_errors.py": (*SURFACES, "mm.services", "mm.models"),
     "request_bodies.py": ("mm", "flask", "peewee"),
+    "spreadsheets.py": ("mm", "flask", "peewee"),
+    "streaming.py": (*SURFACES, "mm.services", "mm.models"),
     "static_files.py": (*SURFACES, "mm.services", "mm.models", "mm.database", "peewee"),
     "ownership.py": ("flask", "peewee", "mm.services", "mm.models", "mm.database"),
     "services": (*SURFACES, *WEB),

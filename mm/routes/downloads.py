@@ -1,24 +1,26 @@
-"""Tables that a user takes along: what an import leaves out, as CSV for people and JSON for
-programs."""
+"""Files that a user takes along: a tab of the library as CSV, and what an import leaves out as CSV
+for people and JSON for programs."""
 
-import csv
-import io
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from flask import Response
 
-from mm import htmx
+from mm import clock, config, htmx, spreadsheets, streaming
 from mm.errors import NotFoundError
 from mm.routes.filters import field_label
+from mm.services.library.table import COLUMNS as FILM_COLUMNS
+from mm.services.library.table import Table
 
-# A spreadsheet takes a cell that begins so for a formula, and what it says may come from a
-# stranger's file.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = ("what", "name", "row", "problem", "path")
 PATH = re.compile(r"([a-z]+)\[(\d+)\]")
+# What stands for itself in the name of a file on every system.
+UNSAFE = re.compile(r"[\s\\/:*?\"<>|%;,.'`~$&#]+")
+NAME_MAX = 60
 SECTIONS = {
     "movies": "Film",
     "people": "Person",
@@ -28,13 +30,24 @@ SECTIONS = {
 }
 
 
+def of_library(table: Table) -> Response:
+    """`library-2026-03-01.csv`, of a list or a saved view `library-Horror-2026-03-01.csv`."""
+    today = clock.today(config.current.zone).isoformat()
+    name = "-".join(filter(None, ("library", _in_file_name(table.name), today)))
+    response = streaming.in_pieces(spreadsheets.csv_of(FILM_COLUMNS, table.batches), "text/csv")
+    response.headers["Content-Disposition"] = _attachment(f"{name}.csv")
+    return htmx.private(response)
+
+
 def of_rows(rows: Iterable[dict], name: str, form: str) -> Response:
     """The file NAME.csv with the COLUMNS of each row, or NAME.json with all there is. Raises
     NotFoundError for another form."""
     if form not in ("csv", "json"):
         raise NotFoundError("This list comes as CSV and as JSON.")
+    content: str | bytes
     if form == "csv":
-        content, mimetype = _csv(rows), "text/csv"
+        cells = ([row.get(column) for column in COLUMNS] for row in rows)
+        content, mimetype = b"".join(spreadsheets.csv_of(COLUMNS, [cells])), "text/csv"
     else:
         content = json.dumps(list(rows), ensure_ascii=False, indent=2)
         mimetype = "application/json"
@@ -73,14 +86,16 @@ def problem_words(path: str | None, reason: str | None) -> str:
     return f"{label}: {reason}" if dot else reason or ""
 
 
-def _csv(rows: Iterable[dict]) -> str:
-    """With a byte order mark, without which a spreadsheet misreads what is not ASCII."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS)
-    writer.writeheader()
-    writer.writerows({name: _harmless(row.get(name)) for name in COLUMNS} for row in rows)
-    return "\ufeff" + text.getvalue()
+def _attachment(name: str) -> str:
+    """The header that names a file. Headers are ASCII, so another name stands there as RFC 5987
+    writes it, behind one for old programs."""
+    if name.isascii():
+        return f'attachment; filename="{name}"'
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+def _in_file_name(name: str) -> str:
+    """ "Best of: 2020" -> "Best-of-2020"; without what cannot be seen or turns text round."""
+    words = UNSAFE.sub(" ", name)
+    return "-".join("".join(filter(str.isprintable, words)).split())[:NAME_MAX].strip("-")

@@ -6,10 +6,11 @@ from flask_login import current_user, login_required
 
 from mm import auth, htmx, tasks
 from mm.errors import InvalidError
+from mm.routes import downloads
 from mm.routes.contexts import enrichment_context, sources_context
 from mm.routes.filters import plural, status_label
 from mm.services.backup import nightly
-from mm.services.library import browse, bulk, lists, people, saved_views, usual
+from mm.services.library import browse, bulk, lists, people, saved_views, table, usual
 
 PAGE_SIZE = 60
 # From so many films on, the page says that automatic backups are off.
@@ -66,6 +67,13 @@ def counts() -> Response:
     library = browse.page(current_user.id, query, 0, 0)
     home = url_for(".index", **query.params())
     return htmx.fragment("library/_counts.html", home, library=library)
+
+
+@bp.get("/library.csv")
+@login_required
+def as_csv() -> Response:
+    query = browse.parse(request.args.to_dict(flat=False))
+    return downloads.of_library(table.of(current_user.id, query))
 
 
 @bp.post("/selection")

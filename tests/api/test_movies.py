@@ -7,8 +7,7 @@ import json
 import pytest
 from playhouse.test_utils import count_queries
 
-from mm import config, models
-from mm.api import transfer
+from mm import config, models, streaming
 from mm.database import db
 from mm.models import Job, Movie, Title
 from mm.schemas import MovieFilters
@@ -705,7 +704,7 @@ class TestTransfer:
         put(alice, many(300, votes_each=2))
         whole = phone.get("/api/movies").json
         monkeypatch.setattr(serializers, "BATCH_SIZE", 40)
-        monkeypatch.setattr(transfer, "STREAM_FROM", 1000)
+        monkeypatch.setattr(streaming, "STREAM_FROM", 1000)
         plain, packed = (
             phone.get("/api/movies", headers={"Accept-Encoding": encoding}, buffered=True)
             for encoding in ("identity", "gzip")

@@ -45,6 +45,7 @@ MODULES = {
     "library.test_rankings",
     "library.test_recommenders",
     "library.test_saved_views",
+    "library.test_table",
     "library.test_undo",
     "portable.test_notes_and_lists",
     "portable.test_portable",

@@ -7,8 +7,7 @@ import pytest
 import requests
 from simple_websocket import Client, ConnectionClosed
 
-from mm import auth, clock, maintenance, models
-from mm.api import transfer
+from mm import auth, clock, maintenance, models, streaming
 from mm.database import db
 from mm.models import Movie, User
 from mm.services.library import lists, movies, people, saved_views, serializers
@@ -399,7 +398,7 @@ def test_a_long_answer_never_goes_on_with_other_rows_than_it_began_with(
     app, archive, restore, alice, monkeypatch, path
 ):
     """It is read while it is sent, after its request has ended."""
-    monkeypatch.setattr(transfer, "STREAM_FROM", 1)
+    monkeypatch.setattr(streaming, "STREAM_FROM", 1)
     monkeypatch.setattr(serializers, "BATCH_SIZE", 3)
     make_library(alice)
     archived = archive()

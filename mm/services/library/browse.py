@@ -3,6 +3,7 @@ sorted in the database."""
 
 import json
 import re
+from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -264,20 +265,12 @@ def page(
 
     At most eight queries, however many films there are.
     """
-    lists = list(
-        CustomList.select()
-        .where(CustomList.user == user_id)
-        .order_by(CustomList.position, CustomList.id)
-    )
+    lists = _lists(user_id)
     counts, on_lists = _counts(user_id, query, bool(lists))
     has_films = bool(counts) or (
         bool(query.filters) and Movie.select().where(Movie.user == user_id).exists()
     )
-    if query.list in [row.id for row in lists]:
-        query = replace(query, status="")
-    else:
-        first = "toWatch" if counts["toWatch"] or not counts else "all"
-        query = query.changed(list="", status=query.status or first)
+    query = _in_its_tab(query, counts, lists)
     tabs = _tabs(counts, on_lists, lists)
     tab = (query.status, query.list)
     total = next(row.films for row in tabs if (row.status, row.list_id) == tab)
@@ -294,6 +287,21 @@ def page(
         people = {str(person_id): name for person_id, name in rows}
     cards = _cards([movie_id for movie_id, _ in shown])
     return LibraryPage(query, tabs, total, cards, end, has_films, people)
+
+
+def everything(user_id: str, query: LibraryQuery) -> tuple[LibraryQuery, str, array]:
+    """The query of the tab that `page` would show, the name of its list, empty for another tab, and
+    the ids of all its films in their order.
+
+    One statement reads the order, so that each film is there once whatever changes meanwhile.
+    """
+    lists = _lists(user_id)
+    is_open = query.status or query.list in [row.id for row in lists]
+    counts = Counter() if is_open else _counts(user_id, query, bool(lists))[0]
+    query = _in_its_tab(query, counts, lists)
+    name = next((row.name for row in lists if row.id == query.list), "")
+    rows = db.execute(_in_order(user_id, query, lists, None))
+    return query, name, array("q", (movie_id for movie_id, *_ in rows))
 
 
 def card(user_id: str, imdb_id: str) -> Card | None:
@@ -336,6 +344,20 @@ def search(films: ModelSelect, text: str) -> ModelSelect:
             | (Title.imdb_id == word)
         )
     return films
+
+
+def _lists(user_id: str) -> list[CustomList]:
+    rows = CustomList.select().where(CustomList.user == user_id)
+    return list(rows.order_by(CustomList.position, CustomList.id))
+
+
+def _in_its_tab(query: LibraryQuery, counts: Counter, lists: list[CustomList]) -> LibraryQuery:
+    """With the tab that is shown: films to watch first, where none is asked for that there is.
+    `counts` of the films that pass, by status."""
+    if query.list in [row.id for row in lists]:
+        return replace(query, status="")
+    first = "toWatch" if counts["toWatch"] or not counts else "all"
+    return query.changed(list="", status=query.status or first)
 
 
 def _tabs(counts: Counter, on_lists: Counter, lists: list[CustomList]) -> list[Tab]:
@@ -396,6 +418,14 @@ def _find(
 ) -> list[tuple[int, Position]]:
     """The films' ids and their positions alone: rows that are passed over cost only
     their place in an index."""
+    rows = _in_order(user_id, query, lists, after).offset(offset).limit(limit)
+    return [(movie_id, Position(query.sort, *row)) for movie_id, *row in db.execute(rows)]
+
+
+def _in_order(
+    user_id: str, query: LibraryQuery, lists: list[CustomList], after: Position | None
+) -> ModelSelect:
+    """Each film's id, sort key and what decides among equal keys."""
     needs_title = _needs_title(query) or query.sort in ("imdb", "year", "title")
     key = _sort_key(query.sort)
     # Decides among equal keys.
@@ -422,8 +452,7 @@ def _find(
     order = (Asc if query.sort in ASCENDING else Desc)(key)
     # A list has the film first that was put there first, the other orders the newest.
     tie = among.asc() if query.sort == LIST_ORDER else among.desc()
-    rows = films.order_by(order, tie).offset(offset).limit(limit)
-    return [(movie_id, Position(query.sort, *row)) for movie_id, *row in db.execute(rows)]
+    return films.order_by(order, tie)
 
 
 def _needs_title(query: LibraryQuery) -> bool:

@@ -27,6 +27,13 @@ def listing(user_id: str) -> list[SavedView]:
     return list(rows.order_by(SavedView.position, SavedView.name))
 
 
+def name_of(user_id: str, query: browse.LibraryQuery) -> str:
+    """The first of this user's views that leads to the query; empty where none does."""
+    params = query.params()
+    rows = listing(user_id)
+    return next((row.name for row in rows if browse.parse(row.filters).params() == params), "")
+
+
 def view(row: SavedView) -> LibraryView:
     return LibraryView(row.id, row.user_id, row.name, row.filters, row.position, row.last_modified)
 

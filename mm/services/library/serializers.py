@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from statistics import mean
 
-from peewee import JOIN, SQL, Asc, Desc, fn
+from peewee import JOIN, Asc, Desc, fn
 
 from mm import models
-from mm.database import db, snapshot
+from mm.database import db, literal, snapshot
 from mm.models import (
     CustomList,
     ListFilm,
@@ -160,7 +160,7 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
                 Movie.select(*COLUMNS, *HINT, *title_json.columns()).join(Title)
             )
             .join_from(Movie, CustomList, JOIN.LEFT_OUTER)
-            .where((Movie.user == user_id) & Movie.id.in_(_literal(ids)))
+            .where((Movie.user == user_id) & Movie.id.in_(literal(ids)))
         )
         by_id = {movie_id: row for movie_id, *row in db.execute(rows)}
         if not by_id:
@@ -198,18 +198,12 @@ def _batch(user_id: str, ids: list[int]) -> list[MovieView]:
     return views
 
 
-def _literal(ids: Iterable[int]) -> SQL:
-    """Ids from the database as one list: as parameters, Peewee would take longer to
-    put a thousand of them into a statement than the database takes to answer it."""
-    return SQL(f"({','.join(map(str, ids))})")
-
-
 def _latest_watches(movie_ids: Iterable[int]) -> dict[int, tuple]:
     """{film's id: (date_watched, my_rating, note, day_known)}, without those never watched."""
     columns = (Watch.movie, Watch.date_watched, Watch.my_rating, Watch.note, Watch.day_known)
     dated = (
         Watch.select(*columns)
-        .where(Watch.movie.in_(_literal(movie_ids)))
+        .where(Watch.movie.in_(literal(movie_ids)))
         .order_by(Watch.date_watched)
     )
     # Ordered by date, so that the last one stays in the dict.
@@ -222,7 +216,7 @@ def _list_ids(movie_ids: Iterable[int]) -> dict[int, list[str]]:
     rows = (
         ListFilm.select(ListFilm.movie, CustomList.id)
         .join(CustomList)
-        .where(ListFilm.movie.in_(_literal(movie_ids)))
+        .where(ListFilm.movie.in_(literal(movie_ids)))
         .order_by(CustomList.id)
     )
     list_ids: dict[int, list[str]] = {}
@@ -241,13 +235,13 @@ def _votes(user_id: str, imdb_ids: dict[int, str]) -> dict[int, list[Recommendat
             Recommendation.date_recommended,
             Recommendation.vote_type,
         )
-        .where(Recommendation.movie.in_(_literal(imdb_ids)))
+        .where(Recommendation.movie.in_(literal(imdb_ids)))
         .order_by(Recommendation.date_recommended, Recommendation.id)
     )
     found = list(db.execute(rows))
     # Each name is read once: joined, it would come with every vote of the person.
     voters = {person_id for _, _, person_id, *_ in found}
-    people = Person.select(Person.id, Person.name).where(Person.id.in_(_literal(voters)))
+    people = Person.select(Person.id, Person.name).where(Person.id.in_(literal(voters)))
     names = dict(db.execute(people)) if voters else {}
     votes: dict[int, list[RecommendationView]] = {movie_id: [] for movie_id in imdb_ids}
     for movie_id, vote_id, person_id, date, is_up in found:
