@@ -20,6 +20,7 @@ from mm.schemas import Before
 from mm.services import account_links, accounts, jobs
 from mm.services.backup import backups, imports, quotas, uploads
 from mm.services.backup import files as backup_files
+from mm.services.collections import envelope, importing
 from mm.services.library import bulk, lists, movies, people, rankings, saved_views, shares
 from mm.services.server import archive_files, archives
 from tests.conftest import PASSWORD
@@ -168,6 +169,17 @@ TABLE = {
     "GET /shared/<token>/posters/<size>/<file>": everybody(200),
     "GET /shared/<token>/list.json": everybody(200),
     "POST /shared/<token>/add": own_library(REDIRECT),
+    "GET /collections/<any(people, lists, views, settings):kind>": own_library(200),
+    "POST /collections/<any(people, lists, views, settings):kind>/export": own_library(
+        200, data={"export_all": "1"}
+    ),
+    "POST /collections/<any(people, lists, views, settings):kind>/import": own_library(
+        REDIRECT, data=lambda: {"file": a_collection()}
+    ),
+    "GET /collections/<any(people, lists, views, settings):kind>/import/<job_id>": only_alice(200),
+    "POST /collections/<any(people, lists, views, settings):kind>/import/<job_id>": only_alice(
+        REDIRECT, data={"all": "skip"}
+    ),
     "GET /account": own_library(200),
     "POST /account/name": own_library(REDIRECT, data=lambda: {"username": f"name{next(numbers)}"}),
     # Accepted, it would change the address with which the others of this table log in.
@@ -549,6 +561,14 @@ def a_safety_copy():
     return filename
 
 
+def a_collection():
+    return io.BytesIO(envelope.encode(envelope.written("people", []))), "people.json"
+
+
+def a_waiting_collection():
+    return importing.receive(user(ALICE), "people", a_collection()[0]).id
+
+
 def a_waiting_import():
     return uploads.receive(user(ALICE), io.BytesIO(json.dumps(LIBRARY).encode())).id
 
@@ -563,6 +583,8 @@ def is_of_the_server(key):
 
 
 def a_job_of_alices(key):
+    if "/collections/" in key:
+        return a_waiting_collection
     return a_job_with_rejected_rows if "jobs/<job_id>/left-out" in key else a_waiting_import
 
 

@@ -1,6 +1,6 @@
 """What more than one page shows: jobs, the look-up of details, and the health of the backups."""
 
-from flask import request
+from flask import request, url_for
 from flask_login import current_user
 
 from mm import auth, clock, config, htmx, spoken
@@ -40,7 +40,8 @@ def job_context(job: Job | None) -> dict:
     if job.kind in history.ACTIONS:
         context["title"] = history.title_of(job, dates_of_reader())
     if job.kind in uploads.OTHER_KINDS:
-        context["collection_url"] = f"/collections/{job.params['kind']}/import/{job.id}"
+        kind = job.params["kind"]
+        context["collection_url"] = url_for("collections.show", kind=kind, job_id=job.id)
     if job.state == "done" and job.kind in (*history.ACTIONS, *uploads.OTHER_KINDS):
         context["undo"] = history.safety_copy_of(job, auth.account())
         context |= enrichment_context()

@@ -37,10 +37,10 @@ document.addEventListener("submit", ({ target }) => {
   menu.querySelector("summary").focus();
 });
 
-// A form is sent once, however impatient the finger is; the button's own value is on its way by
-// then.
+// A form is sent once, however impatient the finger is, unless its answer is a file; the button's
+// own value is on its way by then.
 document.addEventListener("submit", ({ target }) => {
-  if (target.matches("[hx-get], [hx-post]")) return;
+  if (target.matches("[hx-get], [hx-post], [data-again]")) return;
   const disable = (button) => (button.disabled = true);
   setTimeout(() => target.querySelectorAll("button").forEach(disable));
 });

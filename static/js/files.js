@@ -1,4 +1,4 @@
-// Choosing and dropping files.
+// Choosing and dropping files, and what goes into one.
 const marksTheField = (name, isOver) =>
   document.addEventListener(name, ({ target }) =>
     target.closest?.("[data-drop]")?.classList.toggle("file-drop--over", isOver),
@@ -26,4 +26,13 @@ document.addEventListener(
 document.addEventListener("toast", ({ detail }) => {
   if (detail.kind !== "bad") return;
   document.querySelectorAll("input[type=file]").forEach((input) => (input.value = ""));
+});
+
+// "Select All" ticks them all, until one is taken off again.
+document.addEventListener("change", ({ target }) => {
+  const all = target.form?.querySelector("[data-all]");
+  if (!all) return;
+  const boxes = [...target.form.querySelectorAll("[name=ids]")];
+  if (target === all) boxes.forEach((box) => (box.checked = all.checked));
+  else if (!target.checked) all.checked = false;
 });

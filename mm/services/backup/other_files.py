@@ -1,4 +1,5 @@
-"""Files of other programs, known by their content, so that who chose one is told what it is."""
+"""Files of other programs, and our own that are no library, known by their content, so that who
+chose one is told what it is."""
 
 import re
 
@@ -14,6 +15,14 @@ ZIP = "This is a ZIP file. Unpack it first, then choose the .json file in it."
 COMPRESSED = "This file is compressed. Unpack it first, then choose the .json file in it."
 CSV = f"This looks like a table (CSV). {ONLY_OURS}"
 WEB_PAGE = f"This looks like a web page. {ONLY_OURS}"
+# A collection begins with its metadata, of which kind it is among them; and where it is imported.
+COLLECTION = re.compile(r'"export_type"\s*:\s*"(people|lists|views|settings)"')
+COLLECTIONS = {
+    "people": "This file holds people. Import it on People.",
+    "lists": "This file holds lists. Import it on Lists.",
+    "views": "This file holds saved views. Import it on Library, under Filters.",
+    "settings": "This file holds settings. Import it on Account.",
+}
 # Files that a Letterboxd ZIP has, and what its tables name in their first lines.
 LETTERBOXD_FILES = (b"watched.csv", b"watchlist.csv", b"diary.csv")
 LETTERBOXD_NAME = "letterboxd"
@@ -37,7 +46,8 @@ def recognised(data: bytes) -> str | None:
     if line.startswith(("<!doctype html", "<html")):
         return WEB_PAGE
     if line.startswith(("{", "[", '"{')):
-        return None
+        found = COLLECTION.search(text)
+        return COLLECTIONS[found[1]] if found else None
     if LETTERBOXD_NAME in text.casefold():
         return LETTERBOXD
     if all(column in line for column in IMDB_COLUMNS):

@@ -8,7 +8,7 @@ items.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 from msgspec import Struct
@@ -33,6 +33,14 @@ BOM = "\ufeff"
 SHOWN_MAX = 40
 # What to say of the program's other files.
 WHOLE_LIBRARY = "This file holds a whole library. Import it on Data & Backup."
+
+
+class OtherKindError(UnusableFileError):
+    """`found`: of which kind the file is instead; None for a whole library."""
+
+    def __init__(self, message: str, found: CollectionKind | None):
+        super().__init__(message)
+        self.found = found
 
 
 class Received(NamedTuple):
@@ -100,12 +108,16 @@ def opened(
         raise UnusableFileError(NO_COLLECTION.format(kind, "`metadata` and `items`"))
     metadata, items = document.get("metadata"), document.get("items")
     if "movies" in document and metadata is None:
-        raise UnusableFileError(WHOLE_LIBRARY)
+        raise OtherKindError(WHOLE_LIBRARY, None)
     if not isinstance(metadata, dict):
         raise UnusableFileError(NO_COLLECTION.format(kind, "`metadata`"))
     found = metadata.get("export_type")
     if found != kind:
-        raise UnusableFileError(f"export type mismatch: {shown(found)} (expected {kind})")
+        mismatch = f"export type mismatch: {shown(found)} (expected {kind})"
+        for known in get_args(CollectionKind):
+            if found == known:
+                raise OtherKindError(mismatch, known)
+        raise UnusableFileError(mismatch)
     version = metadata.get("version")
     if version != COLLECTION_VERSION:
         raise UnusableFileError(

@@ -65,10 +65,22 @@ def find(job_id: str, user_id: str, kind: CollectionKind) -> Job:
     return job
 
 
+def waiting(user_id: str, kind: CollectionKind) -> Job | None:
+    """The file of this kind that its user has yet to confirm; there is one at most."""
+    mine = (Job.user == user_id) & (Job.kind == JOB) & (Job.state == uploads.WAITING)
+    job = Job.select().where(mine).order_by(Job.created_at.desc()).first()
+    return job if job and job.params.get("kind") == kind else None
+
+
+def chosen(job: Job) -> tuple[dict[str, str], str | None]:
+    """What its user has chosen: the resolutions by name, and the one for all others."""
+    return job.params.get("resolutions", {}), job.params.get("bulk")
+
+
 def planned(job: Job) -> CollectionPlan:
     """The plan of a waiting file as its user has chosen, for the library as it is now. Raises
     NotFoundError when the file is gone."""
-    return plans.plan(job.user_id, _received(job), *_chosen(job))
+    return plans.plan(job.user_id, _received(job), *chosen(job))
 
 
 def choose(
@@ -103,7 +115,7 @@ def run(job: Job) -> dict:
         result = _run(
             user,
             _received(job),
-            *_chosen(job),
+            *chosen(job),
             job.params.get("source"),
             job.params.get("agreed"),
             job,
@@ -125,10 +137,6 @@ def failed(job: Job, _message: str) -> None:
 
 def _received(job: Job) -> Received:
     return envelope.read(job.params["kind"], uploads.data_of(job))
-
-
-def _chosen(job: Job) -> tuple[dict[str, str], str | None]:
-    return job.params.get("resolutions", {}), job.params.get("bulk")
 
 
 def _run(

@@ -13,11 +13,13 @@ NAMED_MAX = 3
 
 
 class Choice(NamedTuple):
-    """Something that can be exported. `detail`: a few words about it, such as "12 films"."""
+    """Something that can be exported. `detail`: a few words about it, such as "12 films"; `row`:
+    what its face or its mark is drawn from, where it has one."""
 
     id: int | str
     name: str
     detail: str
+    row: Any = None
 
 
 class Entry(Struct):

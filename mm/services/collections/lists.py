@@ -78,7 +78,8 @@ class _AllFilms:
 
 def choices(user_id: str) -> list[Choice]:
     counts = library_lists.film_counts(user_id)
-    return [Choice(row.id, row.name, plural(counts[row.id], "film")) for row in _in_order(user_id)]
+    rows = _in_order(user_id)
+    return [Choice(row.id, row.name, plural(counts[row.id], "film"), row) for row in rows]
 
 
 def export(user_id: str, ids: Sequence[int | str] | None) -> list[ListItem]:

@@ -21,7 +21,7 @@ PROTECTED = "pinned recommenders cannot be overwritten"
 
 def choices(user_id: str) -> list[Choice]:
     return [
-        Choice(person.id, person.name, "trusted" if person.is_trusted else "")
+        Choice(person.id, person.name, "trusted" if person.is_trusted else "", person)
         for person in _listing(user_id)
         if not person.quick_key
     ]
