@@ -57,7 +57,7 @@ def add(token: str) -> Response:
     if _is_mine(shared):
         return htmx.go(url_for("library.index", list=shared.custom_list.id))
     job = sharing.keep(auth.account(), shared)
-    return htmx.go(f"/collections/{sharing.KIND}/import/{job.id}")
+    return htmx.go(url_for("collections.show", kind=sharing.KIND, job_id=job.id))
 
 
 @bp.errorhandler(NotFoundError)
