@@ -248,7 +248,7 @@ def test_an_address_with_a_query_shows_what_it_says(page, by_title, query):
 
 def test_from_what_it_opens_with_each_size_and_order_can_be_chosen(page, by_title):
     text = page.get("/").text
-    switch = re.search(r'class="size-switch".*?</nav>', text, re.DOTALL)[0]
+    switch = re.search(r'class="segments".*?</nav>', text, re.DOTALL)[0]
     addresses = [address.replace("&amp;", "&") for address in re.findall(r'href="(.+?)"', switch)]
     assert [shown_as(page.get(address).text)[:2] for address in addresses] == [
         ("s", "title"),
