@@ -121,7 +121,7 @@ class TestPreviewAndImport:
             "             becomes trusted",
             "             emoji: none → 🦊",
             "imported     Finn",
-            "2 people: 1 new, 1 with a name that exists already",
+            "2 people: 1 new, 1 with a name that you have already",
         ]
         assert library(bob) == before
         dry = run(
@@ -188,7 +188,7 @@ class TestPreviewAndImport:
         assert "NAME=skip, NAME=rename or NAME=overwrite" in said
         assert names(bob) == ["EVE"]
 
-    def test_a_resolution_for_a_name_that_the_file_has_not_is_refused(self, run, cast, bob):
+    def test_a_resolution_for_a_name_that_is_not_in_the_file_is_refused(self, run, cast, bob):
         path = file_of(run, {"name": "Max"})
         said = run(
             "import", "people", "--user", "bob", path, "--resolve", "Eve=rename", exit_code=2

@@ -250,7 +250,7 @@ def test_an_import_is_done_at_once_and_tells_what_became_of_each(page, alice, ev
     answer = confirmed(page, address, **chosen)
     assert answer.location == address
     text = words(page.get(address))
-    for badge in ("1 imported", "1 skipped", "1 overwritten", "1 renamed", "1 errors"):
+    for badge in ("1 imported", "1 skipped", "1 overwritten", "1 renamed", "1 error"):
         assert badge in text
     assert "Eve is now Eve (1)" in text
     assert "name: is missing or empty" in text.casefold()

@@ -228,7 +228,7 @@ class TestTheOwner:
         assert "until the end of 31 Jan 2098" in text
         page.post(home, data={"until": ""})
         text = page.get(home).text
-        assert "Saved. The link is the same." in text
+        assert "Saved. The link stays the same." in text
         assert "until you revoke it" in text
         assert not ListShare.get(token=token).shows_notes
 
