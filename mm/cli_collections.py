@@ -128,10 +128,11 @@ def import_file(
 
 
 def _ids(user: User, kind: CollectionKind, names: tuple[str, ...]) -> list[int | str]:
-    """Two lists may have the same name: both are meant then."""
+    """Two lists may have the same name: both are meant then. A setting is named as in its file."""
     of_name: dict[str, list[int | str]] = {}
     for choice in plans.KINDS[kind].choices(user.id) if names else ():
-        of_name.setdefault(fold(choice.name), []).append(choice.id)
+        known = str(choice.id) if kind == "settings" else choice.name
+        of_name.setdefault(fold(known), []).append(choice.id)
     for name in names:
         if fold(name) not in of_name:
             raise NotFoundError(f"There is no {plans.KINDS[kind].NOUN} named {plain(name)}.")

@@ -298,6 +298,12 @@ def test_each_kind_travels_from_one_account_to_another(run, alice, bob, kind):
     assert [item["name"] for item in theirs] == expected
 
 
+def test_a_setting_is_exported_by_the_name_that_it_has_in_a_file(run, cast):
+    run("export", "settings", *USER, "--name", "retention", "one.json")
+    (item,) = json.loads((run.folder / "one.json").read_text())["items"]
+    assert item["name"] == "retention"
+
+
 def test_the_commands_need_no_request_and_leave_the_folder_of_the_server_alone(run, cast):
     run("export", "people", *USER)
     assert list(config.current.tmp_dir.iterdir()) == []
