@@ -33,7 +33,7 @@ existing_option = click.option(
     type=click.Choice(plans.RESOLUTIONS),
     default="skip",
     show_default=True,
-    help="What to do with items whose name exists already.",
+    help="What to do with items whose name you have already.",
 )
 resolve_option = click.option(
     "--resolve",
@@ -58,8 +58,8 @@ def init_app(app: Flask) -> None:
 def export(
     kind: CollectionKind, name: str, names: tuple[str, ...], force: bool, file: Path | None
 ) -> None:
-    """Write them to FILE (- for standard output), by default KIND-export-DATE.json in this folder.
-    Without --name, all of them."""
+    """Write all of them, or those that --name names, to FILE (- for standard output), by default
+    KIND-export-DATE.json in this folder."""
     user = accounts.find(name)
     ids = _ids(user, kind, names)
     made = exporting.export(user.id, kind, ids, export_all=not names)
@@ -108,8 +108,8 @@ def import_file(
     yes: bool,
     file,
 ) -> None:
-    """Take the items of FILE (- for standard input) over, after a look at what that does. A safety
-    backup of the library is made first."""
+    """Import the items of FILE (- for standard input): say what happens to each, ask, and do it. A
+    safety backup of the library is made first; settings have none."""
     user, received, resolutions = accounts.find(name), _read(kind, file), _resolutions(resolved)
     plan = _plan(user, received, resolutions, conflicts)
     _say_plan(plan)
@@ -128,10 +128,11 @@ def import_file(
 
 
 def _ids(user: User, kind: CollectionKind, names: tuple[str, ...]) -> list[int | str]:
-    """Two lists may have the same name: both are meant then."""
+    """Two lists may have the same name: both are meant then. A setting is named as in its file."""
     of_name: dict[str, list[int | str]] = {}
     for choice in plans.KINDS[kind].choices(user.id) if names else ():
-        of_name.setdefault(fold(choice.name), []).append(choice.id)
+        known = str(choice.id) if kind == "settings" else choice.name
+        of_name.setdefault(fold(known), []).append(choice.id)
     for name in names:
         if fold(name) not in of_name:
             raise NotFoundError(f"There is no {plans.KINDS[kind].NOUN} named {plain(name)}.")
@@ -186,7 +187,7 @@ def _say_plan(plan: CollectionPlan) -> None:
         for line in (*(before + difference for difference in item.differences), *item.notes):
             click.echo(plain(" " * WIDTH + line))
     counted, known = _counted(plan.kind, shown.total_items), len(shown.conflicts)
-    click.echo(f"{counted}: {shown.new_items:,} new, {known:,} with a name that exists already")
+    click.echo(f"{counted}: {shown.new_items:,} new, {known:,} with a name that you have already")
     _warn(shown.version_warning, shown.warnings)
 
 

@@ -121,7 +121,7 @@ class TestPreviewAndImport:
             "             becomes trusted",
             "             emoji: none → 🦊",
             "imported     Finn",
-            "2 people: 1 new, 1 with a name that exists already",
+            "2 people: 1 new, 1 with a name that you have already",
         ]
         assert library(bob) == before
         dry = run(
@@ -188,7 +188,7 @@ class TestPreviewAndImport:
         assert "NAME=skip, NAME=rename or NAME=overwrite" in said
         assert names(bob) == ["EVE"]
 
-    def test_a_resolution_for_a_name_that_the_file_has_not_is_refused(self, run, cast, bob):
+    def test_a_resolution_for_a_name_that_is_not_in_the_file_is_refused(self, run, cast, bob):
         path = file_of(run, {"name": "Max"})
         said = run(
             "import", "people", "--user", "bob", path, "--resolve", "Eve=rename", exit_code=2
@@ -296,6 +296,12 @@ def test_each_kind_travels_from_one_account_to_another(run, alice, bob, kind):
     # A person of such a name is refused.
     expected = [item["name"] for item in mine if kind != "people" or item["name"] not in pinned]
     assert [item["name"] for item in theirs] == expected
+
+
+def test_a_setting_is_exported_by_the_name_that_it_has_in_a_file(run, cast):
+    run("export", "settings", *USER, "--name", "retention", "one.json")
+    (item,) = json.loads((run.folder / "one.json").read_text())["items"]
+    assert item["name"] == "retention"
 
 
 def test_the_commands_need_no_request_and_leave_the_folder_of_the_server_alone(run, cast):

@@ -59,7 +59,7 @@ def preview(kind: CollectionKind, json: CollectionImport):
     tags=["Collections"],
 )
 def import_items(kind: CollectionKind, json: CollectionImport):
-    """Take the items of a file over, in one transaction. Where a name is here already, the item is
+    """Import the items of a file, in one transaction. An item whose name you have already is
     skipped unless you choose otherwise; an overwrite keeps the id.
 
     Items that cannot be used are left out, and `error_details` names each. A safety backup of the

@@ -14,7 +14,7 @@ from mm.models import Job
 from mm.routes.contexts import enrichment_context, progress_context
 from mm.schemas import CollectionKind, ItemOutcome
 from mm.services.backup import history, uploads
-from mm.services.collections import envelope, importing, plans
+from mm.services.collections import envelope, importing, plans, settings
 from mm.services.collections.plans import CollectionPlan, Step
 
 # Rows of a group that are on the page, and those that can be ticked for an export.
@@ -46,7 +46,7 @@ PLACES: dict[CollectionKind, Place] = {
         "lists",
         "Lists",
         "lists.index",
-        "With their films in order, and what you noted on them.",
+        "With their films in order, and your notes on them.",
         "Create a list, and you can share it as a file.",
     ),
     "views": Place(
@@ -84,11 +84,12 @@ BADGES = {
 
 
 class Row(NamedTuple):
-    """An item of the file on the page. `number`: its place in the file; `follows`: the choice for
-    another item of the same name counts for this one too."""
+    """An item of the file on the page. `number`: its place in the file; `label`: its name on the
+    page; `follows`: the choice for another item of the same name counts for this one too."""
 
     number: int
     step: Step
+    label: str
     follows: bool
 
 
@@ -157,7 +158,7 @@ def sent_choices(job: Job, plan: CollectionPlan) -> tuple[dict[str, str], str | 
 
 
 def preview_context(job: Job, plan: CollectionPlan, notice: str = "") -> dict:
-    met, new, unusable = _groups(plan.steps)
+    met, new, unusable = _groups(plan)
     return {
         **kind_context(plan.kind),
         "job": job,
@@ -192,24 +193,31 @@ def job_context(job: Job) -> dict:
     return context
 
 
-def _groups(steps: Sequence[Step]) -> tuple[Group, Group, Group]:
+def _groups(plan: CollectionPlan) -> tuple[Group, Group, Group]:
     """What meets something that is here, what is new, and what cannot be used."""
     rows: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
     totals: Counter[int] = Counter()
     named: set[str] = set()
-    for number, step in enumerate(steps):
+    for number, step in enumerate(plan.steps):
         group = 2 if step.entry is None else 0 if step.here else 1
         totals[group] += 1
         if len(rows[group]) < ROWS:
-            rows[group].append(Row(number, step, group == 0 and fold(step.name) in named))
+            follows = group == 0 and fold(step.name) in named
+            rows[group].append(Row(number, step, _label(plan.kind, step), follows))
         if group == 0:
             named.add(fold(step.name))
     met, new, unusable = (Group(each, totals[place]) for place, each in enumerate(rows))
     return met, new, unusable
 
 
+def _label(kind: CollectionKind, step: Step) -> str:
+    """A file names a setting as programs do."""
+    known = settings.SETTINGS.get(step.name) if kind == "settings" else None
+    return known.label if known else step.name
+
+
 def _sentence(kind: CollectionKind, met: int, new: int, unusable: int) -> str:
-    """Such as "3 new people, 2 already here, 1 cannot be used."."""
+    """Such as “3 new, 2 already here, 1 cannot be used.”"""
     if not met + new + unusable:
         return f"This file has no {PLACES[kind].things}."
     parts = [(new, "new"), (met, "already here"), (unusable, "cannot be used")]
@@ -217,7 +225,7 @@ def _sentence(kind: CollectionKind, met: int, new: int, unusable: int) -> str:
 
 
 def _outcomes(steps: Sequence[Step]) -> str:
-    """What happens with the choices as they are: "3 are imported, 1 is renamed."."""
+    """What happens with the choices as they are: “3 are imported, 1 is renamed.”"""
     counts = Counter(step.outcome for step in steps)
     words = [
         f"{counts[outcome]:,} {OUTCOMES[outcome][counts[outcome] > 1]}"

@@ -33,7 +33,7 @@ def change(list_id: str) -> Response:
         )
     except InvalidError as error:
         return _page(row, error)
-    htmx.toast("Saved. The link is the same." if had_link else "The link is ready.")
+    htmx.toast("Saved. The link stays the same." if had_link else "The link is ready.")
     return htmx.go(url_for(".show", list_id=row.id))
 
 

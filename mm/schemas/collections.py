@@ -82,8 +82,8 @@ class CollectionExport(Struct):
 
 
 class CollectionImport(Struct):
-    """`export`: the file. `resolutions`: by an item's name in the file, what to do where that name
-    exists already: skip, rename or overwrite; `bulk_resolution` for all others, by default skip.
+    """`export`: the file. `resolutions`: by an item's name in the file, what to do where you have
+    that name already: skip, rename or overwrite; `bulk_resolution` for all others, by default skip.
     Without `export`, the body itself is the file, with its `metadata` and `items`."""
 
     export: dict[str, Any] | None = None

@@ -38,6 +38,15 @@ def test_a_name_that_is_here_is_treated_as_chosen(alice, bob, resolution, counts
     )
 
 
+def test_of_a_renamed_one_the_preview_says_what_an_overwrite_would_change(alice, bob):
+    library_people.create(alice.id, "Eve", is_trusted=True)
+    library_people.create(bob.id, "EVE")
+    received = envelope.read("people", file_of(alice))
+    (item,) = plans.preview(plans.plan(bob.id, received, bulk_resolution="rename")).items
+    assert item.new_name == "Eve (1)"
+    assert item.differences == ["name: EVE → Eve", "becomes trusted"]
+
+
 def test_quick_recommenders_are_neither_exported_nor_overwritten(alice, bob):
     assert people.export(alice.id, None) == []
     file = msgspec.json.decode(file_of(alice))

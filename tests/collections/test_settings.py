@@ -68,7 +68,7 @@ def test_settings_are_exported_whether_they_were_changed_or_not(alice, bob):
 def test_what_can_be_exported_tells_what_each_setting_says(alice):
     choose_others(alice)
     assert [choice[:3] for choice in settings.choices(alice.id)] == [
-        ("retention", "Retention", "14 days and 12 months"),
+        ("retention", "How long backups are kept", "14 days and 12 months"),
         ("dates", "Dates", "31.03.2026, Français"),
         ("library", "Library", "small posters, sorted by IMDb rating"),
     ]

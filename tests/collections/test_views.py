@@ -320,7 +320,7 @@ def test_a_view_of_mine_that_an_older_file_left_here_is_compared_as_it_is_shown(
     assert items_of(alice) == [view("Old")]
 
 
-def test_hundred_views_with_hostile_names_come_back_the_same(alice, bob):
+def test_a_hundred_views_with_hostile_names_come_back_the_same(alice, bob):
     hostile = ["<script>alert(1)</script>", "=1+1", "‮evil", "'; DROP TABLE x", "👩‍👩‍👧"]
     for user in (alice, bob):
         for name in hostile:

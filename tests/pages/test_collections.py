@@ -184,6 +184,20 @@ def test_the_preview_says_in_numbers_what_would_happen(page, eve):
     assert re.search(r'value="skip"\s+autocomplete="off"\s+checked', answer.text)
 
 
+def test_a_colour_is_shown_as_itself_and_both_names_stand_once(page, eve):
+    preview = page.get(upload(page, a_file({"name": "EVE", "color": "#1864ab"})).location)
+    text = words(preview)
+    assert "Here: Eve" in text
+    assert "name: Eve" not in text
+    assert '<circle cx="5" cy="5" r="5" fill="#1864ab"/>' in preview.text
+
+
+def test_a_setting_is_called_what_the_pages_call_it(page):
+    file = a_file({"name": "library", "value": {"size": "l", "sort": "title"}}, kind="settings")
+    text = words(page.get(upload(page, file, "settings").location))
+    assert "Library posters: Medium → Large" in text
+
+
 def test_a_choice_is_kept_and_draws_the_preview_anew(page, eve):
     address = upload(page, a_file("Eve", "Finn")).location
     form = {"resolution-0": "rename"}
@@ -250,7 +264,7 @@ def test_an_import_is_done_at_once_and_tells_what_became_of_each(page, alice, ev
     answer = confirmed(page, address, **chosen)
     assert answer.location == address
     text = words(page.get(address))
-    for badge in ("1 imported", "1 skipped", "1 overwritten", "1 renamed", "1 errors"):
+    for badge in ("1 imported", "1 skipped", "1 overwritten", "1 renamed", "1 error"):
         assert badge in text
     assert "Eve is now Eve (1)" in text
     assert "name: is missing or empty" in text.casefold()

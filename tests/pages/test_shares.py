@@ -228,7 +228,7 @@ class TestTheOwner:
         assert "until the end of 31 Jan 2098" in text
         page.post(home, data={"until": ""})
         text = page.get(home).text
-        assert "Saved. The link is the same." in text
+        assert "Saved. The link stays the same." in text
         assert "until you revoke it" in text
         assert not ListShare.get(token=token).shows_notes
 
@@ -270,6 +270,7 @@ def test_somebody_else_takes_it_along_as_a_file_that_waits(page, bob, winter):
     assert "Add to my library" in page.get(address).text
     preview = page.post(f"{address}/add").location
     assert re.fullmatch(r"/collections/lists/import/[\w-]+", preview)
+    assert "List shared by alice" in page.get(preview).text
     assert lists.listing(bob.id) == []
     page.environ_base["HTTP_SEC_FETCH_SITE"] = "cross-site"
     assert page.post(f"{address}/add").status_code == 403

@@ -109,7 +109,9 @@ def plan(
     kind.look_at(user_id, taken)
     for step in steps:
         if step.here and step.entry:
-            step.differences = kind.differences(step.entry, step.here)
+            # Under its name in the file, also where it is renamed: an overwrite would take that.
+            named = msgspec.structs.replace(step.entry, name=step.name)
+            step.differences = kind.differences(named, step.here)
     return CollectionPlan(
         user_id, received.kind, version, steps, received.version_warning, received.warnings
     )

@@ -34,9 +34,10 @@ Value = Mapping[str, Any]
 
 class Setting(NamedTuple):
     """One that files have. Its values are objects with the keys of `default`; `read` raises
-    FieldError for one that cannot be used. `said`: a value in a few words; `changes`: what the
-    second value changes in the first, each in words."""
+    FieldError for one that cannot be used. `label`: what the pages call it; `said`: a value in a
+    few words; `changes`: what the second value changes in the first, each in words."""
 
+    label: str
     default: Value
     of: Callable[[str], Value]
     read: Callable[[Value], Value]
@@ -47,7 +48,7 @@ class Setting(NamedTuple):
 
 def choices(user_id: str) -> list[Choice]:
     return [
-        Choice(name, name.capitalize(), setting.said(setting.of(user_id)))
+        Choice(name, setting.label, setting.said(setting.of(user_id)))
         for name, setting in SETTINGS.items()
     ]
 
@@ -210,6 +211,7 @@ def _usual_changes(mine: Value, theirs: Value) -> list[str]:
 # By the names that they have in a file, in the order in which they are shown.
 SETTINGS = {
     "retention": Setting(
+        label="How long backups are kept",
         default=_of_policy(Policy()),
         of=_policy_of,
         read=lambda value: _of_policy(_policy(value)),
@@ -218,6 +220,7 @@ SETTINGS = {
         changes=_policy_changes,
     ),
     "dates": Setting(
+        label="Dates",
         default=_of_style(PLAIN),
         of=_style_of,
         read=_read_style,
@@ -226,6 +229,7 @@ SETTINGS = {
         changes=_style_changes,
     ),
     "library": Setting(
+        label="Library",
         default=Usual()._asdict(),
         of=_usual_of,
         read=_read_usual,

@@ -25,4 +25,5 @@ def keep(user: User, shared: ListShare) -> Job:
     """The list as a file that waits for `user` to look at what its import would do. Raises as
     `importing.receive`."""
     data = envelope.encode(file_of(shared))
-    return importing.receive(user, KIND, io.BytesIO(data), envelope.file_name(KIND))
+    owner = shared.custom_list.user.username
+    return importing.receive(user, KIND, io.BytesIO(data), f"List shared by {owner}")
