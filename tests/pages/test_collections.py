@@ -103,6 +103,14 @@ def test_somebody_who_was_deleted_since_cannot_be_exported_and_the_rest_stays_ti
     assert re.search(rf'value="{eve.id}"\s+autocomplete="off"\s+checked', answer.text)
 
 
+def test_an_export_that_no_import_would_take_is_refused_and_the_ticks_stay(page, eve, monkeypatch):
+    monkeypatch.setattr(envelope, "ITEMS_MAX", 0)
+    answer = page.post(f"{PEOPLE}/export", data={"ids": [str(eve.id)]})
+    assert answer.status_code == 422
+    assert "Choose fewer" in answer.text
+    assert re.search(rf'value="{eve.id}"\s+autocomplete="off"\s+checked', answer.text)
+
+
 def test_a_kind_that_there_is_not_is_not_found(page):
     assert page.get("/collections/films").status_code == 404
     assert page.post("/collections/films/export").status_code == 404
