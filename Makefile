@@ -34,6 +34,7 @@ bench: .venv/ready
 	$(BIN)/python -m tests.bench.bench_plans
 	$(BIN)/python -m tests.bench.bench_lists
 	$(BIN)/python -m tests.bench.bench_collections
+	$(BIN)/python -m tests.bench.bench_table
 	$(BIN)/python -m tests.bench.bench_nightly
 	$(BIN)/python -m tests.bench.bench_archives
 	$(BIN)/python -m tests.bench.bench_movies

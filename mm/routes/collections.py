@@ -1,23 +1,20 @@
 """People, lists, views and settings as small files: chosen and exported, and imported after a look
 at the preview."""
 
-from io import BytesIO
-
-from flask import Blueprint, Response, request, send_file, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_login import current_user, login_required
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from mm import auth, htmx, log, tasks
 from mm.errors import ConflictError, InvalidError, NotFoundError, UserError
 from mm.models import Job
-from mm.routes import collection_pages
+from mm.routes import collection_pages, downloads
 from mm.schemas import CollectionKind
 from mm.services import jobs
 from mm.services.backup import uploads
-from mm.services.collections import envelope, importing, plans
+from mm.services.collections import envelope, exporting, importing
 from mm.services.collections.plans import CollectionPlan
 
-NOTHING_CHOSEN = "Please select at least one item to export"
 NO_FILE = "Choose a file first: one that was exported from Movie Manager."
 CHOSEN_SINCE = "Your choices changed what happens. Check it, then press Import again."
 KIND = "/<any(people, lists, views, settings):kind>"
@@ -35,18 +32,12 @@ def index(kind: CollectionKind) -> Response:
 @login_required
 def export(kind: CollectionKind) -> Response:
     """Without JavaScript "Select All" counts for itself, whatever else is ticked."""
-    ids = None if "export_all" in request.form else request.form.getlist("ids")
-    if ids == []:
-        return _index(kind, NOTHING_CHOSEN, 422)
+    ids, export_all = request.form.getlist("ids"), "export_all" in request.form
     try:
-        items = plans.KINDS[kind].export(current_user.id, ids)
-    except NotFoundError as error:  # deleted since the page was opened
+        made = exporting.export(current_user.id, kind, ids, export_all)
+    except UserError as error:  # nothing chosen, too much, or deleted since the page was opened
         return _index(kind, error.message, error.status)
-    content = BytesIO(envelope.encode(envelope.written(kind, items)))
-    name = envelope.file_name(kind)
-    return htmx.private(
-        send_file(content, "application/json", as_attachment=True, download_name=name)
-    )
+    return downloads.of_collection(made.filename, made.data)
 
 
 @bp.post(f"{KIND}/import")

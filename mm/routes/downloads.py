@@ -1,5 +1,5 @@
-"""Files that a user takes along: a tab of the library as CSV, and what an import leaves out as CSV
-for people and JSON for programs."""
+"""Files that a user takes along: a tab of the library as CSV, a collection, and what an import
+leaves out as CSV for people and JSON for programs."""
 
 import json
 import re
@@ -37,6 +37,12 @@ def of_library(table: Table) -> Response:
     response = streaming.in_pieces(spreadsheets.csv_of(FILM_COLUMNS, table.batches), "text/csv")
     response.headers["Content-Disposition"] = _attachment(f"{name}.csv")
     return htmx.private(response)
+
+
+def of_collection(name: str, content: bytes) -> Response:
+    """The file of people, lists, views or settings, or of a list that is shown by a link."""
+    headers = {"Content-Disposition": f"attachment; filename={name}"}
+    return htmx.private(Response(content, mimetype="application/json", headers=headers))
 
 
 def of_rows(rows: Iterable[dict], name: str, form: str) -> Response:

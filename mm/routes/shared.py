@@ -7,7 +7,7 @@ from flask_login import current_user
 from mm import auth, htmx
 from mm.errors import NotFoundError, TooManyRequestsError, UserError
 from mm.models import ListShare
-from mm.routes import posters
+from mm.routes import downloads, posters
 from mm.services.collections import envelope, sharing
 from mm.services.library import shares
 
@@ -43,9 +43,7 @@ def poster(token: str, size: str, file: str) -> Response:
 def download(token: str) -> Response:
     shared = auth.open_share(token)
     content = envelope.encode(sharing.file_of(shared))
-    name = envelope.file_name(sharing.KIND)
-    headers = {"Content-Disposition": f"attachment; filename={name}"}
-    return htmx.private(Response(content, mimetype="application/json", headers=headers))
+    return downloads.of_collection(envelope.file_name(sharing.KIND), content)
 
 
 @bp.post("/<token>/add")

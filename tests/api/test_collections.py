@@ -140,6 +140,35 @@ class TestPreview:
 
 
 class TestImport:
+    def test_clients_find_these_keys_and_an_overwrite_keeps_the_id(self, as_user, alice, bob, cast):
+        file = as_user(alice).post("/api/v1/export/people", json=ALL).json
+        file["items"].append({"name": ""})
+        body = {"export": file, "resolutions": {"Eve": "overwrite"}}
+        preview = as_user(bob).post("/api/v1/import/people/preview", json=body).json
+        assert preview.keys() >= {"total_items", "new_items", "version_warning"}
+        with db.connection_context():
+            mine = people.find(bob.id, "EVE").id
+        assert preview["conflicts"] == [
+            {
+                "import_name": "Eve",
+                "existing_id": mine,
+                "existing_name": "EVE",
+                "resolution": "overwrite",
+            }
+        ]
+        [error] = preview["errors"]
+        assert error.keys() == {"item_name", "error"}
+        result = as_user(bob).post("/api/v1/import/people", json=body).json
+        counts = ("total_items", "imported", "skipped", "overwritten", "renamed", "errors")
+        assert [result[count] for count in counts] == [3, 1, 0, 1, 0, 1]
+        assert result["error_details"] == [error]
+        assert result["imported_items"][0] == {
+            "import_name": "Eve",
+            "name": "Eve",
+            "id": mine,
+            "outcome": "overwritten",
+        }
+
     def test_it_can_be_undone(self, as_user, alice, bob, cast):
         before = library(bob)
         file = as_user(alice).post("/api/v1/export/people", json=ALL).json

@@ -20,6 +20,7 @@ from mm.services import accounts
 from mm.services.collections import envelope, importing, plans
 
 SECONDS, LIST_SECONDS = 1, 5
+KEPT = ("keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 # A table of the bare rows of each kind: as many columns as an item has.
 BARE = "CREATE TEMP TABLE bare (id INTEGER PRIMARY KEY, a, b, c, d, e)"
 
@@ -42,14 +43,29 @@ def main():
 
 
 def several(count):
-    """So many items of each kind; there are only a few settings."""
-    people = [person(number) for number in range(count)]
-    lists = [{"name": f"List {number}", "films": films(10, number)} for number in range(count)]
-    return {"people": people, "lists": lists}
+    """So many items of each kind; of settings there are only these."""
+    numbers = range(count)
+    lists = [{"name": f"List {number}", "films": films(10, number)} for number in numbers]
+    return {
+        "people": [person(number) for number in numbers],
+        "lists": lists,
+        "views": [view(number) for number in numbers],
+        "settings": [
+            {"name": "retention", "value": dict.fromkeys(KEPT, 2)},
+            {"name": "dates", "value": {"format": "iso", "language": "de"}},
+            {"name": "library", "value": {"size": "l", "sort": "title"}},
+        ],
+    }
 
 
 def person(number):
     return {"name": f"Person {number}", "is_trusted": True, "color": "#0a84ff", "emoji": "🦊"}
+
+
+def view(number):
+    """Of somebody whom the account knows, and of somebody whom it does not."""
+    people = ["Person -1", f"Person {number}"]
+    return {"name": f"View {number}", "filters": {"person": people, "decade": "1990", "q": "war"}}
 
 
 def long_list(count):
@@ -112,10 +128,16 @@ def bare_import(data):
         rows = []
         for item in json.loads(data)["items"]:
             for row in (item, *item.get("films", [])):
-                values = [value for value in row.values() if not isinstance(value, list)]
+                values = [
+                    bare_value(value) for value in row.values() if not isinstance(value, list)
+                ]
                 rows.append((values + [None] * 5)[:5])
         sql = "INSERT INTO bare (a, b, c, d, e) VALUES (?, ?, ?, ?, ?)"
         db.cursor().executemany(sql, rows)
+
+
+def bare_value(value):
+    return json.dumps(value) if isinstance(value, dict) else value
 
 
 def bare_export():

@@ -9,7 +9,7 @@ import pytest
 from mm import __version__
 from mm.errors import InvalidError, TooLargeError, UnusableFileError
 from mm.models import CustomList, Person
-from mm.services.collections import envelope, importing, plans
+from mm.services.collections import envelope, exporting, importing, plans
 from mm.services.library import people
 from tests.support.libraries import export
 
@@ -46,6 +46,21 @@ class TestWriting:
         pretty = envelope.encode(collection)
         monkeypatch.setattr(envelope, "FILE_MAX", len(pretty) - 1)
         assert envelope.read("people", envelope.encode(collection)).items == []
+
+    @pytest.mark.parametrize(
+        "limit, value",
+        [("ITEMS_MAX", 2), ("FILE_MAX", 200), ("BRACKETS_MAX", 4), ("COMMAS_MAX", 5)],
+    )
+    def test_what_no_import_would_take_is_not_written(self, alice, monkeypatch, limit, value):
+        """So nobody learns only in the other household that their file is of no use."""
+        for name in ("Eve", "Ben", "Zoe"):
+            people.create(alice.id, name)
+        whole = exporting.export(alice.id, "people", [], export_all=True).data
+        monkeypatch.setattr(envelope, limit, value)
+        with pytest.raises((UnusableFileError, TooLargeError)):
+            envelope.read("people", whole)
+        with pytest.raises(InvalidError, match="Choose fewer"):
+            exporting.export(alice.id, "people", [], export_all=True)
 
 
 class TestReading:

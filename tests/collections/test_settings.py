@@ -3,17 +3,21 @@ the library is touched, and no backup is deleted at once."""
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
+from mm import dates
 from mm.dates import PLAIN, Style
 from mm.errors import ConflictError, NotFoundError
-from mm.models import Job, UserSetting
+from mm.models import Job, User, UserSetting
 from mm.services import date_style
 from mm.services.backup import backups, policies
 from mm.services.backup.retention import Policy
 from mm.services.collections import envelope, importing, plans, settings
-from mm.services.library import usual
+from mm.services.library import browse, usual
 from mm.services.library.usual import Usual
-from tests.support.libraries import reload
+from tests.support.libraries import fresh_account, reload
 
 KEEP = {"keep_daily": 7, "keep_weekly": 8, "keep_monthly": 0, "keep_yearly": 0}
 RETENTION = {"name": "retention", "value": KEEP}
@@ -232,3 +236,53 @@ def test_an_unreadable_setting_of_another_version_counts_as_not_chosen(alice):
         UserSetting.delete().execute()
         UserSetting.create(user=alice.id, key=usual.KEY, value=value)
         assert usual.of(alice.id) == Usual()
+
+
+# What the cards of Account offer, and what no setting takes.
+values = {
+    "retention": st.fixed_dictionaries(
+        dict.fromkeys(KEEP, st.sampled_from([0, 1, 7, 12, -1, 10**6]))
+    ),
+    "dates": st.fixed_dictionaries(
+        {
+            "format": st.sampled_from([*dates.FORMATS, "roman"]),
+            "language": st.sampled_from([*dates.LANGUAGES, "la"]),
+        }
+    ),
+    "library": st.fixed_dictionaries(
+        {
+            "size": st.sampled_from([*browse.SIZES, "huge"]),
+            "sort": st.sampled_from([*browse.SORTS, "mood"]),
+        }
+    ),
+}
+files = st.fixed_dictionaries({}, optional=values).map(
+    lambda given: [{"name": name, "value": value} for name, value in given.items()]
+)
+
+
+@examples(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(mine=files, theirs=files, bulk=st.sampled_from(["skip", "overwrite"]))
+def test_a_preview_says_what_then_happens_and_settings_come_back_the_same(
+    database, mine, theirs, bulk
+):
+    User.delete().execute()
+    one, two = (fresh_account(name) for name in ("one", "two"))
+    plans.apply(plans.plan(one.id, file_of(*mine)))
+    before = {item["name"]: item["value"] for item in items_of(one)}
+    plan = plans.plan(one.id, file_of(*theirs), None, bulk)
+    seen, result = plans.preview(plan), plans.apply(plan)
+    taken = {item.name for item in seen.items if item.outcome in plans.TAKEN}
+    assert [done.name for done in result.imported_items] == [
+        item.name for item in seen.items if item.name in taken
+    ]
+    given_values = {item["name"]: item["value"] for item in theirs}
+    after = {item["name"]: item["value"] for item in items_of(one)}
+    assert after == before | {name: given_values[name] for name in taken}
+    for item in seen.items:
+        changes = item.differences if item.existing_id else item.notes
+        assert item.error or bool(changes) == (before[item.name] != given_values[item.name])
+    plans.apply(plans.plan(two.id, file_of(*items_of(one))))
+    assert items_of(two) == items_of(one)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mm.errors import NotFoundError
+from mm.errors import InvalidError, NotFoundError
 from mm.models import SavedView, User
+from mm.services import validation
 from mm.services.collections import envelope, importing, plans, views
 from mm.services.library import browse, lists, people, saved_views
 from tests.support.libraries import fresh_account
@@ -269,6 +270,15 @@ def test_a_name_that_is_here_is_treated_as_chosen(alice, bulk, frozen_clock):
             "overwrite": {"DARK": {"genre": "Horror"}, "Light": {}},
         }[bulk]
     )
+
+
+def test_a_full_library_takes_its_own_views_again_and_no_other(alice, monkeypatch):
+    for number in range(4):
+        saved_views.create(alice.id, f"View {number}", FILTERS)
+    monkeypatch.setattr(validation, "FILMS_MAX", 4)
+    assert taken(alice, *items_of(alice), bulk="overwrite").overwritten == 4
+    with pytest.raises(InvalidError, match="A library can hold 4 saved views"):
+        planned(alice, view("Another"))
 
 
 def test_a_name_twice_in_a_file_is_an_error(alice):

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from mm import __version__, clock, config
-from mm.errors import TooLargeError, UnusableFileError
+from mm.errors import InvalidError, TooLargeError, UnusableFileError
 from mm.schemas import COLLECTION_VERSION, Collection, CollectionKind, CollectionMetadata
 from mm.services import portable
 from mm.services.validation import TYPE_NAMES
@@ -26,6 +26,7 @@ ITEMS_MAX = 10_000
 # A list of 100,000 films has as many brackets, and four times as many commas.
 BRACKETS_MAX = 250_000
 COMMAS_MAX = 1_200_000
+TOO_MUCH = "One file can’t hold all of this. Choose fewer, and export the others as another file."
 EMPTY = "This file is empty. Choose a file that was exported from Movie Manager."
 NO_COLLECTION = "This isn’t a Movie Manager file of {}: it has no {}."
 BOM = "\ufeff"
@@ -68,8 +69,15 @@ def written(kind: CollectionKind, items: Sequence[Struct]) -> Collection:
 
 
 def encode(collection: Collection) -> bytes:
-    """Indented, for people who open it, unless it could not be imported then."""
+    """Indented, for people who open it, unless it could not be imported then. Raises InvalidError
+    for what no import would take."""
     data = msgspec.json.encode(collection)
+    if (
+        len(data) > FILE_MAX
+        or len(collection.items) > ITEMS_MAX
+        or portable.has_too_many_parts(data, BRACKETS_MAX, COMMAS_MAX)
+    ):
+        raise InvalidError(TOO_MUCH)
     pretty = msgspec.json.format(data, indent=2) + b"\n"
     return data if len(pretty) > FILE_MAX else pretty
 

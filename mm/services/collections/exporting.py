@@ -21,8 +21,8 @@ class Exported(NamedTuple):
 def export(
     user_id: str, kind: CollectionKind, ids: Sequence[int | str], export_all: bool = False
 ) -> Exported:
-    """With `export_all` the ids do not count. Raises InvalidError where nothing was chosen, and
-    NotFoundError for an unknown id."""
+    """With `export_all` the ids do not count. Raises InvalidError where nothing was chosen, or more
+    than a file can hold, and NotFoundError for an unknown id."""
     if not ids and not export_all:
         raise InvalidError(NOTHING_CHOSEN)
     items = plans.KINDS[kind].export(user_id, None if export_all else ids)
