@@ -120,8 +120,9 @@ def here(user_id: str) -> list[Here]:
 
 
 def look_at(user_id: str, entries: Sequence[Entry]) -> None:
-    """Says what each view is taken without; checks the room, as if all of them were new."""
-    require_room(user_id, SavedView, "saved views", len(entries))
+    """Says what each view is taken without; checks the room for those that are new."""
+    if new := sum(entry.overwrites is None for entry in entries):
+        require_room(user_id, SavedView, "saved views", new)
     named = _named(user_id)
     for entry in entries:
         entry.values.query, notes = _usable(entry.values.filters, named)
