@@ -429,3 +429,12 @@ def test_views_come_back_the_same_from_another_household(database, mine):
     assert [item.notes for item in plans.preview(plan).items] == [[]] * len(exported)
     plans.apply(plan)
     assert items_of(two) == exported
+
+
+def test_a_library_that_is_full_of_views_takes_its_own_again(alice, monkeypatch):
+    taken(alice, *(view(str(number)) for number in range(4)))
+    # As many as the quick recommenders.
+    monkeypatch.setattr(validation, "FILMS_MAX", 4)
+    assert taken(alice, view("1", q="alien"), bulk="overwrite").overwritten == 1
+    with pytest.raises(InvalidError, match="A library can hold 4 saved views"):
+        taken(alice, view("4"))

@@ -161,6 +161,27 @@ def test_links_to_lists_outlive_a_restore_unless_they_were_revoked_since(library
             shares.find(token)
 
 
+def test_what_a_link_shows_and_how_long_stays_as_it_was_chosen_last(library, alice, frozen_clock):
+    """A restore shows nobody again what its owner has since hidden."""
+    until = str(clock.today(config.current.zone))
+    open_until, with_notes, narrowed = (lists.create(alice.id, name) for name in "abc")
+    shares.share(alice.id, open_until.id)
+    shares.share(alice.id, with_notes.id, shows_notes=True)
+    shares.share(alice.id, narrowed.id, until)
+    archive = archives.create("manual")
+    ended = shares.share(alice.id, open_until.id, until).token
+    without = shares.share(alice.id, with_notes.id).token
+    longer = shares.share(alice.id, narrowed.id, shows_notes=True).token
+    job, _token = restore.request(archive.timestamp)
+    assert do(job).state == "done"
+    assert not shares.find(without).shows_notes
+    assert shares.find(longer).shows_notes
+    frozen_clock.move(2 * clock.DAY)
+    assert shares.find(longer).expires_at is None
+    with pytest.raises(NotFoundError):
+        shares.find(ended)
+
+
 def test_nobody_knows_what_was_revoked_in_a_database_that_cannot_be_read(
     library, alice, monkeypatch, tmp_path
 ):
@@ -170,7 +191,7 @@ def test_nobody_knows_what_was_revoked_in_a_database_that_cannot_be_read(
     damaged = tmp_path / "damaged.db"
     monkeypatch.setattr(live_database, "live_path", lambda: damaged)
     # On a new server nothing was revoked.
-    assert live_database.kept().shares == frozenset()
+    assert live_database.kept().shares == {}
     damaged.write_bytes(b"no database" * 1000)
     assert live_database.kept().shares is None
 

@@ -33,17 +33,24 @@ STOP_FIRST = (
 )
 
 
+class ShareChoices(NamedTuple):
+    """What a link to a list shows, and until when: the columns of models.ListShare."""
+
+    shows_notes: bool
+    expires_at: float | None
+
+
 class Kept(NamedTuple):
     """What the restored data takes over from the data it replaces. `settings` are the values as
     they are stored; empty where the database could not be read. `last_person`: the largest id that
-    a person ever had. `shares`: the tokens of the links to lists; none where they cannot be read,
-    so that nobody knows which were revoked."""
+    a person ever had. `shares`: the links to lists by token, each with what its owner chose for it;
+    none where they cannot be read, so that nobody knows which were revoked."""
 
     settings: dict[str, str]
     token_versions: dict[str, int]
     user_version: int
     last_person: int
-    shares: frozenset[str] | None
+    shares: dict[str, ShareChoices] | None
 
 
 def fault() -> str | None:
@@ -77,20 +84,21 @@ def kept() -> Kept:
     token_versions: dict[str, int] = {}
     last_person = 0
     # Where there is no database yet, nothing was revoked either.
-    tokens: frozenset[str] | None = None if live_path().exists() else frozenset()
+    shares: dict[str, ShareChoices] | None = None if live_path().exists() else {}
     with contextlib.suppress(sqlite3.DatabaseError, OSError), opened(live_path()) as live:
         settings = dict(live.execute("SELECT key, value FROM setting"))
         token_versions = dict(live.execute("SELECT id, token_version FROM user"))
         [(last_person,)] = live.execute(
             "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'person'"
         )
-        tokens = shares_in(live)
-    return Kept(settings, token_versions, user_version() or 0, last_person, tokens)
+        shares = shares_in(live)
+    return Kept(settings, token_versions, user_version() or 0, last_person, shares)
 
 
-def shares_in(database: sqlite3.Connection) -> frozenset[str]:
-    """The tokens of the links to lists that a database of this version's schema holds."""
-    return frozenset(token for (token,) in database.execute("SELECT token FROM list_share"))
+def shares_in(database: sqlite3.Connection) -> dict[str, ShareChoices]:
+    """The links to lists that a database of this version's schema holds, by token."""
+    rows = database.execute("SELECT token, shows_notes, expires_at FROM list_share")
+    return {token: ShareChoices(*choices) for token, *choices in rows}
 
 
 def user_version() -> int | None:

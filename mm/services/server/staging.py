@@ -72,7 +72,7 @@ def take_over(staged: sqlite3.Connection, kept: Kept) -> int:
     # Who was invited, or may set a new password, may have changed since the archive.
     if _columns(staged, "account_link"):
         staged.execute("DELETE FROM account_link")
-    _end_revoked_shares(staged, kept)
+    _keep_shares(staged, kept)
     epoch = _mark_anew(staged, kept.settings)
     _use_no_id_again(staged, kept.last_person, epoch)
     version = kept.user_version % USER_VERSION_MAX + 1
@@ -133,9 +133,10 @@ def _end_sessions(staged: sqlite3.Connection, live: dict[str, int]) -> None:
     )
 
 
-def _end_revoked_shares(staged: sqlite3.Connection, kept: Kept) -> None:
-    """A link to a list stays where it works in the database in use too, and where that one does not
-    know its account: this is another server then."""
+def _keep_shares(staged: sqlite3.Connection, kept: Kept) -> None:
+    """A link to a list stays where the database in use has it too, as its owner chose last: nobody
+    sees again what was hidden since. And it stays where that one does not know its account: this is
+    another server then."""
     if not _columns(staged, "list_share"):
         return
     shares = staged.execute(
@@ -147,6 +148,10 @@ def _end_revoked_shares(staged: sqlite3.Connection, kept: Kept) -> None:
         if kept.shares is None or (user_id in kept.token_versions and token not in kept.shares)
     ]
     staged.executemany("DELETE FROM list_share WHERE token = ?", ended)
+    staged.executemany(
+        "UPDATE list_share SET shows_notes = ?, expires_at = ? WHERE token = ?",
+        [(*choices, token) for token, choices in (kept.shares or {}).items()],
+    )
 
 
 def _end_jobs(staged: sqlite3.Connection, own: dict | None) -> None:
