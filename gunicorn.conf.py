@@ -12,8 +12,9 @@ workers = 1
 #   12 posters from the image host   (mm/services/enrichment/posters.py: AT_ONCE and WAITING)
 #    6 checks of passwords           (mm/login_limits.py: AT_ONCE and WAITING)
 #    2 uploads of archives           (mm/services/server/archive_uploads.py: AT_ONCE)
-# That makes 44, and 4 are left. With fewer threads, connections take at most half of them.
-threads = 48
+#    3 long shared lists, whole      (mm/services/library/shares.py: 1 and WAITING)
+# That makes 47, and 5 are left. With fewer threads, connections take at most half of them.
+threads = 52
 limit_request_line = 8190
 # Its socket would be written into the home folder.
 control_socket_disable = True

@@ -48,7 +48,7 @@ def preview(kind: CollectionKind, json: CollectionImport):
     sentence.
     """
     received = envelope.opened(kind, _file(json))
-    plan = plans.plan(auth.account().id, received, json.resolutions, json.bulk_resolution)
+    plan = importing.plan(auth.account().id, received, json.resolutions, json.bulk_resolution)
     return plans.preview(plan)
 
 

@@ -11,7 +11,7 @@ from mm.models import Job
 from mm.routes import collection_pages, downloads
 from mm.schemas import CollectionKind
 from mm.services import jobs
-from mm.services.backup import uploads
+from mm.services.backup import large_files, uploads
 from mm.services.collections import envelope, exporting, importing
 from mm.services.collections.plans import CollectionPlan
 
@@ -44,6 +44,7 @@ def export(kind: CollectionKind) -> Response:
 @login_required
 def upload(kind: CollectionKind) -> Response:
     try:
+        large_files.require_turn(current_user.id, request.content_length or 0)
         file = request.files.get("file")
         if file is None or not file.filename:
             raise InvalidError(NO_FILE)
@@ -130,7 +131,8 @@ def _preview(job: Job, plan: CollectionPlan, notice: str = "", status: int = 200
 
 
 def _confirm(job: Job) -> Response:
-    """It is done at once. What cannot be done now is left to the worker."""
+    """A small file is taken at once. The others, and what cannot be done now, are left to the
+    worker."""
     here = url_for(".show", kind=job.params["kind"], job_id=job.id)
     try:
         job = importing.confirm(job, request.form.get("plan", ""))
@@ -138,6 +140,9 @@ def _confirm(job: Job) -> Response:
         if not uploads.is_waiting(job):
             return htmx.go(here)
         return _preview(job, importing.planned(job), conflict.message, conflict.status)
+    if importing.is_large(job):
+        tasks.enqueue(job)
+        return htmx.go(here)
     with log.caught() as attempt:
         jobs.run(job.id, *tasks.WORK[importing.JOB])
     job = jobs.get(job.id, current_user.id)

@@ -27,10 +27,11 @@ def add_headers(response: Response) -> Response:
 @bp.get("/<token>")
 def show(token: str) -> Response:
     shared = auth.open_share(token)
-    if request.args.get("view") == "print":
-        return _page("shared/print.html", shared, films=shares.films(shared))
     number = min(max(request.args.get("page", 1, type=int), 1), PAGES_MAX)
-    return _page("shared/show.html", shared, films=shares.films(shared, number), number=number)
+    if request.args.get("view") == "print":
+        with shares.in_turn(shared):
+            return _page("shared/print.html", shared, number, shares.PRINT_SIZE)
+    return _page("shared/show.html", shared, number, shares.PAGE_SIZE)
 
 
 @bp.get("/<token>/posters/<size>/<file>")
@@ -42,7 +43,8 @@ def poster(token: str, size: str, file: str) -> Response:
 @bp.get("/<token>/list.json")
 def download(token: str) -> Response:
     shared = auth.open_share(token)
-    content = envelope.encode(sharing.file_of(shared))
+    with shares.in_turn(shared):
+        content = envelope.encode(sharing.file_of(shared))
     return downloads.of_collection(envelope.file_name(sharing.KIND), content)
 
 
@@ -72,7 +74,7 @@ def _is_mine(shared: ListShare) -> bool:
     return current_user.is_authenticated and current_user.id == shared.custom_list.user_id
 
 
-def _page(template: str, shared: ListShare, **context) -> Response:
+def _page(template: str, shared: ListShare, number: int, size: int) -> Response:
     count = shares.count_films(shared)
     return htmx.render(
         template,
@@ -80,7 +82,9 @@ def _page(template: str, shared: ListShare, **context) -> Response:
         list=shared.custom_list,
         owner=shared.custom_list.user,
         count=count,
-        pages=max(1, -(-count // shares.PAGE_SIZE)),
+        films=shares.films(shared, number, size),
+        number=number,
+        first=(number - 1) * size + 1,
+        pages=max(1, -(-count // size)),
         is_mine=_is_mine(shared),
-        **context,
     )

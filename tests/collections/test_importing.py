@@ -3,6 +3,7 @@ of its items is tested with that kind."""
 
 import io
 import json
+import threading
 from types import SimpleNamespace
 
 import msgspec
@@ -10,11 +11,18 @@ import pytest
 
 from mm import clock, config, locks, tasks
 from mm.database import db
-from mm.errors import ConflictError, InvalidError, NoRoomError, NotFoundError, UnusableFileError
+from mm.errors import (
+    ConflictError,
+    InvalidError,
+    NoRoomError,
+    NotFoundError,
+    UnavailableError,
+    UnusableFileError,
+)
 from mm.models import Job, User
 from mm.schemas import CollectionResult
 from mm.services import jobs
-from mm.services.backup import backups, history, imports, safety, undoing, uploads
+from mm.services.backup import backups, history, imports, large_files, safety, undoing, uploads
 from mm.services.collections import envelope, importing, plans
 from mm.services.library import people
 from tests.support import restores
@@ -462,3 +470,35 @@ class TestPages:
 def test_what_a_job_records_is_what_the_api_answers(alice, library):
     result = msgspec.convert(run(confirmed(alice)).result, CollectionResult)
     assert (result.imported, result.skipped, result.total_items) == (1, 1, 2)
+
+
+class TestLargeFiles:
+    """As whole libraries: one at a time."""
+
+    def test_wait_for_their_turn_at_each_step(self, alice, monkeypatch):
+        job = received(alice)
+        monkeypatch.setattr(large_files, "LARGE_FILE", 1)
+        monkeypatch.setattr(large_files, "TURN_SECONDS", 0.05)
+        theirs = envelope.read("people", file_of())
+        steps = [
+            lambda: received(alice),
+            lambda: importing.planned(job),
+            lambda: importing.choose(job, {}, "rename"),
+            lambda: importing.plan(alice.id, theirs),
+            lambda: importing.at_once(alice, theirs),
+        ]
+        with large_files.turn:
+            for step in steps:
+                with pytest.raises(UnavailableError, match="Another import is being read"):
+                    step()
+        assert importing.chosen(Job.get()) == ({}, None)
+        assert importing.at_once(alice, theirs).imported == 2
+
+    def test_the_worker_has_the_patience_to_wait(self, alice, monkeypatch):
+        job = confirmed(alice)
+        monkeypatch.setattr(large_files, "LARGE_FILE", 1)
+        monkeypatch.setattr(large_files, "TURN_SECONDS", 0)
+        large_files.turn.acquire()
+        threading.Timer(0.2, large_files.turn.release).start()
+        jobs.run(job.id, importing.run, importing.failed)
+        assert Job.get().state == "done"

@@ -3,6 +3,7 @@ recommenders."""
 
 import msgspec
 import pytest
+from playhouse.test_utils import count_queries
 
 from mm.services.collections import envelope, importing, people, plans
 from mm.services.library import people as library_people
@@ -57,3 +58,18 @@ def test_quick_recommenders_are_neither_exported_nor_overwritten(alice, bob):
     result = taken(bob, msgspec.json.encode(file), bulk="rename")
     assert [item.name for item in result.imported_items] == ["Random Person (1)"]
     assert library_people.find(bob.id, "Random Person (1)").quick_key is None
+
+
+def test_the_number_of_queries_does_not_depend_on_the_number_of_people(alice, bob):
+    counts = []
+    for user, count in ((alice, 3), (bob, 300)):
+        for number in range(count):
+            library_people.create(user.id, f"Person {number}")
+        items = [{"name": f"PERSON {number}", "color": "#123456"} for number in range(count)]
+        metadata = {"version": "1.0.0", "export_type": "people", "item_count": count}
+        received = envelope.opened("people", {"metadata": metadata, "items": items})
+        with count_queries() as counter:
+            plans.apply(plans.plan(user.id, received, None, "overwrite"))
+        counts.append(counter.count)
+    # One more gives each changed row its place in the feed.
+    assert counts[1] <= counts[0] + 2

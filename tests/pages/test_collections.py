@@ -13,7 +13,7 @@ from mm.errors import TooLargeError
 from mm.models import Job, Person
 from mm.routes import collection_pages, collections
 from mm.services import jobs
-from mm.services.backup import uploads
+from mm.services.backup import large_files, uploads
 from mm.services.collections import envelope, importing, plans
 from mm.services.library import people
 from tests.support.libraries import as_bytes, many
@@ -411,3 +411,32 @@ def test_the_pages_of_the_things_themselves_lead_here(page, alice):
     assert 'href="/collections/people"' in page.get("/people").text
     assert 'href="/collections/lists"' in page.get("/lists").text
     assert 'href="/collections/settings"' in page.get("/account").text
+
+
+# Large files
+
+
+def test_a_large_file_is_imported_by_the_worker(page, alice, eve, monkeypatch):
+    address = upload(page, a_file("Finn")).location
+    monkeypatch.setattr(large_files, "LARGE_FILE", 1)
+    assert confirmed(page, address).location == address
+    assert Job.get().state == "queued"
+    assert 'hx-trigger="every 1s"' in page.get(address).text
+    jobs.run(Job.get().id, importing.run, importing.failed)
+    assert "1 imported" in words(page.get(address))
+
+
+def test_a_large_file_without_a_turn_is_refused_before_it_arrives(page, alice, monkeypatch):
+    monkeypatch.setitem(large_files.waiting, alice.id, 1)
+    body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(large_files.LARGE_FILE)}
+    form = "multipart/form-data; boundary=x"
+    answer = page.post(f"{PEOPLE}/import", content_type=form, environ_overrides=body)
+    assert answer.status_code == 503
+    assert "Another import is being read" in answer.text
+
+
+class Unread(io.RawIOBase):
+    """A body that nobody may read."""
+
+    def readinto(self, buffer):
+        raise AssertionError("read")

@@ -147,6 +147,28 @@ class TestWhoeverHasTheLink:
         for odd in ("page=-1", "page=x", "page=99999999999999999999"):
             assert stranger.get(f"{address}?{odd}").status_code == 200
 
+    def test_prints_a_very_long_list_in_parts(self, stranger, winter, monkeypatch):
+        address = f"{share(winter)}?view=print"
+        monkeypatch.setattr(shares, "PRINT_SIZE", 1)
+        first, second = stranger.get(address).text, stranger.get(f"{address}&page=2").text
+        assert [name in first for name in ("Stalker", "Solaris", "Page 2 of 2")] == [1, 0, 1]
+        assert [name in second for name in ("Stalker", "Solaris", "Page 3")] == [0, 1, 0]
+        assert 'start="2"' in second
+
+    def test_waits_for_a_turn_to_get_all_films_of_a_long_list(self, stranger, winter, monkeypatch):
+        monkeypatch.setattr(shares, "TURN_SECONDS", 0)
+        address = share(winter)
+        whole = (f"{address}?view=print", f"{address}/list.json")
+        with shares.turn:
+            assert [stranger.get(path).status_code for path in whole] == [200, 200]
+            monkeypatch.setattr(shares, "PAGE_SIZE", 1)
+            for path in whole:
+                answer = stranger.get(path)
+                assert answer.status_code == 503
+                assert "Others are opening a long list" in answer.text
+            assert stranger.get(address).status_code == 200
+        assert [stranger.get(path).status_code for path in whole] == [200, 200]
+
     def test_a_page_of_many_films_asks_no_more_than_one_of_few(self, stranger, alice):
         put(alice, document([film(number) for number in range(1, 101)]))
         one, many = lists.create(alice.id, "One"), lists.create(alice.id, "Many")

@@ -1,4 +1,5 @@
 """Larger files are read one at a time in each process, because of the memory and the time it takes.
+So are larger collections, from the file to the plan.
 
 Each one that waits for its turn keeps a thread of the server, so only few may.
 """
@@ -36,15 +37,23 @@ def read(
     """As `portable.read`, which names what some other files are. A large file waits TURN_SECONDS
     for its turn, or as long as it takes where `is_patient`. Raises UnavailableError where too many
     wait already."""
-    is_large = len(data) >= LARGE_FILE
-    seconds = None if is_patient else TURN_SECONDS
-    with _turn(user_id, seconds) if is_large else contextlib.nullcontext():
+    with in_turn(len(data), user_id, is_patient):
         try:
             return portable.read(data, trusted, fixes)
         except UnusableFileError as error:
             if words := other_files.recognised(data):
                 raise UnusableFileError(words) from error
             raise
+
+
+def in_turn(
+    size_bytes: int, user_id: str, is_patient: bool = False
+) -> contextlib.AbstractContextManager[None]:
+    """A file of this size has its turn within this block; not again inside another. Waits and
+    raises as `read`."""
+    if size_bytes < LARGE_FILE:
+        return contextlib.nullcontext()
+    return _turn(user_id, None if is_patient else TURN_SECONDS)
 
 
 def require_turn(user_id: str, size_bytes: int) -> None:

@@ -14,7 +14,7 @@ from mm.errors import ConflictError, NoRoomError, NotFoundError
 from mm.models import Job, User
 from mm.schemas import CollectionKind, CollectionResult
 from mm.services import jobs
-from mm.services.backup import backups, imports, quotas, safety, uploads
+from mm.services.backup import backups, imports, large_files, quotas, safety, uploads
 from mm.services.collections import envelope, plans
 from mm.services.collections.envelope import Received
 from mm.services.collections.plans import CollectionPlan
@@ -35,11 +35,22 @@ def at_once(
 ) -> CollectionResult:
     """`source`: the file's name; `agreed`: the digest of the preview that the user has confirmed.
 
-    Raises InvalidError, BusyError, NoRoomError, and ConflictError where something else would happen
-    than `agreed`; nothing is changed then."""
-    with uploads.refusal_logged(user.id, JOB):
+    Raises InvalidError, BusyError, NoRoomError, ConflictError where something else would happen
+    than `agreed`, and UnavailableError where too many large files wait; nothing is changed then."""
+    with uploads.refusal_logged(user.id, JOB), large_files.in_turn(received.size, user.id):
         name = uploads.source_name(source)
         return _run(user, received, resolutions, bulk_resolution, name, agreed)
+
+
+def plan(
+    user_id: str,
+    received: Received,
+    resolutions: Mapping[str, str] | None = None,
+    bulk_resolution: str | None = None,
+) -> CollectionPlan:
+    """What `at_once` would do now. Raises InvalidError, and UnavailableError as it does."""
+    with large_files.in_turn(received.size, user_id):
+        return plans.plan(user_id, received, resolutions, bulk_resolution)
 
 
 # Step by step, for the pages: the file waits with a job of its user.
@@ -47,11 +58,12 @@ def at_once(
 
 def receive(user: User, kind: CollectionKind, stream: IO[bytes], name: str | None = None) -> Job:
     """An uploaded file, checked and kept for 24 hours in place of any earlier upload. Raises
-    TooLargeError, UnusableFileError or NoRoomError, with nothing kept."""
+    TooLargeError, UnusableFileError, NoRoomError, or UnavailableError where too many large files
+    wait, with nothing kept."""
     with uploads.refusal_logged(user.id, JOB):
         data = stream.read(envelope.FILE_MAX + 1)
-        received = envelope.read(kind, data)
-        plans.plan(user.id, received)
+        with large_files.in_turn(len(data), user.id):
+            plans.plan(user.id, envelope.read(kind, data))
         quotas.require_reserve(config.current.tmp_dir, len(data))
         params = {"kind": kind, "source": uploads.source_name(name)}
         return uploads.keep(user, data, JOB, params)
@@ -79,8 +91,8 @@ def chosen(job: Job) -> tuple[dict[str, str], str | None]:
 
 def planned(job: Job) -> CollectionPlan:
     """The plan of a waiting file as its user has chosen, for the library as it is now. Raises
-    NotFoundError when the file is gone."""
-    return plans.plan(job.user_id, _received(job), *chosen(job))
+    NotFoundError when the file is gone, and UnavailableError where too many large files wait."""
+    return _plan_of(job, *chosen(job))
 
 
 def choose(
@@ -88,7 +100,7 @@ def choose(
 ) -> CollectionPlan:
     """Keep what the user chose, and plan anew. Raises InvalidError for an unknown resolution, and
     ConflictError where the file waits no longer."""
-    plan = plans.plan(job.user_id, _received(job), resolutions, bulk_resolution)
+    plan = _plan_of(job, resolutions, bulk_resolution)
     job.params = {**job.params, "resolutions": dict(resolutions), "bulk": bulk_resolution}
     with db.atomic():
         waiting = (Job.id == job.id) & (Job.state == uploads.WAITING)
@@ -106,20 +118,26 @@ def confirm(job: Job, agreed: str) -> Job:
     return uploads.queue(job, {**job.params, "agreed": agreed})
 
 
+def is_large(job: Job) -> bool:
+    """Whether the import of this file may take longer than somebody waits for a page."""
+    try:
+        return uploads.path_of(job).stat().st_size >= large_files.LARGE_FILE
+    except FileNotFoundError:  # it is done already
+        return False
+
+
 def run(job: Job) -> dict:
     """The work of a job of kind collection; the CollectionResult as builtins. Raises
     jobs.UnconfirmedError where something else would happen than what was confirmed, or when there
     is no room: the file stays, and can be confirmed again."""
     user = User.get_by_id(job.user_id)
+    data = uploads.data_of(job)
+    source, agreed = job.params.get("source"), job.params.get("agreed")
     try:
-        result = _run(
-            user,
-            _received(job),
-            *chosen(job),
-            job.params.get("source"),
-            job.params.get("agreed"),
-            job,
-        )
+        # Nobody waits for an answer.
+        with large_files.in_turn(len(data), user.id, is_patient=True):
+            received = envelope.read(job.params["kind"], data)
+            result = _run(user, received, *chosen(job), source, agreed, job)
     except locks.BusyError as busy:
         raise jobs.StoppedError from busy
     except ConflictError as changed:
@@ -135,8 +153,10 @@ def failed(job: Job, _message: str) -> None:
     uploads.delete(job)
 
 
-def _received(job: Job) -> Received:
-    return envelope.read(job.params["kind"], uploads.data_of(job))
+def _plan_of(job: Job, resolutions: Mapping[str, str], bulk: str | None) -> CollectionPlan:
+    data = uploads.data_of(job)
+    with large_files.in_turn(len(data), job.user_id):
+        return plans.plan(job.user_id, envelope.read(job.params["kind"], data), resolutions, bulk)
 
 
 def _run(

@@ -108,10 +108,13 @@ def overwrite(change: Write, pairs: Sequence[tuple[Entry, Here]]) -> None:
         rows.append((*values, later(change.at, here.row), change.updated_at, here.id))
     columns = [getattr(Person, name) for name in COLUMNS]
     update_rows(db.obj, [*columns, Person.last_modified, Person.updated_at], [Person.id], rows)
-    for entry, here in pairs:
-        # The films are sent again only where what they show has changed.
-        if any(getattr(here.row, name) != getattr(entry.values, name) for name in SHOWN):
-            mark_films_changed(change, here.row.id)
+    # The films are sent again only where what they show has changed.
+    seen_on_films = (
+        here.row.id
+        for entry, here in pairs
+        if any(getattr(here.row, name) != getattr(entry.values, name) for name in SHOWN)
+    )
+    mark_films_changed(change, *seen_on_films)
 
 
 def _listing(user_id: str) -> list[Person]:

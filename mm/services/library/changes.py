@@ -84,11 +84,13 @@ def remove_tombstones(change: Write, kind: str, *keys: str) -> None:
         Tombstone.delete().where(of_kind & Tombstone.key.in_(batch)).execute()
 
 
-def mark_films_changed(change: Write, person_id: int) -> None:
+def mark_films_changed(change: Write, *person_ids: int) -> None:
     """For the sync feed: the JSON of a film carries the names of those
     who recommended it."""
-    films = Recommendation.select(Recommendation.movie).where(Recommendation.person == person_id)
-    Movie.update(updated_at=change.updated_at).where(Movie.id.in_(films)).execute()
+    for part in chunks(person_ids):
+        votes = Recommendation.person.in_(part)
+        films = Recommendation.select(Recommendation.movie).where(votes)
+        Movie.update(updated_at=change.updated_at).where(Movie.id.in_(films)).execute()
     models.spread_updates(db.obj, change.user_id, change.updated_at)
 
 

@@ -3,8 +3,11 @@
 A list has at most one. Its address is kept as it is, so that the owner can copy it again. A link is
 no part of the library: making one changes no library_version, and no backup or export holds it."""
 
+import contextlib
 import re
 import secrets
+import threading
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
@@ -12,7 +15,7 @@ from peewee import Expression, ModelSelect, Value, fn
 
 from mm import clock, config
 from mm.database import db
-from mm.errors import InvalidError, NotFoundError
+from mm.errors import InvalidError, NotFoundError, UnavailableError
 from mm.models import CustomList, ListFilm, ListShare, Movie, Title, User
 from mm.schemas import Problem
 from mm.schemas.types import LAST_YEAR
@@ -23,12 +26,22 @@ from mm.services.library import list_films, lists
 TOKEN_BYTES = 24
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 PAGE_SIZE = 120
+# Of a page that is printed.
+PRINT_SIZE = 10_000
+# All the films of a long list are put on a page or into a file for one visitor at a time, and so
+# many may wait so long: see gunicorn.conf.py.
+WAITING = 2
+TURN_SECONDS = 5
+BUSY = "Others are opening a long list right now. Try again in a minute."
 # The same for a link that has ended, was revoked, or never was.
 NOT_SHARED = "This list isn’t shared here any more. Ask whoever sent the link for a new one."
 NO_POSTER = "There is no such poster."
 NO_DATE = "is not a date: enter it as YYYY-MM-DD"
 PAST = "is in the past: choose today or a later day"
 TOO_LATE = f"is too far away: choose a day before {LAST_YEAR}, or none"
+
+turn = threading.BoundedSemaphore()
+_admitted = threading.BoundedSemaphore(1 + WAITING)
 
 
 class SharedFilm(NamedTuple):
@@ -95,8 +108,28 @@ def count_films(shared: ListShare) -> int:
     return list_films.of_list(shared.custom_list.pk).count()
 
 
-def films(shared: ListShare, page: int | None = None) -> list[SharedFilm]:
-    """In the order of the list: those of a page, counted from 1, or all of them."""
+@contextlib.contextmanager
+def in_turn(shared: ListShare) -> Iterator[None]:
+    """For an answer that may hold all films of a list. Raises UnavailableError for a long list
+    where too many such answers are being made."""
+    if count_films(shared) <= PAGE_SIZE:
+        yield
+        return
+    if not _admitted.acquire(blocking=False):
+        raise UnavailableError(BUSY)
+    try:
+        if not turn.acquire(timeout=TURN_SECONDS):
+            raise UnavailableError(BUSY)
+        try:
+            yield
+        finally:
+            turn.release()
+    finally:
+        _admitted.release()
+
+
+def films(shared: ListShare, page: int = 1, size: int | None = None) -> list[SharedFilm]:
+    """Those of a page, counted from 1, in the order of the list."""
     note = ListFilm.note if shared.shows_notes else Value(None)
     rows = _films_of(shared).select(
         Movie.title,
@@ -108,9 +141,7 @@ def films(shared: ListShare, page: int | None = None) -> list[SharedFilm]:
         Title.imdb_rating,
         note,
     )
-    if page is not None:
-        rows = rows.paginate(page, PAGE_SIZE)
-    return [SharedFilm(*row) for row in db.execute(rows)]
+    return [SharedFilm(*row) for row in db.execute(rows.paginate(page, size or PAGE_SIZE))]
 
 
 def require_poster(shared: ListShare, size: str, file: str) -> None:
