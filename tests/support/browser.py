@@ -6,14 +6,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from mm import config
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+# The shell makes no windows: 0.3 seconds of the processor a visitor, and 1.6 in the whole browser.
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -62,9 +62,9 @@ class Visitor:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """One a module: while it is there, Playwright's event loop runs in this thread."""
-    if not Path(CHROMIUM).exists() and not os.environ.get("CI"):
+    if not CHROMIUM and not os.environ.get("CI"):
         pytest.skip(
-            "no Chromium here: install Debian's package `chromium` to run the browser tests"
+            "no Chromium here: to run the browser tests, install Debian's `chromium-headless-shell`"
         )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
