@@ -55,7 +55,7 @@ def alice(server):
 def visitor(request, server, alice, visit):
     visitor = visit(**WAYS[request.param])
     visitor.scripted = WAYS[request.param].get("javascript", True)
-    visitor.log_in(server.url, alice.email, PASSWORD)
+    visitor.let_in(server.url, alice.email, PASSWORD)
     yield visitor
     if visitor.scripted:
         assert visitor.accessibility_faults() == []
@@ -116,7 +116,7 @@ def test_a_film_is_found_added_undone_and_added_again(visitor, server, alice):
 def test_after_adding_the_search_takes_the_next_title(server, alice, visit):
     visitor = visit("phone")
     visitor.scripted = True
-    visitor.log_in(server.url, alice.email, PASSWORD)
+    visitor.let_in(server.url, alice.email, PASSWORD)
     search(visitor, server, "boil")
     visitor.page.get_by_role("link", name=TITLE).click()
     visitor.page.get_by_role("button", name="Add to library").click()
@@ -255,7 +255,7 @@ def test_notes_and_lists_are_undone(visitor, server, alice):
 def test_a_tick_beside_the_grid_is_saved_too(server, alice, visit):
     visitor = visit("desk")
     visitor.scripted = True
-    visitor.log_in(server.url, alice.email, PASSWORD)
+    visitor.let_in(server.url, alice.email, PASSWORD)
     in_database(lambda: movies.add(alice.id, IMDB_ID))
     go(visitor, server, "/")
     page = visitor.page
@@ -268,7 +268,7 @@ def test_a_tick_beside_the_grid_is_saved_too(server, alice, visit):
 def test_lists_are_dragged_and_moved_by_the_keyboard(server, alice, visit):
     visitor = visit("desk")
     visitor.scripted = True
-    visitor.log_in(server.url, alice.email, PASSWORD)
+    visitor.let_in(server.url, alice.email, PASSWORD)
     go(visitor, server, "/lists")
     page = visitor.page
     names = page.locator(".list-row strong")
@@ -340,7 +340,7 @@ def test_a_log_in_that_ran_out_leads_to_the_log_in_and_back(server, alice, visit
 def test_a_film_is_added_once_by_an_impatient_finger(server, alice, visit):
     visitor = visit("phone")
     visitor.scripted = True
-    visitor.log_in(server.url, alice.email, PASSWORD)
+    visitor.let_in(server.url, alice.email, PASSWORD)
     search(visitor, server, "boil")
     visitor.page.get_by_role("link", name=TITLE).click()
     visitor.page.get_by_role("button", name="Add to library").dblclick()
@@ -350,7 +350,7 @@ def test_a_film_is_added_once_by_an_impatient_finger(server, alice, visit):
 
 def test_a_key_leads_to_the_search_and_to_add(server, alice, visit):
     visitor = visit("desk")
-    visitor.log_in(server.url, alice.email, PASSWORD)
+    visitor.let_in(server.url, alice.email, PASSWORD)
     visitor.page.goto(f"{server.url}/people")
     visitor.page.keyboard.press("a")
     expect(visitor.page.get_by_role("heading", name="Add a film")).to_be_visible()
