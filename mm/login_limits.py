@@ -70,22 +70,12 @@ def count_attempt(
         limiter.hit(KNOWN, account, network)
 
 
-@contextlib.contextmanager
-def count_guess(
-    limiter: MovingWindowRateLimiter, guess: str, network: str, what: str
-) -> Iterator[None]:
-    """Look in this block for what has the address `guess`, which takes no time worth waiting for; a
-    UserError in it is a failure, and the same guess again is none. Raises TooManyRequestsError when
-    the network had 10 failures within 15 minutes."""
-    _require_attempts_left(limiter, [(FAILED, f"address {network}")], what)
-    try:
-        yield
-    except UnavailableError:
-        raise
-    except UserError:
-        if limiter.hit(GUESSED, guess, network):
-            limiter.hit(FAILED, f"address {network}")
-        raise
+def count_guess(limiter: MovingWindowRateLimiter, guess: str, network: str) -> None:
+    """Count an address that leads nowhere; the same one again is no further guess. Raises
+    TooManyRequestsError when the network had 10 of them within 15 minutes."""
+    _require_attempts_left(limiter, [(FAILED, f"address {network}")], "attempts")
+    if limiter.hit(GUESSED, guess, network):
+        limiter.hit(FAILED, f"address {network}")
 
 
 def network_of(address: str | None) -> str:
