@@ -212,3 +212,12 @@ def test_there_is_no_link_without_films_and_none_before_films_are_chosen(page, a
     assert link_of(page.get("/?q=nothing+has+this")) is None
     assert link_of(page.get("/?status=all")) is None
     assert link_of(page.get("/?status=all&filters=1")) == "/library.csv?status=all"
+
+
+def test_from_a_list_with_films_one_goes_to_share_it(page, alices_films):
+    row = lists.create(alices_films.id, "Later")
+    address = f"/lists/{row.id}/share"
+    assert address not in page.get(f"/?list={row.id}").text
+    bulk.put_on_list(alices_films.id, ["tt0000002"], row.id)
+    assert address in page.get(f"/?list={row.id}").text
+    assert page.get(address).status_code == 200
