@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 import requests
 from peewee import DatabaseError
@@ -287,7 +288,7 @@ def test_a_plan_that_does_not_fit_is_not_kept_and_the_file_can_be_planned_again(
 
 def collection_of(count):
     items = [{"name": f"Person {number} " + "x" * 150} for number in range(count)]
-    return envelope.Received("people", items, None, [])
+    return envelope.Received("people", items, None, [], len(msgspec.json.encode(items)))
 
 
 @pytest.mark.slow
