@@ -64,6 +64,8 @@ def test_three_lists_go_into_another_account_each_with_a_choice_of_its_own(
     page = visitor.page
 
     def look():
+        # Before its style sheet has arrived, a page is as wide as it likes.
+        page.wait_for_load_state()
         assert not page.evaluate(TOO_WIDE)
         assert not javascript or visitor.accessibility_faults() == []
 

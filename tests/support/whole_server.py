@@ -13,7 +13,9 @@ import requests
 from mm import clock, config, models
 from mm.database import db, update_rows
 from mm.models import (
+    CustomList,
     EndedSession,
+    ListShare,
     Movie,
     SyncAction,
     Title,
@@ -214,6 +216,8 @@ def rest_of_the_tables(users):
                 user=user.id, action_key=f"{user.id}-1", answer=answer, created_at=now
             )
         EndedSession.create(key="ended", ended_at=now)
+        shown = CustomList.select().order_by(CustomList.pk).first()
+        ListShare.create(token="a-link", custom_list=shown, shows_notes=True, created_at=now)
         # Two films whose page at TMDB was chosen by hand.
         for title in Title.select(Title.imdb_id, Title.tmdb_id).order_by(Title.imdb_id).limit(2):
             TmdbLink.create(title=title.imdb_id, tmdb_id=title.tmdb_id, media_type="movie")
