@@ -28,21 +28,6 @@ from tests.support.libraries import (
 from tests.support.phones import Phone, require_rules, server_library
 
 
-@pytest.fixture
-def asked(as_user):
-    def of(user):
-        client = as_user(user)
-
-        def ask(method, path, json=None):
-            answer = client.open(path, method=method, json=json)
-            assert answer.status_code == 200, answer.text
-            return answer.json
-
-        return ask
-
-    return of
-
-
 def take(user, kind, *items, bulk="overwrite"):
     return importing.at_once(reload(user), received(kind, list(items)), None, bulk)
 

@@ -3,8 +3,8 @@ backup before it."""
 
 import contextlib
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,9 @@ from mm.services.backup import files as backup_files
 from mm.services.backup.stored_plans import PlanSummary
 from mm.services.portable import Incoming, Plan
 
+# Of a whole library, or of a collection.
+AnyPlan = TypeVar("AnyPlan", bound=safety.AnyPlan)
+Result = TypeVar("Result")
 # So often the library may change under an import before nobody else may write.
 TRIES = 2
 CHANGED_MEANWHILE = "{} changed before this started. Nothing was written."
@@ -346,17 +349,31 @@ def _as_it_is_by_then(
             _require_version(plan.library_version, library_version)
         return plan
 
+    def apply(plan: Plan, safety_backup: str | None) -> ImportResult:
+        return _apply(plan, safety_backup, job)
+
+    return backed_up_and_applied(user.id, make, back_up, apply)
+
+
+def backed_up_and_applied(
+    user_id: str,
+    make: Callable[[], AnyPlan],
+    back_up: safety.BackUp,
+    apply: Callable[[AnyPlan, str | None], Result],
+) -> Result:
+    """Make a plan, the safety backup from before it, and apply the plan with that backup's name.
+    `apply` raises ConflictError where the library has changed since `make`."""
     for _ in range(TRIES):
         plan = make()
         filename = back_up(plan)
         # A phone may write in between, and then both are made anew.
         with contextlib.suppress(ConflictError):
-            return _apply(plan, filename, job)
-    log.info("import.locked_library", user=user.id)
+            return apply(plan, filename)
+    log.info("import.locked_library", user=user_id)
     # Somebody writes several times a second: they wait until this is done.
     with db.atomic():
         plan = make()
-        return _apply(plan, back_up(plan, verify_later=True), job)
+        return apply(plan, back_up(plan, verify_later=True))
 
 
 def _apply(plan: Plan, safety_backup: str | None, job: Job | None) -> ImportResult:

@@ -1,9 +1,8 @@
 """The way of a collection into the library: kept while its user looks at the preview, and taken
 with a safety backup before it, as an import of a whole library is."""
 
-import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import IO
 
 import msgspec
@@ -20,8 +19,6 @@ from mm.services.collections.envelope import Received
 from mm.services.collections.plans import CollectionPlan
 
 JOB = "collection"
-# So often the library may change under an import before nobody else may write.
-TRIES = 2
 CHANGED_SINCE = "Your library changed since this preview was made. Check it, then confirm again."
 
 
@@ -176,14 +173,17 @@ def _run(
             raise ConflictError(CHANGED_SINCE)
         return plan
 
+    def apply(plan: CollectionPlan, safety_backup: str | None = None) -> CollectionResult:
+        return _apply(plan, safety_backup, job)
+
     with backups.holding(user.id, sentence=jobs.KINDS[JOB].went_wrong):
         if not plans.KINDS[received.kind].IN_LIBRARY:
             with db.atomic():
-                result = _apply(make(), None, job)
+                result = apply(make())
         else:
             # The items take about as much in the database.
             with safety.backed_up(user, "import", received.size, source) as back_up:
-                result = _with_safety_backup(make, back_up, job)
+                result = imports.backed_up_and_applied(user.id, make, back_up, apply)
             safety.complete(user.id, result.safety_backup)
     log.info(
         "collection.done",
@@ -196,21 +196,6 @@ def _run(
         seconds=time.monotonic() - begun,
     )
     return result
-
-
-def _with_safety_backup(
-    make: Callable[[], CollectionPlan], back_up: safety.BackUp, job: Job | None
-) -> CollectionResult:
-    for _ in range(TRIES):
-        plan = make()
-        filename = back_up(plan)
-        # A phone may write in between, and then both are made anew.
-        with contextlib.suppress(ConflictError):
-            return _apply(plan, filename, job)
-    # Somebody writes several times a second: they wait until this is done.
-    with db.atomic():
-        plan = make()
-        return _apply(plan, back_up(plan, verify_later=True), job)
 
 
 def _apply(plan: CollectionPlan, safety_backup: str | None, job: Job | None) -> CollectionResult:
